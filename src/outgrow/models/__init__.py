@@ -1,0 +1,1 @@
+"""Models behind two seams: language models and classifiers."""

@@ -1,0 +1,116 @@
+"""One registry for everything a YAML line can name: objectives, combiners, refiners, tasks.
+
+Built-in names map to `module:attribute` and are imported when first asked for, so that listing names costs nothing.
+Third parties add theirs with the `register` decorator or with an entry point in the group `outgrow.<kind>`.
+Registered things are frozen dataclasses (their fields are the parameters a user may set) or classes like them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from outgrow.errors import ConfigError, UnknownNameError, did_you_mean
+
+T = TypeVar("T", bound=type)
+
+_BUILT_IN: dict[str, dict[str, str]] = {
+    "objective": {
+        "cross_entropy": "outgrow.objectives.cross_entropy:CrossEntropy",
+        "confidence": "outgrow.objectives.confidence:Confidence",
+    },
+    "combiner": {"mean": "outgrow.combine.mean:Mean"},
+    "refiner": {"icl": "outgrow.refine.icl:ICL"},
+    "features": {"tfidf": "outgrow.models.features:Tfidf"},
+    "task": {
+        "file": "outgrow.tasks.files:FileTask",
+        "sciq": "outgrow.tasks.sciq:SciQ",
+        "sentiment": "outgrow.tasks.sentiment:Sentiment",
+        "facts": "outgrow.tasks.facts:Facts",
+    },
+    "adapter": {
+        "none": "outgrow.models.adapters:FullFineTuning",
+        "lora": "outgrow.models.adapters:LoRA",
+        "probe": "outgrow.models.adapters:Probe",
+    },
+}
+_REGISTERED: dict[str, dict[str, type]] = {kind: {} for kind in _BUILT_IN}
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Class decorator: makes a frozen dataclass available under `name` in experiment files.
+
+    Args:
+        kind: One of `objective`, `combiner`, `refiner`, `features`, `task`, `adapter`.
+        name: The name a YAML file uses.
+
+    Example:
+        >>> import dataclasses
+        >>> @register("objective", "my_loss")
+        ... @dataclasses.dataclass(frozen=True)
+        ... class MyLoss:
+        ...     strength: float = 1.0
+        >>> create("objective", "my_loss", {"strength": 2.0})
+        MyLoss(strength=2.0)
+    """
+    known = _kind(kind, _REGISTERED)
+
+    def add(thing: T) -> T:
+        known[name] = thing
+        return thing
+
+    return add
+
+
+def names(kind: str) -> list[str]:
+    """All names of a kind, sorted; imports nothing."""
+    plugins = {point.name for point in entry_points(group=f"outgrow.{kind}")}
+    return sorted({*_kind(kind, _BUILT_IN), *_REGISTERED[kind], *plugins})
+
+
+def lookup(kind: str, name: str) -> type:
+    """The class behind a name.
+
+    Raises:
+        UnknownNameError: Nothing of that name is registered; the message offers the nearest one.
+    """
+    registered = _kind(kind, _REGISTERED)
+    if name in registered:
+        return registered[name]
+    if name in _BUILT_IN[kind]:
+        module, _, attribute = _BUILT_IN[kind][name].partition(":")
+        found: type = getattr(importlib.import_module(module), attribute)
+        return found
+    for point in entry_points(group=f"outgrow.{kind}"):
+        if point.name == name:
+            loaded: type = point.load()
+            return loaded
+    raise UnknownNameError(f"There is no {kind} named {name!r}.", fix=did_you_mean(name, names(kind)))
+
+
+def create(kind: str, name: str, params: Mapping[str, Any]) -> Any:
+    """Builds the object behind a name with the parameters a user gave.
+
+    Raises:
+        UnknownNameError: The name is not registered.
+        ConfigError: A parameter does not exist, is missing, or is refused by the object itself.
+    """
+    thing = lookup(kind, name)
+    allowed = [field.name for field in dataclasses.fields(thing) if field.init]
+    for key in params:
+        if key not in allowed:
+            advice = did_you_mean(key, allowed) if allowed else "it takes no parameters"
+            raise ConfigError(f"The {kind} {name!r} has no parameter {key!r}.", fix=advice)
+    try:
+        return thing(**params)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"The {kind} {name!r} refuses its parameters: {error}", found=dict(params)) from error
+
+
+def _kind(kind: str, table: dict[str, Any]) -> Any:
+    if kind not in table:
+        raise UnknownNameError(f"There is no kind of extension named {kind!r}.", fix=did_you_mean(kind, table))
+    return table[kind]
