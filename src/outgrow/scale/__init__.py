@@ -1,1 +1,1 @@
-"""scale"""
+"""Running one function over many batches."""

@@ -1,0 +1,152 @@
+"""Loading transformers models from a folder or the hub: fp32 master weights, safetensors only, clear errors."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from outgrow.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_SHARDS = ("*.safetensors", "model.safetensors.index.json")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder or hub id.
+
+    Raises:
+        ModelError: There is none, or it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    check_model(model)
+    tokenizer: PreTrainedTokenizerBase = _load(AutoTokenizer, "tokenizer", model)
+    return tokenizer
+
+
+def load_encoder(model: str) -> PreTrainedModel:
+    """The bare network of a model (encoder or decoder, no head), fp32, in evaluation mode.
+
+    Raises:
+        ModelError: The folder has no weights, only pickled ones, or they cannot be read.
+    """
+    from transformers import AutoModel
+
+    return _load_network(AutoModel, model)
+
+
+def load_causal_lm(model: str) -> PreTrainedModel:
+    """A causal language model with its head, fp32, in evaluation mode.
+
+    Raises:
+        ModelError: The folder has no weights, only pickled ones, or they cannot be read.
+    """
+    from transformers import AutoModelForCausalLM
+
+    return _load_network(AutoModelForCausalLM, model)
+
+
+def check_model(model: str) -> None:
+    """Says early and clearly why a model will not load; hub ids are left to the hub.
+
+    Raises:
+        ModelError: A missing folder, no `config.json`, no weights, or pickled weights only.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        if folder.is_absolute() or not _HUB_ID.fullmatch(model):
+            raise ModelError(
+                f"There is no model folder {model}.", wanted="a folder with config.json and *.safetensors, or a hub id"
+            )
+        return
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder} is not a model folder.",
+            found=", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "an empty folder",
+            wanted="config.json and *.safetensors",
+        )
+    if any(next(folder.glob(pattern), None) for pattern in _SHARDS):
+        return
+    pickled = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
+    if pickled:
+        raise ModelError(
+            f"{folder} has pickled weights only, which can run code when loaded.",
+            found=", ".join(pickled),
+            wanted="*.safetensors",
+            fix="Convert them on a machine you trust: load the model there and call save_pretrained.",
+        )
+    raise ModelError(f"{folder} has no weights.", wanted="*.safetensors", fix="Copy the whole model folder.")
+
+
+@lru_cache(maxsize=64)
+def model_identity(model: str) -> str:
+    """What a model is, independent of where it lies: content hash of a folder, or `id@commit` of a hub model."""
+    folder = Path(model)
+    if folder.is_dir():
+        digest = hashlib.sha256()
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+    from transformers.utils.hub import cached_file
+
+    try:
+        config = Path(cached_file(model, "config.json"))
+    except (OSError, ValueError) as error:
+        raise _hub_error(model, error) from error
+    return f"{model}@{config.parent.name}"
+
+
+def context_length(network: PreTrainedModel) -> int | None:
+    """Most tokens a network can see, or None where its configuration does not say."""
+    config = network.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"):
+        length = getattr(config, name, None)
+        if isinstance(length, int) and length > 0:
+            # RoBERTa-like networks reserve the positions up to and including the padding index.
+            offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+            return length - offset
+    return None
+
+
+def _load_network(auto: Any, model: str) -> PreTrainedModel:
+    import torch
+
+    check_model(model)
+    network: PreTrainedModel = _load(auto, "weights", model, dtype=torch.float32, use_safetensors=True)
+    network.eval()
+    return network
+
+
+def _load(auto: Any, part: str, model: str, **options: Any) -> Any:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return auto.from_pretrained(model, **options)
+    except (OSError, ValueError, KeyError) as error:
+        if Path(model).is_dir():
+            raise ModelError(f"The {part} in {model} cannot be read: {_first_line(error)}") from error
+        raise _hub_error(model, error) from error
+
+
+def _hub_error(model: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"The model {model!r} is neither a folder here nor to be had from the hub.",
+        found=_first_line(error),
+        wanted="a folder, or a hub id that is in the local cache or can be downloaded",
+        fix="Check the name; offline, give the path of a folder.",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,254 @@
+"""Artefacts by content: a folder per result, found again by a hash of everything that made it.
+
+```
+<root>/<kind>/<key>/          key = hash of kind, format, parameters and the keys of what it was made from
+    …                         shards and files, each written beside its place and then renamed into it
+    manifest.json             written last: the artefact is complete if and only if this is there
+<root>/<kind>/<key>.lock      held by the process that works on it
+```
+A killed run leaves a folder without a manifest; the next run finds the finished shards in it and goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from outgrow.errors import StoreError
+
+FORMAT = 1
+"""Raised whenever the same parameters would give other contents; old artefacts are then simply not found."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A complete artefact."""
+
+    kind: str
+    """What it is: `labels`, `features`, `student` …"""
+    key: str
+    """Hash of everything that made it."""
+    path: Path
+    """Its folder."""
+    seconds: float
+    """Time it took to make, over all interrupted attempts that got to say so."""
+
+
+@dataclass
+class Store:
+    """A folder of artefacts, shared by any number of experiments and processes.
+
+    Example:
+        >>> import tempfile
+        >>> store = Store(Path(tempfile.mkdtemp()))
+        >>> made = store.get("numbers", {"upto": 3}, lambda folder: write_json(folder / "n.json", [0, 1, 2]))
+        >>> read_json(made.path / "n.json")
+        [0, 1, 2]
+    """
+
+    root: Path
+    """Where artefacts live."""
+    made: list[Artefact] = field(default_factory=list)
+    """Artefacts this object had to make, in order; those found ready are not in it."""
+    used: dict[str, Artefact] = field(default_factory=dict)
+    """All artefacts asked for, by `kind/key`."""
+
+    @classmethod
+    def default(cls) -> Store:
+        """The store named by OUTGROW_STORE, else the one in the user's cache folder."""
+        named = os.environ.get("OUTGROW_STORE")
+        return cls(Path(named) if named else cache_folder() / "store")
+
+    def get(
+        self,
+        kind: str,
+        recipe: Mapping[str, Any],
+        make: Callable[[Path], object],
+        *,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> Artefact:
+        """The artefact of a recipe: found, or made by `make(folder)`.
+
+        Args:
+            kind: What it is.
+            recipe: Everything its contents depend on, as JSON values.
+            make: Fills the folder; may find shards of an interrupted attempt there.
+            on_wait: Told once if another process is at work on the same artefact.
+
+        Raises:
+            StoreError: Disk full, no permission, or a damaged manifest.
+        """
+        key = content_hash({"kind": kind, "format": FORMAT, "recipe": recipe})
+        folder = self.root / kind / key
+        with translate_os_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(folder.with_suffix(".lock"), on_wait):
+                artefact = self._find(kind, key, folder)
+                if artefact is None:
+                    folder.mkdir(exist_ok=True)
+                    started = time.perf_counter()
+                    make(folder)
+                    seconds = time.perf_counter() - started
+                    write_json(folder / "manifest.json", _manifest(kind, recipe, folder, seconds))
+                    artefact = Artefact(kind, key, folder, seconds)
+                    self.made.append(artefact)
+        self.used[f"{kind}/{key}"] = artefact
+        return artefact
+
+    def _find(self, kind: str, key: str, folder: Path) -> Artefact | None:
+        manifest = folder / "manifest.json"
+        if not manifest.is_file():
+            return None
+        about = read_json(manifest)
+        for name, size in about["files"].items():
+            actual = (folder / name).stat().st_size if (folder / name).is_file() else None
+            if actual != size:
+                raise StoreError(
+                    f"The artefact {kind}/{key} is damaged: {name} does not match its manifest.",
+                    found=f"{actual} bytes",
+                    wanted=f"{size} bytes",
+                    fix=f"Delete the folder {folder} and run again.",
+                )
+        return Artefact(kind, key, folder, about["seconds"])
+
+
+def content_hash(value: object) -> str:
+    """Hash of a JSON value, the same whatever the order of keys: 32 hexadecimal digits of SHA-256.
+
+    Example:
+        >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
+        True
+    """
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def table_hash(table: pa.Table) -> str:
+    """Hash of the contents of an Arrow table, independent of how it is chunked."""
+    sink = pa.BufferOutputStream()
+    combined = table.combine_chunks()
+    with pa.ipc.new_stream(sink, combined.schema) as writer:
+        writer.write_table(combined)
+    return hashlib.sha256(sink.getvalue()).hexdigest()[:32]
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for outgrow: XDG_CACHE_HOME, by default ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outgrow"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes JSON so that the file is either whole or not there."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file so that it is either whole or not there."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}", fix="Delete its folder and run again.") from error
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Writes a Parquet file so that it is either whole or not there."""
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path) -> pa.Table:
+    """Reads a Parquet file.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    try:
+        return pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"{path} is damaged: {error}", fix="Delete its folder and run again.") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path` and renames it into place in the end; on an error nothing is left.
+
+    Raises:
+        StoreError: Disk full or no permission.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with translate_os_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def translate_os_errors(path: Path) -> Iterator[None]:
+    """Turns a full disk, missing permission and the like into a StoreError that says what to do."""
+    advice = {
+        errno.ENOSPC: "Free some space, or point OUTGROW_STORE or `store:` to another disk; finished work is kept.",
+        errno.EDQUOT: "Your quota is used up; free some space or set OUTGROW_STORE. Finished work is kept.",
+        errno.EACCES: "Give yourself write permission, or set OUTGROW_STORE or `store:` to a folder of your own.",
+        errno.EPERM: "Give yourself write permission, or set OUTGROW_STORE or `store:` to a folder of your own.",
+        errno.EROFS: "The file system is read-only; set OUTGROW_STORE or `store:` to another folder.",
+        errno.ENOTDIR: "A file lies where a folder should be; move it away or set OUTGROW_STORE or `store:`.",
+        errno.EEXIST: "A file lies where a folder should be; move it away or set OUTGROW_STORE or `store:`.",
+    }
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in advice:
+            raise
+        where = error.filename or path
+        raise StoreError(f"Cannot write {where}: {error.strerror}.", fix=advice[error.errno]) from error
+
+
+@contextmanager
+def _locked(path: Path, on_wait: Callable[[str], None] | None) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if on_wait is not None:
+            on_wait(f"another run is working on {path.parent.name}/{path.stem[:8]}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _manifest(kind: str, recipe: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {
+        "kind": kind,
+        "format": FORMAT,
+        "recipe": recipe,
+        "files": {path.relative_to(folder).as_posix(): path.stat().st_size for path in files},
+        "seconds": round(seconds, 3),
+    }
