@@ -1,0 +1,117 @@
+"""Scores of single examples: what every mean, interval and gap is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outgrow.errors import DataError
+
+_TIE = 1e-9
+"""Probabilities this close are tied: averages of the same votes in another order differ in their last bits."""
+
+_OUTER_PUNCTUATION = " \t\r\n.,;:!?\"'`()[]“”‘’"
+
+
+def choice_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
+    """Expected accuracy of the most probable choice, example by example.
+
+    A tie is broken by a fair coin, so it earns the coin's expectation rather than whatever `argmax` happens to return;
+    an abstention is a uniform guess. Both keep a supervisor that says nothing at chance instead of at 0 or 1.
+
+    Args:
+        probs: Probabilities of shape (N, K); an abstention is K NaNs.
+        gold: Index of the right choice, shape (N,).
+
+    Returns:
+        Scores in [0, 1] of shape (N,): 1/|tied best| where gold is among them, 1/K for an abstention, else 0.
+
+    Raises:
+        DataError: The shapes do not fit, a row is NaN only in part, or gold is not an index of a choice.
+
+    Example:
+        >>> choice_scores([[0.9, 0.1], [0.5, 0.5], [float("nan")] * 2], [0, 1, 1]).tolist()
+        [1.0, 0.5, 0.5]
+    """
+    votes, right = np.asarray(probs, dtype=np.float64), np.asarray(gold)
+    if votes.ndim != 2 or right.shape != votes.shape[:1]:
+        raise DataError(
+            "Probabilities and gold answers do not fit together.",
+            found=f"{votes.shape} and {right.shape}",
+            wanted="(N, K) and (N,)",
+        )
+    count, choices = votes.shape
+    if not np.issubdtype(right.dtype, np.integer) or ((right < 0) | (right >= choices)).any():
+        raise DataError("A gold answer is not one of the choices.", wanted=f"whole numbers from 0 to {choices - 1}")
+    silent = np.isnan(votes)
+    abstained = silent.all(axis=1)
+    if (silent.any(axis=1) & ~abstained).any():
+        raise DataError("A vote is NaN only in part.", fix="An abstention leaves the whole vote empty.")
+    best = np.where(silent, 0.0, votes)
+    tied = best >= best.max(axis=1, keepdims=True) - _TIE
+    scores: NDArray[np.float64] = tied[np.arange(count), right] / tied.sum(axis=1)
+    return scores
+
+
+def exact_match(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
+    """1 where an answer is the gold text, up to case, spacing and punctuation around it; else 0.
+
+    Inner characters count ("-5" is not "5", "3.5" is not "35"). An answer that could not be had (None) is wrong,
+    not skipped.
+
+    Returns:
+        Scores of shape (N,).
+
+    Raises:
+        DataError: The numbers of answers and gold texts differ.
+
+    Example:
+        >>> exact_match(["Paris.", "lyon", None], ["paris", "Paris", "Paris"]).tolist()
+        [1.0, 0.0, 0.0]
+    """
+    _check_lengths(answers, gold)
+    pairs = zip(answers, gold, strict=True)
+    return np.array([float(mine is not None and _words(mine) == _words(right)) for mine, right in pairs])
+
+
+def token_f1(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
+    """Harmonic mean of precision and recall of an answer's words, counted with repetition.
+
+    The measure of SQuAD (Rajpurkar et al. 2016), without its English-only removal of articles. Two empty texts agree
+    (1); an answer that could not be had (None) scores 0.
+
+    Returns:
+        Scores in [0, 1] of shape (N,).
+
+    Raises:
+        DataError: The numbers of answers and gold texts differ.
+
+    Example:
+        >>> token_f1(["in the city of Paris"], ["Paris, France"]).round(3).tolist()
+        [0.286]
+    """
+    _check_lengths(answers, gold)
+    return np.array([_overlap(mine, right) for mine, right in zip(answers, gold, strict=True)])
+
+
+def _overlap(answer: str | None, gold: str) -> float:
+    if answer is None:
+        return 0.0
+    mine, right = _words(answer), _words(gold)
+    if not mine and not right:
+        return 1.0
+    shared = sum((Counter(mine) & Counter(right)).values())
+    return 2 * shared / (len(mine) + len(right))
+
+
+def _words(text: str) -> list[str]:
+    stripped = (word.strip(_OUTER_PUNCTUATION) for word in text.casefold().split())
+    return [word for word in stripped if word]
+
+
+def _check_lengths(answers: Sequence[str | None], gold: Sequence[str]) -> None:
+    if len(answers) != len(gold):
+        raise DataError("Answers and gold texts differ in number.", found=f"{len(answers)} and {len(gold)}")

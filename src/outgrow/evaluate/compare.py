@@ -1,0 +1,177 @@
+"""From scores of single examples to a `Summary`: all models of an experiment on the same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outgrow.errors import DataError
+from outgrow.evaluate.cautions import cautions
+from outgrow.evaluate.gap import Gap, gain_interval, gap_from_draws
+from outgrow.evaluate.intervals import RESAMPLES, aligned_scores, bounded_interval, resampled_means, sign_test
+from outgrow.evaluate.summary import ROLES, Comparison, Estimate, Line, MetricSummary, Role, Standing, Summary
+
+
+def summarise(standings: Sequence[Standing], chance: Mapping[str, float], *, seed: int = 0) -> Summary:
+    """Compares all models of an experiment on the same resamples of examples and seeds.
+
+    Args:
+        standings: Supervisors, base, ceiling and students; base and ceiling may be absent.
+        chance: Per metric the score of a blind guess, where known.
+        seed: Makes the resamples reproducible.
+
+    Raises:
+        DataError: A name occurs twice in a role, two bases or ceilings, nothing to compare, or scores that do not fit.
+
+    Example:
+        >>> weak, student, strong = ({"accuracy": np.arange(100)[None] < right} for right in (60, 75, 80))
+        >>> standings = [Standing("tfidf", "supervisor", weak), Standing("naive", "student", student)]
+        >>> summary = summarise([*standings, Standing("gold", "ceiling", strong)], {"accuracy": 0.5})
+        >>> round(summary.metrics[0].of("student")[0].against_best.pgr, 6)
+        0.75
+    """
+    _check(standings)
+    names = list(dict.fromkeys(metric for standing in standings for metric in standing.scores))
+    metrics = tuple(_summarise_metric(metric, standings, chance.get(metric), seed) for metric in names)
+    return Summary(metrics, cautions(metrics), RESAMPLES)
+
+
+def _check(standings: Sequence[Standing]) -> None:
+    if not any(standing.scores for standing in standings):
+        raise DataError("There are no scores to summarise.", wanted="at least one standing with a metric")
+    seen: set[tuple[str, str]] = set()
+    for standing in standings:
+        if standing.role not in ROLES:
+            raise DataError(f"{standing.name!r} has an unknown role.", found=standing.role, wanted=", ".join(ROLES))
+        if (standing.role, standing.name) in seen:
+            raise DataError(f"Two standings are the {standing.role} {standing.name!r}.", fix="Give each its own name.")
+        seen.add((standing.role, standing.name))
+    for role in ("base", "ceiling"):
+        found = [name for own, name in seen if own == role]
+        if len(found) > 1:
+            raise DataError(f"There is more than one {role}.", found=", ".join(sorted(found)), wanted="at most one")
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One model on one metric: its scores, their mean, and the mean in every resample."""
+
+    standing: Standing
+    seeds: int
+    scores: NDArray[np.float64]
+    mean: float
+    draws: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """All columns of one metric."""
+
+    columns: tuple[_Column, ...]
+    examples: int
+    low: float
+    high: float
+
+    @property
+    def span(self) -> float:
+        return self.high - self.low
+
+    def of(self, role: Role) -> list[_Column]:
+        return [column for column in self.columns if column.standing.role == role]
+
+    def estimate(self, mean: float, draws: NDArray[np.float64]) -> Estimate:
+        interval = bounded_interval(mean, draws, low=self.low, high=self.high, examples=self.examples)
+        return Estimate(mean, interval)
+
+
+def _sheet(metric: str, standings: Sequence[Standing], seed: int) -> _Sheet:
+    present = [standing for standing in standings if metric in standing.scores]
+    given: dict[str, ArrayLike] = {f"{each.name} ({each.role}, {metric})": each.scores[metric] for each in present}
+    arrays = list(aligned_scores(given).values())
+    draws = resampled_means(arrays, seed=seed).T
+    columns = tuple(
+        _Column(standing, len(standing.scores[metric]), array, float(array.mean()), own)
+        for standing, array, own in zip(present, arrays, draws, strict=True)
+    )
+    low = min(0.0, *(float(array.min()) for array in arrays))
+    high = max(1.0, *(float(array.max()) for array in arrays))
+    return _Sheet(columns, arrays[0].shape[1], low, high)
+
+
+def _summarise_metric(metric: str, standings: Sequence[Standing], chance: float | None, seed: int) -> MetricSummary:
+    sheet = _sheet(metric, standings, seed)
+    floors = dict(_floors(sheet))
+    best = max(sheet.of("supervisor"), key=lambda column: column.mean, default=None)
+    return MetricSummary(
+        metric=metric,
+        examples=sheet.examples,
+        chance=chance,
+        lines=tuple(_line(column, sheet, floors) for column in sheet.columns),
+        best_supervisor=None if best is None else best.standing.name,
+        best_supervisor_doubt=0.0 if best is None else _doubt(best, sheet),
+        mean_supervisor=sheet.estimate(*floors["mean"]) if floors else None,
+    )
+
+
+def _floors(sheet: _Sheet) -> Iterator[tuple[str, tuple[float, NDArray[np.float64]]]]:
+    """Mean and resamples of the best and of the average supervisor."""
+    supervisors = sheet.of("supervisor")
+    if supervisors:
+        best = max(supervisors, key=lambda column: column.mean)
+        yield "best", (best.mean, best.draws)
+        average = float(np.mean([column.mean for column in supervisors]))
+        yield "mean", (average, np.mean([column.draws for column in supervisors], axis=0))
+
+
+def _doubt(best: _Column, sheet: _Sheet) -> float:
+    highest = np.max([column.draws for column in sheet.of("supervisor")], axis=0)
+    return float(np.mean(highest > best.draws))
+
+
+def _line(column: _Column, sheet: _Sheet, floors: Mapping[str, tuple[float, NDArray[np.float64]]]) -> Line:
+    is_student = column.standing.role == "student"
+    gaps = {name: _gap(column, floor, sheet) for name, floor in floors.items()} if is_student else {}
+    return Line(
+        name=column.standing.name,
+        role=column.standing.role,
+        note=column.standing.note,
+        seeds=column.seeds,
+        score=sheet.estimate(column.mean, column.draws),
+        against_best=gaps.get("best"),
+        against_mean=gaps.get("mean"),
+        gain_over_base=_gain(column, sheet) if is_student else None,
+        comparison=_comparison(column, sheet.of("student")) if is_student else None,
+    )
+
+
+def _gap(column: _Column, floor: tuple[float, NDArray[np.float64]], sheet: _Sheet) -> Gap | None:
+    ceilings, bases = sheet.of("ceiling"), sheet.of("base")
+    if not ceilings:
+        return None
+    means = {"student": column.mean, "floor": floor[0], "ceiling": ceilings[0].mean}
+    draws = {"student": column.draws, "floor": floor[1], "ceiling": ceilings[0].draws}
+    if bases:
+        means["base"], draws["base"] = bases[0].mean, bases[0].draws
+    return gap_from_draws(means, draws, examples=sheet.examples, span=sheet.span)
+
+
+def _gain(column: _Column, sheet: _Sheet) -> Estimate | None:
+    """Student minus base: needs no ceiling, so it is there even where no gap is."""
+    bases = sheet.of("base")
+    if not bases:
+        return None
+    gain = column.mean - bases[0].mean
+    return Estimate(gain, gain_interval(gain, column.draws - bases[0].draws, sheet.span, sheet.examples))
+
+
+def _comparison(column: _Column, students: Sequence[_Column]) -> Comparison | None:
+    others = [student for student in students if student is not column]
+    if not others:
+        return None
+    naive = next((student for student in students if student.standing.name == "naive"), students[0])
+    other = max(others, key=lambda student: student.mean) if column is naive else naive
+    test = sign_test(column.scores, other.scores)
+    return Comparison(other.standing.name, test.wins, test.losses, test.p)

@@ -1,0 +1,184 @@
+"""The performance gap recovered (PGR): how far a student gets from its supervisors towards the ceiling.
+
+PGR = (student − floor) / (ceiling − floor), Burns et al. (2023, arXiv 2312.09390), of mean scores over examples and
+seeds. It is neither clipped nor dropped: below 0 the student is worse than its supervisor, above 1 better than the
+ceiling, and where the ceiling is not above the floor it does not exist and is said not to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outgrow.evaluate.intervals import (
+    NO_SPREAD,
+    TAIL,
+    aligned_scores,
+    bounded_interval,
+    percentile_interval,
+    resampled_means,
+    unseen_share,
+)
+from outgrow.evaluate.wording import Interval, estimate_text, number_text, share_text
+
+_MOST_UNDEFINED = TAIL
+"""Above this share of resamples without a gap, zero lies inside the 95 % interval of the gap itself. By Fieller (1954)
+the confidence set of a ratio whose denominator may be zero is unbounded: no finite interval would be honest."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Where a student stands between floor and ceiling, and against the base."""
+
+    student: float
+    """Mean score of the student."""
+    floor: float
+    """Mean score of the supervisor (or of the average supervisor) it is measured against."""
+    ceiling: float
+    """Mean score of the strong model trained on gold labels."""
+    base: float | None
+    """Mean score of the untouched strong model; None where not given."""
+    pgr: float | None
+    """Performance gap recovered; None where the ceiling is not above the floor."""
+    pgr_interval: Interval | None
+    """95 % interval of `pgr`; None where it is undefined or where none can be trusted, see `reason`."""
+    gain_over_base: float | None
+    """Student minus base; None without a base."""
+    gain_interval: Interval | None
+    """95 % interval of `gain_over_base`; None without a base, or on a single example."""
+    undefined_share: float
+    """Share of the bootstrap resamples in which the ceiling is not above the floor."""
+    reason: str | None
+    """Why `pgr` or its interval is None, in words; None where both exist."""
+
+    def describe(self) -> str:
+        """Says in words what is known and why something is not.
+
+        Example:
+            >>> gap = performance_gap([[1, 0, 0, 1]], [[1, 1, 1, 0]], [[1, 0, 1, 0]])
+            >>> print(gap.describe())
+            PGR is undefined: the ceiling (.500) is not above the floor (.750): there is no gap to recover.
+        """
+        if self.pgr is None:
+            sentences = [f"PGR is undefined: {self.reason}."]
+        elif self.pgr_interval is None:
+            sentences = [f"PGR {number_text(self.pgr, decimals=2)}, without an interval: {self.reason}."]
+        else:
+            pgr = estimate_text(self.pgr, self.pgr_interval, decimals=2)
+            ends = f"the floor ({number_text(self.floor)}) to the ceiling ({number_text(self.ceiling)})"
+            sentences = [f"PGR {pgr}: the student ({number_text(self.student)}) goes that far from {ends}."]
+            if self.undefined_share:
+                share = share_text(self.undefined_share)
+                sentences.append(f"The {share} of resamples in which there is no gap are left out of the interval.")
+        if self.gain_over_base is not None:
+            gain = estimate_text(self.gain_over_base, self.gain_interval, signed=True)
+            sentences.append(f"Gain over the untouched strong model: {gain}.")
+        return " ".join(sentences)
+
+
+def performance_gap(
+    student: ArrayLike, floor: ArrayLike, ceiling: ArrayLike, *, base: ArrayLike | None = None, seed: int = 0
+) -> Gap:
+    """Performance gap recovered and gain over base, with 95 % intervals from a paired bootstrap.
+
+    Args:
+        student: Per-example scores in any unit, shape (seeds, examples); higher is better.
+        floor: Scores of the supervisor on the same examples; one seed stands for all, here and below.
+        ceiling: Scores of the strong model trained on gold labels.
+        base: Scores of the untouched strong model.
+        seed: Makes the resamples reproducible.
+
+    Returns:
+        The gap; what is undefined is None, with the reason in words (`Gap.describe()`).
+
+    Raises:
+        DataError: Shapes that do not fit, or scores that are not finite.
+
+    Example:
+        >>> right = np.arange(100)[None]
+        >>> floor, student, ceiling = (right < share for share in (60, 75, 80))
+        >>> gap = performance_gap(student, floor, ceiling)
+        >>> round(gap.pgr, 6)
+        0.75
+    """
+    given: dict[str, ArrayLike] = {"student": student, "floor": floor, "ceiling": ceiling}
+    if base is not None:
+        given["base"] = base
+    arrays = aligned_scores(given)
+    columns = resampled_means(list(arrays.values()), seed=seed).T
+    draws = dict(zip(arrays, columns, strict=True))
+    means = {name: float(array.mean()) for name, array in arrays.items()}
+    return gap_from_draws(means, draws, examples=arrays["student"].shape[1], span=score_span(arrays.values()))
+
+
+def score_span(arrays: Iterable[NDArray[np.float64]]) -> float:
+    """Largest difference two scores can have: 1 for the usual range [0, 1], more where scores leave it."""
+    ends = [(float(array.min()), float(array.max())) for array in arrays]
+    return max(1.0, *(high for _, high in ends)) - min(0.0, *(low for low, _ in ends))
+
+
+def gap_from_draws(
+    means: Mapping[str, float], draws: Mapping[str, NDArray[np.float64]], *, examples: int, span: float
+) -> Gap:
+    """The gap from means and their joint resamples: for callers that resample many methods at once.
+
+    Args:
+        means: Mean score of `student`, `floor`, `ceiling` and, if there is one, `base`.
+        draws: Resampled means of the same, each of shape (B,), row by row from the same resamples.
+        examples: Number of examples behind each mean.
+        span: Largest difference two scores can have.
+    """
+    student, floor, ceiling, base = means["student"], means["floor"], means["ceiling"], means.get("base")
+    undefined_share = float(np.mean(draws["ceiling"] - draws["floor"] <= NO_SPREAD))
+    reason = _reason(floor, ceiling, undefined_share, examples)
+    pgr = (student - floor) / (ceiling - floor) if ceiling - floor > NO_SPREAD else None
+    gain = None if base is None else student - base
+    return Gap(
+        student=student,
+        floor=floor,
+        ceiling=ceiling,
+        base=base,
+        pgr=pgr,
+        pgr_interval=None if pgr is None or reason else _pgr_interval(pgr, draws, span / (ceiling - floor), examples),
+        gain_over_base=gain,
+        gain_interval=None if gain is None else gain_interval(gain, draws["student"] - draws["base"], span, examples),
+        undefined_share=undefined_share,
+        reason=reason,
+    )
+
+
+def gain_interval(gain: float, draws: NDArray[np.float64], span: float, examples: int) -> Interval | None:
+    """Interval of a difference of two mean scores."""
+    return bounded_interval(gain, draws, low=-span, high=span, examples=examples)
+
+
+def _pgr_interval(pgr: float, draws: Mapping[str, NDArray[np.float64]], largest_step: float, examples: int) -> Interval:
+    widths = draws["ceiling"] - draws["floor"]
+    defined = widths > NO_SPREAD
+    ratios = (draws["student"] - draws["floor"])[defined] / widths[defined]
+    if np.ptp(ratios) > NO_SPREAD:
+        return percentile_interval(ratios)
+    # The student is as good as the ceiling (or the floor) on every example, so no resample shows any doubt. A share of
+    # the examples not seen may still differ, each by the largest step one example can make.
+    doubt = unseen_share(examples) * largest_step
+    return pgr - doubt, pgr + doubt
+
+
+def _reason(floor: float, ceiling: float, undefined_share: float, examples: int) -> str | None:
+    """Why there is no PGR or no interval for it; None where there is nothing to say."""
+    ends = f"floor ({number_text(floor)}) and ceiling ({number_text(ceiling)})"
+    if ceiling - floor <= NO_SPREAD:
+        low, high = number_text(floor), number_text(ceiling)
+        return f"the ceiling ({high}) is not above the floor ({low}): there is no gap to recover"
+    if examples < 2:
+        # Resampling one example returns that example: the interval would have width zero and claim certainty.
+        return "a single test example says nothing about the spread between examples"
+    if undefined_share > _MOST_UNDEFINED:
+        return (
+            f"the gap between {ends} cannot be told from zero on {examples} examples "
+            f"(none in {share_text(undefined_share)} of the resamples), so the ratio could be almost anything"
+        )
+    return None

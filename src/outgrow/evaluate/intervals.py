@@ -1,0 +1,208 @@
+"""Doubt about means of scores: a paired bootstrap over examples and seeds, and a sign test between two methods.
+
+Every method is scored on the same examples, and methods that are trained are trained with the same seeds. So a
+resample draws examples once and seeds once *for all methods together*: what is easy for everybody cancels in
+differences and ratios, which is where the power of a paired comparison comes from. Seeds and examples are drawn
+independently of each other (a crossed design); by Owen (2007, *The pigeonhole bootstrap*) this errs on the wide side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outgrow.errors import DataError
+from outgrow.evaluate.wording import Interval
+
+TAIL = 0.025
+"""Share cut off at either end of every interval: all are 95 % intervals."""
+RESAMPLES = 2000
+"""Bootstrap resamples: the ends of an interval then move by about 3 % of its width from seed to seed."""
+NO_SPREAD = 1e-12
+"""Differences below this are rounding."""
+
+_CELLS = 4_000_000
+"""Most counts held at a time (32 MB): more examples mean smaller blocks of resamples, not more memory."""
+
+
+@dataclass(frozen=True)
+class SignTest:
+    """How often one method beats another on the same examples."""
+
+    wins: int
+    """Examples on which the first method scores higher."""
+    losses: int
+    """Examples on which it scores lower; ties count for neither."""
+    p: float
+    """Two-sided p-value of the exact binomial test that wins and losses are equally likely."""
+
+
+def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    """Checks scores of several methods and brings them to one shape.
+
+    Args:
+        scores: Per method an array of shape (seeds, examples); one seed stands for all.
+
+    Returns:
+        The same, each of shape (S, N), with S the largest number of seeds.
+
+    Raises:
+        DataError: Not two-dimensional, empty, not finite, other examples, or seed counts that do not fit.
+    """
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in scores.items()}
+    for name, array in arrays.items():
+        if array.ndim != 2 or not array.size:
+            raise DataError(
+                f"The scores of {name!r} have the wrong shape.",
+                found=array.shape,
+                wanted="(seeds, examples), not empty",
+            )
+        if not np.isfinite(array).all():
+            raise DataError(
+                f"{int((~np.isfinite(array)).sum())} scores of {name!r} are not finite.",
+                wanted="a number for every example",
+                fix="Score an answer that could not be had as wrong: leaving it out would flatter the method.",
+            )
+    examples = {name: array.shape[1] for name, array in arrays.items()}
+    if len(set(examples.values())) > 1:
+        raise DataError("Methods are scored on different numbers of examples.", found=examples, wanted="the same ones")
+    seeds = {name: array.shape[0] for name, array in arrays.items()}
+    most = max(seeds.values(), default=1)
+    if set(seeds.values()) - {1, most}:
+        raise DataError(
+            "Methods have different numbers of seeds.", found=seeds, wanted=f"{most}, or 1 that stands for all"
+        )
+    return {name: np.broadcast_to(array, (most, array.shape[1])) for name, array in arrays.items()}
+
+
+def resampled_means(
+    scores: Sequence[NDArray[np.float64]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """Mean scores of J methods on the same resamples of examples and seeds.
+
+    Each resample counts how often every example and every seed was drawn and weighs the scores by the product of the
+    two counts. With one seed there is nothing to draw: the doubt is then about examples only, and `summarise` says so.
+
+    Args:
+        scores: J arrays of shape (S, N), as `aligned_scores` returns them.
+        resamples: Number B of resamples.
+        seed: Makes the draws reproducible.
+
+    Returns:
+        Means of shape (B, J); row b of every column belongs to the same resample.
+
+    Example:
+        >>> easy, hard = np.array([[1.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 0.0]])
+        >>> means = resampled_means([easy, hard], resamples=500)
+        >>> bool((means[:, 0] >= means[:, 1]).all())
+        True
+    """
+    stacked = np.stack(scores)
+    methods, seeds, examples = stacked.shape
+    flat = np.ascontiguousarray(stacked.reshape(methods * seeds, examples).T)
+    random = np.random.default_rng(seed)
+    seed_counts = _draw_counts(random, resamples, seeds)
+    means: NDArray[np.float64] = np.empty((resamples, methods))
+    block = max(1, _CELLS // examples)
+    for start in range(0, resamples, block):
+        chosen = seed_counts[start : start + block]
+        counts = _draw_counts(random, len(chosen), examples)
+        sums = (counts @ flat).reshape(len(chosen), methods, seeds)
+        means[start : start + block] = np.einsum("bms,bs->bm", sums, chosen)
+    means /= seeds * examples
+    return means
+
+
+def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDArray[np.float64]:
+    """How often each of `size` things is drawn in `size` draws, shape (resamples, size): uniform multinomials."""
+    # Counting drawn indices is several times faster than `Generator.multinomial`, which draws a binomial per cell.
+    drawn = random.integers(size, size=(resamples, size))
+    drawn += np.arange(resamples)[:, None] * size
+    counts = np.bincount(drawn.ravel(), minlength=resamples * size)
+    return counts.reshape(resamples, size).astype(np.float64)
+
+
+def percentile_interval(draws: NDArray[np.float64]) -> Interval:
+    """The central 95 % of resampled values, shape (B,).
+
+    Example:
+        >>> percentile_interval(np.arange(2001))
+        (50.0, 1950.0)
+    """
+    low, high = np.quantile(draws, [TAIL, 1 - TAIL])
+    return float(low), float(high)
+
+
+def unseen_share(examples: int) -> float:
+    """Largest share of the population that may behave otherwise when all N examples behaved alike.
+
+    The exact binomial bound of Clopper and Pearson (1934) for N successes in N trials: 1 − (α/2)^(1/N).
+
+    Example:
+        >>> round(unseen_share(100), 4)
+        0.0362
+    """
+    return float(1 - TAIL ** (1 / examples))
+
+
+def bounded_interval(
+    value: float, draws: NDArray[np.float64], *, low: float, high: float, examples: int
+) -> Interval | None:
+    """Interval of a mean of per-example values that lie in [low, high].
+
+    Two cases that a percentile interval gets wrong are caught. One example has no spread at all, and would be reported
+    with an interval of width zero: there is None. And where all examples agree (a model that is always right),
+    resampling cannot show doubt either: there, up to the `unseen_share` of examples may behave otherwise, each by as
+    much as the range allows.
+
+    Args:
+        value: The mean itself.
+        draws: Resampled means, shape (B,).
+        low: Smallest possible value of one example.
+        high: Largest possible value of one example.
+        examples: Number N of examples.
+
+    Example:
+        >>> low, high = bounded_interval(1.0, np.ones(2000), low=0.0, high=1.0, examples=100)
+        >>> round(low, 3), high
+        (0.964, 1.0)
+    """
+    if examples < 2:
+        return None
+    if np.ptp(draws) > NO_SPREAD:
+        return percentile_interval(draws)
+    unseen = unseen_share(examples)
+    return value - unseen * (value - low), value + unseen * (high - value)
+
+
+def sign_test(first: ArrayLike, second: ArrayLike) -> SignTest:
+    """Tests whether one method beats another more often than the other way round, on the same examples.
+
+    Scores are averaged over seeds first: the seeds of one example are not independent evidence. No discordant example
+    (always so for identical methods) gives p = 1.
+
+    Args:
+        first: Scores of shape (seeds, examples).
+        second: Scores of shape (seeds, examples); the number of seeds may differ.
+
+    Raises:
+        DataError: Wrong shapes, scores that are not finite, or other examples.
+
+    Example:
+        >>> sign_test([[1, 1, 1, 1, 1, 1, 0]], [[0, 0, 0, 0, 0, 0, 0]])
+        SignTest(wins=6, losses=0, p=0.03125)
+    """
+    from scipy.stats import binomtest
+
+    means = [
+        aligned_scores({name: scores})[name].mean(axis=0) for name, scores in (("first", first), ("second", second))
+    ]
+    if means[0].shape != means[1].shape:
+        raise DataError("Methods are scored on different numbers of examples.", found=[len(mean) for mean in means])
+    difference = means[0] - means[1]
+    wins, losses = int((difference > NO_SPREAD).sum()), int((difference < -NO_SPREAD).sum())
+    p = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+    return SignTest(wins, losses, p)

@@ -1,0 +1,132 @@
+"""Everything a table or a report says about an experiment, as plain data: means, intervals, gaps, tests, warnings.
+
+`compare.summarise` makes a `Summary` from `Standing`s; tables, reports and JSON only write down what is in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.evaluate.gap import Gap
+from outgrow.evaluate.wording import Interval
+
+Role = Literal["supervisor", "base", "ceiling", "student"]
+"""What a model is in the experiment: who judges, the untouched strong model, the strong model on gold, the methods."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How one model did on the test part."""
+
+    name: str
+    """Its name, unique within its role."""
+    role: Role
+    """What it is in the experiment; at most one base and one ceiling."""
+    scores: Mapping[str, NDArray[np.float64]]
+    """Per metric the score of every example, shape (seeds, examples); higher is better."""
+    note: str = ""
+    """A remark for the reader, such as where the labels come from."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its doubt."""
+
+    value: float
+    """The mean over examples and seeds, or a difference of two."""
+    interval: Interval | None
+    """95 % interval; None on a single example."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sign test of one student against another on the same examples."""
+
+    against: str
+    """The other student."""
+    wins: int
+    """Examples on which this student does better."""
+    losses: int
+    """Examples on which it does worse."""
+    p: float
+    """Two-sided p-value of the exact test."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is known about one model on one metric."""
+
+    name: str
+    """As in its `Standing`."""
+    role: Role
+    """As in its `Standing`."""
+    note: str
+    """As in its `Standing`."""
+    seeds: int
+    """Number of runs behind the score."""
+    score: Estimate
+    """Mean score."""
+    against_best: Gap | None
+    """Gap recovered from the best supervisor; None unless a student with supervisors and a ceiling to compare."""
+    against_mean: Gap | None
+    """Gap recovered from the average supervisor."""
+    gain_over_base: Estimate | None
+    """Student minus untouched strong model."""
+    comparison: Comparison | None
+    """Against the naive student (the first one), or, for that one itself, against the best other."""
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """All models on one metric."""
+
+    metric: str
+    """Its name."""
+    examples: int
+    """Number of test examples."""
+    chance: float | None
+    """Score of a blind guess, where known."""
+    lines: tuple[Line, ...]
+    """One per standing that has the metric, in the order given."""
+    best_supervisor: str | None
+    """The supervisor with the highest mean on test; None without supervisors."""
+    best_supervisor_doubt: float
+    """Share of the resamples in which another supervisor is strictly better than that one."""
+    mean_supervisor: Estimate | None
+    """The average supervisor."""
+
+    def of(self, role: Role) -> tuple[Line, ...]:
+        """The lines of one role."""
+        return tuple(line for line in self.lines if line.role == role)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All models on all metrics."""
+
+    metrics: tuple[MetricSummary, ...]
+    """One per metric, in the order given."""
+    warnings: tuple[str, ...]
+    """What a reader should know before believing the numbers, in whole sentences."""
+    resamples: int
+    """Bootstrap resamples behind every interval."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as lists, dictionaries, strings, numbers and None: ready for JSON, never NaN."""
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
