@@ -61,9 +61,9 @@ def _about_the_gap(metric: MetricSummary) -> Iterator[str]:
 
 def _about_one_gap(floor: str, gap: Gap) -> Iterator[str]:
     if gap.pgr is None:
-        yield f"PGR against {floor} is undefined: {gap.reason}."
+        yield f"PGR against {floor} is undefined, because {gap.reason}."
     elif gap.reason is not None:
-        yield f"PGR against {floor} has no interval: {gap.reason}."
+        yield f"PGR against {floor} has no interval, because {gap.reason}."
     elif gap.undefined_share:
         share = share_text(gap.undefined_share)
         yield f"in {share} of the resamples there is no gap above {floor}; PGR intervals leave these out."

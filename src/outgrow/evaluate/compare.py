@@ -104,7 +104,7 @@ def _sheet(metric: str, standings: Sequence[Standing], seed: int) -> _Sheet:
 def _summarise_metric(metric: str, standings: Sequence[Standing], chance: float | None, seed: int) -> MetricSummary:
     sheet = _sheet(metric, standings, seed)
     floors = dict(_floors(sheet))
-    best = max(sheet.of("supervisor"), key=lambda column: column.mean, default=None)
+    best = _best(sheet)
     return MetricSummary(
         metric=metric,
         examples=sheet.examples,
@@ -116,11 +116,15 @@ def _summarise_metric(metric: str, standings: Sequence[Standing], chance: float 
     )
 
 
+def _best(sheet: _Sheet) -> _Column | None:
+    """The best supervisor; of equally good ones the first."""
+    return max(sheet.of("supervisor"), key=lambda column: column.mean, default=None)
+
+
 def _floors(sheet: _Sheet) -> Iterator[tuple[str, tuple[float, NDArray[np.float64]]]]:
     """Mean and resamples of the best and of the average supervisor."""
-    supervisors = sheet.of("supervisor")
-    if supervisors:
-        best = max(supervisors, key=lambda column: column.mean)
+    supervisors, best = sheet.of("supervisor"), _best(sheet)
+    if best is not None:
         yield "best", (best.mean, best.draws)
         average = float(np.mean([column.mean for column in supervisors]))
         yield "mean", (average, np.mean([column.draws for column in supervisors], axis=0))
@@ -142,7 +146,8 @@ def _line(column: _Column, sheet: _Sheet, floors: Mapping[str, tuple[float, NDAr
         score=sheet.estimate(column.mean, column.draws),
         against_best=gaps.get("best"),
         against_mean=gaps.get("mean"),
-        gain_over_base=_gain(column, sheet) if is_student else None,
+        gain_over_best=_gain(column, _best(sheet), sheet) if is_student else None,
+        gain_over_base=_gain(column, next(iter(sheet.of("base")), None), sheet) if is_student else None,
         comparison=_comparison(column, sheet.of("student")) if is_student else None,
     )
 
@@ -158,13 +163,12 @@ def _gap(column: _Column, floor: tuple[float, NDArray[np.float64]], sheet: _Shee
     return gap_from_draws(means, draws, examples=sheet.examples, span=sheet.span)
 
 
-def _gain(column: _Column, sheet: _Sheet) -> Estimate | None:
-    """Student minus base: needs no ceiling, so it is there even where no gap is."""
-    bases = sheet.of("base")
-    if not bases:
+def _gain(column: _Column, other: _Column | None, sheet: _Sheet) -> Estimate | None:
+    """How much better a student is than another model: needs no ceiling, so it is there even where no gap is."""
+    if other is None:
         return None
-    gain = column.mean - bases[0].mean
-    return Estimate(gain, gain_interval(gain, column.draws - bases[0].draws, sheet.span, sheet.examples))
+    gain = column.mean - other.mean
+    return Estimate(gain, gain_interval(gain, column.draws - other.draws, sheet.span, sheet.examples))
 
 
 def _comparison(column: _Column, students: Sequence[_Column]) -> Comparison | None:

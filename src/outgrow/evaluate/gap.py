@@ -60,12 +60,12 @@ class Gap:
         Example:
             >>> gap = performance_gap([[1, 0, 0, 1]], [[1, 1, 1, 0]], [[1, 0, 1, 0]])
             >>> print(gap.describe())
-            PGR is undefined: the ceiling (.500) is not above the floor (.750): there is no gap to recover.
+            PGR is undefined, because the ceiling (.500) is not above the floor (.750): there is no gap to recover.
         """
         if self.pgr is None:
-            sentences = [f"PGR is undefined: {self.reason}."]
+            sentences = [f"PGR is undefined, because {self.reason}."]
         elif self.pgr_interval is None:
-            sentences = [f"PGR {number_text(self.pgr, decimals=2)}, without an interval: {self.reason}."]
+            sentences = [f"PGR {number_text(self.pgr, decimals=2)}, without an interval, because {self.reason}."]
         else:
             pgr = estimate_text(self.pgr, self.pgr_interval, decimals=2)
             ends = f"the floor ({number_text(self.floor)}) to the ceiling ({number_text(self.ceiling)})"

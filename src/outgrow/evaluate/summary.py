@@ -77,6 +77,8 @@ class Line:
     """Gap recovered from the best supervisor; None unless a student with supervisors and a ceiling to compare."""
     against_mean: Gap | None
     """Gap recovered from the average supervisor."""
+    gain_over_best: Estimate | None
+    """Student minus best supervisor: above 0, it has outgrown all of them."""
     gain_over_base: Estimate | None
     """Student minus untouched strong model."""
     comparison: Comparison | None

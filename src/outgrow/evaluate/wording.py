@@ -22,7 +22,7 @@ def number_text(value: float, *, decimals: int = 3, signed: bool = False) -> str
 def estimate_text(
     value: float, interval: Interval | None, *, decimals: int = 3, signed: bool = False, separator: str = " "
 ) -> str:
-    """A number with its interval, or alone where there is none.
+    """A number with its interval, or alone where there is none; the sign of a difference is written once.
 
     Example:
         >>> estimate_text(0.6137, (0.59, 0.6378))
@@ -31,7 +31,7 @@ def estimate_text(
     text = number_text(value, decimals=decimals, signed=signed)
     if interval is None:
         return text
-    low, high = (number_text(end, decimals=decimals, signed=signed) for end in interval)
+    low, high = (number_text(end, decimals=decimals) for end in interval)
     return f"{text}{separator}[{low}, {high}]"
 
 

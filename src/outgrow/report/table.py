@@ -1,0 +1,166 @@
+"""A summary as a table of plain text, for terminals and logs."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from outgrow.evaluate.gap import Gap
+from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Role, Summary
+from outgrow.evaluate.wording import estimate_text, number_text
+from outgrow.report.words import LEGEND
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DEFAULT_WIDTH = 100
+"""Columns a table is set in where nobody says how many there are."""
+MEAN_SUPERVISOR = "mean of supervisors"
+"""Name of the row that is no model."""
+
+_NAME_WIDTH = 14
+"""Names are broken over lines where they are longer than this and space is short."""
+_GUTTER = 2
+"""Columns between columns."""
+_ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
+_STYLES: dict[str, str] = {"supervisor": "", "base": "dim", "student": "bold", "ceiling": "dim"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of numbers."""
+
+    title: str
+    """Its heading."""
+    cell: Callable[[Line, str], str]
+    """Text for a line, given what stands between a number and its interval."""
+
+
+def ordered_lines(metric: MetricSummary) -> tuple[Line, ...]:
+    """Supervisors with their mean after them, base, students, ceiling: what is compared stands between its ends."""
+    lines = [line for role in _ORDER for line in metric.of(role)]
+    supervisors = len(metric.of("supervisor"))
+    if supervisors > 1 and metric.mean_supervisor is not None:
+        nothing = dict.fromkeys(("against_best", "against_mean", "gain_over_best", "gain_over_base", "comparison"))
+        mean = Line(MEAN_SUPERVISOR, "supervisor", "", 0, metric.mean_supervisor, **nothing)
+        lines.insert(supervisors, mean)
+    return tuple(lines)
+
+
+def number_columns(metric: MetricSummary) -> tuple[Column, ...]:
+    """The columns that have something to say on this metric: no ceiling, no PGR; no base, no gain over it."""
+    columns = [Column("score", lambda line, separator: _estimate(line.score, separator))]
+    students = metric.of("student")
+    if any(line.against_best for line in students):
+        several = len(metric.of("supervisor")) > 1
+        best = Column("PGR (best)" if several else "PGR", lambda line, separator: _pgr(line.against_best, separator))
+        columns.append(best)
+        if several:
+            columns.append(Column("PGR (mean)", lambda line, separator: _pgr(line.against_mean, separator)))
+    if any(line.gain_over_base for line in students):
+        columns.append(
+            Column("gain over base", lambda line, separator: _estimate(line.gain_over_base, separator, signed=True))
+        )
+    return tuple(columns)
+
+
+def metric_title(metric: MetricSummary) -> str:
+    """Name of the metric and what its numbers rest on.
+
+    Example:
+        >>> metric_title(MetricSummary("accuracy", 1200, 0.25, (), None, 0.0, None))
+        'accuracy: 1,200 test examples, chance .250'
+    """
+    seeds = max((line.seeds for line in metric.of("student")), default=0)
+    parts = [f"{metric.examples:,} test example{'s' * (metric.examples != 1)}"]
+    parts += [f"{seeds} seed{'s' * (seeds != 1)}"] if seeds else []
+    parts += [f"chance {number_text(metric.chance)}"] if metric.chance is not None else []
+    return f"{metric.metric}: {', '.join(parts)}"
+
+
+def table_text(summary: Summary, notes: Sequence[str] = (), *, color: bool = False, width: int | None = None) -> str:
+    """All metrics as aligned tables, with the legend and everything a reader should know in words below.
+
+    Args:
+        summary: What to show.
+        notes: Further remarks to show below.
+        color: Whether to use terminal colours.
+        width: Columns to fit into. Below what the tables need, intervals move under their numbers; numbers are never
+            cut, so below about 70 columns the tables stick out.
+    """
+    width = width or DEFAULT_WIDTH
+    tables = [_render(metric, color=color, width=width) for metric in summary.metrics]
+    remarks = [f"{line.name}: {line.note}" for line in summary.metrics[0].lines if line.note]
+    below = [f"! {text}" for text in summary.warnings] + [f"- {text}" for text in (*remarks, *notes)]
+    wrapped = [textwrap.fill(LEGEND, width), *(textwrap.fill(text, width, subsequent_indent="  ") for text in below)]
+    lines = "\n".join([*tables, *wrapped]).splitlines()
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _render(metric: MetricSummary, *, color: bool, width: int) -> str:
+    """One table, with intervals beside their numbers if that fits, else below them."""
+    from rich.console import Console
+    from rich.text import Text
+
+    beside = _rows(metric, " ")
+    longest = max(len(row[0]) for row in beside)
+    rows = beside if _needed(beside) + min(longest, _NAME_WIDTH) <= width else _rows(metric, "\n")
+    name_width = min(longest, max(_NAME_WIDTH, width - _needed(rows)))
+    console = Console(
+        file=io.StringIO(),
+        width=max(width, _needed(rows) + name_width),
+        force_terminal=color,
+        color_system="standard" if color else None,
+        emoji=False,
+    )
+    with console.capture() as capture:
+        console.print(Text(metric_title(metric), style="bold"))
+        console.print(_table(metric, rows, name_width))
+    return capture.get()
+
+
+def _rows(metric: MetricSummary, separator: str) -> list[list[str]]:
+    """Heading and cells as text."""
+    columns = number_columns(metric)
+    rows = [["", "role", *(column.title for column in columns)]]
+    for line in ordered_lines(metric):
+        rows.append([line.name, line.role, *(column.cell(line, separator) for column in columns)])
+    return rows
+
+
+def _needed(rows: Sequence[Sequence[str]]) -> int:
+    """Width of everything right of the names: numbers are never broken, half a number is a wrong number."""
+    widths = [max(len(part) for cell in column for part in cell.split("\n")) for column in zip(*rows, strict=True)]
+    return sum(widths[1:]) + _GUTTER * len(widths[1:])
+
+
+def _table(metric: MetricSummary, rows: Sequence[Sequence[str]], name_width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("", width=name_width, overflow="fold")
+    for title in rows[0][1:]:
+        table.add_column(title, no_wrap=True)
+    for line, cells in zip(ordered_lines(metric), rows[1:], strict=True):
+        # Text objects, not strings: square brackets in a name must not be taken for markup.
+        table.add_row(*(Text(cell) for cell in cells), style=_STYLES[line.role])
+    return table
+
+
+def _estimate(estimate: Estimate | None, separator: str, *, signed: bool = False) -> str:
+    if estimate is None:
+        return ""
+    return estimate_text(estimate.value, estimate.interval, signed=signed, separator=separator)
+
+
+def _pgr(gap: Gap | None, separator: str) -> str:
+    if gap is None:
+        return ""
+    if gap.pgr is None:
+        return "undefined"
+    return estimate_text(gap.pgr, gap.pgr_interval, decimals=2, separator=separator)

@@ -1,0 +1,98 @@
+"""What the numbers of a summary say, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from outgrow.evaluate.summary import Line, MetricSummary, Summary
+from outgrow.evaluate.wording import estimate_text, number_text, probability_text
+
+LEGEND = (
+    "Brackets hold 95 % intervals: a paired bootstrap over test examples and seeds, joint for all models. "
+    "PGR is the share of the gap between supervisor (the best one, or the mean of all) and ceiling that a student "
+    "recovers; the ceiling is the strong model trained on gold labels, the base the same model untouched."
+)
+
+
+def best_student(summary: Summary) -> str | None:
+    """The student with the highest mean score, averaged over metrics; None without students."""
+    scores: dict[str, list[float]] = {}
+    for metric in summary.metrics:
+        for line in metric.of("student"):
+            scores.setdefault(line.name, []).append(line.score.value)
+    return max(scores, key=lambda name: sum(scores[name]) / len(scores[name]), default=None)
+
+
+def headline(summary: Summary) -> str:
+    """One sentence: did the best student outgrow its supervisors?
+
+    A lead whose interval holds zero is not called one.
+    """
+    name = best_student(summary)
+    if name is None:
+        return "No student was trained: these are reference points only."
+    several = len(summary.metrics) > 1
+    clauses = []
+    for metric, line in _lines_of(summary, name):
+        verdict = _verdict(metric, line)
+        clauses.append(f"on {metric.metric} it {verdict}" if several else verdict)
+    return f"“{name}”: {'; '.join(clauses)}." if several else f"“{name}” {clauses[0]}."
+
+
+def _verdict(metric: MetricSummary, line: Line) -> str:
+    score, lead = number_text(line.score.value), line.gain_over_best
+    if lead is None:
+        return f"scores {score}"
+    floor = f"{score} against {number_text(line.score.value - lead.value)}"
+    supervisor = "its best supervisor" if len(metric.of("supervisor")) > 1 else "its supervisor"
+    if lead.interval is None or lead.interval[0] <= 0 <= lead.interval[1]:
+        return f"cannot be told from {supervisor} ({floor})"
+    return f"{'outgrows' if lead.value > 0 else 'stays below'} {supervisor} ({floor})"
+
+
+def details(summary: Summary) -> tuple[str, ...]:
+    """The sentences under the headline: lead, gap and gain of the best student on every metric."""
+    name = best_student(summary)
+    if name is None:
+        return ()
+    several = len(summary.metrics) > 1
+    found = []
+    for metric, line in _lines_of(summary, name):
+        sentences = " ".join(_sentences(metric, line))
+        found.append(f"{metric.metric.capitalize()}: {sentences}" if several else sentences)
+    students = {line.name for metric in summary.metrics for line in metric.of("student")}
+    if len(students) > 1:
+        found.append(
+            f"“{name}” is the one of {len(students)} students with the highest mean score on the test part, so its "
+            "numbers are a little flattering."
+        )
+    return tuple(found)
+
+
+def _lines_of(summary: Summary, name: str) -> Iterator[tuple[MetricSummary, Line]]:
+    for metric in summary.metrics:
+        for line in metric.of("student"):
+            if line.name == name:
+                yield metric, line
+
+
+def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
+    yield f"It scores {estimate_text(line.score.value, line.score.interval)}."
+    if line.gain_over_best is not None:
+        lead = estimate_text(line.gain_over_best.value, line.gain_over_best.interval, signed=True)
+        yield f"Against the supervisor “{metric.best_supervisor}” that is {lead}."
+    gap = line.against_best
+    if gap is not None and gap.pgr is not None:
+        pgr = estimate_text(gap.pgr, gap.pgr_interval, decimals=2)
+        yield f"It recovers a share of {pgr} of the gap to the same model trained on gold ({number_text(gap.ceiling)})."
+    elif gap is not None:
+        yield f"How much of the gap it recovers is undefined, because {gap.reason}."
+    if line.gain_over_base is not None:
+        gain = estimate_text(line.gain_over_base.value, line.gain_over_base.interval, signed=True)
+        yield f"Against the untouched strong model it is {gain}."
+    if line.comparison is not None:
+        test = line.comparison
+        yield (
+            f"It does better than “{test.against}” on {test.wins} test examples and worse on {test.losses} "
+            f"({probability_text(test.p)})."
+        )

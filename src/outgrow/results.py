@@ -1,0 +1,198 @@
+"""What an experiment found: scores of every example, and the tables, files and reports made from them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from outgrow.errors import DataError, StoreError
+from outgrow.evaluate import Standing, Summary, summarise
+from outgrow.store import read_json, read_table, write_json, write_table, write_text
+
+FORMAT = 1
+"""Raised when a saved result changes its shape."""
+
+_SECRET = {"access_token", "api_key", "apikey", "authorization", "hf_token", "hub_token", "password", "secret", "token"}
+_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Results of one experiment.
+
+    Example:
+        >>> weak, student = ({"accuracy": np.arange(100)[None] < right} for right in (60, 75))
+        >>> standings = (Standing("tfidf", "supervisor", weak), Standing("naive", "student", student))
+        >>> results = Results("example", standings, {"accuracy": 0.5})
+        >>> round(results.to_json()["summary"]["metrics"][0]["lines"][1]["gain_over_best"]["value"], 3)
+        0.15
+    """
+
+    name: str
+    """Name of the experiment."""
+    standings: Sequence[Standing]
+    """Every model with its per-example scores."""
+    chance: Mapping[str, float]
+    """Per metric the score of a blind guess, where known."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Where the numbers come from: `config` (resolved), `versions`, `seeds`, `hashes`, `seconds` per stage, `sizes` of
+    the parts, `started`, `notes`; all optional. Keys and passwords in it are hidden in everything written."""
+    ids: Sequence[str] | None = None
+    """Ids of the test examples, where known."""
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Means, intervals, gaps, tests and warnings; computed once."""
+        return summarise(self.standings, self.chance)
+
+    def table(self, color: bool = False, width: int | None = None) -> str:
+        """The summary as aligned text.
+
+        Args:
+            color: Whether to use terminal colours.
+            width: Columns to fit into, by default 100.
+        """
+        from outgrow.report.table import table_text
+
+        return table_text(self.summary, self.provenance.get("notes", ()), color=color, width=width)
+
+    def to_json(self) -> dict[str, Any]:
+        """Summary and provenance as plain values: what is undefined is None, and nothing is NaN."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "chance": _plain(self.chance),
+            "standings": [
+                {"name": each.name, "role": each.role, "note": each.note, "metrics": list(each.scores)}
+                for each in self.standings
+            ],
+            "summary": _plain(self.summary.to_dict()),
+            "provenance": _plain(self.provenance),
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `scores.parquet` (a line per example, seed, metric and model) and then `results.json`.
+
+        Raises:
+            StoreError: Disk full or no permission; no half-written file is left.
+        """
+        folder = Path(folder)
+        write_table(folder / "scores.parquet", self._scores())
+        # Last, so that its presence means that both are there.
+        write_json(folder / "results.json", self.to_json())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Results:
+        """The inverse of `save`.
+
+        Raises:
+            StoreError: There are no results in the folder, or they are damaged.
+        """
+        folder = Path(folder)
+        for name in ("results.json", "scores.parquet"):
+            if not (folder / name).is_file():
+                raise StoreError(
+                    f"There are no results in {folder}.", found=f"no {name}", fix="Give the folder of a finished run."
+                )
+        about, table = read_json(folder / "results.json"), read_table(folder / "scores.parquet")
+        try:
+            if about["format"] != FORMAT:
+                raise StoreError(
+                    f"{folder / 'results.json'} was written by another version of outgrow.",
+                    found=f"format {about['format']}",
+                    wanted=f"format {FORMAT}",
+                    fix="Run the experiment again: what is in its store is not computed anew.",
+                )
+            standings, ids = _standings(about["standings"], table)
+            return cls(about["name"], standings, about["chance"], about["provenance"], ids)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"The results in {folder} are damaged: {error!r}", fix="Run the experiment again."
+            ) from error
+
+    def save_report(self, path: str | Path) -> None:
+        """Writes one self-contained HTML file.
+
+        Raises:
+            StoreError: Disk full or no permission.
+        """
+        from outgrow.report.html import report_html
+
+        write_text(Path(path), report_html(self.name, self.summary, _plain(self.provenance)))
+
+    def _scores(self) -> pa.Table:
+        tables = [
+            self._score_block(each, metric, np.asarray(scores, dtype=np.float64))
+            for each in self.standings
+            for metric, scores in each.scores.items()
+        ]
+        return pa.concat_tables(tables)
+
+    def _score_block(self, standing: Standing, metric: str, scores: np.ndarray[Any, Any]) -> pa.Table:
+        seeds, examples = scores.shape
+        if self.ids is not None and len(self.ids) != examples:
+            raise DataError("There are not as many ids as scores.", found=len(self.ids), wanted=examples)
+        ids = list(self.ids) * seeds if self.ids is not None else [None] * (seeds * examples)
+        return pa.table(
+            {
+                "role": _repeated(standing.role, seeds * examples),
+                "name": _repeated(standing.name, seeds * examples),
+                "metric": _repeated(metric, seeds * examples),
+                # The position among the runs, not the number that seeded it: that is in the provenance.
+                "seed": pa.array(np.repeat(np.arange(seeds), examples)),
+                "example": pa.array(np.tile(np.arange(examples), seeds)),
+                "id": pa.array(ids, pa.string()),
+                "score": pa.array(scores.reshape(-1)),
+            }
+        )
+
+
+def _repeated(text: str, times: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, dtype=np.int32)), pa.array([text], pa.string()))
+
+
+def _standings(
+    about: Sequence[Mapping[str, Any]], table: pa.Table
+) -> tuple[tuple[Standing, ...], tuple[str, ...] | None]:
+    """Rebuilds standings and ids from the two files; blocks lie in the order in which they were written."""
+    columns = {name: table[name].to_numpy() for name in ("role", "name", "metric", "seed", "example", "score")}
+    standings = []
+    for each in about:
+        own = (columns["role"] == each["role"]) & (columns["name"] == each["name"])
+        scores = {}
+        for metric in each["metrics"]:
+            chosen = own & (columns["metric"] == metric)
+            shape = int(columns["seed"][chosen].max()) + 1, int(columns["example"][chosen].max()) + 1
+            scores[metric] = columns["score"][chosen].reshape(shape)
+        standings.append(Standing(each["name"], each["role"], scores, each["note"]))
+    examples = next(iter(standings[0].scores.values())).shape[1]
+    ids = table["id"].slice(0, examples).to_pylist()
+    return tuple(standings), None if None in ids else tuple(ids)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it; secrets are hidden, numbers that JSON lacks become None."""
+    if isinstance(value, Mapping):
+        return {str(key): _HIDDEN if _is_secret(key, own) else _plain(own) for key, own in value.items()}
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int):
+        return value
+    return _CREDENTIALS_IN_URL.sub(_HIDDEN, str(value))
+
+
+def _is_secret(key: object, value: object) -> bool:
+    return str(key).lower() in _SECRET and isinstance(value, str) and bool(value)
