@@ -1,0 +1,88 @@
+"""A language model whose answers are given in advance: for tests and tutorials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from outgrow.errors import ModelError
+from outgrow.labels import Completion
+from outgrow.models.protocols import GenerateOptions
+
+EXPECTED, SURPRISING = -0.1, -4.0
+"""Log-probability of a word that the script has at that place, and of one that it has not."""
+
+
+@dataclass(frozen=True)
+class ScriptedLanguageModel:
+    """Answers by a script, word by word: a token is a word with the space before it.
+
+    Every word of the script has the same high log-probability; when another text is scored, the words that differ from
+    the script have a low one. All samples of a prompt are the same text.
+
+    Example:
+        >>> model = ScriptedLanguageModel({"Capital of France?": " It is Paris."})
+        >>> model.generate(["Capital of France?"], GenerateOptions())[0][0].text
+        ' It is Paris.'
+        >>> model.logprobs([("Capital of France?", " It is Rome.")])[0].logprobs
+        (-0.1, -0.1, -4.0)
+    """
+
+    answers: Mapping[str, str] | Callable[[str], str]
+    """Prompt → answer, as a table or as a function."""
+    name: str = "scripted"
+    """A short name for tables and records."""
+
+    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+        """Gives the script's answers: `options.n` equal completions per prompt, in order.
+
+        Raises:
+            ModelError: The script has no answer to a prompt.
+        """
+        return [[self._answer(prompt, options)] * options.n for prompt in prompts]
+
+    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[Completion]:
+        """Scores each `(prompt, continuation)` pair against the script.
+
+        Raises:
+            ModelError: The script has no answer to a prompt.
+        """
+        return [self._score(prompt, continuation) for prompt, continuation in pairs]
+
+    def _answer(self, prompt: str, options: GenerateOptions) -> Completion:
+        script = self._script(prompt)
+        end = min((place for place in (script.find(one) for one in options.stop) if place >= 0), default=len(script))
+        spans = _words(script[:end])[: options.max_new_tokens]
+        text = script[: spans[-1][1]] if spans else ""
+        finished = text == script and len(spans) < options.max_new_tokens
+        closing = [(len(text), len(text))] if finished else []
+        offsets = (*spans, *closing)
+        return Completion(text, (EXPECTED,) * len(offsets), offsets, finished)
+
+    def _score(self, prompt: str, continuation: str) -> Completion:
+        script = self._script(prompt)
+        expected = [script[start:end] for start, end in _words(script)]
+        spans = _words(continuation)
+        said = [continuation[start:end] for start, end in spans]
+        logprobs = tuple(
+            EXPECTED if expected[place : place + 1] == [word] else SURPRISING for place, word in enumerate(said)
+        )
+        return Completion(continuation, logprobs, tuple(spans), finished=False)
+
+    def _script(self, prompt: str) -> str:
+        if callable(self.answers):
+            return self.answers(prompt)
+        if prompt not in self.answers:
+            raise ModelError(
+                f"{self.name} has no answer to a prompt.",
+                found=repr(prompt[-200:]),
+                wanted=f"one of its {len(self.answers)} prompts",
+                fix="Add the prompt to its answers, or give it a function.",
+            )
+        return self.answers[prompt]
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    """Spans of the words, each with the space before it; space at the end belongs to the last word."""
+    return [match.span() for match in re.finditer(r"\s*\S+(?:\s+$)?|^\s+$", text)]

@@ -1,0 +1,95 @@
+"""Where tokens lie in a text, for any tokenizer: character spans that together cover the text.
+
+A token that adds only part of a character (byte-level tokenizers cut inside them) gets the span of that character.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from outgrow.labels import Completion
+
+
+def decode_after(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int]) -> str:
+    """The text that tokens add to a prompt, without special tokens.
+
+    Tokenizers with a word-boundary mark drop the space in front of a text's first word; decoding behind the prompt's
+    last token keeps it.
+    """
+    anchor = list(prompt[-1:])
+    before, whole = _decode(tokenizer, anchor), _decode(tokenizer, [*anchor, *tokens])
+    return whole[len(before) :] if whole.startswith(before) else _decode(tokenizer, tokens)
+
+
+def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[tuple[int, int]]:
+    """Half-open character spans of tokens, found by decoding ever longer beginnings.
+
+    Args:
+        tokenizer: The tokenizer that the tokens belong to.
+        prompt: Tokens before them.
+        tokens: The tokens of the text.
+        text: What they decode to.
+
+    Returns:
+        One span per token; spans do not go back, and cover the text.
+    """
+    spans, complete = [], 0
+    for count in range(1, len(tokens) + 1):
+        beginning = decode_after(tokenizer, prompt, tokens[:count])
+        agreed = max(complete, _agreement(beginning, text))
+        # More text than agrees with the whole: the last character is still being put together.
+        partial = len(beginning) > agreed and agreed < len(text)
+        spans.append((complete, agreed + partial))
+        complete = agreed
+    return _closed(spans, len(text))
+
+
+def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """A tokenizer's own offsets, made to cover the text: what no token claims goes to the token after it.
+
+    Example:
+        >>> contiguous_spans([(1, 3), (4, 6)], 7)
+        [(0, 3), (3, 7)]
+    """
+    spans, covered = [], 0
+    for start, end in offsets:
+        spans.append((min(start, covered), max(end, min(start, covered))))
+        covered = max(covered, end)
+    return _closed(spans, length)
+
+
+def cut(completion: Completion, end: int) -> Completion:
+    """The first `end` characters of a completion, with the tokens that begin before them.
+
+    Example:
+        >>> cut(Completion("so. And", (-1.0, -2.0), ((0, 3), (3, 7)), finished=True), 2)
+        Completion(text='so', logprobs=(-1.0,), offsets=((0, 2),), finished=False)
+    """
+    kept = [index for index, (start, _) in enumerate(completion.offsets) if start < end]
+    return dataclasses.replace(
+        completion,
+        text=completion.text[:end],
+        logprobs=tuple(completion.logprobs[index] for index in kept),
+        offsets=tuple((completion.offsets[index][0], min(completion.offsets[index][1], end)) for index in kept),
+        finished=False,
+    )
+
+
+def _agreement(one: str, other: str) -> int:
+    """How many first characters two texts share."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _closed(spans: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """The spans, the last one reaching to the end of the text."""
+    if spans:
+        spans[-1] = (spans[-1][0], length)
+    return spans
+
+
+def _decode(tokenizer: Any, tokens: Sequence[int]) -> str:
+    text: str = tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
