@@ -32,22 +32,23 @@ def headline(summary: Summary) -> str:
     if name is None:
         return "No student was trained: these are reference points only."
     several = len(summary.metrics) > 1
-    clauses = []
+    verdicts: dict[str, list[str]] = {}
     for metric, line in _lines_of(summary, name):
-        verdict = _verdict(metric, line)
-        clauses.append(f"on {metric.metric} it {verdict}" if several else verdict)
-    return f"“{name}”: {'; '.join(clauses)}." if several else f"“{name}” {clauses[0]}."
+        verdict, numbers = _verdict(metric, line)
+        verdicts.setdefault(verdict, []).append(f"on {metric.metric} ({numbers})" if several else f"({numbers})")
+    clauses = [f"{verdict} {' and '.join(places)}" for verdict, places in verdicts.items()]
+    return f"“{name}” {', and '.join(clauses)}."
 
 
-def _verdict(metric: MetricSummary, line: Line) -> str:
+def _verdict(metric: MetricSummary, line: Line) -> tuple[str, str]:
     score, lead = number_text(line.score.value), line.gain_over_best
     if lead is None:
-        return f"scores {score}"
-    floor = f"{score} against {number_text(line.score.value - lead.value)}"
+        return "has no supervisor to be compared with", score
+    numbers = f"{score} against {number_text(line.score.value - lead.value)}"
     supervisor = "its best supervisor" if len(metric.of("supervisor")) > 1 else "its supervisor"
     if lead.interval is None or lead.interval[0] <= 0 <= lead.interval[1]:
-        return f"cannot be told from {supervisor} ({floor})"
-    return f"{'outgrows' if lead.value > 0 else 'stays below'} {supervisor} ({floor})"
+        return f"cannot be told from {supervisor}", numbers
+    return f"{'outgrows' if lead.value > 0 else 'stays below'} {supervisor}", numbers
 
 
 def details(summary: Summary) -> tuple[str, ...]:
@@ -84,7 +85,7 @@ def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
     gap = line.against_best
     if gap is not None and gap.pgr is not None:
         pgr = estimate_text(gap.pgr, gap.pgr_interval, decimals=2)
-        yield f"It recovers a share of {pgr} of the gap to the same model trained on gold ({number_text(gap.ceiling)})."
+        yield f"It recovers {pgr} of the gap to the same model trained on gold ({number_text(gap.ceiling)})."
     elif gap is not None:
         yield f"How much of the gap it recovers is undefined, because {gap.reason}."
     if line.gain_over_base is not None:

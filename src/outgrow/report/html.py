@@ -1,0 +1,210 @@
+"""One self-contained HTML page about an experiment: no script, no external resource, everything from data escaped."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from outgrow.evaluate.summary import Line, MetricSummary, Summary
+from outgrow.evaluate.wording import estimate_text, probability_text
+from outgrow.report.plots import dot_plot, plane
+from outgrow.report.table import metric_title, number_columns, ordered_lines
+from outgrow.report.words import details, headline
+
+_HEADWORDS = ("name", "model", "features", "votes", "server")
+"""Keys whose value names a thing; the first one present becomes its headword."""
+_KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes"}
+
+
+def report_html(name: str, summary: Summary, provenance: Mapping[str, Any]) -> str:
+    """The report as a page.
+
+    Args:
+        name: Name of the experiment.
+        summary: What was found.
+        provenance: Where it comes from, as plain values; every key is optional (see `Results.provenance`).
+
+    Returns:
+        HTML text. Names, notes and configuration are escaped by the template; figures escape what is written in them.
+    """
+    import jinja2
+    import yaml
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("outgrow.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    config = provenance.get("config") or {}
+    return environment.get_template("report.html.jinja").render(
+        name=name,
+        headline=_typeset(headline(summary)),
+        details=[_typeset(text) for text in details(summary)],
+        warnings=[_typeset(text) for text in summary.warnings],
+        notes=[str(note) for note in provenance.get("notes") or ()],
+        setting=list(_setting(config, provenance, summary)),
+        metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
+        plane=_plane(summary),
+        resamples=summary.resamples,
+        started=_moment(provenance.get("started")),
+        provenance=list(_provenance(provenance)),
+        yaml=yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else "",
+    )
+
+
+def _metric(metric: MetricSummary, prefix: str) -> dict[str, Any]:
+    """What the template needs to know about one metric."""
+    from markupsafe import Markup
+
+    columns = number_columns(metric)
+    compared = any(line.comparison for line in metric.lines)
+    return {
+        "title": metric_title(metric),
+        "name": metric.metric,
+        "compared": compared,
+        "columns": [column.title for column in columns] + (["better / worse"] if compared else []),
+        "rows": [
+            {
+                "name": line.name,
+                "role": line.role,
+                "note": line.note,
+                "cells": [_split(column.cell(line, "\n")) for column in columns]
+                + ([_comparison(line)] if compared else []),
+            }
+            for line in ordered_lines(metric)
+        ],
+        # Written by matplotlib, which escapes the text in it; nothing else is marked as safe.
+        "plot": Markup(dot_plot(metric, prefix)),
+        "alternative": "; ".join(_spoken(line) for line in ordered_lines(metric)),
+    }
+
+
+def _plane(summary: Summary) -> dict[str, Any] | None:
+    """The two metrics against each other, if there are exactly two that share a model."""
+    from markupsafe import Markup
+
+    if len(summary.metrics) != 2:
+        return None
+    first, second = summary.metrics
+    if not {(line.role, line.name) for line in first.lines} & {(line.role, line.name) for line in second.lines}:
+        return None
+    return {"first": first.metric, "second": second.metric, "plot": Markup(plane(first, second, "plane"))}
+
+
+def _spoken(line: Line) -> str:
+    return f"{line.name} ({line.role}) {estimate_text(line.score.value, line.score.interval)}"
+
+
+def _split(cell: str) -> tuple[str, str]:
+    """Number and interval of a cell."""
+    value, _, interval = cell.partition("\n")
+    return _typeset(value), _typeset(interval)
+
+
+def _comparison(line: Line) -> tuple[str, str]:
+    if line.comparison is None:
+        return "", ""
+    test = line.comparison
+    return f"{test.wins} / {test.losses}", f"{probability_text(test.p)} against {test.against}"
+
+
+def _typeset(text: str) -> str:
+    """Minus signs instead of hyphens before numbers."""
+    return re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text)
+
+
+def _setting(
+    config: Mapping[str, Any], provenance: Mapping[str, Any], summary: Summary
+) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Term and entries (headword, rest) of the description of the experiment."""
+    if config.get("task"):
+        yield "Task", [_entry(config["task"])]
+    sizes = provenance.get("sizes") or {"test": summary.metrics[0].examples}
+    yield "Rows", [(f"{size:,}" if isinstance(size, int) else str(size), str(part)) for part, size in sizes.items()]
+    if config.get("supervisors"):
+        yield "Supervisors", [_entry(each) for each in config["supervisors"]]
+    if config.get("strong"):
+        yield "Strong model", [_entry(config["strong"])]
+    if isinstance(config.get("methods"), Mapping):
+        yield "Methods", [(str(name), _short(method)) for name, method in config["methods"].items()]
+
+
+def _entry(thing: object) -> tuple[str, str]:
+    """A headword and the rest of a piece of configuration."""
+    if not isinstance(thing, Mapping):
+        return str(thing), ""
+    key = next((key for key in _HEADWORDS if thing.get(key)), None)
+    if key is None:
+        return _short(thing), ""
+    rest = {other: value for other, value in thing.items() if other != key}
+    head = thing[key]
+    return _short(head) if isinstance(head, Mapping) else str(head), _short(rest)
+
+
+def _short(value: object) -> str:
+    """A piece of configuration on one line; what is unset is left out.
+
+    Example:
+        >>> _short({"refine": {"name": "icl", "demonstrations": 4}, "objective": "bayesian", "combine": None})
+        'refine icl (demonstrations 4), objective bayesian'
+    """
+    if isinstance(value, Mapping):
+        head = str(value["name"]) if value.get("name") else ""
+        rest = {
+            key: own for key, own in value.items() if own not in (None, {}, [], "") and not (head and key == "name")
+        }
+        parts = ", ".join(f"{key} {_nested(own)}" for key, own in rest.items())
+        return f"{head} ({parts})" if head and parts else head or parts
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_nested(each) for each in value)
+    return str(value)
+
+
+def _nested(value: object) -> str:
+    text = _short(value)
+    return f"({text})" if isinstance(value, Mapping) and not value.get("name") else text
+
+
+def _provenance(provenance: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Term and entries of where the numbers come from."""
+    if provenance.get("versions"):
+        yield "Versions", [(str(name), str(version)) for name, version in provenance["versions"].items()]
+    if provenance.get("seeds"):
+        yield "Seeds", [("", ", ".join(str(seed) for seed in provenance["seeds"]))]
+    if provenance.get("hashes"):
+        yield "Hashes", [(str(name), str(digest)) for name, digest in provenance["hashes"].items()]
+    seconds = provenance.get("seconds") or {}
+    if seconds:
+        times = [(str(stage), duration_text(float(time))) for stage, time in seconds.items()]
+        yield "Time", [*times, ("in all", duration_text(math.fsum(seconds.values())))]
+    for key, value in provenance.items():
+        if key not in _KNOWN and value not in (None, {}, [], ""):
+            yield str(key).capitalize(), [("", _short(value))]
+
+
+def _moment(started: object) -> str:
+    """Date and time to the minute where it is an ISO time, else as it came."""
+    try:
+        return datetime.fromisoformat(str(started)).strftime("%Y-%m-%d %H:%M %Z").strip() if started else ""
+    except ValueError:
+        return str(started)
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time as people say it.
+
+    Example:
+        >>> duration_text(4.41), duration_text(71.9), duration_text(7384)
+        ('4.4 s', '1 min 12 s', '2 h 3 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

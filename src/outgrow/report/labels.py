@@ -1,0 +1,93 @@
+"""Where labels go in a figure so that none covers another. Plain geometry, in points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+Point = tuple[float, float]
+
+_NEAR = 7.0
+"""Distance of a label from its point."""
+_MARK = 5.0
+"""Half the width of a mark, which labels keep clear of."""
+
+
+class Box(NamedTuple):
+    """An upright rectangle."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def overlap(self, other: Box) -> float:
+        """Area shared with another box."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(width, 0.0) * max(height, 0.0)
+
+
+def stack_levels(spans: Sequence[tuple[float, float]]) -> list[int]:
+    """The lowest level for each label on which it is clear of the earlier ones.
+
+    Args:
+        spans: Position and width of each label. A label may stand on either side of its position, so both count.
+
+    Example:
+        >>> stack_levels([(0, 30), (10, 30), (200, 30)])
+        [0, 1, 0]
+    """
+    levels: list[int] = []
+    for position, width in spans:
+        taken = {
+            level
+            for (other, other_width), level in zip(spans, levels, strict=False)
+            if abs(position - other) < width + other_width
+        }
+        levels.append(next(level for level in range(len(spans)) if level not in taken))
+    return levels
+
+
+def place_labels(points: Sequence[Point], sizes: Sequence[tuple[float, float]], frame: Box) -> list[Point]:
+    """Lower left corners for labels beside their points, inside the frame.
+
+    Each label in turn takes the place around its point that covers least of what is already there: earlier labels,
+    all marks, and the world outside the frame; of equally good places the first, which is to the right.
+
+    Args:
+        points: Where the marks are.
+        sizes: Width and height of each label.
+        frame: What the labels should stay within.
+
+    Example:
+        >>> place_labels([(50, 50), (50, 50)], [(20, 10), (20, 10)], Box(0, 0, 100, 100))
+        [(57.0, 45.0), (23.0, 45.0)]
+    """
+    marks = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points]
+    taken: list[Box] = []
+    corners: list[Point] = []
+    for (x, y), (width, height) in zip(points, sizes, strict=True):
+        places = _places(x, y, width, height)
+        best = min(places, key=lambda box: _cost(box, [*marks, *taken], frame))
+        taken.append(best)
+        corners.append((best.left, best.bottom))
+    return corners
+
+
+def _places(x: float, y: float, width: float, height: float) -> list[Box]:
+    """Right, left, and above and below in growing distance."""
+    corners = [(x + _NEAR, y - height / 2), (x - _NEAR - width, y - height / 2)]
+    for step in range(1, 5):
+        above, below = y + _NEAR + (step - 1) * height, y - _NEAR - step * height
+        corners += [
+            (left, bottom) for bottom in (above, below) for left in (x - width / 2, x + _NEAR, x - _NEAR - width)
+        ]
+    return [Box(left, bottom, left + width, bottom + height) for left, bottom in corners]
+
+
+def _cost(box: Box, obstacles: Sequence[Box], frame: Box) -> float:
+    area = (box.right - box.left) * (box.top - box.bottom)
+    # Outside the frame a label may be cut off by the edge of the figure: worse than a little crowding.
+    outside = area - box.overlap(frame)
+    return sum(box.overlap(other) for other in obstacles) + 3 * outside
