@@ -110,12 +110,12 @@ def _comparison(line: Line) -> tuple[str, str]:
     if line.comparison is None:
         return "", ""
     test = line.comparison
-    return f"{test.wins} / {test.losses}", f"{probability_text(test.p)} against {test.against}"
+    return f"{test.wins} / {test.losses}", _typeset(f"{probability_text(test.p)} against {test.against}")
 
 
 def _typeset(text: str) -> str:
-    """Minus signs instead of hyphens before numbers."""
-    return re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text)
+    """Minus signs instead of hyphens before numbers, and p-values that no line break tears apart."""
+    return re.sub(r"\bp ([<=]) ", "p\u00a0\\1\u00a0", re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text))
 
 
 def _setting(

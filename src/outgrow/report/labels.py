@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 Point = tuple[float, float]
 
-_NEAR = 7.0
-"""Distance of a label from its point."""
+_BESIDE, _ABOVE = 6.0, 3.0
+"""Distances of a label from its point."""
 _MARK = 5.0
 """Half the width of a mark, which labels keep clear of."""
 
@@ -20,6 +20,10 @@ class Box(NamedTuple):
     bottom: float
     right: float
     top: float
+
+    def grown(self, by: float) -> Box:
+        """The box with a margin around it."""
+        return Box(self.left - by, self.bottom - by, self.right + by, self.top + by)
 
     def overlap(self, other: Box) -> float:
         """Area shared with another box."""
@@ -49,40 +53,41 @@ def stack_levels(spans: Sequence[tuple[float, float]]) -> list[int]:
     return levels
 
 
-def place_labels(points: Sequence[Point], sizes: Sequence[tuple[float, float]], frame: Box) -> list[Point]:
+def place_labels(
+    points: Sequence[Point], sizes: Sequence[tuple[float, float]], bars: Sequence[Box], frame: Box
+) -> list[Point]:
     """Lower left corners for labels beside their points, inside the frame.
 
-    Each label in turn takes the place around its point that covers least of what is already there: earlier labels,
-    all marks, and the world outside the frame; of equally good places the first, which is to the right.
+    Each label in turn takes the place around its point that covers least of what is already there: marks, bars and
+    earlier labels, and the world outside the frame; of equally good places the first, which is to the upper right.
 
     Args:
         points: Where the marks are.
         sizes: Width and height of each label.
+        bars: What else labels should keep clear of.
         frame: What the labels should stay within.
 
     Example:
-        >>> place_labels([(50, 50), (50, 50)], [(20, 10), (20, 10)], Box(0, 0, 100, 100))
-        [(57.0, 45.0), (23.0, 45.0)]
+        >>> place_labels([(50, 50), (50, 50)], [(20, 10), (20, 10)], [], Box(0, 0, 100, 100))
+        [(56.0, 53.0), (56.0, 37.0)]
     """
-    marks = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points]
-    taken: list[Box] = []
+    obstacles = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points] + list(bars)
     corners: list[Point] = []
     for (x, y), (width, height) in zip(points, sizes, strict=True):
         places = _places(x, y, width, height)
-        best = min(places, key=lambda box: _cost(box, [*marks, *taken], frame))
-        taken.append(best)
+        best = min(places, key=lambda box: _cost(box, obstacles, frame))
+        obstacles.append(best)
         corners.append((best.left, best.bottom))
     return corners
 
 
 def _places(x: float, y: float, width: float, height: float) -> list[Box]:
-    """Right, left, and above and below in growing distance."""
-    corners = [(x + _NEAR, y - height / 2), (x - _NEAR - width, y - height / 2)]
-    for step in range(1, 5):
-        above, below = y + _NEAR + (step - 1) * height, y - _NEAR - step * height
-        corners += [
-            (left, bottom) for bottom in (above, below) for left in (x - width / 2, x + _NEAR, x - _NEAR - width)
-        ]
+    """The four corners between the arms of a cross, from near to far; upper right first."""
+    lefts = (x + _BESIDE, x - _BESIDE - width)
+    corners = []
+    for step in range(5):
+        away = _ABOVE + step * height
+        corners += [(left, bottom) for bottom in (y + away, y - away - height) for left in lefts]
     return [Box(left, bottom, left + width, bottom + height) for left, bottom in corners]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 7.2
+WIDTH = 6.4
 """Width of every figure in inches of 72 points."""
 
 _COLORS = {
@@ -33,6 +33,7 @@ _COLORS = {
     "ceiling": "#a10004",
     "ink": "#a10005",
     "faint": "#a10006",
+    "line": "#a10007",
 }
 """Stand-in colour of each CSS variable."""
 _MARKERS = {"supervisor": "^", "base": "s", "student": "o", "ceiling": "D"}
@@ -90,7 +91,7 @@ def plane(first: MetricSummary, second: MetricSummary, prefix: str) -> str:
     """
     others = {(line.role, line.name): line for line in second.lines}
     pairs = [(line, others[line.role, line.name]) for line in first.lines if (line.role, line.name) in others]
-    size, margin = 330.0, 52.0
+    size, margin = 300.0, 52.0
     with _drawing():
         figure, axes = _new_figure(size + 52, margin, 10, 72 * WIDTH - margin - 12, size)
         axes.set_xlim(*_limits([x.score.value for x, _ in pairs], [x.score.interval for x, _ in pairs], None))
@@ -98,7 +99,8 @@ def plane(first: MetricSummary, second: MetricSummary, prefix: str) -> str:
         for x, y in pairs:
             _cross(axes, x, y)
         _name_points(axes, pairs)
-        axes.grid(color=_COLORS["faint"], linewidth=0.4)
+        axes.grid(color=_COLORS["line"], linewidth=0.6)
+        axes.set_axisbelow(True)
         axes.set_xlabel(shortened(first.metric))
         axes.set_ylabel(shortened(second.metric), color=_COLORS["ink"])
         axes.spines["left"].set_visible(True)
@@ -212,20 +214,27 @@ def _cross(axes: Axes, x: Line, y: Line) -> None:
 
 
 def _name_points(axes: Axes, pairs: Sequence[tuple[Line, Line]]) -> None:
-    """Writes names beside their points without one covering another."""
+    """Writes names beside their points without one covering another or an interval."""
     to_points = axes.transData + axes.figure.dpi_scale_trans.inverted()
-    points = [tuple(72 * to_points.transform((x.score.value, y.score.value))) for x, y in pairs]
-    names = [shortened(x.name) for x, _ in pairs]
-    corners = 72 * (axes.bbox.get_points() / axes.figure.dpi)
-    frame = Box(*corners[0], *corners[1])
-    sizes = [(_CHARACTER * 0.95 * len(name), 11.0) for name in names]
-    for (x, y), name, (left, bottom), point in zip(
-        pairs, names, place_labels(points, sizes, frame), points, strict=True
-    ):
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        left, bottom = 72 * to_points.transform((x, y))
+        return float(left), float(bottom)
+
+    points = [place(x.score.value, y.score.value) for x, y in pairs]
+    bars = []
+    for x, y in pairs:
+        (low, high), (bottom, top) = (line.score.interval or (line.score.value,) * 2 for line in (x, y))
+        bars.append(Box(*place(low, y.score.value), *place(high, y.score.value)).grown(1.5))
+        bars.append(Box(*place(x.score.value, bottom), *place(x.score.value, top)).grown(1.5))
+    corners = 72 * axes.bbox.get_points() / axes.figure.dpi
+    sizes = [(_CHARACTER * len(shortened(x.name)), 11.0) for x, _ in pairs]
+    labels = place_labels(points, sizes, bars, Box(*corners[0], *corners[1]))
+    for (x, y), point, label in zip(pairs, points, labels, strict=True):
         axes.annotate(
-            name,
+            shortened(x.name),
             (x.score.value, y.score.value),
-            xytext=(left - point[0], bottom - point[1] + 2),
+            xytext=(label[0] - point[0], label[1] - point[1] + 2),
             textcoords="offset points",
             fontsize=9.5,
             color=_COLORS[x.role],

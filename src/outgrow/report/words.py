@@ -91,8 +91,10 @@ def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
     if line.gain_over_base is not None:
         gain = estimate_text(line.gain_over_base.value, line.gain_over_base.interval, signed=True)
         yield f"Against the untouched strong model it is {gain}."
-    if line.comparison is not None:
-        test = line.comparison
+    test = line.comparison
+    if test is not None and not test.wins + test.losses:
+        yield f"On no test example does it differ from “{test.against}”."
+    elif test is not None:
         yield (
             f"It does better than “{test.against}” on {test.wins} test examples and worse on {test.losses} "
             f"({probability_text(test.p)})."
