@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +11,8 @@ Point = tuple[float, float]
 
 _BESIDE, _ABOVE = 6.0, 3.0
 """Distances of a label from its point."""
+_SIDESTEP = 20.0
+"""How far labels that do not fit are moved sideways at a time; upwards they move by their height."""
 _MARK = 5.0
 """Half the width of a mark, which labels keep clear of."""
 
@@ -24,6 +28,11 @@ class Box(NamedTuple):
     def grown(self, by: float) -> Box:
         """The box with a margin around it."""
         return Box(self.left - by, self.bottom - by, self.right + by, self.top + by)
+
+    def distance(self, point: Point) -> float:
+        """From the nearest edge to a point; 0 inside."""
+        x, y = point
+        return math.hypot(max(self.left - x, x - self.right, 0.0), max(self.bottom - y, y - self.top, 0.0))
 
     def overlap(self, other: Box) -> float:
         """Area shared with another box."""
@@ -82,12 +91,13 @@ def place_labels(
 
 
 def _places(x: float, y: float, width: float, height: float) -> list[Box]:
-    """The four corners between the arms of a cross, from near to far; upper right first."""
-    lefts = (x + _BESIDE, x - _BESIDE - width)
+    """Places in the four corners between the arms of a cross, from near to far; of equally near ones upper right."""
+    steps = sorted(itertools.product(range(5), range(4)), key=lambda step: step[0] * height + step[1] * _SIDESTEP)
     corners = []
-    for step in range(5):
-        away = _ABOVE + step * height
-        corners += [(left, bottom) for bottom in (y + away, y - away - height) for left in lefts]
+    for up, aside in steps:
+        above, beside = _ABOVE + up * height, _BESIDE + aside * _SIDESTEP
+        lefts = (x + beside, x - beside - width)
+        corners += [(left, bottom) for bottom in (y + above, y - above - height) for left in lefts]
     return [Box(left, bottom, left + width, bottom + height) for left, bottom in corners]
 
 

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from outgrow.evaluate.summary import Line, MetricSummary
 from outgrow.evaluate.wording import Interval
@@ -41,6 +41,8 @@ _DASHES = {"supervisor": (0, (5, 2)), "base": (0, (1, 1.5)), "ceiling": (0, (6, 
 _LONGEST_NAME = 26
 _CHARACTER = 5.6
 """Points that a character of a 10 point label takes, on average."""
+_FAR = 10.0
+"""Points from which on a thread ties a label to its mark."""
 _ROW, _LEVEL = 21.0, 13.0
 """Height in points of a row of the dot plot, and of a level of labels above it."""
 
@@ -56,7 +58,7 @@ def dot_plot(metric: MetricSummary, prefix: str) -> str:
         An `<svg>` element, the same for the same input.
     """
     lines = ordered_lines(metric)
-    left, right = _limits([line.score.value for line in lines], [line.score.interval for line in lines], metric.chance)
+    left, right = _limits(lines, chance=metric.chance)
     references = _references(metric, left, right)
     margin = 12 + _CHARACTER * max(len(shortened(line.name)) for line in lines)
     plot_width = 72 * WIDTH - margin - 12
@@ -94,8 +96,8 @@ def plane(first: MetricSummary, second: MetricSummary, prefix: str) -> str:
     size, margin = 300.0, 52.0
     with _drawing():
         figure, axes = _new_figure(size + 52, margin, 10, 72 * WIDTH - margin - 12, size)
-        axes.set_xlim(*_limits([x.score.value for x, _ in pairs], [x.score.interval for x, _ in pairs], None))
-        axes.set_ylim(*_limits([y.score.value for _, y in pairs], [y.score.interval for _, y in pairs], None))
+        axes.set_xlim(*_limits([x for x, _ in pairs], air=0.1))
+        axes.set_ylim(*_limits([y for _, y in pairs], air=0.1))
         for x, y in pairs:
             _cross(axes, x, y)
         _name_points(axes, pairs)
@@ -172,14 +174,19 @@ def _references(metric: MetricSummary, left: float, right: float) -> list[tuple[
     return sorted(found)
 
 
-def _limits(values: Sequence[float], intervals: Sequence[Interval | None], chance: float | None) -> tuple[float, float]:
-    """Ends of an axis: all intervals with some air; chance too, unless that would squeeze the rest."""
-    ends = [*values, *(end for interval in intervals if interval is not None for end in interval)]
+def _limits(lines: Sequence[Line], *, air: float = 0.06, chance: float | None = None) -> tuple[float, float]:
+    """Ends of an axis: all intervals with a share of air; chance too, unless that would squeeze the rest."""
+    ends = [end for line in lines for end in _ends(line)]
     low, high = min(ends), max(ends)
     if chance is not None and low - (high - low) / 2 <= chance < low:
         low = chance
-    air = 0.06 * (high - low) or 0.05
-    return low - air, high + air
+    margin = air * (high - low) or 0.05
+    return low - margin, high + margin
+
+
+def _ends(line: Line) -> Interval:
+    """Ends of the interval, or the value twice where there is none."""
+    return line.score.interval or (line.score.value, line.score.value)
 
 
 def _reference_label(axes: Axes, value: float, label: str, color: str, level: int, *, near_end: bool) -> None:
@@ -197,8 +204,7 @@ def _reference_label(axes: Axes, value: float, label: str, color: str, level: in
 
 def _dot(axes: Axes, line: Line, row: int) -> None:
     color = _COLORS[line.role]
-    if line.score.interval is not None:
-        axes.hlines(row, *line.score.interval, color=color, linewidth=2.2, zorder=2)
+    axes.hlines(row, *_ends(line), color=color, linewidth=2.2, zorder=2)
     # The mean of supervisors is no model: a hollow mark.
     face = "none" if line.name == MEAN_SUPERVISOR else color
     axes.plot(line.score.value, row, _MARKERS[line.role], color=color, markerfacecolor=face, markersize=7.5, zorder=3)
@@ -206,11 +212,12 @@ def _dot(axes: Axes, line: Line, row: int) -> None:
 
 def _cross(axes: Axes, x: Line, y: Line) -> None:
     color = _COLORS[x.role]
-    if x.score.interval is not None:
-        axes.hlines(y.score.value, *x.score.interval, color=color, linewidth=1.6, zorder=2)
-    if y.score.interval is not None:
-        axes.vlines(x.score.value, *y.score.interval, color=color, linewidth=1.6, zorder=2)
-    axes.plot(x.score.value, y.score.value, _MARKERS[x.role], color=color, markersize=8, zorder=3)
+    axes.hlines(y.score.value, *_ends(x), color=color, linewidth=1.6, zorder=2)
+    axes.vlines(x.score.value, *_ends(y), color=color, linewidth=1.6, zorder=2)
+    # Base and ceiling are large and hollow: a student that reaches them is seen inside.
+    hollow = x.role in ("base", "ceiling")
+    look: dict[str, Any] = {"markersize": 12, "markerfacecolor": "none"} if hollow else {"markersize": 7}
+    axes.plot(x.score.value, y.score.value, _MARKERS[x.role], color=color, zorder=3, **look)
 
 
 def _name_points(axes: Axes, pairs: Sequence[tuple[Line, Line]]) -> None:
@@ -224,20 +231,23 @@ def _name_points(axes: Axes, pairs: Sequence[tuple[Line, Line]]) -> None:
     points = [place(x.score.value, y.score.value) for x, y in pairs]
     bars = []
     for x, y in pairs:
-        (low, high), (bottom, top) = (line.score.interval or (line.score.value,) * 2 for line in (x, y))
+        (low, high), (bottom, top) = _ends(x), _ends(y)
         bars.append(Box(*place(low, y.score.value), *place(high, y.score.value)).grown(1.5))
         bars.append(Box(*place(x.score.value, bottom), *place(x.score.value, top)).grown(1.5))
     corners = 72 * axes.bbox.get_points() / axes.figure.dpi
     sizes = [(_CHARACTER * len(shortened(x.name)), 11.0) for x, _ in pairs]
     labels = place_labels(points, sizes, bars, Box(*corners[0], *corners[1]))
-    for (x, y), point, label in zip(pairs, points, labels, strict=True):
+    for (x, y), point, (left, bottom), (width, height) in zip(pairs, points, labels, sizes, strict=True):
+        thread = {"arrowstyle": "-", "color": _COLORS[x.role], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 8}
+        far = Box(left, bottom, left + width, bottom + height).distance(point) > _FAR
         axes.annotate(
             shortened(x.name),
             (x.score.value, y.score.value),
-            xytext=(label[0] - point[0], label[1] - point[1] + 2),
+            xytext=(left - point[0], bottom - point[1] + 2),
             textcoords="offset points",
             fontsize=9.5,
             color=_COLORS[x.role],
+            arrowprops=thread if far else None,
         )
 
 
