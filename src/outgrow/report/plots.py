@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from outgrow.evaluate.summary import Line, MetricSummary
 from outgrow.evaluate.wording import Interval
-from outgrow.report.labels import Box, place_labels, stack_levels
+from outgrow.report.placement import Box, place_labels, stack_levels
 from outgrow.report.table import MEAN_SUPERVISOR, ordered_lines
 
 if TYPE_CHECKING:
