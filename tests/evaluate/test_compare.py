@@ -1,0 +1,138 @@
+import json
+
+import numpy as np
+import pytest
+
+from outgrow.errors import DataError
+from outgrow.evaluate import Standing, performance_gap, summarise
+
+
+def first(*counts, examples=200):
+    """One run per count, right on that many of the first examples."""
+    return (np.arange(examples) < np.array(counts)[:, None]).astype(float)
+
+
+def standing(name, role, *counts, metric="accuracy"):
+    return Standing(name, role, {metric: first(*counts)})
+
+
+FULL = (
+    standing("small", "supervisor", 90),
+    standing("large", "supervisor", 110),
+    standing("untouched", "base", 100),
+    standing("naive", "student", 120, 125, 130),
+    standing("confidence", "student", 140, 145, 150),
+    standing("gold", "ceiling", 160, 170, 180),
+)
+
+
+def lines(summary):
+    return {line.name: line for line in summary.metrics[0].lines}
+
+
+def test_the_gap_in_a_summary_is_the_gap_of_the_same_scores_alone():
+    line = lines(summarise(FULL, {}))["confidence"]
+    scores = {each.name: each.scores["accuracy"] for each in FULL}
+    alone = performance_gap(scores["confidence"], scores["large"], scores["gold"], base=scores["untouched"])
+    assert line.against_best.pgr == pytest.approx(alone.pgr)
+    assert line.against_best.pgr_interval == pytest.approx(alone.pgr_interval)
+    assert line.gain_over_base.interval == pytest.approx(alone.gain_interval)
+
+
+def test_the_gap_against_the_average_supervisor_uses_the_mean_of_their_scores():
+    line = lines(summarise(FULL, {}))["confidence"]
+    # (145 - 100) / (170 - 100)
+    assert line.against_mean.pgr == pytest.approx(45 / 70)
+
+
+def test_the_best_and_the_average_supervisor_are_named_and_scored():
+    metric = summarise(FULL, {}).metrics[0]
+    assert metric.best_supervisor == "large"
+    assert metric.mean_supervisor.value == pytest.approx(0.5)
+
+
+def test_every_mean_lies_inside_its_interval():
+    for line in summarise(FULL, {}).metrics[0].lines:
+        low, high = line.score.interval
+        assert low <= line.score.value <= high
+
+
+def test_the_lead_over_the_best_supervisor_is_a_paired_difference():
+    lead = lines(summarise(FULL, {}))["confidence"].gain_over_best
+    assert lead.value == pytest.approx(35 / 200)
+    assert lead.interval[0] > 0
+
+
+def test_students_are_tested_against_naive_and_naive_against_the_best_other():
+    found = lines(summarise(FULL, {}))
+    assert found["confidence"].comparison.against == "naive"
+    assert (found["confidence"].comparison.wins, found["confidence"].comparison.losses) == (30, 0)
+    assert found["naive"].comparison.against == "confidence"
+
+
+def test_without_a_student_named_naive_the_first_one_takes_its_part():
+    students = [standing("one", "student", 100), standing("two", "student", 120), standing("three", "student", 110)]
+    found = lines(summarise(students, {}))
+    assert found["one"].comparison.against == "two"
+    assert found["two"].comparison.against == found["three"].comparison.against == "one"
+
+
+def test_a_lone_student_is_compared_with_nobody():
+    assert lines(summarise([standing("naive", "student", 100)], {}))["naive"].comparison is None
+
+
+def test_only_students_have_gaps_gains_and_tests():
+    for name, line in lines(summarise(FULL, {})).items():
+        if line.role != "student":
+            found = (line.against_best, line.against_mean, line.gain_over_best, line.gain_over_base, line.comparison)
+            assert found == (None,) * 5, name
+
+
+def test_without_a_ceiling_there_is_no_gap_but_a_gain():
+    line = lines(summarise([each for each in FULL if each.role != "ceiling"], {}))["naive"]
+    assert line.against_best is None
+    assert line.gain_over_base.value == pytest.approx(25 / 200)
+
+
+def test_without_a_base_there_is_a_gap_but_no_gain():
+    line = lines(summarise([each for each in FULL if each.role != "base"], {}))["naive"]
+    assert line.gain_over_base is None
+    assert line.against_best.pgr == pytest.approx(15 / 60)
+
+
+def test_each_metric_is_summarised_over_the_models_that_have_it():
+    both = Standing("naive", "student", {"content": first(100), "concept": first(150)})
+    only = standing("votes", "supervisor", 90, metric="content")
+    content, concept = summarise([only, both], {"concept": 0.25}).metrics
+    assert [line.name for line in content.lines] == ["votes", "naive"]
+    assert [line.name for line in concept.lines] == ["naive"]
+    assert (content.chance, concept.chance) == (None, 0.25)
+
+
+def test_a_summary_is_ready_for_json_without_nan():
+    flat = [standing("large", "supervisor", 150), standing("naive", "student", 100), standing("gold", "ceiling", 120)]
+    plain = summarise(flat, {"accuracy": 0.5}).to_dict()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert plain["metrics"][0]["lines"][1]["against_best"]["pgr"] is None
+
+
+@pytest.mark.parametrize(
+    ("standings", "message"),
+    [
+        ((), "no scores"),
+        ((Standing("a", "student", {}),), "no scores"),
+        ((standing("a", "student", 1), standing("a", "student", 2)), "Two standings"),
+        ((standing("a", "base", 1), standing("b", "base", 2)), "more than one base"),
+        ((standing("a", "ceiling", 1), standing("b", "ceiling", 2)), "more than one ceiling"),
+        ((standing("a", "teacher", 1),), "unknown role"),
+        ((Standing("a", "student", {"accuracy": np.full((1, 3), np.nan)}),), r"'a \(student, accuracy\)'"),
+    ],
+)
+def test_standings_that_make_no_sense_are_refused(standings, message):
+    with pytest.raises(DataError, match=message):
+        summarise(standings, {})
+
+
+def test_a_supervisor_and_a_student_may_share_a_name():
+    summary = summarise([standing("tfidf", "supervisor", 90), standing("tfidf", "student", 100)], {})
+    assert [line.role for line in summary.metrics[0].lines] == ["supervisor", "student"]
