@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from outgrow.evaluate import Standing, summarise
+
+
+def scores(share, seeds=3, examples=200, salt=0):
+    random = np.random.default_rng([salt, int(1000 * share)])
+    ease = (np.arange(examples) + 0.5) / examples
+    return (ease + 0.1 * random.standard_normal((seeds, examples)) < share).astype(float)
+
+
+def standings(*metrics, **changed):
+    """Two supervisors, base, two students and ceiling on every metric; a share given by name replaces its own."""
+    shares = {"tfidf": 0.5, "gpt2": 0.55, "untouched": 0.4, "naive": 0.6, "refined": 0.75, "gold": 0.85, **changed}
+    roles = {"untouched": "base", "gold": "ceiling", "tfidf": "supervisor", "gpt2": "supervisor"}
+    return [
+        Standing(
+            name,
+            roles.get(name, "student"),
+            {metric: scores(share, 1 if name in roles else 3, salt=salt) for salt, metric in enumerate(metrics)},
+        )
+        for name, share in shares.items()
+    ]
+
+
+@pytest.fixture(scope="session")
+def one_metric():
+    return summarise(standings("accuracy"), {"accuracy": 0.25})
+
+
+@pytest.fixture(scope="session")
+def two_metrics():
+    return summarise(standings("content", "concept"), {"content": 0.25})
+
+
+@pytest.fixture(scope="session")
+def no_gap():
+    return summarise(standings("accuracy", gpt2=0.9), {})
+
+
+@pytest.fixture(scope="session")
+def bare():
+    """A student and nothing to compare it with."""
+    return summarise([Standing("naive", "student", {"accuracy": scores(0.6)})], {})
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """Names that would be markup in HTML, in rich's tables and in matplotlib."""
+    names = {"<script>alert(1)</script>": "supervisor", "[red]x[/red]": "student", "$\\frac{1}{0}$ & co": "student"}
+    built = [
+        Standing(name, role, {"a<b>": scores(0.3 + 0.1 * index)}, note="<img src=x>")
+        for index, (name, role) in enumerate(names.items())
+    ]
+    return summarise(built, {})

@@ -1,0 +1,181 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from outgrow.report.html import report_html
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects tags and visible text, and fails on tags that are not closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+    def having(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+PROVENANCE = {
+    "config": {
+        "task": {"name": "sentiment", "path": "data/mr"},
+        "supervisors": [{"features": {"name": "tfidf"}}, {"model": "gpt2", "train": {"learning_rate": 5e-5}}],
+        "strong": {"model": "minilm", "adapter": {"name": "probe"}},
+        "methods": {"naive": {}, "refined": {"refine": {"name": "icl", "demonstrations": 4}}},
+    },
+    "versions": {"outgrow": "0.1.0"},
+    "seeds": [0, 1, 2],
+    "hashes": {"data": "9f2c51aa"},
+    "seconds": {"labels": 4.41, "students": 71.9},
+    "sizes": {"gold": 1000, "unlabelled": 2000, "test": 200},
+    "started": "2026-01-05T10:22:31+00:00",
+    "notes": ["3 rows were left out."],
+    "machine": {"cores": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def page(two_metrics):
+    return Page(report_html("my experiment", two_metrics, PROVENANCE))
+
+
+def test_the_page_opens_with_what_was_found(page):
+    (heading,) = [index for index, (tag, _) in enumerate(page.tags) if tag == "h1"]
+    assert heading < 20
+    assert "“refined” outgrows its best supervisor on content" in page.words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sentiment path data/mr",
+        "tfidf",
+        "gpt2 train (learning_rate 5e-05)",
+        "minilm adapter probe",
+        "refined refine icl (demonstrations 4)",
+        "1,000 gold",
+        "outgrow 0.1.0",
+        "0, 1, 2",
+        "data 9f2c51aa",
+        "labels 4.4 s",
+        "in all 1 min 16 s",
+        "2026-01-05 10:22 UTC",
+        "3 rows were left out.",
+        "cores 2",
+        "learning_rate: 5.0e-05",
+        "2,000 bootstrap resamples",
+    ],
+)
+def test_setting_and_provenance_are_on_the_page(page, words):
+    assert words in page.words
+
+
+def test_every_score_is_on_the_page_with_its_interval(page, two_metrics):
+    for metric in two_metrics.metrics:
+        for line in metric.lines:
+            assert f"{line.score.value:.3f}"[1:] in page.words
+            assert f"[{line.score.interval[0]:.3f}, {line.score.interval[1]:.3f}]".replace("0.", ".") in page.words
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(page):
+    assert not {"script", "link", "iframe", "img", "object"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        # Inside figures, references to their own parts are fine.
+        for name in ("src", "href", "xlink:href"):
+            assert attributes.get(name, "#").startswith("#")
+    (policy,) = [meta["content"] for meta in page.having("meta") if meta.get("http-equiv")]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_the_page_can_be_read_by_machines_that_read_aloud(page):
+    assert page.having("html")[0]["lang"] == "en"
+    assert all(header.get("scope") in {"row", "col"} for header in page.having("th"))
+    figures = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
+    assert len(figures) == 3
+    assert "naive (student) ." in figures[0]["aria-label"]
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert all(own.get("aria-labelledby", ids[0]) in ids for _, own in page.tags)
+
+
+def test_the_page_follows_dark_mode_paper_and_phones(two_metrics):
+    text = report_html("x", two_metrics, {})
+    assert "@media (prefers-color-scheme: dark)" in text
+    assert "@media print" in text
+    assert 'name="viewport"' in text
+
+
+def test_all_colours_of_figures_are_defined_in_the_style(two_metrics):
+    text = report_html("x", two_metrics, {})
+    used, defined = set(re.findall(r"var\((--\w+)\)", text)), set(re.findall(r"(--\w+):", text))
+    assert used <= defined
+
+
+def test_markup_in_names_notes_and_configuration_comes_out_as_text(hostile):
+    evil = "</code></pre><script>alert(2)</script>"
+    text = report_html(
+        evil,
+        hostile,
+        {
+            "config": {"task": {"name": evil}, "methods": {evil: {"objective": evil}}, "supervisors": [evil]},
+            "versions": {evil: evil},
+            "notes": [evil],
+            "hashes": {"a": evil},
+            "started": evil,
+            "sizes": {evil: evil},
+            evil: evil,
+        },
+    )
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert evil in Page(text).words
+
+
+def test_two_metrics_get_a_plane_and_one_does_not(one_metric, two_metrics):
+    assert "The two metrics against each other" in report_html("x", two_metrics, {})
+    assert "The two metrics against each other" not in report_html("x", one_metric, {})
+
+
+def test_an_undefined_gap_is_explained_before_the_table(no_gap):
+    words = Page(report_html("x", no_gap, {})).words
+    assert words.index("is undefined, because the ceiling") < words.index("Results")
+
+
+def test_a_page_without_provenance_or_anything_to_compare_is_still_a_page(bare):
+    words = Page(report_html("x", bare, {})).words
+    assert "PGR (best)" not in words
+    assert "200 test" in words
+
+
+def test_the_same_results_give_the_same_page(one_metric):
+    assert report_html("x", one_metric, PROVENANCE) == report_html("x", one_metric, PROVENANCE)
+
+
+def test_numbers_below_zero_have_a_minus_sign(two_metrics, no_gap):
+    words = Page(report_html("x", no_gap, {})).words
+    assert re.search(r"−\.\d{3} \[−\.\d{3}", words)

@@ -1,0 +1,146 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from outgrow.errors import DataError, StoreError
+from outgrow.evaluate import Standing
+from outgrow.results import Results
+
+
+@pytest.fixture
+def results():
+    random = np.random.default_rng(0)
+    standings = (
+        Standing("small", "supervisor", {"accuracy": random.random((1, 20)), "f1": random.random((1, 20))}, "a note"),
+        Standing("naive", "student", {"accuracy": random.random((3, 20)), "f1": random.random((3, 20))}),
+        Standing("gold", "ceiling", {"accuracy": 1 + random.random((3, 20))}),
+    )
+    provenance = {"config": {"seeds": (0, 1, 2), "task": {"path": Path("data")}}, "notes": ["left out"]}
+    ids = tuple(f"row-{index}" for index in range(20))
+    return Results("trial", standings, {"accuracy": 0.25}, provenance, ids)
+
+
+def test_saved_results_load_as_they_were(results, tmp_path):
+    results.save(tmp_path)
+    loaded = Results.load(tmp_path)
+    assert loaded.to_json() == results.to_json()
+    assert loaded.ids == results.ids
+    for mine, theirs in zip(results.standings, loaded.standings, strict=True):
+        assert (mine.name, mine.role, mine.note, list(mine.scores)) == (
+            theirs.name,
+            theirs.role,
+            theirs.note,
+            list(theirs.scores),
+        )
+        for metric in mine.scores:
+            assert np.array_equal(mine.scores[metric], theirs.scores[metric])
+
+
+def test_results_without_ids_load_without_ids(results, tmp_path):
+    Results("trial", results.standings, {}).save(tmp_path)
+    assert Results.load(tmp_path).ids is None
+
+
+def test_scores_are_saved_one_line_per_model_metric_seed_and_example(results, tmp_path):
+    results.save(tmp_path)
+    table = pq.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert len(table) == 20 * (1 + 1 + 3 + 3 + 3)
+    line = next(line for line in table if (line["name"], line["metric"], line["seed"]) == ("naive", "f1", 2))
+    assert line["score"] == results.standings[1].scores["f1"][2, 0]
+    assert (line["role"], line["example"], line["id"]) == ("student", 0, "row-0")
+
+
+def test_saving_leaves_nothing_but_the_two_files(results, tmp_path):
+    results.save(tmp_path / "new" / "folder")
+    results.save(tmp_path / "new" / "folder")
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["results.json", "scores.parquet"]
+
+
+def test_ids_that_do_not_fit_are_refused_before_anything_is_written(results, tmp_path):
+    with pytest.raises(DataError, match="as many ids"):
+        Results("trial", results.standings, {}, {}, ("one",)).save(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("missing", ["results.json", "scores.parquet"])
+def test_a_folder_without_results_is_named(results, tmp_path, missing):
+    results.save(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(StoreError, match=f"no {missing}"):
+        Results.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1, "name": "x"}'])
+def test_damaged_results_are_refused(results, tmp_path, content):
+    results.save(tmp_path)
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(StoreError, match="damaged"):
+        Results.load(tmp_path)
+
+
+def test_scores_that_are_missing_from_the_table_are_refused(results, tmp_path):
+    results.save(tmp_path)
+    pq.write_table(pq.read_table(tmp_path / "scores.parquet").slice(0, 30), tmp_path / "scores.parquet")
+    with pytest.raises(StoreError, match="damaged"):
+        Results.load(tmp_path)
+
+
+def test_results_of_another_version_are_refused(results, tmp_path):
+    results.save(tmp_path)
+    about = json.loads((tmp_path / "results.json").read_text())
+    (tmp_path / "results.json").write_text(json.dumps({**about, "format": 99}))
+    with pytest.raises(StoreError, match="another version"):
+        Results.load(tmp_path)
+
+
+def test_json_has_no_nan_and_no_foreign_types(results):
+    odd = {"nan": float("nan"), "array": np.arange(2), "number": np.float32(0.5), "path": Path("a"), "set": {1}}
+    plain = Results("x", results.standings, {}, odd).to_json()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert plain["provenance"] == {"nan": None, "array": [0, 1], "number": 0.5, "path": "a", "set": [1]}
+
+
+def test_keys_and_passwords_are_hidden_in_everything_written(results, tmp_path):
+    config = {
+        "trainer": {"hub_token": "hf_SECRET"},
+        "supervisors": [{"api_key": "sk-SECRET"}, {"server": "https://me:SECRET@host/v1"}],
+    }
+    leaky = Results("x", results.standings, {}, {"config": config})
+    leaky.save(tmp_path)
+    leaky.save_report(tmp_path / "report.html")
+    for name in ("results.json", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "SECRET" not in text
+        assert "hidden" in text
+        assert "host/v1" in text
+
+
+def test_words_that_only_look_like_secrets_are_kept(results):
+    config = {"pad_token": "<pad>", "max_tokens": 5, "token": None}
+    assert Results("x", results.standings, {}, config).to_json()["provenance"] == config
+
+
+def test_the_summary_is_computed_once(results):
+    assert results.summary is results.summary
+
+
+def test_the_table_shows_the_notes_of_the_run(results):
+    assert "- left out" in results.table()
+
+
+def test_a_saved_report_is_one_file(results, tmp_path):
+    results.save_report(tmp_path / "deep" / "report.html")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report.html"]
+    assert (tmp_path / "deep" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_importing_results_imports_nothing_heavy():
+    heavy = ("scipy", "matplotlib", "rich", "jinja2", "torch", "transformers", "sklearn")
+    code = f"import sys, outgrow.results; print([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
