@@ -99,6 +99,8 @@ def test_one_seed_stands_for_all():
     ("scores", "message"),
     [
         ({"a": [1.0, 0.0]}, "wrong shape"),
+        ({"a": [[1.0, 0.0], [1.0]]}, "not an array of numbers"),
+        ({"a": [["right", "wrong"]]}, "not an array of numbers"),
         ({"a": np.empty((0, 4))}, "wrong shape"),
         ({"a": [[]]}, "wrong shape"),
         ({"a": [[1.0, float("nan")]]}, "1 scores of 'a' are not finite"),

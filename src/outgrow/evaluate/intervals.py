@@ -52,7 +52,7 @@ def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.floa
     Raises:
         DataError: Not two-dimensional, empty, not finite, other examples, or seed counts that do not fit.
     """
-    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in scores.items()}
+    arrays = {name: _numbers(name, array) for name, array in scores.items()}
     for name, array in arrays.items():
         if array.ndim != 2 or not array.size:
             raise DataError(
@@ -76,6 +76,13 @@ def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.floa
             "Methods have different numbers of seeds.", found=seeds, wanted=f"{most}, or 1 that stands for all"
         )
     return {name: np.broadcast_to(array, (most, array.shape[1])) for name, array in arrays.items()}
+
+
+def _numbers(name: str, scores: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The scores of {name!r} are not an array of numbers: {error}") from error
 
 
 def resampled_means(

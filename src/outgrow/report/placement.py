@@ -78,7 +78,7 @@ def place_labels(
 
     Example:
         >>> place_labels([(50, 50), (50, 50)], [(20, 10), (20, 10)], [], Box(0, 0, 100, 100))
-        [(56.0, 53.0), (56.0, 37.0)]
+        [(56.0, 53.0), (24.0, 53.0)]
     """
     obstacles = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points] + list(bars)
     corners: list[Point] = []
