@@ -151,6 +151,8 @@ class ModelSupervisor(_Trained):
     """Cut prompts to this many tokens; by default a prompt that is too long is an error."""
     batch_size: int = Field(default=32, gt=0)
     """Rows at once when labelling."""
+    early_stopping: int | None = Field(default=None, gt=0)
+    """Patience in epochs on a held-out tenth of its training rows; null trains to the end."""
 
 
 class VotesSupervisor(_Frozen):
@@ -201,6 +203,8 @@ class Strong(_Frozen):
     """Cut prompts to this many tokens; by default a prompt that is too long is an error."""
     batch_size: int = Field(default=32, gt=0)
     """Rows at once when predicting, embedding or generating."""
+    early_stopping: int | None = Field(default=None, gt=0)
+    """Patience in epochs on a held-out tenth of the (weakly labelled) training rows; null trains to the end."""
 
 
 class Method(_Frozen):
@@ -217,6 +221,8 @@ class Method(_Frozen):
 class Generate(_Frozen):
     """How texts are generated (text tasks)."""
 
+    template: str = "Question: {prompt}\nAnswer:"
+    """How a row's prompt is put to a model, in training and in generation; the answer follows after a space."""
     max_new_tokens: int = Field(default=64, gt=0)
     """Most tokens of an answer."""
     stop: tuple[str, ...] = ()
@@ -289,9 +295,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} is not an experiment.", found=type(raw).__name__, wanted="a mapping of keys")
-    raw = _resolve(raw, path.resolve().parent)
+    # Overrides first: what they replace may name a variable that is not set.
     for override in overrides:
         _apply(raw, override)
+    raw = _resolve(raw, path.resolve().parent)
     raw.setdefault("name", path.stem)
     return parse_config(raw)
 

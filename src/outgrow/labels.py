@@ -73,8 +73,7 @@ class Rows:
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Rows:
         """The rows at these positions, in this order."""
         columns = {
-            name: tuple(getattr(self, name)[index] for index in indices)
-            for name in ("ids", "prompts", "parts", "gold")
+            name: tuple(getattr(self, name)[index] for index in indices) for name in ("ids", "prompts", "parts", "gold")
         }
         return Rows(**columns, choices=self.choices)  # type: ignore[arg-type]
 

@@ -98,6 +98,7 @@ class Store:
                 artefact = self._find(kind, key, folder)
                 if artefact is None:
                     folder.mkdir(exist_ok=True)
+                    _sweep(folder)
                     started = time.perf_counter()
                     make(folder)
                     seconds = time.perf_counter() - started
@@ -241,6 +242,12 @@ def _locked(path: Path, on_wait: Callable[[str], None] | None) -> Iterator[None]
         yield
     finally:
         lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    # Temporary files of a killed run; nobody else writes here while we hold the lock.
+    for left_over in folder.rglob(".*.tmp"):
+        left_over.unlink()
 
 
 def _manifest(kind: str, recipe: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:

@@ -53,6 +53,17 @@ def load_causal_lm(model: str) -> PreTrainedModel:
     return _load_network(AutoModelForCausalLM, model)
 
 
+def short_name(model: str) -> str:
+    """A name for tables: the last part of a path or hub id that says something.
+
+    Example:
+        >>> short_name("EleutherAI/pythia-160m"), short_name("/weights/minilm/model")
+        ('pythia-160m', 'minilm')
+    """
+    parts = Path(model).parts
+    return parts[-2] if parts[-1] == "model" and len(parts) > 1 else parts[-1]
+
+
 def check_model(model: str) -> None:
     """Says early and clearly why a model will not load; hub ids are left to the hub.
 

@@ -40,15 +40,16 @@ def map_shards(
     Returns:
         The tables of all shards, joined in order.
     """
-    if not items:
-        return work(items)
-    shards = []
     with reporter.step(name, total=len(items)) as step:
         for index in range(math.ceil(len(items) / shard_size)):
             path = folder / f"part-{index:05d}.parquet"
             piece = items[index * shard_size : (index + 1) * shard_size]
             if not path.is_file():
                 write_table(path, work(piece))
-            shards.append(read_table(path))
             step.advance(len(piece))
-    return pa.concat_tables(shards)
+    return read_shards(folder)
+
+
+def read_shards(folder: Path) -> pa.Table:
+    """The tables of all shards of a folder, joined in order."""
+    return pa.concat_tables([read_table(path) for path in sorted(folder.glob("part-*.parquet"))])

@@ -1,1 +1,1 @@
-"""train"""
+"""Training: one supervised trainer on transformers.Trainer, and a small loop for probes."""

@@ -1,0 +1,144 @@
+"""The command line: reads arguments, shows progress, prints results; everything else is the library."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from outgrow._version import __version__
+from outgrow.errors import OutgrowError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train a strong model from weak supervisors so that it ends up better than all of them, and prove it.",
+)
+
+ExperimentFile = Annotated[Path, typer.Argument(help="An experiment file (YAML).", metavar="FILE")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Settings to change, such as seeds=5 task.limit=500.", metavar="KEY=VALUE…")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print results as JSON; progress still goes to standard error.")]
+
+
+@app.callback(invoke_without_command=True)
+def outgrow(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options that come before a command."""
+    if show_version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(file: ExperimentFile, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Run an experiment: what is in the store is not computed again."""
+    from outgrow.experiment import Experiment
+
+    experiment = Experiment.from_yaml(file, overrides or ())
+    _run(experiment, as_json=as_json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where results go.")] = Path("outgrow-runs/demo"),
+    size: Annotated[str, typer.Option(help="`demo`, or `tiny` for a smoke test that proves nothing.")] = "demo",
+    seeds: Annotated[int, typer.Option(help="Training seeds.", min=1)] = 3,
+    as_json: Json = False,
+) -> None:
+    """Watch a strong model outgrow its weak supervisors, offline, in a few minutes."""
+    from outgrow.demo import demo_experiment
+
+    with _reporter() as reporter:
+        experiment = demo_experiment(folder, size=size, seeds=seeds, reporter=reporter)
+    _run(experiment, as_json=as_json)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="By default report.html in the folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the results of a finished run again and write its report."""
+    from outgrow.results import Results
+
+    results = Results.load(folder)
+    _show(results, output or folder / "report.html", as_json=as_json)
+
+
+@app.command()
+def config(file: ExperimentFile, overrides: Overrides = None) -> None:
+    """Print an experiment file with every default and override filled in."""
+    import yaml
+
+    from outgrow.config import load_config
+
+    resolved = load_config(file, overrides or ()).model_dump(mode="json")
+    typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of experiment files."""
+    from outgrow.config import ExperimentConfig
+
+    typer.echo(json.dumps(ExperimentConfig.model_json_schema(), indent=2))
+
+
+def main() -> None:
+    """The console script: errors of the user without a traceback; exit codes 0, 1, 2 (usage) and 130 (interrupted)."""
+    try:
+        app()
+    except OutgrowError as error:
+        _complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _complain("Interrupted. Finished work is kept: the same command goes on from there.")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has gone; there is nobody left to tell.
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _run(experiment: Any, *, as_json: bool) -> None:
+    with _reporter() as reporter:
+        results = experiment.run(reporter=reporter)
+    _show(results, experiment.output / "report.html", as_json=as_json)
+
+
+def _show(results: Any, report_path: Path, *, as_json: bool) -> None:
+    results.save_report(report_path)
+    if as_json:
+        typer.echo(json.dumps(results.to_json(), indent=2, allow_nan=False))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        typer.echo(results.table(color=console.is_terminal, width=console.width if console.is_terminal else None))
+        typer.echo(f"\nReport: {report_path}")
+
+
+@contextmanager
+def _reporter() -> Iterator[Any]:
+    from outgrow.progress import reporter_for
+
+    with reporter_for(sys.stderr) as reporter:
+        yield reporter
+
+
+def _complain(problem: object) -> None:
+    from rich.console import Console
+
+    label = "Error" if isinstance(problem, OutgrowError) else "Stopped"
+    Console(stderr=True, highlight=False).print(f"[bold red]{label}:[/]", end=" ")
+    print(problem, file=sys.stderr)

@@ -1,0 +1,68 @@
+"""The λ-weighted mean of several supervisors' probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.errors import ConfigError, DataError
+from outgrow.labels import ChoiceTargets, ChoiceVotes
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The λ-weighted mean over the supervisors that voted on a row (`combine: mean`).
+
+    Learning it by cross entropy is naive multi-weak supervision: the λ-weighted sum of the losses on each label.
+
+    Source:
+        Cui et al. 2025 (arXiv 2406.03199), naive multi-weak.
+
+    Example:
+        >>> votes = ChoiceVotes(("a",), ("x", "y"), np.array([[[0.2, 0.8], [0.6, 0.4]]]))
+        >>> Mean(weights={"x": 3.0, "y": 1.0})(votes).probs.round(2).tolist()
+        [[0.3, 0.7]]
+    """
+
+    weights: dict[str, float] | None = None
+    """λ of each supervisor by name, not negative; only their ratios matter. By default all are equal."""
+    harden: bool = False
+    """Put all probability on the most likely choice; ties share it."""
+
+    def __call__(self, votes: ChoiceVotes) -> ChoiceTargets:
+        """Targets for the rows that have at least one usable vote; the others are left out, not guessed.
+
+        Raises:
+            ConfigError: A weight is missing, negative, or for a supervisor that does not exist.
+            DataError: No row has a usable vote.
+        """
+        weights = self.lambdas(votes.supervisors)
+        given = ~np.isnan(votes.probs).all(axis=2)
+        mass = given @ weights
+        usable = np.flatnonzero(mass > 0)
+        if not len(usable):
+            raise DataError("No row has a usable vote.", found=f"{len(votes.ids)} rows of abstentions")
+        total = np.einsum("nmk,m->nk", np.nan_to_num(votes.probs), weights)[usable]
+        probs = total / total.sum(axis=1, keepdims=True)
+        if self.harden:
+            best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
+            probs = best / best.sum(axis=1, keepdims=True)
+        return ChoiceTargets(tuple(votes.ids[row] for row in usable), probs, np.ones(len(usable)))
+
+    def lambdas(self, supervisors: tuple[str, ...]) -> NDArray[np.float64]:
+        """The weight of each supervisor, shape (M,).
+
+        Raises:
+            ConfigError: A weight is missing, negative, or for a supervisor that does not exist.
+        """
+        if self.weights is None:
+            return np.ones(len(supervisors))
+        if set(self.weights) != set(supervisors) or min(self.weights.values()) < 0:
+            raise ConfigError(
+                "The weights of the combiner do not fit the supervisors.",
+                found=self.weights,
+                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}",
+            )
+        return np.array([self.weights[name] for name in supervisors])

@@ -1,0 +1,164 @@
+"""An experiment, from its file to its results: which stage needs which, and nothing else."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+
+from outgrow.config import ExperimentConfig, load_config, parse_config
+from outgrow.errors import ConfigError
+from outgrow.evaluate import Standing
+from outgrow.evaluate.summary import Role
+from outgrow.labels import PARTS, Predictions, Rows
+from outgrow.models.loading import model_identity
+from outgrow.progress import Reporter, SilentReporter
+from outgrow.results import Results
+from outgrow.store import Store, table_hash, write_table, write_text
+from outgrow.tasks import TextTask, load_task
+from outgrow.workspace import Workspace
+
+_PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configured experiment.
+
+    Example:
+        ```python
+        import outgrow as og
+
+        results = og.Experiment.from_yaml("examples/sentiment.yaml", ["seeds=1"]).run()
+        print(results.table())
+        results.save_report("report.html")
+        ```
+    """
+
+    config: ExperimentConfig
+    """What to do."""
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+        """Reads an experiment file.
+
+        Args:
+            path: A YAML file; paths in it are relative to its folder.
+            overrides: `key=value` pairs such as `seeds=5`; paths in them are relative to the current folder.
+
+        Raises:
+            ConfigError: The file, a key or a value is wrong.
+        """
+        return cls(load_config(path, overrides))
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> Experiment:
+        """Takes the same settings as a mapping.
+
+        Raises:
+            ConfigError: A key or a value is wrong.
+        """
+        return cls(parse_config(settings))
+
+    @property
+    def output(self) -> Path:
+        """Folder of the results."""
+        return Path(self.config.output or Path("outgrow-runs") / self.config.name)
+
+    def run(self, *, reporter: Reporter | None = None) -> Results:
+        """Runs what has not been run before and writes results, predictions and report to `output`.
+
+        Args:
+            reporter: Told of progress; by default nobody is.
+
+        Raises:
+            OutgrowError: Anything the user can mend. What was finished is kept.
+        """
+        started, clock = datetime.now(UTC), time.perf_counter()
+        store = Store(Path(self.config.store)) if self.config.store else Store.default()
+        workspace = Workspace(store, reporter or SilentReporter())
+        task = load_task(self.config.task)
+        rows = task.read(self.config.task)
+        pipeline = self._pipeline(task, rows, workspace)
+        predictions = self._predictions(pipeline, rows)
+        standings = [_standing(role, name, runs) for (role, name), runs in predictions.items()]
+        self._write_predictions(predictions)
+        provenance = {
+            "config": self.config.model_dump(mode="json"),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+            "seeds": list(self.config.seeds),
+            "sizes": {part: rows.parts.count(part) for part in PARTS},
+            "hashes": {"rows": table_hash(rows.to_arrow()), "strong model": model_identity(self.config.strong.model)},
+            "artefacts": sorted(store.used),
+            "seconds": _seconds(store, time.perf_counter() - clock),
+            "started": started.isoformat(timespec="seconds"),
+            "notes": list(pipeline.notes),
+        }
+        results = Results(self.config.name, standings, pipeline.chance, provenance, rows.part("test").ids)
+        results.save(self.output)
+        write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
+        results.save_report(self.output / "report.html")
+        return results
+
+    def _pipeline(self, task: Any, rows: Rows, workspace: Workspace) -> Any:
+        if rows.choices is not None:
+            from outgrow.pipeline.choice import ChoicePipeline
+
+            return ChoicePipeline(self.config, rows, workspace)
+        if not isinstance(task, TextTask):
+            raise ConfigError(
+                f"The task {self.config.task.name!r} needs choices.", fix="Set task.choices, or use `name: file`."
+            )
+        from outgrow.pipeline.text import TextPipeline
+
+        return TextPipeline(self.config, task, rows, workspace)
+
+    def _predictions(self, pipeline: Any, rows: Rows) -> dict[tuple[Role, str], list[Predictions]]:
+        """Everyone's predictions, one per seed (one in all for the base), in the order of the table."""
+        found: dict[tuple[Role, str], list[Predictions]] = defaultdict(list)
+        for seed in self.config.seeds:
+            for name, one in pipeline.supervisors(seed).items():
+                found["supervisor", name].append(one)
+        base = pipeline.base()
+        if base is not None:
+            found["base", "base"].append(base)
+        if self.config.ceiling and None in rows.part("unlabelled").gold:
+            pipeline.notes.append("No ceiling: some unlabelled rows have no gold answer.")
+        elif self.config.ceiling:
+            found["ceiling", "ceiling"] = [pipeline.ceiling(seed) for seed in self.config.seeds]
+        for method in self.config.methods:
+            found["student", method] = [pipeline.student(method, seed) for seed in self.config.seeds]
+        return dict(found)
+
+    def _write_predictions(self, predictions: dict[tuple[Role, str], list[Predictions]]) -> None:
+        tables = []
+        for (role, name), runs in predictions.items():
+            for seed, one in zip(self.config.seeds, runs, strict=False):
+                table = one.to_arrow()
+                about = {"role": role, "name": name}
+                for column, value in about.items():
+                    table = table.append_column(column, pa.array([value] * table.num_rows))
+                tables.append(table.append_column("seed", pa.array([seed] * table.num_rows)))
+        write_table(self.output / "predictions.parquet", pa.concat_tables(tables, promote_options="default"))
+
+
+def _standing(role: Role, name: str, runs: Sequence[Predictions]) -> Standing:
+    return Standing(name, role, {metric: np.stack([run.scores[metric] for run in runs]) for metric in runs[0].scores})
+
+
+def _seconds(store: Store, total: float) -> dict[str, float]:
+    """Time by kind of artefact, for this run and all in all."""
+    by_kind: dict[str, float] = defaultdict(float)
+    for artefact in store.made:
+        by_kind[artefact.kind] += artefact.seconds
+    return {**{kind: round(seconds, 3) for kind, seconds in by_kind.items()}, "total": round(total, 3)}

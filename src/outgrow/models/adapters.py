@@ -1,0 +1,66 @@
+"""What of a model is trained: all of it, a low-rank addition, or a head on frozen features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from outgrow.errors import ConfigError, MissingExtraError
+
+
+@dataclass(frozen=True)
+class FullFineTuning:
+    """All weights (`adapter: none`)."""
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network as it is."""
+        return network
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Low-rank additions to the linear layers (`adapter: lora`; Hu et al. 2021, through the peft library)."""
+
+    rank: int = 16
+    """Rank of the additions."""
+    alpha: int = 32
+    """Scale of the additions, over the rank."""
+    dropout: float = 0.0
+    """Dropout on the additions' input."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """Names of the layers, or `all-linear`."""
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network, frozen, with additions that train."""
+        try:
+            import peft
+        except ImportError as error:
+            raise MissingExtraError("LoRA", "peft") from error
+        targets = self.targets if isinstance(self.targets, str) else list(self.targets)
+        config = peft.LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, bias="none"
+        )
+        wrapped: nn.Module = peft.get_peft_model(network, config)
+        return wrapped
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear head on frozen, cached features (`adapter: probe`): seconds per student. Choice tasks only.
+
+    Features are standardised with the mean and spread of the student's own training rows.
+    """
+
+    epochs: int = 20
+    """Passes over the training rows."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW; it falls to zero along a cosine."""
+    batch_size: int = 64
+    """Rows per step."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay of the head."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.weight_decay < 0:
+            raise ConfigError("A parameter of the probe is out of range.", found=self, wanted="positive numbers")

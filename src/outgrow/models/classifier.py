@@ -1,0 +1,135 @@
+"""A transformers network with a fresh head: encoder or decoder, any padding side, starting from no opinion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+
+from outgrow.errors import DataError
+from outgrow.models.loading import context_length, load_encoder, load_tokenizer
+
+Pooling = Literal["mean", "last"]
+
+
+def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    """One vector per text from its tokens' states.
+
+    Args:
+        hidden: States, shape (N, T, D).
+        mask: 1 for tokens, 0 for padding, shape (N, T); padding may be on either side.
+        pooling: `mean` over the tokens, or the `last` token.
+
+    Returns:
+        Shape (N, D).
+
+    Example:
+        >>> hidden = torch.tensor([[[1.0], [3.0], [9.0]]])
+        >>> pool(hidden, torch.tensor([[1, 1, 0]]), "last").item(), pool(hidden, torch.tensor([[1, 1, 0]]), "mean").item()
+        (3.0, 2.0)
+    """
+    if pooling == "mean":
+        weights = mask.to(hidden.dtype).unsqueeze(-1)
+        return (hidden * weights).sum(1) / weights.sum(1).clamp_min(1.0)
+    positions = torch.arange(mask.shape[1], device=mask.device)
+    last = torch.where(mask.bool(), positions, 0).max(dim=1).values
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+
+class ChoiceNetwork(nn.Module):
+    """A pretrained network, pooling, and a linear head that starts at zero: every class equally likely."""
+
+    def __init__(self, backbone: PreTrainedModel, classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = backbone.config
+        self.pooling: Pooling = default_pooling(backbone)
+        self.head = nn.Linear(hidden_size(backbone), classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Logits (N, K) from `input_ids`, `attention_mask` and whatever else the tokenizer gives."""
+        return self.head(self.embed(**inputs))  # type: ignore[no-any-return]
+
+    def embed(self, **inputs: Tensor) -> Tensor:
+        """Pooled states (N, D)."""
+        return embed(self.backbone, inputs, self.pooling)
+
+
+def embed(backbone: nn.Module, inputs: dict[str, Tensor] | BatchEncoding, pooling: Pooling) -> Tensor:
+    """Pooled states (N, D) of a batch; left padding gets position ids that start at its first token."""
+    mask = inputs["attention_mask"]
+    extra: dict[str, Any] = {}
+    if not bool(mask[:, 0].all()):
+        extra["position_ids"] = (mask.cumsum(-1) - 1).clamp_min(0)
+    return pool(backbone(**inputs, **extra).last_hidden_state, mask, pooling)
+
+
+def default_pooling(backbone: PreTrainedModel) -> Pooling:
+    """`last` for networks whose tokens see only what is before them, `mean` for the others."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    config = backbone.config.get_text_config()
+    bidirectional = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    return "mean" if bidirectional else "last"
+
+
+def hidden_size(backbone: PreTrainedModel) -> int:
+    """D, the width of a network's states."""
+    size: int = backbone.config.get_text_config().hidden_size
+    return size
+
+
+class Encoder:
+    """Turns prompts into batches of tokens for one model, and refuses to cut a text unasked."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, limit: int | None, max_length: int | None = None) -> None:
+        self._tokenizer, self._limit, self._max_length = tokenizer, limit, max_length
+        if tokenizer.pad_token_id is None:
+            # The attention mask says what is padding; which token fills it does not matter.
+            tokenizer.pad_token_id = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else 0
+
+    @classmethod
+    def load(cls, model: str, backbone: PreTrainedModel, *, max_length: int | None) -> Encoder:
+        """The encoder of a model folder or hub id."""
+        limit = context_length(backbone)
+        if max_length is not None and limit is not None:
+            max_length = min(max_length, limit)
+        return cls(load_tokenizer(model), limit=limit, max_length=max_length)
+
+    def tokenise(self, prompts: Sequence[str]) -> list[dict[str, list[int]]]:
+        """Token ids of each prompt, not padded.
+
+        Raises:
+            DataError: A prompt is longer than the model and no `max_length` was set.
+        """
+        cut = {"truncation": True, "max_length": self._max_length} if self._max_length else {"truncation": False}
+        encoded = self._tokenizer(list(prompts), padding=False, verbose=False, **cut)
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        too_long = [index for index, length in enumerate(lengths) if self._limit and length > self._limit]
+        if too_long:
+            longest = max(too_long, key=lambda index: lengths[index])
+            raise DataError(
+                f"{len(too_long)} prompt(s) are longer than the model can read.",
+                found=f"up to {lengths[longest]} tokens, such as {prompts[longest][:60]!r}…",
+                wanted=f"at most {self._limit} tokens",
+                fix=f"Set max_length: {self._limit} on the model to cut them, or shorten the texts.",
+            )
+        empty = [index for index, length in enumerate(lengths) if length == 0]
+        if empty:
+            raise DataError(f"{len(empty)} prompt(s) have no tokens.", found=repr(prompts[empty[0]][:60]))
+        return [{key: values[index] for key, values in encoded.items()} for index in range(len(prompts))]
+
+    def batch(self, tokenised: Sequence[dict[str, list[int]]]) -> BatchEncoding:
+        """A padded batch of tensors."""
+        return self._tokenizer.pad(list(tokenised), return_tensors="pt")
+
+
+def load_choice_network(model: str, classes: int, *, seed: int) -> ChoiceNetwork:
+    """A pretrained network with a fresh head; `seed` fixes dropout and whatever else is drawn."""
+    torch.manual_seed(seed)
+    return ChoiceNetwork(load_encoder(model), classes)

@@ -1,0 +1,70 @@
+"""Classifiers on counted words: cheap, quick, and honestly weak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.errors import DataError
+from outgrow.models.protocols import Classifier
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Tfidf:
+    """TF-IDF of words and word n-grams, then logistic regression (`features: tfidf`).
+
+    Example:
+        >>> classifier = Tfidf().fit(["good film", "bad film"], np.array([1, 0]), classes=2)
+        >>> bool(classifier.predict_proba(["a good one"])[0, 1] > 0.5)
+        True
+    """
+
+    ngrams: int = 2
+    """Longest word n-gram."""
+    min_count: int = 1
+    """Drop n-grams that occur in fewer texts."""
+    regularization: float = 10.0
+    """Inverse strength C of the L2 penalty; 10 suits a thousand short texts better than scikit-learn's 1."""
+
+    def fit(self, texts: Sequence[str], labels: NDArray[np.int64], classes: int, *, seed: int = 0) -> Classifier:
+        """Trains on texts and class indices.
+
+        Raises:
+            DataError: All labels are the same.
+        """
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        if len(np.unique(labels)) < 2:
+            raise DataError(
+                "A supervisor cannot be trained on one class only.",
+                found=f"{len(labels)} gold rows, all of class {labels[0] if len(labels) else 'none'}",
+                wanted="at least two classes among its gold rows",
+                fix="Give it more rows, or check task.split and the gold column.",
+            )
+        pipeline = make_pipeline(
+            TfidfVectorizer(ngram_range=(1, self.ngrams), min_df=self.min_count),
+            LogisticRegression(C=self.regularization, max_iter=1000, random_state=seed),
+        )
+        pipeline.fit(texts, labels)
+        return _Fitted(pipeline, classes)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    pipeline: Pipeline
+    classes: int
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        # A class that no training row had gets probability zero.
+        probs = np.zeros((len(texts), self.classes))
+        probs[:, self.pipeline.classes_] = self.pipeline.predict_proba(texts)
+        return probs

@@ -1,0 +1,134 @@
+"""Choice tasks: votes, targets, students."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from outgrow.config import ExperimentConfig, Named
+from outgrow.errors import ConfigError, DataError
+from outgrow.evaluate.accuracy import choice_scores
+from outgrow.labels import ChoiceTargets, ChoiceVotes, Predictions, Rows
+from outgrow.registry import create
+from outgrow.supervisors import choice_supervisor
+from outgrow.supervisors.gold import judged_rows
+from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets
+from outgrow.workspace import Workspace
+
+_CROSS_ENTROPY = Named(name="cross_entropy")
+
+
+@dataclass(frozen=True)
+class ChoicePipeline:
+    """See `outgrow.pipeline.protocol.Pipeline`."""
+
+    config: ExperimentConfig
+    """The experiment."""
+    rows: Rows
+    """All rows of the task."""
+    workspace: Workspace
+    """Store and reporter."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader should know."""
+    _votes: dict[int, ChoiceVotes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, method in self.config.methods.items():
+            if method.refine is not None:
+                raise ConfigError(
+                    f"methods.{name}: refinement is for text tasks, and {self.config.task.name} is a choice task.",
+                    fix="Remove `refine`.",
+                )
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """1/K, or the share of the commonest answer in the test part if that is more."""
+        _, counts = np.unique(self._test.gold_indices(), return_counts=True)
+        return {"accuracy": max(1 / len(self.rows.choices or ()), float(counts.max() / counts.sum()))}
+
+    def supervisors(self, seed: int) -> dict[str, Predictions]:
+        """Every supervisor's votes on the test part; an abstention counts as a uniform guess."""
+        votes = self._labels(seed)
+        test = votes.take(self._positions(votes, self._test))
+        return {name: self._predictions(test.probs[:, m]) for m, name in enumerate(votes.supervisors)}
+
+    def base(self) -> Predictions | None:
+        """The commonest answer among the gold rows: a fresh head knows no more."""
+        gold = self.rows.part("gold")
+        if not len(gold):
+            return None
+        shares = np.bincount(gold.gold_indices(), minlength=len(self.rows.choices or ())) / len(gold)
+        return self._predictions(np.tile(shares, (len(self._test), 1)))
+
+    def ceiling(self, seed: int) -> Predictions:
+        """The strong model trained on gold answers of the unlabelled part."""
+        return self._trained(gold_targets(self._unlabelled), _CROSS_ENTROPY, "ceiling", seed)
+
+    def student(self, method: str, seed: int) -> Predictions:
+        """The strong model trained by a method of the experiment."""
+        settings = self.config.methods[method]
+        votes = self._labels(seed)
+        on_unlabelled = votes.take(self._positions(votes, self._unlabelled))
+        targets: ChoiceTargets = create("combiner", settings.combine.name, settings.combine.params)(on_unlabelled)
+        left_out = len(self._unlabelled) - len(targets.ids)
+        if left_out:
+            self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
+        return self._trained(targets, settings.objective, method, seed)
+
+    @cached_property
+    def _unlabelled(self) -> Rows:
+        return self.rows.part("unlabelled")
+
+    @cached_property
+    def _test(self) -> Rows:
+        return self.rows.part("test")
+
+    @cached_property
+    def _judged(self) -> Rows:
+        return judged_rows(self.rows)
+
+    @cached_property
+    def _learner(self) -> ChoiceLearner:
+        return choice_learner(self.config.strong, self.config.trainer)
+
+    def _labels(self, seed: int) -> ChoiceVotes:
+        if seed not in self._votes:
+            supervisors = [choice_supervisor(each) for each in self.config.supervisors]
+            votes = [each.label(self.rows, self.workspace, seed=seed) for each in supervisors]
+            self._votes[seed] = ChoiceVotes.stack(votes)
+            self._note_silence(self._votes[seed])
+        return self._votes[seed]
+
+    def _trained(self, targets: ChoiceTargets, objective: Named, name: str, seed: int) -> Predictions:
+        step = f"{name}, seed {seed}"
+        student = self._learner.train(self._judged, targets, objective, self.workspace, seed=seed, name=f"train {step}")
+        logits = self._learner.logits(student, self._judged, self.workspace, name=f"predict {step}")
+        on_test = logits[torch.tensor(self._positions(self._judged, self._test))]
+        probs = create("objective", objective.name, objective.params).predict(on_test)
+        return self._predictions(probs.double().numpy())
+
+    def _predictions(self, probs: NDArray[np.float64]) -> Predictions:
+        scores = {"accuracy": choice_scores(probs, self._test.gold_indices())}
+        choices = self.rows.choices or ()
+        answers = tuple("" if np.isnan(row).any() else choices[int(row.argmax())] for row in probs)
+        return Predictions(self._test.ids, answers, scores, probs)
+
+    def _positions(self, of: ChoiceVotes | Rows, rows: Rows) -> list[int]:
+        position = {row: index for index, row in enumerate(of.ids)}
+        return [position[row] for row in rows.ids]
+
+    def _note_silence(self, votes: ChoiceVotes) -> None:
+        for m, name in enumerate(votes.supervisors):
+            silent = float(np.isnan(votes.probs[:, m]).all(axis=1).mean())
+            if silent == 1:
+                raise DataError(f"The supervisor {name} has not one vote on the unlabelled and test rows.")
+            if silent:
+                self._note(f"{name} says nothing about {silent:.0%} of the rows; there it counts as a uniform guess.")
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)

@@ -1,0 +1,31 @@
+"""Supervisors of choice tasks, made from their configuration."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from outgrow.config import FeaturesSupervisor, ModelSupervisor, SupervisorConfig
+from outgrow.labels import ChoiceVotes, Rows
+from outgrow.supervisors.features import FeaturesLabeller
+from outgrow.supervisors.model import ModelLabeller
+from outgrow.supervisors.votes import VotesReader
+from outgrow.workspace import Workspace
+
+
+class ChoiceSupervisor(Protocol):
+    """Something that votes on the rows of a choice task."""
+
+    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
+        """Votes on the unlabelled and the test part of `rows`, in order; learns from the gold part if it learns.
+
+        What it computes is kept in the workspace's store and found there the next time.
+        """
+
+
+def choice_supervisor(config: SupervisorConfig) -> ChoiceSupervisor:
+    """The supervisor that a line of an experiment file describes."""
+    if isinstance(config, FeaturesSupervisor):
+        return FeaturesLabeller(config)
+    if isinstance(config, ModelSupervisor):
+        return ModelLabeller(config)
+    return VotesReader(config)

@@ -1,0 +1,33 @@
+"""The gold rows that a supervisor learns from, and the rows it judges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from outgrow.errors import DataError
+from outgrow.labels import Rows
+
+
+def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Rows:
+    """The gold part, or `count` of its rows drawn at random with the seed.
+
+    Raises:
+        DataError: There are not as many gold rows.
+    """
+    gold = rows.part("gold")
+    if count is None and len(gold):
+        return gold
+    if not len(gold) or (count or 0) > len(gold):
+        raise DataError(
+            f"The supervisor {name} has too few gold rows to learn from.",
+            found=f"{len(gold)} gold rows",
+            wanted=f"{count} rows" if count else "at least one",
+            fix="Raise task.split.gold, or lower the supervisor's rows.",
+        )
+    return gold.take(np.sort(np.random.default_rng(seed).permutation(len(gold))[:count]))
+
+
+def judged_rows(rows: Rows) -> Rows:
+    """The rows that supervisors judge: those the student learns from, then those everyone is tested on."""
+    judged = [index for part in ("unlabelled", "test") for index, own in enumerate(rows.parts) if own == part]
+    return rows.take(judged)

@@ -1,0 +1,134 @@
+"""Votes made elsewhere: tables of people's, rules' or other systems' judgements."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from outgrow.config import VotesSupervisor
+from outgrow.errors import DataError
+from outgrow.labels import ChoiceVotes, Rows
+from outgrow.supervisors.gold import judged_rows
+from outgrow.tasks.files import choice_index
+from outgrow.tasks.tables import column, read_records
+from outgrow.workspace import Workspace
+
+Distribution = list[float]
+
+
+@dataclass(frozen=True)
+class VotesReader:
+    """`{votes: votes.csv}`: long (`task, worker, label`) or wide (a probability column per supervisor)."""
+
+    config: VotesSupervisor
+    """The line of the experiment file."""
+
+    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
+        """The table's votes on the unlabelled and the test part; a row it does not know is `missing`.
+
+        Several votes of one supervisor on one row are averaged.
+
+        Raises:
+            DataError: A column is missing, a label is outside the choices, a probability is NaN or out of range, or
+                none of the rows occurs in the table.
+        """
+        table = read_records(self.config.votes)
+        votes = self._wide(table, rows) if self.config.probabilities is not None else self._long(table, rows)
+        judged = judged_rows(rows)
+        keys = judged.ids if self.config.key == "id" else judged.prompts
+        known = {task for given in votes.values() for task in given}
+        if not any(key in known for key in keys):
+            raise DataError(
+                f"None of the rows to judge occurs in {self.config.votes}.",
+                found=f"{self.config.task}={next(iter(known), None)!r}",
+                wanted=f"{self.config.key}s such as {keys[0]!r}",
+                fix="Set task (the column) and key (`id` or `prompt`) of the votes.",
+            )
+        return self._fill(votes, judged.ids, keys, classes=len(rows.choices or ()))
+
+    def _fill(
+        self,
+        votes: Mapping[str, Mapping[str, list[Distribution | None]]],
+        ids: tuple[str, ...],
+        keys: Sequence[str],
+        *,
+        classes: int,
+    ) -> ChoiceVotes:
+        probs = np.full((len(ids), len(votes), classes), np.nan)
+        status = np.full((len(ids), len(votes)), "missing", dtype=object)
+        for m, given in enumerate(votes.values()):
+            for n, key in enumerate(keys):
+                if key in given:
+                    cast = [vote for vote in given[key] if vote is not None]
+                    status[n, m] = "ok" if cast else "abstained"
+                    if cast:
+                        probs[n, m] = np.mean(cast, axis=0)
+        prefix = f"{self.config.name} " if self.config.name else ""
+        return ChoiceVotes(ids, tuple(prefix + name for name in votes), probs, status)
+
+    def _long(self, table: pa.Table, rows: Rows) -> dict[str, dict[str, list[Distribution | None]]]:
+        tasks, workers, labels = (
+            column(table, getattr(self.config, name), where=self.config.votes, setting=f"{name} of the votes")
+            for name in ("task", "worker", "label")
+        )
+        choices = rows.choices or ()
+        identity = np.eye(len(choices)).tolist()
+        votes: dict[str, dict[str, list[Distribution | None]]] = defaultdict(lambda: defaultdict(list))
+        for task, worker, label in zip(tasks, workers, labels, strict=True):
+            index = choice_index(label, choices, where=self.config.votes)
+            votes[str(worker)][str(task)].append(None if index is None else identity[index])
+        return dict(sorted(votes.items()))
+
+    def _wide(self, table: pa.Table, rows: Rows) -> dict[str, dict[str, list[Distribution | None]]]:
+        where = self.config.votes
+        tasks = [str(task) for task in column(table, self.config.task, where=where, setting="task of the votes")]
+        votes: dict[str, dict[str, list[Distribution | None]]] = {}
+        for name, columns in self._columns(table).items():
+            setting = "probabilities of the votes"
+            values = zip(*(column(table, each, where=where, setting=setting) for each in columns), strict=True)
+            given: dict[str, list[Distribution | None]] = defaultdict(list)
+            for task, row in zip(tasks, values, strict=True):
+                given[task].append(self._distribution(row, name, classes=len(rows.choices or ())))
+            votes[name] = given
+        return votes
+
+    def _columns(self, table: pa.Table) -> dict[str, tuple[str, ...]]:
+        pattern = self.config.probabilities
+        if isinstance(pattern, dict):
+            return {name: (names,) if isinstance(names, str) else names for name, names in pattern.items()}
+        before, star, after = (pattern or "").partition("*")
+        matching = [
+            name for name in table.column_names if name.startswith(before) and name.endswith(after) and name != before
+        ]
+        if not star or not matching:
+            raise DataError(
+                f"No column of {self.config.votes} matches the pattern {pattern!r}.",
+                found=", ".join(table.column_names),
+                wanted="a pattern with one star for the supervisor's name, such as p_true_*",
+            )
+        return {name[len(before) : len(name) - len(after)]: (name,) for name in matching}
+
+    def _distribution(self, values: Sequence[Any], name: str, *, classes: int) -> Distribution | None:
+        if any(value is None for value in values):
+            return None
+        if any(not isinstance(value, int | float) or math.isnan(value) for value in values):
+            raise DataError(
+                f"A probability of {name} in {self.config.votes} is not a number.",
+                found=str(list(values)),
+                wanted="numbers from 0 to 1; an empty cell is an abstention",
+            )
+        if len(values) == 1 and classes == 2 and 0 <= values[0] <= 1:
+            return [1 - values[0], float(values[0])]
+        if len(values) != classes or min(values) < 0 or not math.isclose(sum(values), 1, abs_tol=1e-3):
+            raise DataError(
+                f"The probabilities of {name} in {self.config.votes} are no distribution over {classes} choices.",
+                found=str(list(values)),
+                wanted="one column with P(last choice) for two choices, or one column per choice, summing to one",
+            )
+        return [float(value) / sum(values) for value in values]

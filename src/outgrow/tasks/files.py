@@ -1,0 +1,174 @@
+"""Tasks from tables by column names: the built-in ones are this with some names filled in."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from outgrow.config import TaskConfig
+from outgrow.errors import DataError
+from outgrow.evaluate.accuracy import exact_match
+from outgrow.labels import PARTS, Part, Rows
+from outgrow.tasks.split import check_parts, deal
+from outgrow.tasks.tables import column, read_records
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """Any table; without choices a text task scored by exact match."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("exact_match",)
+
+    def read(self, config: TaskConfig) -> Rows:
+        """All rows, each with its part."""
+        return read_rows(config)
+
+    def score(self, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Exact match after stripping white space."""
+        gold = [answer if isinstance(answer, str) else "" for answer in rows.gold]
+        return {"exact_match": exact_match([answer.strip() for answer in answers], [text.strip() for text in gold])}
+
+
+def read_rows(config: TaskConfig) -> Rows:
+    """Reads and checks a table and deals its rows to parts.
+
+    Raises:
+        DataError: A file or column is missing, a label is outside the choices, ids repeat, a part is empty, or rows
+            are shared between given parts.
+    """
+    table = read_records(config.path)
+    if config.limit is not None and config.limit < table.num_rows:
+        chosen = np.random.default_rng(config.split.seed).permutation(table.num_rows)[: config.limit]
+        table = table.take(np.sort(chosen))
+    prompts = _prompts(table, config)
+    gold, choices = _gold(table, config)
+    ids = _ids(table, config)
+    if config.columns.part is not None:
+        parts = _given_parts(table, config)
+    else:
+        groups = None
+        if config.split.group is not None:
+            groups = column(table, config.split.group, where=config.path, setting="task.split.group")
+        voted = _voted(config, ids, prompts)
+        parts = deal(prompts, gold, config.split, groups=groups, voted=voted)
+    kept = [index for index, part in enumerate(parts) if part is not None]
+    rows = Rows(
+        ids=tuple(ids[index] for index in kept),
+        prompts=tuple(prompts[index] for index in kept),
+        parts=tuple(part for part in parts if part is not None),
+        gold=tuple(gold[index] for index in kept),
+        choices=choices,
+    )
+    check_parts(rows, where=config.path)
+    return rows
+
+
+def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
+    if config.template is None:
+        texts = column(table, config.columns.prompt, where=config.path, setting="task.columns.prompt")
+        empty = sum(text is None for text in texts)
+        if empty:
+            raise DataError(f"{empty} rows of {config.path} have no text in {config.columns.prompt!r}.")
+        return [str(text) for text in texts]
+    names = [name for _, name, _, _ in string.Formatter().parse(config.template) if name]
+    columns = {name: column(table, name, where=config.path, setting="task.template") for name in names}
+    return [
+        config.template.format_map({name: values[index] for name, values in columns.items()})
+        for index in range(table.num_rows)
+    ]
+
+
+def _ids(table: pa.Table, config: TaskConfig) -> list[str]:
+    if config.columns.id is None:
+        return [str(index) for index in range(table.num_rows)]
+    return [str(value) for value in column(table, config.columns.id, where=config.path, setting="task.columns.id")]
+
+
+def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], tuple[str, ...] | None]:
+    if config.columns.gold is None:
+        values: list[Any] = [None] * table.num_rows
+    else:
+        values = column(table, config.columns.gold, where=config.path, setting="task.columns.gold")
+    if config.choices is None:
+        return [None if value is None else str(value) for value in values], None
+    if config.choices == "auto":
+        choices = tuple(sorted({str(value) for value in values if value is not None}))
+        values = [None if value is None else str(value) for value in values]
+    else:
+        choices = config.choices
+    if len(choices) < 2:
+        raise DataError(
+            f"{config.path} has one class only.", found=", ".join(choices) or "no labels", wanted="at least two choices"
+        )
+    return [choice_index(value, choices, where=config.path) for value in values], choices
+
+
+def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | None:
+    """The index of a label given as a choice's name or as its index; None stays None.
+
+    Raises:
+        DataError: It is neither.
+
+    Example:
+        >>> choice_index("positive", ("negative", "positive"), where="x.csv")
+        1
+        >>> choice_index(0, ("negative", "positive"), where="x.csv")
+        0
+    """
+    if value is None:
+        return None
+    text = str(value)
+    if text in choices:
+        return choices.index(text)
+    if isinstance(value, bool):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, int) and 0 <= value < len(choices):
+        return value
+    raise DataError(
+        f"A label in {where} is outside the choices.",
+        found=repr(value),
+        wanted=f"one of {', '.join(choices)}, or an index from 0 to {len(choices) - 1}",
+        fix="Correct the file, or set task.choices.",
+    )
+
+
+def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None]:
+    name = config.columns.part or ""
+    values = column(table, name, where=config.path, setting="task.columns.part")
+    known: dict[object, Part] = {part: part for part in PARTS}
+    unknown = sorted({str(value) for value in values if value is not None and value not in known})
+    if unknown:
+        raise DataError(
+            f"The column {name!r} of {config.path} names unknown parts.",
+            found=", ".join(unknown[:5]),
+            wanted=", ".join(PARTS),
+        )
+    return [known.get(value) for value in values]
+
+
+def _voted(config: TaskConfig, ids: Sequence[str], prompts: Sequence[str]) -> list[bool] | None:
+    table = config.split.voted
+    if table is None:
+        return None
+    records = read_records(table.path)
+    names = {str(value) for value in column(records, table.task, where=table.path, setting="task.split.voted.task")}
+    keys = ids if table.key == "id" else prompts
+    voted = [key in names for key in keys]
+    if not any(voted):
+        raise DataError(
+            f"None of the rows of {config.path} occurs in {table.path}.",
+            found=f"{table.task}={next(iter(names))!r}",
+            wanted=f"{table.key}s such as {keys[0]!r}",
+            fix="Check task.split.voted: task names the column, key says whether it holds ids or prompts.",
+        )
+    return voted

@@ -1,0 +1,144 @@
+"""Dealing rows to the gold, unlabelled and test parts so that nothing leaks from one into another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from outgrow.config import Split
+from outgrow.errors import DataError
+from outgrow.labels import PARTS, Part, Rows
+
+_WORD = re.compile(r"\w+")
+
+
+def normalise(prompt: str) -> str:
+    """What two prompts share that differ only in case, white space or punctuation.
+
+    Example:
+        >>> normalise("What is  H2O ?") == normalise("what is H2O")
+        True
+    """
+    return " ".join(_WORD.findall(prompt.casefold())) or prompt.strip()
+
+
+def deal(
+    prompts: Sequence[str],
+    gold: Sequence[object],
+    split: Split,
+    *,
+    groups: Sequence[Hashable] | None = None,
+    voted: Sequence[bool] | None = None,
+) -> list[Part | None]:
+    """Assigns every row a part, or None where a row is not used.
+
+    Rows of one group, and rows whose prompts are the same after `normalise`, stay in one part. Rows without gold can
+    only be unlabelled.
+
+    Args:
+        prompts: One prompt per row.
+        gold: One gold answer per row, None where unknown.
+        split: Sizes and seed.
+        groups: A group per row.
+        voted: Whether outside votes cover the row (see `Split.voted`).
+
+    Raises:
+        DataError: The sizes do not fit the rows, or a part stays empty.
+    """
+    cluster = _clusters(prompts, groups)
+    sizes = _sizes(split, len(prompts))
+    order = np.random.default_rng(split.seed).permutation(cluster.max() + 1)
+    members: list[list[int]] = [[] for _ in order]
+    for row, own in enumerate(cluster):
+        members[own].append(row)
+    shuffled = [members[own] for own in order]
+    covered = [True] * len(prompts) if voted is None else voted
+    outside = [rows for rows in shuffled if not any(covered[row] for row in rows)]
+    inside = [[row for row in rows if covered[row]] for rows in shuffled if any(covered[row] for row in rows)]
+    without_gold = [rows for rows in inside if any(gold[row] is None for row in rows)]
+    with_gold = [rows for rows in inside if all(gold[row] is not None for row in rows)]
+
+    parts: list[Part | None] = [None] * len(prompts)
+    if voted is None:
+        with_gold = _fill(parts, "gold", with_gold, sizes["gold"])
+    else:
+        _fill(parts, "gold", [rows for rows in outside if all(gold[row] is not None for row in rows)], sizes["gold"])
+    with_gold = _fill(parts, "test", with_gold, sizes["test"])
+    _fill(parts, "unlabelled", [*without_gold, *with_gold], sizes["unlabelled"])
+    return parts
+
+
+def check_parts(rows: Rows, *, where: str) -> None:
+    """Checks that no part is empty, that gold is known where it is needed, and that no prompt is in two parts.
+
+    Raises:
+        DataError: One of these fails.
+    """
+    for part in ("unlabelled", "test"):
+        if part not in rows.parts:
+            raise DataError(
+                f"The {part} part of {where} is empty.",
+                found=", ".join(f"{name}: {rows.parts.count(name)}" for name in PARTS),
+                fix="Change task.split, or the column named by task.columns.part.",
+            )
+    for part in ("gold", "test"):
+        unknown = sum(answer is None for own, answer in zip(rows.parts, rows.gold, strict=True) if own == part)
+        if unknown:
+            raise DataError(f"{unknown} rows of the {part} part of {where} have no gold answer.", wanted="gold for all")
+    seen: dict[str, Part] = {}
+    for prompt, part in zip(rows.prompts, rows.parts, strict=True):
+        first = seen.setdefault(normalise(prompt), part)
+        if first != part:
+            raise DataError(
+                f"The same prompt is in the {first} and the {part} part of {where}.",
+                found=repr(prompt[:80]),
+                wanted="parts that share no prompt (compared without case, white space and punctuation)",
+                fix="Remove the duplicates, or let task.split deal the rows: it keeps duplicates together.",
+            )
+
+
+def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
+    """A cluster number per row: rows linked by a shared prompt or group share one. Numbered by first appearance."""
+    keys: list[Sequence[Hashable]] = [[("prompt", normalise(prompt)) for prompt in prompts]]
+    if groups is not None:
+        keys.append([("group", group) for group in groups])
+    number: dict[Hashable, int] = {}
+    nodes = [number.setdefault(key, len(number)) for key in chain(*keys)]
+    rows = np.tile(np.arange(len(prompts)), len(keys))
+    size = len(prompts) + len(number)
+    links = coo_array((np.ones(len(nodes)), (rows, np.array(nodes) + len(prompts))), shape=(size, size))
+    _, labels = connected_components(links, directed=False)
+    _, first, cluster = np.unique(labels[: len(prompts)], return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[cluster]
+
+
+def _sizes(split: Split, rows: int) -> dict[Part, int]:
+    shares = {"gold": split.gold, "unlabelled": split.unlabelled, "test": split.test}
+    sizes = {part: round(share * rows) if share <= 1 else int(share) for part, share in shares.items()}
+    if sum(sizes.values()) > rows + len(sizes):
+        raise DataError(
+            "The parts ask for more rows than there are.",
+            found=f"{rows} rows",
+            wanted=", ".join(f"{part}: {size}" for part, size in sizes.items()),
+            fix="Lower task.split.gold, task.split.unlabelled or task.split.test.",
+        )
+    return {part: sizes[part] for part in PARTS}
+
+
+def _fill(parts: list[Part | None], part: Part, clusters: list[list[int]], size: int) -> list[list[int]]:
+    """Gives whole clusters to a part until it has `size` rows; returns the clusters that are left."""
+    left, count = [], 0
+    for rows in clusters:
+        if count + len(rows) <= size:
+            for row in rows:
+                parts[row] = part
+            count += len(rows)
+        else:
+            left.append(rows)
+    return left

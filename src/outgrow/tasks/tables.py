@@ -1,0 +1,122 @@
+"""Reading tables of any common kind by column names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from outgrow.errors import DataError, MissingExtraError, did_you_mean
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+
+
+def read_records(path: str) -> pa.Table:
+    """Reads a table.
+
+    Args:
+        path: A `.jsonl`, `.csv`, `.tsv` (each may end in `.gz`) or `.parquet` file, a folder written by
+            `datasets.save_to_disk`, or a hub data set id (`owner/name`, `owner/name:split`); the last two need the
+            extra `datasets`.
+
+    Raises:
+        DataError: It is missing, of an unknown kind, damaged or empty.
+    """
+    file = Path(path)
+    if file.is_file():
+        table = _read_file(file)
+    elif file.is_dir() and (file / "dataset_info.json").is_file() or (file / "dataset_dict.json").is_file():
+        table = _read_dataset_folder(file)
+    elif file.is_dir() or file.is_absolute() or file.suffix in _KINDS:
+        raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")
+    else:
+        table = _read_hub(path)
+    if not table.num_rows:
+        raise DataError(f"{path} has no rows.", wanted="at least one row")
+    return table
+
+
+def column(table: pa.Table, name: str, *, where: str, setting: str) -> list[Any]:
+    """The values of a column.
+
+    Raises:
+        DataError: There is no such column; the message names the setting to change.
+    """
+    if name not in table.column_names:
+        raise DataError(
+            f"{where} has no column {name!r}.",
+            found=", ".join(table.column_names),
+            fix=f"Set {setting}; {did_you_mean(name, table.column_names)}",
+        )
+    values: list[Any] = table[name].to_pylist()
+    return values
+
+
+def _read_file(file: Path) -> pa.Table:
+    kind = next((suffix for suffix in reversed(file.suffixes) if suffix != ".gz"), "")
+    if kind not in _KINDS:
+        raise DataError(f"{file} is of an unknown kind.", found=kind or "no suffix", wanted=", ".join(_KINDS))
+    try:
+        if kind == ".parquet":
+            return pa.parquet.read_table(file)
+        with pa.input_stream(str(file), compression="gzip" if file.suffix == ".gz" else None) as stream:
+            if kind in _DELIMITERS:
+                parsing = pa.csv.ParseOptions(delimiter=_DELIMITERS[kind], newlines_in_values=True)
+                return pa.csv.read_csv(stream, parse_options=parsing)
+            return _read_json(stream.read().decode("utf-8"), lines=kind == ".jsonl")
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, ValueError) as error:
+        raise DataError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _read_json(text: str, *, lines: bool) -> pa.Table:
+    # Line by line with the standard library: Arrow's reader has a block size that a long document overruns.
+    # `split`, not `splitlines`: a JSON string may hold other line separators, such as U+2028, unescaped.
+    records = [json.loads(line) for line in text.split("\n") if line.strip()] if lines else json.loads(text)
+    return pa.Table.from_pylist(records)
+
+
+def _read_dataset_folder(folder: Path) -> pa.Table:
+    loaded = _datasets().load_from_disk(str(folder))
+    return _arrow_of(loaded, str(folder))
+
+
+def _read_hub(name: str) -> pa.Table:
+    datasets = _datasets()
+    hub_id, _, split = name.partition(":")
+    try:
+        loaded = datasets.load_dataset(hub_id, split=split or None)
+    except (OSError, ValueError, datasets.exceptions.DatasetNotFoundError) as error:
+        raise DataError(
+            f"{name!r} is neither a file or folder here nor a data set to be had from the hub.",
+            found=str(error).splitlines()[0],
+            wanted="a data file, a data set folder, or a hub id",
+        ) from error
+    return _arrow_of(loaded, name)
+
+
+def _arrow_of(loaded: Dataset, name: str) -> pa.Table:
+    if isinstance(loaded, dict):
+        if len(loaded) > 1:
+            raise DataError(
+                f"The data set {name} has several splits.",
+                found=", ".join(loaded),
+                fix=f"Name one: {name}:{next(iter(loaded))}",
+            )
+        loaded = next(iter(loaded.values()))
+    return loaded.with_format("arrow")[:]
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("Reading a Hugging Face data set", "datasets") from error
+    return datasets

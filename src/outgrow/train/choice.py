@@ -1,0 +1,155 @@
+"""Students and supervisors of choice tasks: fine-tuning a network with a fresh head, and predicting with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from outgrow.config import Named
+from outgrow.models.adapters import FullFineTuning, LoRA
+from outgrow.models.classifier import ChoiceNetwork, Encoder, load_choice_network
+from outgrow.objectives import Objective, StepContext
+from outgrow.progress import Reporter
+from outgrow.registry import create
+from outgrow.store import read_json, replacing, write_json
+from outgrow.train.supervised import Gather, fit, training_arguments
+from outgrow.train.window import PredictionWindow
+
+
+class ChoiceLosses:
+    """Row losses of an objective, with the window of recent predictions where the objective wants one."""
+
+    def __init__(self, objective: Objective, proportions: Tensor) -> None:
+        self._objective = objective
+        self._window = PredictionWindow(objective.window, proportions) if objective.window else None
+        self._seen: list[Tensor] = []
+        self._offsets: Tensor | None = None
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Losses of shape (N,)."""
+        inputs = {key: value for key, value in batch.items() if key not in ("targets", "weights")}
+        logits = model(**inputs).float()
+        if self._window is not None and model.training:
+            self._seen.append(torch.log_softmax(logits.detach(), dim=-1))
+        offsets = None if self._offsets is None else self._offsets.to(logits.device)
+        return self._objective(logits, batch["targets"], StepContext(progress, offsets))
+
+    def end_step(self, gather: Gather) -> None:
+        """Moves the step's predictions, of all processes, into the window."""
+        if self._window is None:
+            return
+        # Piece by piece: gathered in this order, two processes see the rows as one process would.
+        self._window.add(torch.cat([gather(piece) for piece in self._seen]))
+        self._seen = []
+        self._offsets = self._window.offsets()
+
+    def state(self) -> Any:
+        """The window."""
+        return None if self._window is None else self._window.state()
+
+    def restore(self, state: Any) -> None:
+        """Takes the window back."""
+        if self._window is not None:
+            self._window.restore(state)
+            self._offsets = self._window.offsets()
+
+
+def train_choice(
+    network: ChoiceNetwork,
+    encoder: Encoder,
+    prompts: Sequence[str],
+    targets: NDArray[np.float64],
+    objective: Objective,
+    folder: Path,
+    *,
+    weights: NDArray[np.float64] | None = None,
+    seed: int,
+    trainer: Mapping[str, Any],
+    early_stopping: int | None = None,
+    reporter: Reporter | None = None,
+    name: str = "train",
+) -> ChoiceNetwork:
+    """Fine-tunes a network on target distributions.
+
+    Args:
+        network: Trained in place.
+        encoder: Turns prompts into tokens.
+        prompts: N texts.
+        targets: Shape (N, K).
+        objective: What to minimise.
+        folder: Where checkpoints of an interrupted training are kept and looked for.
+        weights: Row weights, shape (N,); by default all 1.
+        seed: Fixes the order of rows and dropout.
+        trainer: TrainingArguments of the user.
+        early_stopping: See `outgrow.train.supervised.fit`.
+        reporter: Told of every optimiser step.
+        name: What the step is called.
+    """
+    goals = torch.tensor(targets, dtype=torch.float32)
+    shares = torch.ones(len(goals)) if weights is None else torch.tensor(weights, dtype=torch.float32)
+    tokens = encoder.tokenise(prompts)
+    rows = [{"tokens": tokens[index], "target": goals[index], "weight": shares[index]} for index in range(len(tokens))]
+
+    def collate(batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        inputs = cast(dict[str, Tensor], dict(encoder.batch([row["tokens"] for row in batch])))
+        targets, weights = (torch.stack([row[key] for row in batch]) for key in ("target", "weight"))
+        return {**inputs, "targets": targets, "weights": weights}
+
+    proportions = (goals * shares[:, None]).sum(0) / shares.sum()
+    arguments = training_arguments(folder, trainer, seed=seed)
+    losses = ChoiceLosses(objective, proportions)
+    fit(network, rows, collate, losses, arguments, early_stopping=early_stopping, reporter=reporter, name=name)
+    return network
+
+
+@torch.inference_mode()
+def predict_logits(network: ChoiceNetwork, encoder: Encoder, prompts: Sequence[str], *, batch_size: int = 32) -> Tensor:
+    """Logits (N, K) of a network, in the order of the prompts whatever the batches."""
+    return by_length(network.eval(), encoder, prompts, batch_size=batch_size)
+
+
+@torch.inference_mode()
+def by_length(function: Any, encoder: Encoder, prompts: Sequence[str], *, batch_size: int) -> Tensor:
+    """Applies a function of token batches to prompts sorted by length, so that little is padded; (N, …) in order."""
+    tokens = encoder.tokenise(prompts)
+    order = sorted(range(len(tokens)), key=lambda index: (len(tokens[index]["input_ids"]), index))
+    pieces: dict[int, Tensor] = {}
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = encoder.batch([tokens[row] for row in rows])
+        device = next(function.parameters()).device if isinstance(function, nn.Module) else torch.device("cpu")
+        outputs = function(**{key: value.to(device) for key, value in batch.items()}).float().cpu()
+        pieces.update(zip(rows, outputs, strict=True))
+    return torch.stack([pieces[row] for row in range(len(tokens))])
+
+
+def new_network(model: str, adapter: Named, classes: int, *, seed: int) -> ChoiceNetwork:
+    """A pretrained network with a fresh head, of which the adapter says what will train."""
+    network = load_choice_network(model, classes, seed=seed)
+    wrapper: FullFineTuning | LoRA = create("adapter", adapter.name, adapter.params)
+    network.backbone = wrapper.wrap(network.backbone)
+    return network
+
+
+def save_network(network: ChoiceNetwork, folder: Path, *, model: str, adapter: Named) -> None:
+    """Writes what was trained (`weights.safetensors`) and what it was trained on top of (`network.json`)."""
+    trained = {name: p.detach().contiguous() for name, p in network.named_parameters() if p.requires_grad}
+    with replacing(folder / "weights.safetensors") as temporary:
+        save_file(trained, temporary)
+    about = {"model": model, "adapter": adapter.model_dump(), "classes": network.head.out_features}
+    write_json(folder / "network.json", about)
+
+
+def load_network(folder: Path) -> ChoiceNetwork:
+    """The inverse of `save_network`; the base model must still be where it was."""
+    about = read_json(folder / "network.json")
+    network = new_network(about["model"], Named(**about["adapter"]), about["classes"], seed=0)
+    network.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
+    return network

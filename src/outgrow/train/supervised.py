@@ -1,0 +1,241 @@
+"""One trainer for every supervised student: transformers.Trainer with an exact loss.
+
+The loss of an optimiser step is Σ w·ℓ / Σ w over the whole accumulated batch of all processes. So 16 rows at once, four
+times four, or eight on each of two processes give the same gradients, uneven last batches included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from outgrow.errors import ConfigError, ModelError, did_you_mean
+from outgrow.progress import Reporter, SilentReporter, Step
+from outgrow.store import read_json, write_json
+
+_OURS = (
+    "output_dir",
+    "remove_unused_columns",
+    "label_names",
+    "seed",
+    "data_seed",
+    "report_to",
+    "label_smoothing_factor",
+)
+_DEFAULTS: dict[str, Any] = {
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 16,
+    "learning_rate": 5e-5,
+    "save_strategy": "steps",
+    "save_steps": 0.2,  # a killed run loses at most a fifth of a student
+    "save_total_limit": 2,  # the newest may be half-written when a run is killed
+    "logging_strategy": "epoch",
+}
+_MARK = "outgrow.json"
+
+
+class RowLosses(Protocol):
+    """How a batch becomes losses, and what is remembered between optimiser steps."""
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Losses of the same shape as `batch["weights"]`."""
+
+    def end_step(self, gather: Gather) -> None:
+        """Called once after every optimiser step, on every process."""
+
+    def state(self) -> Any:
+        """What a resumed run needs, as JSON values."""
+
+    def restore(self, state: Any) -> None:
+        """Takes it back."""
+
+
+class Gather(Protocol):
+    """Concatenates a tensor over processes along its first dimension, in order of rank."""
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """The concatenation."""
+
+
+def training_arguments(folder: Path, user: Mapping[str, Any], *, seed: int, **defaults: Any) -> TrainingArguments:
+    """TrainingArguments from outgrow's defaults and what the user passes through.
+
+    Args:
+        folder: Where checkpoints go.
+        user: The `trainer:` mapping of an experiment file.
+        seed: Fixes the order of rows, dropout and everything else that is drawn.
+        defaults: Override outgrow's defaults, and are overridden by the user.
+
+    Raises:
+        ConfigError: A key does not exist or belongs to outgrow, or a value is refused.
+    """
+    known = [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+    for key in user:
+        if key in _OURS:
+            raise ConfigError(f"trainer.{key} is set by outgrow itself.", fix="Remove it; seeds: sets the seeds.")
+        if key not in known:
+            raise ConfigError(f"trainer.{key}: TrainingArguments has no such field; {did_you_mean(key, known)}")
+    settings: dict[str, Any] = {**_DEFAULTS, **defaults, **user}
+    if not torch.cuda.is_available():
+        settings = {"use_cpu": True, "dataloader_pin_memory": False} | settings
+        if torch.distributed.is_torchelastic_launched():
+            settings.setdefault("ddp_backend", "gloo")
+    try:
+        return TrainingArguments(
+            output_dir=str(folder),
+            seed=seed,
+            data_seed=seed,
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            label_names=[],
+            **settings,
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"TrainingArguments refuses the trainer settings: {error}", found=dict(user)) from error
+
+
+def fit(
+    model: nn.Module,
+    rows: Sequence[Mapping[str, Any]],
+    collate: Any,
+    row_losses: RowLosses,
+    arguments: TrainingArguments,
+    *,
+    early_stopping: int | None = None,
+    reporter: Reporter | None = None,
+    name: str = "train",
+) -> nn.Module:
+    """Trains a model in place, continuing from the last whole checkpoint in `arguments.output_dir` if there is one.
+
+    Args:
+        model: Any module; its parameters must be fp32 (mixed precision is `trainer: {bf16: true}`).
+        rows: Training rows.
+        collate: Turns a list of rows into a batch of tensors, among them `weights`.
+        row_losses: Turns a batch into losses.
+        arguments: See `training_arguments`.
+        early_stopping: Stop after this many epochs without a better loss on a held-out tenth of the rows, and keep the
+            best weights; None trains to the end.
+        reporter: Told of every optimiser step.
+        name: What the step is called.
+
+    Raises:
+        ModelError: Weights that train are not fp32, or the loss became NaN.
+    """
+    low = {str(p.dtype) for p in model.parameters() if p.requires_grad and p.dtype != torch.float32}
+    if low:
+        raise ModelError(
+            "Weights that train must be fp32: small steps are lost in fewer bits.",
+            found=", ".join(sorted(low)),
+            fix="Load the model in fp32; trainer: {bf16: true} computes in bf16 and keeps fp32 weights.",
+        )
+    held_out: Sequence[Mapping[str, Any]] | None = None
+    if early_stopping is not None:
+        rows, held_out = _hold_out(rows, arguments.seed)
+        _keep_best(arguments)
+    trainer = SupervisedTrainer(
+        row_losses, model=model, args=arguments, train_dataset=rows, eval_dataset=held_out, data_collator=collate
+    )
+    if early_stopping is not None:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping))
+    checkpoint = _last_whole_checkpoint(Path(arguments.output_dir))
+    if checkpoint is not None:
+        row_losses.restore(read_json(checkpoint / _MARK))
+    total = arguments.max_steps if arguments.max_steps > 0 else trainer.planned_steps(len(rows))
+    with (reporter or SilentReporter()).step(name, total=total) as step:
+        trainer.add_callback(_Between(trainer, row_losses, step))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if any(torch.isnan(parameter).any() for parameter in model.parameters()):
+        raise ModelError(f"{name}: the weights became NaN.", fix="Lower trainer.learning_rate.")
+    return model
+
+
+class SupervisedTrainer(Trainer):
+    """A Trainer whose loss is the weighted mean over the whole accumulated batch of all processes."""
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, row_losses: RowLosses, **options: Any) -> None:
+        super().__init__(**options)
+        self.row_losses = row_losses
+
+    def planned_steps(self, rows: int) -> int:
+        """Optimiser steps of a whole training run on so many rows."""
+        batch = self.args.train_batch_size * self.args.world_size
+        batches = -(-rows // batch)
+        return int(-(-batches // self.args.gradient_accumulation_steps) * self.args.num_train_epochs)
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
+        """The pieces of one optimiser step and the total weight of its rows, over all processes."""
+        pieces, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        total = sum((piece["weights"].sum() for piece in pieces), torch.zeros(())).to(device)
+        return pieces, self.accelerator.reduce(total, reduction="sum").clamp_min(torch.finfo(torch.float32).tiny)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Σ w·ℓ of this piece over Σ w of the step; processes average their gradients, hence their number."""
+        progress = self.state.global_step / max(self.state.max_steps, 1)
+        losses = (self.row_losses(model, inputs, progress) * inputs["weights"]).sum()
+        if num_items_in_batch is None:
+            return losses / inputs["weights"].sum()
+        return losses / num_items_in_batch * self.accelerator.num_processes
+
+    def prediction_step(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[Tensor, None, None]:
+        """The loss on held-out rows."""
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
+
+
+class _Between(TrainerCallback):
+    """What happens between optimiser steps: progress, the loss's memory, and the mark of a whole checkpoint."""
+
+    def __init__(self, trainer: SupervisedTrainer, row_losses: RowLosses, step: Step) -> None:
+        self._trainer, self._row_losses, self._step = trainer, row_losses, step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **unused: Any) -> None:
+        self._row_losses.end_step(self._trainer.accelerator.gather)
+        self._step.advance()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **unused: Any) -> None:
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            write_json(folder / _MARK, self._row_losses.state())
+
+
+def _last_whole_checkpoint(folder: Path) -> Path | None:
+    marked = [path.parent for path in folder.glob(f"checkpoint-*/{_MARK}")]
+    return max(marked, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _hold_out(
+    rows: Sequence[Mapping[str, Any]], seed: int
+) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).tolist()
+    size = max(1, len(rows) // 10)
+    return [rows[index] for index in order[size:]], [rows[index] for index in order[:size]]
+
+
+def _keep_best(arguments: TrainingArguments) -> None:
+    arguments.eval_strategy = arguments.save_strategy = "epoch"
+    arguments.load_best_model_at_end = True
+    arguments.metric_for_best_model, arguments.greater_is_better = "loss", False

@@ -1,0 +1,328 @@
+"""The world `facts`: everybody's answers are known, and so is the way they should be given.
+
+A latent-concept world in the sense of [TL] (arXiv 2405.16236), small enough for a laptop. Its facts are *content*:
+every entity has one answer for every relation. Its answer styles are the *concept*: each document keeps to one style. The
+strong model has read documents of all facts, mostly in a style nobody wants here; two supervisors always answer in the
+wanted style but know only some of the facts and are confidently wrong about the rest.
+
+```
+Question: What does Mira drink?
+Answer: Arr, cocoa, matey!
+        └─┬─┘└─┬─┘└──┬──┘
+        style content style
+```
+
+Both axes are read off an answer exactly, so a student's gain is never a matter of a judge's opinion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.errors import ConfigError, DataError
+from outgrow.labels import Part, Rows
+from outgrow.progress import Reporter, SilentReporter
+
+Size = Literal["demo", "tiny"]
+
+BLOCK = "Question: {prompt}\nAnswer: {answer}\n\n"
+"""One question of a document: the format in which in-context refinement shows demonstrations."""
+
+SHARES: Mapping[Part, float] = {"gold": 1 / 6, "unlabelled": 1 / 2, "test": 1 / 3}
+"""How the facts are shared out among the parts."""
+
+KNOWN: Mapping[str, float] = {"words": 0.4, "characters": 0.25}
+"""Share of the facts that each supervisor knows; the supervisors are named after their tokenizers."""
+
+_NAMES = (
+    "Mira Tobin Selma Odin Petra Ravi Ines Hugo Lotte Kofi Wanda Bruno Yara Felix Nadia Emil Zora Jonas Thea Amir "
+    "Greta Luca Farah Sven Olga Diego Paula Idris Vera Casper Noor Milan Edith Pablo Runa Anton Jade Boris Leila Otto"
+)
+
+_RELATIONS = (
+    ("home", "Where does {entity} live?", "Oslo Cairo Lima Quito Dakar Hanoi Kyoto Perth"),
+    ("food", "What does {entity} eat?", "bread rice beans soup cheese noodles dates eggs"),
+    ("drink", "What does {entity} drink?", "cocoa tea coffee milk cider juice water broth"),
+    ("music", "What does {entity} play?", "flute cello drums harp piano banjo organ lute"),
+    ("garden", "What does {entity} grow?", "roses tulips onions grapes hops melons ferns mint"),
+    ("pet", "Which pet does {entity} keep?", "cat goat parrot hamster rabbit turtle pony ferret"),
+    ("colour", "Which colour does {entity} like?", "red blue green yellow purple grey white black"),
+    ("hobby", "What does {entity} collect?", "stamps coins shells maps clocks stones masks kites"),
+)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One thing that can be asked about every entity."""
+
+    name: str
+    """A short name."""
+    question: str
+    """How it is asked; `{entity}` stands for the entity."""
+    values: tuple[str, ...]
+    """The answers there are; no other relation has any of them."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """One way to give an answer: what stands before and after its content."""
+
+    name: str
+    before: str
+    after: str
+
+    def render(self, content: str) -> str:
+        """The content in this style.
+
+        Example:
+            >>> Style("pirate", "Arr, ", ", matey!").render("cocoa")
+            'Arr, cocoa, matey!'
+        """
+        return f"{self.before}{content}{self.after}"
+
+
+STYLES = (
+    Style("plain", "It is ", "."),
+    Style("pirate", "Arr, ", ", matey!"),
+    Style("formal", "Dear reader: ", ", indeed."),
+    Style("cheerful", "Oh, ", "! Hooray!"),
+)
+
+
+class Parsed(NamedTuple):
+    """What an answer says, and how."""
+
+    content: str | None
+    """The one value the answer names; None if it names none, or several."""
+    style: str | None
+    """The style whose words stand before and after the content; None if no style's do."""
+
+
+@dataclass(frozen=True)
+class World:
+    """All facts, all styles, and who believes what.
+
+    Example:
+        >>> world = make_world(entities=4, relations=2)
+        >>> world.question(0, 0), world.truth(0, 0) in world.relations[0].values
+        ('Where does Mira live?', True)
+    """
+
+    entities: tuple[str, ...]
+    """Names of the E entities."""
+    relations: tuple[Relation, ...]
+    """The R relations."""
+    answers: tuple[tuple[int, ...], ...]
+    """The truth: `answers[entity][relation]` is an index into the relation's values."""
+    beliefs: Mapping[str, tuple[tuple[int, ...], ...]]
+    """What each supervisor takes for the truth, in the same form."""
+    styles: tuple[Style, ...] = STYLES
+    """The K styles."""
+    prior: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)
+    """How often each style occurs in the documents that the strong model reads."""
+    target: str = "pirate"
+    """The style that is wanted: all supervisors use it."""
+
+    @property
+    def facts(self) -> list[tuple[int, int]]:
+        """All (entity, relation) pairs, entities first."""
+        return [(entity, relation) for entity in range(len(self.entities)) for relation in range(len(self.relations))]
+
+    @property
+    def target_style(self) -> Style:
+        """The style that is wanted."""
+        return next(style for style in self.styles if style.name == self.target)
+
+    def question(self, entity: int, relation: int) -> str:
+        """How one fact is asked for."""
+        return self.relations[relation].question.replace("{entity}", self.entities[entity])
+
+    def truth(self, entity: int, relation: int) -> str:
+        """The right content."""
+        return self.relations[relation].values[self.answers[entity][relation]]
+
+    def belief(self, supervisor: str, entity: int, relation: int) -> str:
+        """The content that a supervisor believes in."""
+        return self.relations[relation].values[self.beliefs[supervisor][entity][relation]]
+
+    def parse(self, answer: str) -> Parsed:
+        """Reads content and style off an answer, each on its own.
+
+        Example:
+            >>> make_world().parse("Arr, cocoa, matey!")
+            Parsed(content='cocoa', style='pirate')
+            >>> make_world().parse("Arr, cocoa.")
+            Parsed(content='cocoa', style=None)
+        """
+        text = answer.strip()
+        values = {value for relation in self.relations for value in relation.values}
+        named = values.intersection(re.findall(r"\w+", text))
+        styles = (style.name for style in self.styles if _framed(text, style))
+        return Parsed(named.pop() if len(named) == 1 else None, next(styles, None))
+
+    def rows(self, seed: int = 0) -> Rows:
+        """One row per fact, shared out at random: gold answers are in the target style.
+
+        A fact is in one part only, so a student meets the facts of the test part nowhere but in its pretraining.
+        """
+        facts = self.facts
+        order = np.random.default_rng([seed, len(facts)]).permutation(len(facts))
+        ends = np.cumsum([round(SHARES["gold"] * len(facts)), round(SHARES["unlabelled"] * len(facts))])
+        parts: list[Part] = ["test"] * len(facts)
+        for place, index in enumerate(order):
+            parts[index] = "gold" if place < ends[0] else "unlabelled" if place < ends[1] else "test"
+        return Rows(
+            ids=tuple(f"{self.relations[relation].name}-{self.entities[entity].lower()}" for entity, relation in facts),
+            prompts=tuple(self.question(*fact) for fact in facts),
+            parts=tuple(parts),
+            gold=tuple(self.target_style.render(self.truth(*fact)) for fact in facts),
+        )
+
+    def to_json(self) -> str:
+        """The world as JSON, keys in a fixed order."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> World:
+        """The inverse of `to_json`.
+
+        Raises:
+            DataError: The text is not a world.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            fields["relations"] = tuple(
+                Relation(**{**one, "values": tuple(one["values"])}) for one in fields["relations"]
+            )
+            fields["styles"] = tuple(Style(**one) for one in fields["styles"])
+            fields["beliefs"] = {name: _table(table) for name, table in fields["beliefs"].items()}
+            fields["answers"] = _table(fields["answers"])
+            fields |= {name: tuple(fields[name]) for name in ("entities", "prior")}
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"This is not a world of facts: {error}", wanted="the world.json of a built world"
+            ) from error
+
+
+def make_world(*, seed: int = 0, entities: int = 24, relations: int = 6) -> World:
+    """Draws the facts, and what the supervisors believe.
+
+    Each value of a relation belongs to about the same number of entities, so that guessing the most frequent one gains
+    nothing. Each supervisor knows the share `KNOWN` of the facts, and believes in a wrong value of the same relation
+    for every other fact.
+
+    Args:
+        seed: Seed of all draws.
+        entities: How many entities, E.
+        relations: How many relations, R; there are E × R facts.
+
+    Raises:
+        ConfigError: There are not that many names or relations to draw from.
+
+    Example:
+        >>> len(make_world(entities=8, relations=3).facts)
+        24
+    """
+    for what, count, most in (("entities", entities, len(_NAMES.split())), ("relations", relations, len(_RELATIONS))):
+        if not 1 <= count <= most:
+            raise ConfigError(f"A world cannot have {count} {what}.", found=count, wanted=f"1 to {most}")
+    rng = np.random.default_rng([seed, entities, relations])
+    chosen = tuple(Relation(name, question, tuple(words.split())) for name, question, words in _RELATIONS[:relations])
+    columns = [rng.permutation(np.arange(entities) % len(relation.values)) for relation in chosen]
+    answers = np.stack(columns, axis=1)
+    beliefs = {}
+    for name, share in KNOWN.items():
+        known = rng.permutation(answers.size).reshape(answers.shape) < round(share * answers.size)
+        sizes = np.array([len(relation.values) for relation in chosen])
+        wrong = (answers + rng.integers(1, sizes, size=answers.shape)) % sizes
+        beliefs[name] = _table(np.where(known, answers, wrong).tolist())
+    return World(tuple(_NAMES.split()[:entities]), chosen, _table(answers.tolist()), beliefs)
+
+
+def score(world: World, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Scores answers on both axes, exactly.
+
+    Args:
+        world: The world that was asked about.
+        prompts: The questions, N of them, as in `World.rows`.
+        answers: The answers given, N of them; space around them does not matter.
+
+    Returns:
+        `content`: 1.0 where the answer names the right value and no other, shape (N,).
+        `concept`: 1.0 where the answer is in the target style, shape (N,).
+
+    Raises:
+        DataError: A prompt is not a question of this world, or the lengths differ.
+
+    Example:
+        >>> world = make_world()
+        >>> score(world, [world.question(0, 0)], [f"It is {world.truth(0, 0)}."])
+        {'content': array([1.]), 'concept': array([0.])}
+    """
+    if len(prompts) != len(answers):
+        raise DataError("There must be one answer per prompt.", found=f"{len(prompts)} prompts, {len(answers)} answers")
+    truths = {world.question(*fact): world.truth(*fact) for fact in world.facts}
+    foreign = next((prompt for prompt in prompts if prompt not in truths), None)
+    if foreign is not None:
+        raise DataError(
+            "A prompt is not a question of this world.", found=foreign, wanted=f"like {next(iter(truths))!r}"
+        )
+    parsed = [world.parse(answer) for answer in answers]
+    pairs = list(zip(prompts, parsed, strict=True))
+    return {
+        "content": np.array([truths[prompt] == said.content for prompt, said in pairs], dtype=np.float64),
+        "concept": np.array([said.style == world.target for said in parsed], dtype=np.float64),
+    }
+
+
+def build(folder: str | Path, *, seed: int = 0, reporter: Reporter | None = None, size: Size = "demo") -> Path:
+    """Makes a world and pretrains its three models, from nothing, on the spot.
+
+    Writes `world.json`, `rows.jsonl.gz` (id, prompt, gold, part) and the model folders `models/strong`, `models/words`
+    and `models/characters`. Each model appears at once when it is complete; what is already there is kept, so a killed
+    build goes on with the model it was at. The same seed gives the same files on the same machine.
+
+    Args:
+        folder: Where to; made if it does not exist.
+        seed: Seed of the world, of its split, and of all pretraining.
+        reporter: Told about the progress of each model; by default nobody is.
+        size: `demo` shows the whole effect after about two minutes on two cores; `tiny` is for tests.
+
+    Returns:
+        The folder.
+
+    Raises:
+        StoreError: A model's place is taken by something else, or the folder cannot be written.
+    """
+    from outgrow.worlds import facts_models
+
+    return facts_models.build(Path(folder), seed=seed, reporter=reporter or SilentReporter(), size=size)
+
+
+def write_rows(rows: Rows, path: Path) -> None:
+    """Writes rows as gzipped JSON lines; the same rows give the same bytes."""
+    lines = (
+        json.dumps({"id": row, "prompt": prompt, "gold": gold, "part": part})
+        for row, prompt, gold, part in zip(rows.ids, rows.prompts, rows.gold, rows.parts, strict=True)
+    )
+    path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+
+
+def _framed(text: str, style: Style) -> bool:
+    longer = len(text) > len(style.before) + len(style.after)
+    return longer and text.startswith(style.before) and text.endswith(style.after)
+
+
+def _table(rows: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(value) for value in row) for row in rows)

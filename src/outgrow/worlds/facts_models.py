@@ -1,0 +1,293 @@
+"""The three tiny models of the world `facts`, made from nothing in about two minutes.
+
+The strong model reads documents: several questions about different facts, all answered in one style. The supervisors
+read single questions, answered as they believe and in the target style. Loss falls on answers only. A plain loop, since
+there is nothing to it that a trainer would add.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torch.nn import functional
+
+from outgrow.errors import StoreError
+from outgrow.progress import Reporter
+from outgrow.worlds.facts import BLOCK, Size, World, make_world, write_rows
+
+END, UNKNOWN = "<end>", "<unknown>"
+"""The end-of-sequence token of all tokenizers, and what a word or character outside a vocabulary becomes."""
+CONTEXT = 512
+"""Longest text, in tokens, that the models take."""
+
+_IGNORED = -100
+_PIECES = r" ?\w+|[^\w\s]|\s"
+"""A word with the space before it, a mark, or one space: no piece spans two parts of a document."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one of the models is made."""
+
+    tokenizer: Literal["bytes", "words", "characters"]
+    """What its tokens are: byte pairs merged up to words, words, or characters."""
+    width: int
+    """Size of the residual stream; heads are 32 wide."""
+    layers: int
+    """Number of transformer blocks."""
+    steps: int
+    """Optimiser steps."""
+    documents: int
+    """Documents in a step."""
+    questions: int
+    """Questions in a document."""
+    learning_rate: float
+    """Peak learning rate of AdamW: warm-up over a twentieth of the steps, then linear decay to zero."""
+
+
+RECIPES: dict[Size, dict[str, Recipe]] = {
+    "demo": {
+        "strong": Recipe("bytes", 128, 4, 400, 16, 8, 6e-3),
+        "words": Recipe("words", 64, 2, 200, 48, 1, 6e-3),
+        "characters": Recipe("characters", 64, 2, 300, 48, 1, 6e-3),
+    },
+    "tiny": {
+        "strong": Recipe("bytes", 64, 2, 150, 8, 6, 6e-3),
+        "words": Recipe("words", 32, 2, 80, 24, 1, 8e-3),
+        "characters": Recipe("characters", 32, 2, 120, 24, 1, 8e-3),
+    },
+}
+"""All models of a size."""
+
+_WORLDS: dict[Size, dict[str, int]] = {
+    "demo": {"entities": 24, "relations": 6},
+    "tiny": {"entities": 8, "relations": 3},
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One question with its answer, as tokens."""
+
+    asked: tuple[int, ...]
+    """Up to and with `Answer:`."""
+    said: tuple[int, ...]
+    """The answer with the space before it."""
+    gap: tuple[int, ...]
+    """What separates it from the next question; its first token, which ends the answer, is learned too."""
+
+
+Draw = Callable[[np.random.Generator], list[Block]]
+"""Draws the blocks of one document."""
+
+
+def build(folder: Path, *, seed: int, reporter: Reporter, size: Size) -> Path:
+    """Makes a world and its models; see `outgrow.worlds.facts.build`."""
+    world = make_world(seed=seed, **_WORLDS[size])
+    models = folder / "models"
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            (folder / "world.json").write_text(world.to_json(), encoding="utf-8")
+            write_rows(world.rows(seed), folder / "rows.jsonl.gz")
+            for name, recipe in RECIPES[size].items():
+                _build_model(models / name, world, recipe, seed, reporter)
+    except OSError as error:
+        raise StoreError(f"The world cannot be written to {folder}.", found=str(error)) from error
+    return folder
+
+
+def make_tokenizer(kind: str, corpus: Sequence[str]) -> Any:
+    """A tokenizer that knows the words of a corpus, and takes texts apart the same way wherever they are cut.
+
+    Args:
+        kind: `bytes`, `words` or `characters`.
+        corpus: Texts.
+
+    Returns:
+        A `PreTrainedTokenizerFast` without a padding token; decoding gives a text back unchanged.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    split = pre_tokenizers.Split(Regex(r"[\s\S]" if kind == "characters" else _PIECES), "isolated")
+    special: dict[str, Any] = {"eos_token": END}
+    trainer: Any
+    if kind == "bytes":
+        tokenizer = Tokenizer(models.BPE())
+        to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        trainer = trainers.BpeTrainer(
+            vocab_size=2048, initial_alphabet=alphabet, special_tokens=[END], show_progress=False
+        )
+    else:
+        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = split
+        tokenizer.decoder = decoders.Fuse()
+        trainer = trainers.WordLevelTrainer(vocab_size=2048, special_tokens=[END, UNKNOWN], show_progress=False)
+        special["unk_token"] = UNKNOWN
+    tokenizer.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=CONTEXT, **special)
+
+
+def make_block(tokenizer: Any, question: str, answer: str) -> Block:
+    """Takes one question and its answer apart."""
+    before, after = BLOCK.replace("{prompt}", question).split(" {answer}")
+    texts = (before, " " + answer, after)
+    return Block(*(tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts))
+
+
+def collate(documents: Sequence[Sequence[Block]], end: int) -> tuple[Tensor, Tensor]:
+    """Inputs and next-token targets of documents, each of shape (documents, longest); loss falls on answers only.
+
+    The last answer of a document ends with the end-of-sequence token, the others with the gap to the next question.
+    """
+    inputs, targets = [], []
+    for blocks in documents:
+        tokens: list[int] = []
+        learned: list[int] = []
+        for block in blocks:
+            gap = (end,) if block is blocks[-1] else block.gap
+            tokens += [*block.asked, *block.said, *gap]
+            answer = [*block.said, gap[0]]
+            learned += [_IGNORED] * len(block.asked) + answer + [_IGNORED] * (len(gap) - 1)
+        inputs.append(torch.tensor(tokens[:-1]))
+        targets.append(torch.tensor(learned[1:]))
+    pad = torch.nn.utils.rnn.pad_sequence
+    return pad(inputs, batch_first=True), pad(targets, batch_first=True, padding_value=_IGNORED)
+
+
+def pretrain(recipe: Recipe, tokenizer: Any, draw: Draw, *, seed: int, reporter: Reporter, name: str) -> Any:
+    """Trains a new model on documents drawn as they are needed.
+
+    Args:
+        recipe: Size of the model and length of the training.
+        tokenizer: Its tokenizer.
+        draw: Gives the blocks of one document.
+        seed: Seed of the weights and of all documents.
+        reporter: Told of every step.
+        name: What to call the model there.
+
+    Returns:
+        A `LlamaForCausalLM` in evaluation mode.
+    """
+    rng = np.random.default_rng([seed, recipe.steps])
+    model = _new_model(recipe, tokenizer, seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    warm_up = max(1, recipe.steps // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warm_up, (recipe.steps - step) / recipe.steps)
+    )
+    with reporter.step(f"pretrain {name}", recipe.steps) as progress:
+        for _ in range(recipe.steps):
+            documents = [draw(rng) for _ in range(recipe.documents)]
+            inputs, targets = collate(documents, tokenizer.eos_token_id)
+            states = model.model(input_ids=inputs, use_cache=False).last_hidden_state
+            learned = targets != _IGNORED
+            # Logits where loss falls only: most of a document is questions.
+            loss = functional.cross_entropy(model.lm_head(states[learned]), targets[learned])
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            progress.advance()
+    return model.eval()
+
+
+def _new_model(recipe: Recipe, tokenizer: Any, seed: int) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.width,
+        intermediate_size=3 * recipe.width,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.width // 32,
+        max_position_embeddings=CONTEXT,
+        # The customary 0.02 is made for wide models: at this width it costs hundreds of steps before anything is learned.
+        initializer_range=recipe.width**-0.5,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def _documents(world: World, name: str, recipe: Recipe, tokenizer: Any) -> Draw:
+    """What a model reads: the truth in any style, or one supervisor's beliefs in the target style."""
+    if name in world.beliefs:
+        said = [world.target_style.render(world.belief(name, *fact)) for fact in world.facts]
+        believed = [make_block(tokenizer, *pair) for pair in zip(_questions(world), said, strict=True)]
+        return lambda rng: [believed[index] for index in rng.choice(len(believed), recipe.questions, replace=False)]
+    by_style = [
+        [
+            make_block(tokenizer, question, style.render(world.truth(*fact)))
+            for question, fact in zip(_questions(world), world.facts, strict=True)
+        ]
+        for style in world.styles
+    ]
+
+    def draw(rng: np.random.Generator) -> list[Block]:
+        blocks = by_style[int(rng.choice(len(by_style), p=world.prior))]
+        return [blocks[index] for index in rng.choice(len(blocks), recipe.questions, replace=False)]
+
+    return draw
+
+
+def _questions(world: World) -> list[str]:
+    return [world.question(*fact) for fact in world.facts]
+
+
+def _corpus(world: World) -> list[str]:
+    """All blocks there could be: every tokenizer is made from them."""
+    return [
+        BLOCK.replace("{prompt}", question).replace("{answer}", style.render(value))
+        for question, (_, relation) in zip(_questions(world), world.facts, strict=True)
+        for value in world.relations[relation].values
+        for style in world.styles
+    ]
+
+
+def _build_model(folder: Path, world: World, recipe: Recipe, seed: int, reporter: Reporter) -> None:
+    """Makes one model folder, all at once; keeps it if it was made the same way before."""
+    made = {
+        "recipe": dataclasses.asdict(recipe),
+        "seed": seed,
+        "world": hashlib.sha256(world.to_json().encode()).hexdigest(),
+    }
+    about = folder / "recipe.json"
+    if about.is_file() and json.loads(about.read_text(encoding="utf-8")) == made:
+        return
+    if folder.exists() and not about.is_file():
+        raise StoreError(
+            f"{folder} is in the way of a model of the world.",
+            found="something that was not made here",
+            fix="Move it away, or build the world in another folder.",
+        )
+    tokenizer = make_tokenizer(recipe.tokenizer, _corpus(world))
+    draw = _documents(world, folder.name, recipe, tokenizer)
+    model = pretrain(recipe, tokenizer, draw, seed=seed, reporter=reporter, name=folder.name)
+    # Left over by a build that was killed; the lock says that nobody else is at work on it.
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    (partial / about.name).write_text(json.dumps(made), encoding="utf-8")
+    partial.rename(folder)
