@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -53,7 +53,7 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-Choice = Annotated[Named, BeforeValidator(_named, json_schema_input_type=Union[str, Named])]
+Choice = Annotated[Named, BeforeValidator(_named, json_schema_input_type=str | Named)]
 
 
 class Columns(_Frozen):

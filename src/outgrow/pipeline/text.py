@@ -193,7 +193,7 @@ class TextPipeline:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""
         best = [labels.best(row, supervisor) for row in range(len(labels.ids))]
         answers = tuple("" if one is None else _trim(one.text) for one in best)
-        return Predictions(self._test.ids, answers, dict(self.task.score(self._test, answers)))
+        return Predictions(self._test.ids, answers, dict(self.task.score(self.config.task, self._test, answers)))
 
     def _ask(self, prompt: str) -> str:
         return fill(self.config.generate.template, {"prompt": prompt})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from outgrow.tasks.presets import with_defaults
 from outgrow.worlds.facts import World, score
 
 
-@dataclass
+@dataclass(frozen=True)
 class Facts:
     """`task: {name: facts, path: …}`: a folder that `outgrow.worlds.facts.build` has made.
 
@@ -26,25 +26,25 @@ class Facts:
     """
 
     metrics: ClassVar[tuple[str, ...]] = ("content", "concept")
-    _world: World | None = field(default=None, init=False)
 
     def read(self, config: TaskConfig) -> Rows:
         """All rows, each with its part."""
-        folder = Path(config.path)
-        description = folder / "world.json"
-        if not description.is_file():
-            raise DataError(
-                f"There is no world of facts in {folder}.",
-                wanted="world.json and rows.jsonl.gz",
-                fix="Make one with `outgrow demo`, or with outgrow.worlds.facts.build.",
-            )
-        self._world = World.from_json(description.read_text(encoding="utf-8"))
+        _world(config)
         columns = {"prompt": "prompt", "gold": "gold", "id": "id", "part": "part"}
-        config = config.model_copy(update={"path": str(folder / "rows.jsonl.gz")})
-        return read_rows(with_defaults(config, columns=columns))
+        table = config.model_copy(update={"path": str(Path(config.path) / "rows.jsonl.gz")})
+        return read_rows(with_defaults(table, columns=columns))
 
-    def score(self, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+    def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
         """`content` and `concept` of every answer."""
-        if self._world is None:
-            raise DataError("The world of facts is not known yet.", fix="Call read first.")
-        return score(self._world, rows.prompts, answers)
+        return score(_world(config), rows.prompts, answers)
+
+
+def _world(config: TaskConfig) -> World:
+    description = Path(config.path) / "world.json"
+    if not description.is_file():
+        raise DataError(
+            f"There is no world of facts in {config.path}.",
+            wanted="world.json and rows.jsonl.gz",
+            fix="Make one with `outgrow demo`, or with outgrow.worlds.facts.build.",
+        )
+    return World.from_json(description.read_text(encoding="utf-8"))

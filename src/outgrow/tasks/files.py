@@ -29,7 +29,7 @@ class FileTask:
         """All rows, each with its part."""
         return read_rows(config)
 
-    def score(self, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+    def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
         """Exact match after stripping white space."""
         gold = [answer if isinstance(answer, str) else "" for answer in rows.gold]
         return {"exact_match": exact_match([answer.strip() for answer in answers], [text.strip() for text in gold])}

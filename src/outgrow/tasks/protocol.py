@@ -31,7 +31,7 @@ class TextTask(Protocol):
     def read(self, config: TaskConfig) -> Rows:
         """All rows, each with its part."""
 
-    def score(self, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+    def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
         """Scores of text answers: metric name → (N,), higher is better."""
 
 
