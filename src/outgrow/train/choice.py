@@ -29,7 +29,7 @@ class ChoiceLosses:
     def __init__(self, objective: Objective, proportions: Tensor) -> None:
         self._objective = objective
         self._window = PredictionWindow(objective.window, proportions) if objective.window else None
-        self._seen: list[Tensor] = []
+        self._seen: list[tuple[Tensor, Tensor]] = []
         self._offsets: Tensor | None = None
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
@@ -37,7 +37,7 @@ class ChoiceLosses:
         inputs = {key: value for key, value in batch.items() if key not in ("targets", "weights")}
         logits = model(**inputs).float()
         if self._window is not None and model.training:
-            self._seen.append(torch.log_softmax(logits.detach(), dim=-1))
+            self._seen.append((torch.log_softmax(logits.detach(), dim=-1), batch["weights"]))
         offsets = None if self._offsets is None else self._offsets.to(logits.device)
         return self._objective(logits, batch["targets"], StepContext(progress, offsets))
 
@@ -46,7 +46,9 @@ class ChoiceLosses:
         if self._window is None:
             return
         # Piece by piece: gathered in this order, two processes see the rows as one process would.
-        self._window.add(torch.cat([gather(piece) for piece in self._seen]))
+        pieces = [(gather(log_probs), gather(weights)) for log_probs, weights in self._seen]
+        # Rows without weight teach nothing, and may only fill up a batch.
+        self._window.add(torch.cat([log_probs[weights > 0] for log_probs, weights in pieces]))
         self._seen = []
         self._offsets = self._window.offsets()
 

@@ -7,14 +7,17 @@ times four, or eight on each of two processes give the same gradients, uneven la
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Sampler
 from transformers import (
     EarlyStoppingCallback,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -147,7 +150,12 @@ def fit(
         rows, held_out = _hold_out(rows, arguments.seed)
         _keep_best(arguments)
     trainer = SupervisedTrainer(
-        row_losses, model=model, args=arguments, train_dataset=rows, eval_dataset=held_out, data_collator=collate
+        row_losses,
+        model=model,
+        args=arguments,
+        train_dataset=_WithBlank(rows),
+        eval_dataset=held_out,
+        data_collator=_blanks_weigh_nothing(collate, rows[0]),
     )
     if early_stopping is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping))
@@ -171,6 +179,11 @@ class SupervisedTrainer(Trainer):
     def __init__(self, row_losses: RowLosses, **options: Any) -> None:
         super().__init__(**options)
         self.row_losses = row_losses
+        self.remove_callback(PrinterCallback)  # the library does not print
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows = len((train_dataset if train_dataset is not None else self.train_dataset).rows)
+        return _Shuffle(rows, multiple=self.args.train_batch_size * self.args.world_size, seed=self.args.seed)
 
     def planned_steps(self, rows: int) -> int:
         """Optimiser steps of a whole training run on so many rows."""
@@ -204,6 +217,51 @@ class SupervisedTrainer(Trainer):
         """The loss on held-out rows."""
         with torch.no_grad(), self.compute_loss_context_manager():
             return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
+
+
+@dataclass(frozen=True)
+class _WithBlank:
+    """Rows, and one blank behind them that fills up uneven batches."""
+
+    rows: Sequence[Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any] | None:
+        return self.rows[index] if index < len(self.rows) else None
+
+
+class _Shuffle(Sampler[int]):
+    """A new order every epoch, filled up with blanks so that every process gets whole batches.
+
+    Left to itself, accelerate fills up with rows from the beginning, which then count twice.
+    """
+
+    def __init__(self, rows: int, *, multiple: int, seed: int) -> None:
+        self._rows, self._seed, self._epoch = rows, seed, 0
+        self._blanks = -rows % multiple if torch.distributed.is_initialized() else 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called before every epoch, also on the way to where an interrupted training goes on."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._rows + self._blanks
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        yield from torch.randperm(self._rows, generator=generator).tolist()
+        yield from [self._rows] * self._blanks
+
+
+def _blanks_weigh_nothing(collate: Any, any_row: Mapping[str, Any]) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
+    def collate_all(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = collate([any_row if row is None else row for row in rows])
+        batch["weights"][[index for index, row in enumerate(rows) if row is None]] = 0.0
+        return batch
+
+    return collate_all
 
 
 class _Between(TrainerCallback):

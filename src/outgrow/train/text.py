@@ -88,7 +88,8 @@ class TextLearner:
         def make(folder: Path) -> None:
             torch.manual_seed(seed)
             wrapper = _wrapper(self.adapter)
-            network, tokenizer = wrapper.wrap(load_causal_lm(self.model)), load_tokenizer(self.model)
+            network: Any = wrapper.wrap(load_causal_lm(self.model))
+            tokenizer = load_tokenizer(self.model)
             limit = min(filter(None, (self.max_length, context_length(network))), default=None)
             rows = tokenise(targets, tokenizer, limit=limit, cut=self.max_length is not None)
             arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed)

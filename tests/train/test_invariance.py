@@ -1,0 +1,195 @@
+"""The loss of an optimiser step must not depend on how its batch is cut into pieces or spread over processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from outgrow.config import Named
+from outgrow.labels import TextTargets
+from outgrow.models.classifier import ChoiceNetwork, Encoder
+from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
+from outgrow.objectives import Objective
+from outgrow.registry import create
+from outgrow.train.choice import train_choice
+from outgrow.train.supervised import fit, training_arguments
+from outgrow.train.text import TokenLosses, collate, tokenise
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+CHOICE_OBJECTIVES = [
+    Named(name="cross_entropy"),
+    Named.model_validate({"name": "confidence", "warmup": 0.1, "window": 24}),
+]
+WORDS = "the film was good bad very not a plot with heart no".split()
+
+
+def make_encoder(folder: Path) -> Path:
+    """A tiny random BERT without dropout, which would draw differently for every cut of a batch."""
+    folder.mkdir(parents=True)
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS) + 5,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def texts_and_targets() -> tuple[list[str], np.ndarray]:
+    """42 texts: with steps of 16 rows the last one is uneven."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, size=rng.integers(2, 9))) for _ in range(42)]
+    positive = rng.uniform(0.2, 0.9, size=42)
+    return texts, np.stack([1 - positive, positive], axis=1)
+
+
+def trained_weights(model: Path, folder: Path, objective: Named, **trainer: object) -> torch.Tensor:
+    """All weights of a choice student, in one vector."""
+    torch.manual_seed(0)
+    network = ChoiceNetwork(load_encoder(str(model)), 2)
+    encoder = Encoder.load(str(model), network.backbone, max_length=None)
+    texts, targets = texts_and_targets()
+    weights = np.linspace(0.5, 1.5, len(texts))
+    made: Objective = create("objective", objective.name, objective.params)
+    settings = {"learning_rate": 1e-2, "num_train_epochs": 2, "save_strategy": "no", **trainer}
+    train_choice(network, encoder, texts, targets, made, folder, weights=weights, seed=3, trainer=settings)
+    return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
+
+
+@pytest.mark.parametrize("objective", CHOICE_OBJECTIVES, ids=lambda named: named.name)
+def test_sixteen_rows_at_once_train_like_four_times_four(tmp_path: Path, objective: Named) -> None:
+    model = make_encoder(tmp_path / "model")
+    whole = trained_weights(model, tmp_path / "a", objective, per_device_train_batch_size=16)
+    pieces = trained_weights(
+        model, tmp_path / "b", objective, per_device_train_batch_size=4, gradient_accumulation_steps=4
+    )
+    before = torch.cat([parameter.reshape(-1) for parameter in load_encoder(str(model)).parameters()])
+    assert (whole[: len(before)] - before).abs().max() > 1e-2
+    torch.testing.assert_close(whole, pieces, atol=2e-5, rtol=0)
+
+
+def test_two_processes_train_like_one(tmp_path: Path) -> None:
+    model = make_encoder(tmp_path / "model")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", __file__, str(model), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for index, objective in enumerate(CHOICE_OBJECTIVES):
+        alone = trained_weights(model, tmp_path / f"alone{index}", objective, per_device_train_batch_size=16)
+        together = torch.load(tmp_path / f"weights{index}.pt", weights_only=True)
+        torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
+
+
+def test_bf16_training_moves_every_weight_at_a_small_step(tmp_path: Path) -> None:
+    """In pure bf16 a step of 1e-5 is lost on any weight of 0.0039 or more; fp32 master weights keep it."""
+    model = make_encoder(tmp_path / "model")
+    settings = {"learning_rate": 1e-5, "max_steps": 3, "bf16": True, "lr_scheduler_type": "constant"}
+    after = trained_weights(model, tmp_path / "bf16", CHOICE_OBJECTIVES[0], **settings)
+    still = trained_weights(model, tmp_path / "still", CHOICE_OBJECTIVES[0], **{**settings, "learning_rate": 0.0})
+    assert after.dtype == torch.float32
+    large = still.abs() > 0.0039
+    assert (after != still)[large].float().mean() > 0.6
+
+
+def make_decoder(folder: Path) -> Path:
+    """A tiny random Llama with a word tokenizer that has no padding token."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocabulary = {word: index for index, word in enumerate(["<end>", "<unk>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", unk_token="<unk>").save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        eos_token_id=0,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_text_students_with_answers_of_many_lengths_train_alike_in_pieces(tmp_path: Path) -> None:
+    """A mean of the pieces' means would weigh the tokens of short answers more."""
+    model = make_decoder(tmp_path / "model")
+    texts, _ = texts_and_targets()
+    count = len(texts)
+    targets = TextTargets(
+        ids=tuple(map(str, range(count))),
+        prompts=("the film was",) * count,
+        texts=tuple(f" {text}" for text in texts),
+        weights=tuple(np.linspace(0.5, 1.5, count)),
+        sources=("weak",) * count,
+    )
+    ends = []
+    for pieces, size in ((1, 16), (4, 4)):
+        network, tokenizer = load_causal_lm(str(model)), load_tokenizer(str(model))
+        arguments = training_arguments(
+            tmp_path / f"run{pieces}",
+            {"learning_rate": 1e-2, "per_device_train_batch_size": size, "gradient_accumulation_steps": pieces},
+            seed=1,
+        )
+        losses = TokenLosses(create("objective", "cross_entropy", {}))
+        fit(network, tokenise(targets, tokenizer, limit=32, cut=False), collate, losses, arguments)
+        ends.append(torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()]))
+    torch.testing.assert_close(ends[0], ends[1], atol=2e-5, rtol=0)
+
+
+def test_every_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def remembering_collate(rows: list[dict[str, int]]) -> dict[str, torch.Tensor]:
+        seen.extend(row["number"] for row in rows)
+        return {"weights": torch.ones(len(rows))}
+
+    class Nothing:
+        def __call__(self, model: torch.nn.Module, batch: dict[str, torch.Tensor], progress: float) -> torch.Tensor:
+            return model(torch.ones(len(batch["weights"]), 1)).squeeze(-1)
+
+        def end_step(self, gather: object) -> None: ...
+
+        def state(self) -> None: ...
+
+        def restore(self, state: object) -> None: ...
+
+    rows = [{"number": number} for number in range(20)]
+    arguments = training_arguments(tmp_path, {"num_train_epochs": 2, "save_strategy": "no"}, seed=0)
+    fit(torch.nn.Linear(1, 1), rows, remembering_collate, Nothing(), arguments)
+    first, second = seen[:20], seen[20:]
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second != list(range(20))
+
+
+if __name__ == "__main__":  # one of two processes, started by the test above
+    model_folder, output = Path(sys.argv[1]), Path(sys.argv[2])
+    for number, named in enumerate(CHOICE_OBJECTIVES):
+        weights = trained_weights(model_folder, output / f"together{number}", named, per_device_train_batch_size=8)
+        if os.environ["RANK"] == "0":
+            torch.save(weights, output / f"weights{number}.pt")
+    torch.distributed.destroy_process_group()
