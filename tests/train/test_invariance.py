@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from outgrow.config import Named
 from outgrow.labels import TextTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
@@ -19,40 +20,11 @@ from outgrow.registry import create
 from outgrow.train.choice import train_choice
 from outgrow.train.supervised import fit, training_arguments
 from outgrow.train.text import TokenLosses, collate, tokenise
-from transformers import (
-    BertConfig,
-    BertModel,
-    BertTokenizerFast,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
 
 CHOICE_OBJECTIVES = [
     Named(name="cross_entropy"),
     Named.model_validate({"name": "confidence", "warmup": 0.1, "window": 24}),
 ]
-WORDS = "the film was good bad very not a plot with heart no".split()
-
-
-def make_encoder(folder: Path) -> Path:
-    """A tiny random BERT without dropout, which would draw differently for every cut of a batch."""
-    folder.mkdir(parents=True)
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
-    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(WORDS) + 5,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
 
 
 def texts_and_targets() -> tuple[list[str], np.ndarray]:
@@ -90,7 +62,8 @@ def test_sixteen_rows_at_once_train_like_four_times_four(tmp_path: Path, objecti
 
 def test_two_processes_train_like_one(tmp_path: Path) -> None:
     model = make_encoder(tmp_path / "model")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    tests = Path(__file__).parents[1]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(tests)}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", __file__, str(model), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
@@ -110,29 +83,6 @@ def test_bf16_training_moves_every_weight_at_a_small_step(tmp_path: Path) -> Non
     assert after.dtype == torch.float32
     large = still.abs() > 0.0039
     assert (after != still)[large].float().mean() > 0.6
-
-
-def make_decoder(folder: Path) -> Path:
-    """A tiny random Llama with a word tokenizer that has no padding token."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    vocabulary = {word: index for index, word in enumerate(["<end>", "<unk>", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", unk_token="<unk>").save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-        eos_token_id=0,
-        bos_token_id=None,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
 
 
 def test_text_students_with_answers_of_many_lengths_train_alike_in_pieces(tmp_path: Path) -> None:
