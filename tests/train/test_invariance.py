@@ -20,6 +20,7 @@ from outgrow.registry import create
 from outgrow.train.choice import train_choice
 from outgrow.train.supervised import fit, training_arguments
 from outgrow.train.text import TokenLosses, collate, tokenise
+from tiny_models import WORDS, make_decoder, make_encoder
 
 CHOICE_OBJECTIVES = [
     Named(name="cross_entropy"),
