@@ -34,7 +34,7 @@ class Rows:
     """The rows of a task, all parts together.
 
     Example:
-        >>> rows = Rows(ids=("a", "b"), prompts=("good", "bad"), parts=("gold", "test"), gold=(1, 0), choices=("−", "+"))
+        >>> rows = Rows(("a", "b"), prompts=("good", "bad"), parts=("gold", "test"), gold=(1, 0), choices=("−", "+"))
         >>> rows.part("test").prompts
         ('bad',)
     """
@@ -72,10 +72,13 @@ class Rows:
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Rows:
         """The rows at these positions, in this order."""
-        columns = {
-            name: tuple(getattr(self, name)[index] for index in indices) for name in ("ids", "prompts", "parts", "gold")
-        }
-        return Rows(**columns, choices=self.choices)  # type: ignore[arg-type]
+        return Rows(
+            ids=tuple(self.ids[index] for index in indices),
+            prompts=tuple(self.prompts[index] for index in indices),
+            parts=tuple(self.parts[index] for index in indices),
+            gold=tuple(self.gold[index] for index in indices),
+            choices=self.choices,
+        )
 
     def gold_indices(self) -> NDArray[np.int64]:
         """Gold answers of a choice task as indices, shape (N,).
@@ -99,8 +102,8 @@ class Rows:
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Rows:
         """The inverse of `to_arrow`."""
-        columns = (tuple(table[name].to_pylist()) for name in ("id", "prompt", "part", "gold"))
-        return cls(*columns, choices=_tuple(_metadata(table)["choices"]))  # type: ignore[arg-type]
+        ids, prompts, parts, gold = (tuple(table[name].to_pylist()) for name in ("id", "prompt", "part", "gold"))
+        return cls(ids, prompts, parts, gold, choices=_tuple(_metadata(table)["choices"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +122,7 @@ class ChoiceVotes:
     """Supervisor names, M of them, unique."""
     probs: NDArray[np.float64]
     """Probabilities of shape (N, M, K); a vote that was not given is K NaNs."""
-    status: NDArray[np.object_] = dataclasses.field(default=None)  # type: ignore[assignment]
+    status: NDArray[np.object_] = None  # type: ignore[assignment]  # filled in below
     """A `Status` per vote, shape (N, M); by default `ok`, or `abstained` where the vote is NaN."""
     errors: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     """For failed votes: (row id, supervisor) → what went wrong."""
@@ -161,7 +164,7 @@ class ChoiceVotes:
 
     def to_arrow(self) -> pa.Table:
         """One line per row: `probs` flat (M·K), `status` (M), `error` (M)."""
-        n, m, k = self.probs.shape
+        _, m, k = self.probs.shape
         probs = pa.FixedSizeListArray.from_arrays(pa.array(self.probs.reshape(-1), pa.float64()), m * k)
         errors = [[self.errors.get((row, name)) for name in self.supervisors] for row in self.ids]
         table = pa.table(

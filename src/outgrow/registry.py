@@ -77,7 +77,7 @@ def lookup(kind: str, name: str) -> type:
     Raises:
         UnknownNameError: Nothing of that name is registered; the message offers the nearest one.
     """
-    registered = _kind(kind, _REGISTERED)
+    registered: dict[str, type] = _kind(kind, _REGISTERED)
     if name in registered:
         return registered[name]
     if name in _BUILT_IN[kind]:

@@ -28,7 +28,8 @@ def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
 
     Example:
         >>> hidden = torch.tensor([[[1.0], [3.0], [9.0]]])
-        >>> pool(hidden, torch.tensor([[1, 1, 0]]), "last").item(), pool(hidden, torch.tensor([[1, 1, 0]]), "mean").item()
+        >>> mask = torch.tensor([[1, 1, 0]])
+        >>> pool(hidden, mask, "last").item(), pool(hidden, mask, "mean").item()
         (3.0, 2.0)
     """
     if pooling == "mean":

@@ -1,0 +1,58 @@
+"""What every test shares: no network, one thread, a store and a cache of its own; tiny models, and the real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is imported
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("outgrow", deadline=None, max_examples=40)
+hypothesis.settings.load_profile("outgrow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    # Workers of pytest-xdist would otherwise fight for the cores. Subprocesses inherit the variables.
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    root = tmp_path_factory.mktemp("own")
+    monkeypatch.setenv("OUTGROW_STORE", str(root / "store"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+    yield
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random BERT with a tokenizer of a dozen words; to be left as it is."""
+    from tiny_models import make_encoder
+
+    return make_encoder(tmp_path_factory.mktemp("models") / "encoder")
+
+
+@pytest.fixture(scope="session")
+def decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Llama whose tokenizer has no padding token; to be left as it is."""
+    from tiny_models import make_decoder
+
+    return make_decoder(tmp_path_factory.mktemp("models") / "decoder")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data beside or inside the checkout."""
+    root = Path(__file__).parents[1]
+    for folder in (root.parent / "shared/data", root / "shared/data"):
+        if folder.is_dir():
+            return folder
+    pytest.skip(f"the real data folder shared/data is neither beside nor inside {root}")
