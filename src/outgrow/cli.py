@@ -39,15 +39,6 @@ def outgrow(
 
 
 @app.command()
-def run(file: ExperimentFile, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Run an experiment: what is in the store is not computed again."""
-    from outgrow.experiment import Experiment
-
-    experiment = Experiment.from_yaml(file, overrides or ())
-    _run(experiment, as_json=as_json)
-
-
-@app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where results go.")] = Path("outgrow-runs/demo"),
     size: Annotated[str, typer.Option(help="`demo`, or `tiny` for a smoke test that proves nothing.")] = "demo",
@@ -63,6 +54,15 @@ def demo(
 
 
 @app.command()
+def run(file: ExperimentFile, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Run an experiment: what is in the store is not computed again."""
+    from outgrow.experiment import Experiment
+
+    experiment = Experiment.from_yaml(file, overrides or ())
+    _run(experiment, as_json=as_json)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default report.html in the folder.")] = None,
@@ -72,7 +72,9 @@ def report(
     from outgrow.results import Results
 
     results = Results.load(folder)
-    _show(results, output or folder / "report.html", as_json=as_json)
+    path = output or folder / "report.html"
+    results.save_report(path)
+    _show(results, path, as_json=as_json)
 
 
 @app.command()
@@ -117,7 +119,6 @@ def _run(experiment: Any, *, as_json: bool) -> None:
 
 
 def _show(results: Any, report_path: Path, *, as_json: bool) -> None:
-    results.save_report(report_path)
     if as_json:
         typer.echo(json.dumps(results.to_json(), indent=2, allow_nan=False))
     else:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from outgrow.errors import DataError
 from outgrow.models.loading import context_length, load_encoder, load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 Pooling = Literal["mean", "last"]
 
@@ -128,6 +130,21 @@ class Encoder:
     def batch(self, tokenised: Sequence[dict[str, list[int]]]) -> BatchEncoding:
         """A padded batch of tensors."""
         return self._tokenizer.pad(list(tokenised), return_tensors="pt")
+
+
+@torch.inference_mode()
+def by_length(function: Any, encoder: Encoder, prompts: Sequence[str], *, batch_size: int) -> Tensor:
+    """Applies a function of token batches to prompts sorted by length, so that little is padded; (N, …) in order."""
+    tokens = encoder.tokenise(prompts)
+    order = sorted(range(len(tokens)), key=lambda index: (len(tokens[index]["input_ids"]), index))
+    pieces: dict[int, Tensor] = {}
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = encoder.batch([tokens[row] for row in rows])
+        device = next(function.parameters()).device if isinstance(function, nn.Module) else torch.device("cpu")
+        outputs = function(**{key: value.to(device) for key, value in batch.items()}).float().cpu()
+        pieces.update(zip(rows, outputs, strict=True))
+    return torch.stack([pieces[row] for row in range(len(tokens))])
 
 
 def load_choice_network(model: str, classes: int, *, seed: int) -> ChoiceNetwork:

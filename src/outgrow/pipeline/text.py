@@ -12,8 +12,8 @@ from typing import Any
 from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
-from outgrow.models.local import LocalLanguageModel
 from outgrow.models.loading import model_identity, short_name
+from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.refine.demonstrations import fill
 from outgrow.registry import create

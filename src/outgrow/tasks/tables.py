@@ -33,7 +33,7 @@ def read_records(path: str) -> pa.Table:
     file = Path(path)
     if file.is_file():
         table = _read_file(file)
-    elif file.is_dir() and (file / "dataset_info.json").is_file() or (file / "dataset_dict.json").is_file():
+    elif (file.is_dir() and (file / "dataset_info.json").is_file()) or (file / "dataset_dict.json").is_file():
         table = _read_dataset_folder(file)
     elif file.is_dir() or file.is_absolute() or file.suffix in _KINDS:
         raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")

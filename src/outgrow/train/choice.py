@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from outgrow.config import Named
 from outgrow.models.adapters import FullFineTuning, LoRA
-from outgrow.models.classifier import ChoiceNetwork, Encoder, load_choice_network
+from outgrow.models.classifier import ChoiceNetwork, Encoder, by_length, load_choice_network
 from outgrow.objectives import Objective, StepContext
 from outgrow.progress import Reporter
 from outgrow.registry import create
@@ -115,21 +115,6 @@ def train_choice(
 def predict_logits(network: ChoiceNetwork, encoder: Encoder, prompts: Sequence[str], *, batch_size: int = 32) -> Tensor:
     """Logits (N, K) of a network, in the order of the prompts whatever the batches."""
     return by_length(network.eval(), encoder, prompts, batch_size=batch_size)
-
-
-@torch.inference_mode()
-def by_length(function: Any, encoder: Encoder, prompts: Sequence[str], *, batch_size: int) -> Tensor:
-    """Applies a function of token batches to prompts sorted by length, so that little is padded; (N, …) in order."""
-    tokens = encoder.tokenise(prompts)
-    order = sorted(range(len(tokens)), key=lambda index: (len(tokens[index]["input_ids"]), index))
-    pieces: dict[int, Tensor] = {}
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        batch = encoder.batch([tokens[row] for row in rows])
-        device = next(function.parameters()).device if isinstance(function, nn.Module) else torch.device("cpu")
-        outputs = function(**{key: value.to(device) for key, value in batch.items()}).float().cpu()
-        pieces.update(zip(rows, outputs, strict=True))
-    return torch.stack([pieces[row] for row in range(len(tokens))])
 
 
 def new_network(model: str, adapter: Named, classes: int, *, seed: int) -> ChoiceNetwork:

@@ -1,17 +1,36 @@
-"""Probes: a linear head on frozen features. A plain loop, because a student is then a matter of a second."""
+"""Probes: a linear head on frozen, cached features. A plain loop, because a student is then a matter of a second."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import pyarrow as pa
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from outgrow.config import Named
+from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.adapters import Probe
+from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
+from outgrow.models.loading import load_encoder, model_identity, short_name
 from outgrow.objectives import Objective, StepContext
 from outgrow.progress import Step
+from outgrow.store import Artefact, replacing
+from outgrow.train.learners import (
+    learned_hashes,
+    make_objective,
+    matrix_table,
+    prompts_hash,
+    read_matrix,
+    rows_of,
+)
 from outgrow.train.window import PredictionWindow
+from outgrow.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,79 @@ def train_probe(
         if step is not None:
             step.advance()
     return TrainedProbe(head.weight.detach(), head.bias.detach(), mean, scale)
+
+
+@dataclass(frozen=True)
+class ProbeLearner:
+    """A linear head on frozen features, which are computed once and shared by all students."""
+
+    model: str
+    """A folder or hub id."""
+    settings: Probe
+    """Epochs, learning rate and the like."""
+    max_length: int | None
+    """Cut prompts to so many tokens."""
+    batch_size: int
+    """Rows at once when embedding."""
+    _cached: dict[str, Tensor] = field(default_factory=dict, compare=False)
+
+    def train(
+        self, rows: Rows, targets: ChoiceTargets, objective: Named, workspace: Workspace, *, seed: int, name: str
+    ) -> Artefact:
+        """See `ChoiceLearner.train`."""
+        learned = rows_of(rows, targets)
+        loss, about_loss = make_objective(objective)
+
+        def make(folder: Path) -> None:
+            position = {row: index for index, row in enumerate(rows.ids)}
+            features = self._features(rows, workspace)[[position[row] for row in learned.ids]]
+            goals, weights = (torch.tensor(values, dtype=torch.float32) for values in (targets.probs, targets.weights))
+            with workspace.reporter.step(name, total=self.settings.epochs) as step:
+                head = train_probe(features, goals, weights, loss, self.settings, seed=seed, step=step)
+            with replacing(folder / "probe.safetensors") as temporary:
+                save_file({key: value.contiguous() for key, value in vars(head).items()}, temporary)
+
+        recipe = {
+            "model": model_identity(self.model),
+            "probe": dataclasses.asdict(self.settings),
+            "max_length": self.max_length,
+            "objective": about_loss,
+            "seed": seed,
+        }
+        return workspace.get("student", {**recipe, **learned_hashes(learned, targets)}, make)
+
+    def logits(self, trained: Artefact, rows: Rows, workspace: Workspace, *, name: str) -> Tensor:
+        """See `ChoiceLearner.logits`."""
+        head = TrainedProbe(**load_file(trained.path / "probe.safetensors"))
+        return head.logits(self._features(rows, workspace))
+
+    def _features(self, rows: Rows, workspace: Workspace) -> Tensor:
+        """Pooled states (N, D) of the frozen network; read once, since every student asks for them."""
+        prompts = prompts_hash(rows)
+        if prompts in self._cached:
+            return self._cached[prompts]
+
+        def make(folder: Path) -> None:
+            network = load_encoder(self.model)
+            encoder = Encoder.load(self.model, network, max_length=self.max_length)
+            pooling = default_pooling(network)
+
+            def work(prompts: Sequence[str]) -> pa.Table:
+                return matrix_table(
+                    by_length(
+                        lambda **batch: embed(network, batch, pooling), encoder, prompts, batch_size=self.batch_size
+                    )
+                )
+
+            name = f"embed with {short_name(self.model)}"
+            map_shards(
+                work, rows.prompts, folder, shard_size=learners.SHARD_ROWS, reporter=workspace.reporter, name=name
+            )
+
+        identity = model_identity(self.model)
+        recipe = {"model": identity, "max_length": self.max_length, "prompts": prompts}
+        self._cached[prompts] = read_matrix(workspace.get("features", recipe, make))
+        return self._cached[prompts]
 
 
 def _proportions(targets: Tensor, weights: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """The world `facts`: everybody's answers are known, and so is the way they should be given.
 
 A latent-concept world in the sense of [TL] (arXiv 2405.16236), small enough for a laptop. Its facts are *content*:
-every entity has one answer for every relation. Its answer styles are the *concept*: each document keeps to one style. The
-strong model has read documents of all facts, mostly in a style nobody wants here; two supervisors always answer in the
-wanted style but know only some of the facts and are confidently wrong about the rest.
+every entity has one answer for every relation. Its answer styles are the *concept*: each document keeps to one style.
+The strong model has read documents of all facts, mostly in a style nobody wants here; two supervisors always answer in
+the wanted style but know only some of the facts and are confidently wrong about the rest.
 
 ```
 Question: What does Mira drink?
@@ -215,7 +215,7 @@ class World:
             ) from error
 
 
-def make_world(*, seed: int = 0, entities: int = 24, relations: int = 6) -> World:
+def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8) -> World:
     """Draws the facts, and what the supervisors believe.
 
     Each value of a relation belongs to about the same number of entities, so that guessing the most frequent one gains
@@ -297,7 +297,7 @@ def build(folder: str | Path, *, seed: int = 0, reporter: Reporter | None = None
         folder: Where to; made if it does not exist.
         seed: Seed of the world, of its split, and of all pretraining.
         reporter: Told about the progress of each model; by default nobody is.
-        size: `demo` shows the whole effect after about two minutes on two cores; `tiny` is for tests.
+        size: `demo` shows the whole effect after about a minute on two cores; `tiny` is for tests.
 
     Returns:
         The folder.

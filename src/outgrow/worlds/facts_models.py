@@ -1,4 +1,4 @@
-"""The three tiny models of the world `facts`, made from nothing in about two minutes.
+"""The three tiny models of the world `facts`, made from nothing in about a minute.
 
 The strong model reads documents: several questions about different facts, all answered in one style. The supervisors
 read single questions, answered as they believe and in the target style. Loss falls on answers only. A plain loop, since
@@ -58,20 +58,20 @@ class Recipe:
 
 RECIPES: dict[Size, dict[str, Recipe]] = {
     "demo": {
-        "strong": Recipe("bytes", 128, 4, 400, 16, 8, 6e-3),
-        "words": Recipe("words", 64, 2, 200, 48, 1, 6e-3),
-        "characters": Recipe("characters", 64, 2, 300, 48, 1, 6e-3),
+        "strong": Recipe("bytes", 192, 2, 450, 16, 8, 3e-3),
+        "words": Recipe("words", 64, 2, 250, 48, 1, 4e-3),
+        "characters": Recipe("characters", 64, 2, 300, 48, 1, 4e-3),
     },
     "tiny": {
-        "strong": Recipe("bytes", 64, 2, 150, 8, 6, 6e-3),
-        "words": Recipe("words", 32, 2, 80, 24, 1, 8e-3),
-        "characters": Recipe("characters", 32, 2, 120, 24, 1, 8e-3),
+        "strong": Recipe("bytes", 64, 2, 250, 8, 6, 5e-3),
+        "words": Recipe("words", 32, 2, 120, 24, 1, 6e-3),
+        "characters": Recipe("characters", 32, 2, 160, 24, 1, 6e-3),
     },
 }
 """All models of a size."""
 
 _WORLDS: dict[Size, dict[str, int]] = {
-    "demo": {"entities": 24, "relations": 6},
+    "demo": {"entities": 30, "relations": 8},
     "tiny": {"entities": 8, "relations": 3},
 }
 
@@ -218,7 +218,7 @@ def _new_model(recipe: Recipe, tokenizer: Any, seed: int) -> Any:
         num_hidden_layers=recipe.layers,
         num_attention_heads=recipe.width // 32,
         max_position_embeddings=CONTEXT,
-        # The customary 0.02 is made for wide models: at this width it costs hundreds of steps before anything is learned.
+        # The customary 0.02 is made for wide models: here it would cost hundreds of steps before anything is learned.
         initializer_range=recipe.width**-0.5,
         tie_word_embeddings=True,
         bos_token_id=None,
