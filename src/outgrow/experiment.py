@@ -22,10 +22,11 @@ from outgrow.evaluate import Standing
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.loading import model_identity
+from outgrow.pipeline.protocol import Pipeline
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.results import Results
 from outgrow.store import Store, table_hash, write_table, write_text
-from outgrow.tasks import TextTask, load_task
+from outgrow.tasks import Task, TextTask, load_task
 from outgrow.workspace import Workspace
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
@@ -110,7 +111,7 @@ class Experiment:
         results.save_report(self.output / "report.html")
         return results
 
-    def _pipeline(self, task: Any, rows: Rows, workspace: Workspace) -> Any:
+    def _pipeline(self, task: Task, rows: Rows, workspace: Workspace) -> Pipeline:
         if rows.choices is not None:
             from outgrow.pipeline.choice import ChoicePipeline
 
@@ -123,7 +124,7 @@ class Experiment:
 
         return TextPipeline(self.config, task, rows, workspace)
 
-    def _predictions(self, pipeline: Any, rows: Rows) -> dict[tuple[Role, str], list[Predictions]]:
+    def _predictions(self, pipeline: Pipeline, rows: Rows) -> dict[tuple[Role, str], list[Predictions]]:
         """Everyone's predictions, one per seed (one in all for the base), in the order of the table."""
         found: dict[tuple[Role, str], list[Predictions]] = defaultdict(list)
         for seed in self.config.seeds:

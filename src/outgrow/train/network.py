@@ -18,6 +18,7 @@ from outgrow.models.loading import model_identity
 from outgrow.store import Artefact
 from outgrow.train.choice import load_network, new_network, predict_logits, save_network, train_choice
 from outgrow.train.learners import (
+    in_shards,
     learned_hashes,
     make_objective,
     matrix_table,
@@ -93,9 +94,7 @@ class NetworkLearner:
             def work(prompts: Sequence[str]) -> pa.Table:
                 return matrix_table(predict_logits(network, encoder, prompts, batch_size=self.batch_size))
 
-            map_shards(
-                work, rows.prompts, folder, shard_size=learners.SHARD_ROWS, reporter=workspace.reporter, name=name
-            )
+            in_shards(work, rows, folder, workspace, name=name)
 
         recipe = {"student": trained.key, "max_length": self.max_length, "prompts": prompts_hash(rows)}
         return read_matrix(workspace.get("logits", recipe, make))

@@ -22,6 +22,7 @@ from outgrow.objectives import Objective, StepContext
 from outgrow.progress import Step
 from outgrow.store import Artefact, replacing
 from outgrow.train.learners import (
+    in_shards,
     learned_hashes,
     make_objective,
     matrix_table,
@@ -166,9 +167,7 @@ class ProbeLearner:
                 )
 
             name = f"embed with {short_name(self.model)}"
-            map_shards(
-                work, rows.prompts, folder, shard_size=learners.SHARD_ROWS, reporter=workspace.reporter, name=name
-            )
+            in_shards(work, rows, folder, workspace, name=name)
 
         identity = model_identity(self.model)
         recipe = {"model": identity, "max_length": self.max_length, "prompts": prompts}
