@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from torch import nn
@@ -41,7 +42,10 @@ class LoRA:
         config = peft.LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, bias="none"
         )
-        wrapped: nn.Module = peft.get_peft_model(network, config)
+        with warnings.catch_warnings():
+            # peft asks transformers under a name that is being retired; nothing a user could do about it.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            wrapped: nn.Module = peft.get_peft_model(network, config)
         return wrapped
 
 

@@ -67,8 +67,10 @@ def short_name(model: str) -> str:
 def check_model(model: str) -> None:
     """Says early and clearly why a model will not load; hub ids are left to the hub.
 
+    A folder may also hold a LoRA adapter alone (`adapter_config.json`), whose base model must be where it was.
+
     Raises:
-        ModelError: A missing folder, no `config.json`, no weights, or pickled weights only.
+        ModelError: A missing folder, no configuration, no weights, or pickled weights only.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -77,7 +79,7 @@ def check_model(model: str) -> None:
                 f"There is no model folder {model}.", wanted="a folder with config.json and *.safetensors, or a hub id"
             )
         return
-    if not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise ModelError(
             f"{folder} is not a model folder.",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "an empty folder",
