@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is imported
@@ -25,11 +24,10 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path_factory.mktemp("own")
     monkeypatch.setenv("OUTGROW_STORE", str(root / "store"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
-    yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from outgrow.errors import ConfigError, UnknownNameError, did_you_mean
 
@@ -105,9 +105,28 @@ def create(kind: str, name: str, params: Mapping[str, Any]) -> Any:
             advice = did_you_mean(key, allowed) if allowed else "it takes no parameters"
             raise ConfigError(f"The {kind} {name!r} has no parameter {key!r}.", fix=advice)
     try:
-        return thing(**params)
+        return thing(**_typed(thing, params))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"The {kind} {name!r} refuses its parameters: {error}", found=dict(params)) from error
+
+
+def _typed(thing: type, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as the types that the fields are annotated with: a list becomes a tuple, `2.0` an int.
+
+    Raises:
+        ValueError: A value has no such form.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    kinds = get_type_hints(thing)
+    typed = {}
+    for key, value in params.items():
+        try:
+            typed[key] = TypeAdapter(kinds[key]).validate_python(value)
+        except ValidationError as error:
+            said = dict.fromkeys(f"{key}: {problem['msg']}" for problem in error.errors())
+            raise ValueError("; ".join(said)) from error
+    return typed
 
 
 def _kind(kind: str, table: dict[str, Any]) -> Any:

@@ -15,6 +15,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -112,8 +114,12 @@ class Store:
         manifest = folder / "manifest.json"
         if not manifest.is_file():
             return None
-        about = read_json(manifest)
-        for name, size in about["files"].items():
+        try:
+            about = read_json(manifest)
+            sizes, seconds = dict(about["files"]), float(about["seconds"])
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{manifest} is damaged.", fix=f"Delete the folder {folder} and run again.") from error
+        for name, size in sizes.items():
             actual = (folder / name).stat().st_size if (folder / name).is_file() else None
             if actual != size:
                 raise StoreError(
@@ -122,7 +128,7 @@ class Store:
                     wanted=f"{size} bytes",
                     fix=f"Delete the folder {folder} and run again.",
                 )
-        return Artefact(kind, key, folder, about["seconds"])
+        return Artefact(kind, key, folder, seconds)
 
 
 def content_hash(value: object) -> str:
@@ -187,7 +193,7 @@ def read_table(path: Path) -> pa.Table:
     """
     try:
         return pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(f"{path} is damaged: {error}", fix="Delete its folder and run again.") from error
 
 
@@ -222,11 +228,26 @@ def translate_os_errors(path: Path) -> Iterator[None]:
     }
     try:
         yield
-    except OSError as error:
-        if error.errno not in advice:
+    except Exception as error:
+        code = _os_error(error, path)
+        if code not in advice:
             raise
-        where = error.filename or path
-        raise StoreError(f"Cannot write {where}: {error.strerror}.", fix=advice[error.errno]) from error
+        where = getattr(error, "filename", None) or path
+        raise StoreError(f"Cannot write {where}: {os.strerror(code)}.", fix=advice[code]) from error
+
+
+def _os_error(error: Exception, path: Path) -> int:
+    """The number of the operating system's error behind an exception; 0 where there is none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    from_rust = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has an exception type of its own
+    if from_rust:
+        return int(from_rust.group(1))
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):
+        # torch.save does not say why it could not write: where no room is left, that is why.
+        existing = next(folder for folder in path.absolute().parents if folder.exists())
+        return errno.ENOSPC if shutil.disk_usage(existing).free < 2**20 else 0
+    return 0
 
 
 @contextmanager

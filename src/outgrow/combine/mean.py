@@ -35,7 +35,7 @@ class Mean:
         """Targets for the rows that have at least one usable vote; the others are left out, not guessed.
 
         Raises:
-            ConfigError: A weight is missing, negative, or for a supervisor that does not exist.
+            ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or all are 0.
             DataError: No row has a usable vote.
         """
         weights = self.lambdas(votes.supervisors)
@@ -59,10 +59,12 @@ class Mean:
         """
         if self.weights is None:
             return np.ones(len(supervisors))
-        if set(self.weights) != set(supervisors) or min(self.weights.values()) < 0:
+        values = np.array(list(self.weights.values()))
+        sensible = np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0
+        if set(self.weights) != set(supervisors) or not sensible:
             raise ConfigError(
                 "The weights of the combiner do not fit the supervisors.",
                 found=self.weights,
-                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}",
+                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}, not all 0",
             )
         return np.array([self.weights[name] for name in supervisors])
