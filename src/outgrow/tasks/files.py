@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.config import TaskConfig
-from outgrow.errors import DataError
+from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import exact_match
 from outgrow.labels import PARTS, Part, Rows
 from outgrow.tasks.split import check_parts, deal
@@ -43,12 +43,13 @@ def read_rows(config: TaskConfig) -> Rows:
             are shared between given parts.
     """
     table = read_records(config.path)
+    ids = _ids(table, config)
     if config.limit is not None and config.limit < table.num_rows:
-        chosen = np.random.default_rng(config.split.seed).permutation(table.num_rows)[: config.limit]
-        table = table.take(np.sort(chosen))
+        chosen = np.sort(np.random.default_rng(config.split.seed).permutation(table.num_rows)[: config.limit])
+        # Rows keep their numbers: votes made elsewhere know them by those.
+        table, ids = table.take(chosen), [ids[row] for row in chosen]
     prompts = _prompts(table, config)
     gold, choices = _gold(table, config)
-    ids = _ids(table, config)
     if config.columns.part is not None:
         parts = _given_parts(table, config)
     else:
@@ -76,12 +77,26 @@ def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
         if empty:
             raise DataError(f"{empty} rows of {config.path} have no text in {config.columns.prompt!r}.")
         return [str(text) for text in texts]
-    names = [name for _, name, _, _ in string.Formatter().parse(config.template) if name]
-    columns = {name: column(table, name, where=config.path, setting="task.template") for name in names}
-    return [
-        config.template.format_map({name: values[index] for name, values in columns.items()})
-        for index in range(table.num_rows)
-    ]
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(config.template) if name is not None]
+        columns = {name: column(table, name, where=config.path, setting="task.template") for name in names}
+        return [
+            config.template.format_map({name: _text(values[index], name, config) for name, values in columns.items()})
+            for index in range(table.num_rows)
+        ]
+    except (ValueError, KeyError) as error:
+        raise ConfigError(
+            "task.template is not a template.",
+            found=repr(config.template),
+            wanted="text with column names in braces, such as 'Q: {question} A: {answer}'",
+            fix="Write {{ and }} for braces that are part of the text.",
+        ) from error
+
+
+def _text(value: object, name: str, config: TaskConfig) -> object:
+    if value is None:
+        raise DataError(f"A row of {config.path} has nothing in {name!r}, which task.template needs.")
+    return value
 
 
 def _ids(table: pa.Table, config: TaskConfig) -> list[str]:
@@ -102,6 +117,8 @@ def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], 
         values = [None if value is None else str(value) for value in values]
     else:
         choices = config.choices
+    if len(set(choices)) < len(choices):
+        raise ConfigError("task.choices names a choice twice.", found=", ".join(choices))
     if len(choices) < 2:
         raise DataError(
             f"{config.path} has one class only.", found=", ".join(choices) or "no labels", wanted="at least two choices"

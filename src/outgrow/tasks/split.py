@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Hashable, Sequence
 from itertools import chain
 
@@ -15,17 +16,24 @@ from outgrow.config import Split
 from outgrow.errors import DataError
 from outgrow.labels import PARTS, Part, Rows
 
-_WORD = re.compile(r"\w+")
+_NO_WORD = re.compile(r"[^\w\s]")
 
 
 def normalise(prompt: str) -> str:
     """What two prompts share that differ only in case, white space or punctuation.
 
+    Vowel signs of scripts that write them apart and symbols that carry meaning (`+`, `<`, `€`, 😀) count.
+
     Example:
         >>> normalise("What is  H2O ?") == normalise("what is H2O")
         True
     """
-    return " ".join(_WORD.findall(prompt.casefold())) or prompt.strip()
+    return " ".join(_NO_WORD.sub(_kept, prompt.casefold()).split()) or prompt.strip()
+
+
+def _kept(match: re.Match[str]) -> str:
+    category = unicodedata.category(match[0])
+    return match[0] if category in {"Mn", "Mc", "Sm", "Sc", "So"} else " "
 
 
 def deal(
@@ -120,8 +128,9 @@ def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDAr
 
 def _sizes(split: Split, rows: int) -> dict[Part, int]:
     shares = {"gold": split.gold, "unlabelled": split.unlabelled, "test": split.test}
-    sizes = {part: round(share * rows) if share <= 1 else int(share) for part, share in shares.items()}
-    if sum(sizes.values()) > rows + len(sizes):
+    exact = {part: share * rows if share < 1 else share for part, share in shares.items()}
+    sizes = {part: round(size) for part, size in exact.items()}
+    if sum(exact.values()) > rows + 1e-6:
         raise DataError(
             "The parts ask for more rows than there are.",
             found=f"{rows} rows",

@@ -24,17 +24,18 @@ def read_records(path: str) -> pa.Table:
 
     Args:
         path: A `.jsonl`, `.csv`, `.tsv` (each may end in `.gz`) or `.parquet` file, a folder written by
-            `datasets.save_to_disk`, or a hub data set id (`owner/name`, `owner/name:split`); the last two need the
-            extra `datasets`.
+            `datasets.save_to_disk`, or a hub data set id (`owner/name`); the last two need the extra `datasets`, and
+            end in `:split` where there are several.
 
     Raises:
         DataError: It is missing, of an unknown kind, damaged or empty.
     """
     file = Path(path)
+    folder, _, split = path.partition(":")
     if file.is_file():
         table = _read_file(file)
-    elif (file.is_dir() and (file / "dataset_info.json").is_file()) or (file / "dataset_dict.json").is_file():
-        table = _read_dataset_folder(file)
+    elif any((Path(folder) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
+        table = _read_dataset_folder(Path(folder), split)
     elif file.is_dir() or file.is_absolute() or file.suffix in _KINDS:
         raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")
     else:
@@ -70,8 +71,11 @@ def _read_file(file: Path) -> pa.Table:
         with pa.input_stream(str(file), compression="gzip" if file.suffix == ".gz" else None) as stream:
             if kind in _DELIMITERS:
                 parsing = pa.csv.ParseOptions(delimiter=_DELIMITERS[kind], newlines_in_values=True)
-                return pa.csv.read_csv(stream, parse_options=parsing)
-            return _read_json(stream.read().decode("utf-8"), lines=kind == ".jsonl")
+                # A NaN that someone computed is not an empty cell: it is to be noticed.
+                empty = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
+                converting = pa.csv.ConvertOptions(null_values=empty)
+                return pa.csv.read_csv(stream, parse_options=parsing, convert_options=converting)
+            return _read_json(stream.read().decode("utf-8-sig"), lines=kind == ".jsonl")
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
 
@@ -80,11 +84,22 @@ def _read_json(text: str, *, lines: bool) -> pa.Table:
     # Line by line with the standard library: Arrow's reader has a block size that a long document overruns.
     # `split`, not `splitlines`: a JSON string may hold other line separators, such as U+2028, unescaped.
     records = [json.loads(line) for line in text.split("\n") if line.strip()] if lines else json.loads(text)
-    return pa.Table.from_pylist(records)
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ValueError("a line that is not a JSON object" if lines else "not a list of JSON objects")
+    # Arrow takes the columns from the first record alone; a field may be missing there and present later.
+    columns = dict.fromkeys(name for record in records for name in record)
+    return pa.table({name: [record.get(name) for record in records] for name in columns})
 
 
-def _read_dataset_folder(folder: Path) -> pa.Table:
-    loaded = _datasets().load_from_disk(str(folder))
+def _read_dataset_folder(folder: Path, split: str) -> pa.Table:
+    try:
+        loaded = _datasets().load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"The data set folder {folder} cannot be read: {error}") from error
+    if split and isinstance(loaded, dict):
+        if split not in loaded:
+            raise DataError(f"The data set {folder} has no split {split!r}.", fix=did_you_mean(split, loaded))
+        loaded = loaded[split]
     return _arrow_of(loaded, str(folder))
 
 

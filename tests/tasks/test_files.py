@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outgrow.config import TaskConfig
+from outgrow.errors import ConfigError, DataError, OutgrowError
+from outgrow.labels import Rows
+from outgrow.tasks.files import FileTask, choice_index, read_rows
+
+
+def write(folder: Path, rows: list[dict[str, Any]]) -> str:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def twenty(**changed: Any) -> list[dict[str, Any]]:
+    """Twenty rows of alternating labels; `changed` goes into the last."""
+    rows = [{"text": f"row {index}", "label": index % 2, "name": f"r{index}"} for index in range(20)]
+    return [*rows[:-1], {**rows[-1], **changed}]
+
+
+def read(folder: Path, rows: list[dict[str, Any]], **settings: Any) -> Rows:
+    settings = {"choices": ["no", "yes"], **settings}
+    return read_rows(TaskConfig.model_validate({"path": write(folder, rows), **settings}))
+
+
+def test_rows_are_read_by_column_names(tmp_path: Path) -> None:
+    rows = [{"q": row["text"], "a": row["label"], "key": row["name"]} for row in twenty()]
+    made = read(tmp_path, rows, columns={"prompt": "q", "gold": "a", "id": "key"})
+    assert dict(zip(made.ids, zip(made.prompts, made.gold, strict=True), strict=True))["r7"] == ("row 7", 1)
+
+
+def test_without_ids_rows_are_numbered(tmp_path: Path) -> None:
+    made = read(tmp_path, twenty())
+    assert all(prompt == f"row {name}" for name, prompt in zip(made.ids, made.prompts, strict=True))
+
+
+def test_a_template_makes_prompts_of_several_columns(tmp_path: Path) -> None:
+    made = read(tmp_path, twenty(), template="{name}: {text} {{really}}?")
+    assert "r7: row 7 {really}?" in made.prompts
+
+
+@pytest.mark.parametrize("template", ["{text", "{}", "{text:{width}}", "{text:d}", "{text!q}"])
+def test_a_template_that_is_none_is_refused(tmp_path: Path, template: str) -> None:
+    with pytest.raises(OutgrowError, match="template"):
+        read(tmp_path, twenty(), template=template)
+
+
+def test_a_template_reaches_columns_only(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no column 'text\.__class__'"):
+        read(tmp_path, twenty(), template="{text.__class__}")
+
+
+def test_a_row_with_nothing_to_put_into_the_template_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing in 'text'"):
+        read(tmp_path, twenty(text=None), template="{text}")
+
+
+def test_a_row_without_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"1 rows of .* have no text in 'text'"):
+        read(tmp_path, twenty(text=None))
+
+
+def test_auto_choices_are_the_labels_in_order(tmp_path: Path) -> None:
+    rows = [{**row, "label": ["maybe", "no", "yes"][index % 3]} for index, row in enumerate(twenty())]
+    made = read(tmp_path, rows, choices="auto")
+    assert made.choices == ("maybe", "no", "yes")
+    assert made.gold[made.ids.index("4")] == 1
+
+
+def test_without_choices_it_is_a_text_task(tmp_path: Path) -> None:
+    made = read(tmp_path, twenty(), choices=None)
+    assert made.choices is None
+    assert set(made.gold) == {"0", "1"}
+
+
+def test_given_parts_are_kept_and_rows_without_one_are_left_out(tmp_path: Path) -> None:
+    parts = ["gold", "unlabelled", "test", None]
+    rows = [{**row, "part": parts[index % 4]} for index, row in enumerate(twenty())]
+    made = read(tmp_path, rows, columns={"part": "part"})
+    assert len(made) == 15
+    assert all(part == parts[int(name) % 4] for name, part in zip(made.ids, made.parts, strict=True))
+
+
+def test_a_part_of_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    rows = [{**row, "part": "train"} for row in twenty()]
+    with pytest.raises(DataError, match=r"unknown parts(.|\n)*found:  train(.|\n)*wanted: gold, unlabelled, test"):
+        read(tmp_path, rows, columns={"part": "part"})
+
+
+def test_a_limit_takes_rows_at_random_and_always_the_same(tmp_path: Path) -> None:
+    made = read(tmp_path, twenty(), limit=10)
+    assert len(made) <= 10
+    assert made == read(tmp_path, twenty(), limit=10)
+    assert set(made.ids) != {str(index) for index in range(10)}
+
+
+def test_rows_keep_their_numbers_under_a_limit(tmp_path: Path) -> None:
+    """Votes made elsewhere know rows by their numbers in the whole file."""
+    made = read(tmp_path, twenty(), limit=10)
+    assert all(prompt == f"row {name}" for name, prompt in zip(made.ids, made.prompts, strict=True))
+
+
+@pytest.mark.parametrize(("value", "index"), [("yes", 1), (1, 1), ("1", 1), (0.0, 0), (True, 1), (None, None)])
+def test_a_label_is_a_choices_name_or_its_index(value: object, index: int | None) -> None:
+    assert choice_index(value, ("no", "yes"), where="x") == index
+
+
+def test_a_name_goes_before_an_index() -> None:
+    assert choice_index("1", ("1", "0"), where="x") == 0
+    assert choice_index(1, ("1", "0"), where="x") == 0
+
+
+@pytest.mark.parametrize("value", ["perhaps", 2, -1, 0.5, float("nan"), "", "-1"])
+def test_a_label_outside_the_choices_is_refused(value: object) -> None:
+    with pytest.raises(DataError, match=r"outside the choices(.|\n)*one of no, yes, or an index from 0 to 1"):
+        choice_index(value, ("no", "yes"), where="x")
+
+
+def test_a_choice_named_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="names a choice twice"):
+        read(tmp_path, twenty(), choices=["no", "no"])
+
+
+def test_exact_match_ignores_white_space_around_an_answer(tmp_path: Path) -> None:
+    config = TaskConfig(path="unused")
+    rows = Rows(("a", "b"), ("x", "y"), ("test",) * 2, ("Paris", "Rome"))
+    scores = FileTask().score(config, rows, [" Paris\n", "Roma"])
+    assert scores["exact_match"].tolist() == [1.0, 0.0]
+
+
+def test_votes_on_none_of_the_rows_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "votes.csv").write_text("task,label\nq1,0\n")
+    with pytest.raises(DataError, match=r"None of the rows(.|\n)*task='q1'(.|\n)*ids such as '0'"):
+        read(tmp_path, twenty(), split={"voted": {"path": str(tmp_path / "votes.csv")}})

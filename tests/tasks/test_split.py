@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from outgrow.config import Split
+from outgrow.errors import ConfigError, DataError
+from outgrow.labels import PARTS, Rows
+from outgrow.tasks.split import check_parts, deal, normalise
+
+WORD = st.sampled_from(["red", "green", "blue", "sky", "sea", "sun"])
+PROMPT = st.tuples(
+    st.lists(WORD, min_size=1, max_size=3),
+    st.sampled_from([str.upper, str.lower, str.title]),
+    st.sampled_from(["", "!", " ?", "  "]),
+).map(lambda made: made[1](" ".join(made[0])) + made[2])
+PROMPTS = st.lists(PROMPT, min_size=12, max_size=60)
+SEED = st.integers(0, 1000)
+
+
+@given(PROMPTS, SEED)
+def test_prompts_that_are_the_same_but_for_case_and_punctuation_stay_in_one_part(prompts: list[str], seed: int) -> None:
+    parts = deal(prompts, [0] * len(prompts), Split(seed=seed))
+    homes: dict[str, set[object]] = {}
+    for prompt, part in zip(prompts, parts, strict=True):
+        homes.setdefault(normalise(prompt), set()).add(part)
+    assert all(len(found) == 1 for found in homes.values())
+
+
+@given(st.lists(st.integers(0, 9), min_size=12, max_size=60), SEED)
+def test_groups_stay_in_one_part(groups: list[int], seed: int) -> None:
+    prompts = [f"row {index}" for index in range(len(groups))]
+    parts = deal(prompts, [0] * len(groups), Split(seed=seed), groups=groups)
+    for group in set(groups):
+        assert len({part for part, own in zip(parts, groups, strict=True) if own == group}) == 1
+
+
+def test_rows_linked_through_a_prompt_and_a_group_stay_in_one_part() -> None:
+    prompts = [f"row {index}" for index in range(40)]
+    prompts[20] = prompts[0]
+    groups = [index // 2 for index in range(40)]  # 0 with 1, 20 with 21, hence all four together
+    for seed in range(20):
+        parts = deal(prompts, [0] * 40, Split(seed=seed), groups=groups)
+        assert len({parts[0], parts[1], parts[20], parts[21]}) == 1
+
+
+@given(PROMPTS, SEED, st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8)))
+def test_parts_are_of_the_size_asked_for_within_one_group(
+    prompts: list[str], seed: int, shares: tuple[int, int, int]
+) -> None:
+    scale = max(sum(shares), 10)
+    split = Split(gold=shares[0] / scale, unlabelled=shares[1] / scale, test=shares[2] / scale, seed=seed)
+    sizes = Counter(deal(prompts, [0] * len(prompts), split))
+    largest = max(Counter(map(normalise, prompts)).values())
+    for part, share in zip(PARTS, shares, strict=True):
+        wanted = share / scale * len(prompts)
+        assert wanted - largest - 1 <= sizes[part] <= wanted + 0.5
+
+
+@given(PROMPTS, SEED)
+def test_the_same_seed_deals_the_same_way(prompts: list[str], seed: int) -> None:
+    gold = [0] * len(prompts)
+    assert deal(prompts, gold, Split(seed=seed)) == deal(prompts, gold, Split(seed=seed))
+
+
+def test_another_seed_deals_another_way() -> None:
+    prompts = [f"row {index}" for index in range(100)]
+    assert deal(prompts, [0] * 100, Split(seed=0)) != deal(prompts, [0] * 100, Split(seed=1))
+
+
+@given(st.lists(st.booleans(), min_size=20, max_size=60), SEED)
+def test_rows_without_gold_are_never_gold_or_test_rows(known: list[bool], seed: int) -> None:
+    assume(sum(known) > 0)
+    gold = [0 if one else None for one in known]
+    parts = deal([f"row {index}" for index in range(len(known))], gold, Split(seed=seed))
+    assert not any(part in ("gold", "test") for part, one in zip(parts, known, strict=True) if not one)
+
+
+def test_only_rows_with_votes_are_judged_and_their_groups_stay_out_of_the_gold_part() -> None:
+    groups = [index // 3 for index in range(90)]
+    voted = [group < 15 and index % 3 != 0 for index, group in enumerate(groups)]
+    prompts = [f"row {index}" for index in range(90)]
+    parts = deal(prompts, [0] * 90, Split(gold=20, unlabelled=15, test=10), groups=groups, voted=voted)
+    assert Counter(part for part in parts if part)["gold"] in range(18, 21)
+    for part, group, one in zip(parts, groups, voted, strict=True):
+        assert part != "gold" or group >= 15
+        assert part not in ("unlabelled", "test") or one
+
+
+@pytest.mark.parametrize(("gold", "unlabelled", "test"), [(5, 5, 3), (0.5, 0.5, 0.2), (11, 0.0, 0.0)])
+def test_parts_that_ask_for_more_rows_than_there_are_are_refused(gold: float, unlabelled: float, test: float) -> None:
+    split = Split(gold=gold, unlabelled=unlabelled, test=test)
+    with pytest.raises(DataError, match=r"more rows than there are(.|\n)*found:  10 rows"):
+        deal([f"row {index}" for index in range(10)], [0] * 10, split)
+
+
+def test_fractions_that_round_up_are_no_mistake() -> None:
+    parts = deal([f"row {index}" for index in range(7)], [0] * 7, Split(gold=0.5, unlabelled=0.25, test=0.25))
+    assert None not in parts
+
+
+def test_a_whole_number_is_a_count() -> None:
+    parts = deal([f"row {index}" for index in range(10)], [0] * 10, Split(gold=1, unlabelled=3, test=2))
+    assert Counter(part for part in parts if part) == {"gold": 1, "unlabelled": 3, "test": 2}
+
+
+@pytest.mark.parametrize("size", [-0.1, 1.5])
+def test_a_part_that_is_neither_share_nor_count_is_refused(size: float) -> None:
+    from outgrow.config import parse_config
+
+    with pytest.raises(ConfigError, match=r"task.split.gold: a part is a fraction"):
+        parse_config(
+            {"task": {"path": "x", "split": {"gold": size}}, "supervisors": [{"votes": "v"}], "strong": {"model": "m"}}
+        )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("What is  H2O ?", "what is h2o"), ("Straße", "STRASSE"), ("it 's fine .", "It's fine"), ("a\u00a0b", "a b")],
+)
+def test_prompts_that_differ_in_case_space_or_punctuation_are_the_same(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("कि", "की"), ("great 😀", "great 😡"), ("is 2 + 3 five", "is 2 = 3 five"), ("???", "!!!"), ("5 €", "5 $")],
+)
+def test_prompts_that_differ_in_vowel_signs_or_symbols_are_not_the_same(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+def given_parts(prompts: list[str], parts: list[str], gold: list[int | None]) -> Rows:
+    return Rows(tuple(map(str, range(len(prompts)))), tuple(prompts), tuple(parts), tuple(gold), ("no", "yes"))
+
+
+def test_parts_that_share_nothing_pass() -> None:
+    check_parts(given_parts(["a", "b", "c"], ["gold", "unlabelled", "test"], [0, None, 1]), where="x.csv")
+
+
+@pytest.mark.parametrize("copy", ["b", "B!", " b "])
+def test_a_prompt_in_two_parts_is_refused_and_shown(copy: str) -> None:
+    rows = given_parts(["a", "b", copy], ["gold", "unlabelled", "test"], [0, 1, 1])
+    with pytest.raises(DataError, match=r"same prompt is in the unlabelled and the test part(.|\n)*found: "):
+        check_parts(rows, where="x.csv")
+
+
+def test_a_prompt_twice_in_one_part_passes() -> None:
+    check_parts(given_parts(["a", "b", "b", "c"], ["gold", "test", "test", "unlabelled"], [0, 1, 0, 1]), where="x.csv")
+
+
+@pytest.mark.parametrize("empty", ["unlabelled", "test"])
+def test_an_empty_part_is_refused_and_all_are_counted(empty: str) -> None:
+    parts = [part for part in PARTS if part != empty]
+    with pytest.raises(DataError, match=rf"The {empty} part of x.csv is empty(.|\n)*{empty}: 0"):
+        check_parts(given_parts(["a", "b"], parts, [0, 1]), where="x.csv")
+
+
+@pytest.mark.parametrize("part", ["gold", "test"])
+def test_a_row_without_gold_where_it_is_needed_is_refused(part: str) -> None:
+    gold = [None if own == part else 1 for own in PARTS]
+    with pytest.raises(DataError, match=f"1 rows of the {part} part"):
+        check_parts(given_parts(["a", "b", "c"], list(PARTS), gold), where="x.csv")

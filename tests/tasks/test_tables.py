@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outgrow.errors import DataError
+from outgrow.tasks.tables import column, read_records
+
+RECORDS = [
+    {"text": "one\u2028two", "label": 1},
+    {"text": 'a "quoted", cell\nof two lines', "label": 0},
+    {"text": "next\u0085line", "label": 1},
+]
+
+
+def write(path: Path, records: list[dict[str, Any]]) -> Path:
+    """Writes records as the kind of file that the name says."""
+    kind = next(suffix for suffix in reversed(path.suffixes) if suffix != ".gz")
+    opener = gzip.open if path.suffix == ".gz" else open
+    if kind == ".parquet":
+        pq.write_table(pa.Table.from_pylist(records), path)
+        return path
+    with opener(path, "wt", encoding="utf-8", newline="") as file:
+        if kind == ".jsonl":
+            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        elif kind == ".json":
+            json.dump(records, file)
+        else:
+            writer = csv.DictWriter(file, list(records[0]), delimiter="," if kind == ".csv" else "\t")
+            writer.writeheader()
+            writer.writerows(records)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["x.jsonl", "x.jsonl.gz", "x.json", "x.csv", "x.csv.gz", "x.tsv", "x.tsv.gz", "x.parquet"]
+)
+def test_every_kind_of_file_is_read(tmp_path: Path, name: str) -> None:
+    assert read_records(str(write(tmp_path / name, RECORDS))).to_pylist() == RECORDS
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c"])
+def test_a_json_line_with_an_unescaped_line_separator_inside_a_string_is_one_line(
+    tmp_path: Path, separator: str
+) -> None:
+    records = [{"text": f"before{separator}after", "label": 1}, {"text": "next", "label": 0}]
+    path = tmp_path / "x.jsonl"
+    lines = [f'{{"text": "{record["text"]}", "label": {record["label"]}}}\n' for record in records]
+    if separator < " ":
+        lines[0] = json.dumps(records[0]) + "\n"  # JSON wants control characters escaped
+    path.write_text("".join(lines), encoding="utf-8")
+    assert read_records(str(path)).to_pylist() == records
+
+
+@given(texts=st.lists(st.text(), min_size=1, max_size=5))
+def test_any_text_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    records = [{"text": text, "label": 1} for text in texts]
+    path = write(tmp_path_factory.getbasetemp() / "any.jsonl", records)
+    assert read_records(str(path)).to_pylist() == records
+
+
+def test_a_field_that_the_first_line_lacks_is_a_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [{"text": "a"}, {"text": "b", "label": 1}])
+    assert read_records(str(path)).to_pydict() == {"text": ["a", "b"], "label": [None, 1]}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a"}\n')
+    assert read_records(str(tmp_path / "x.jsonl")).column_names == ["text"]
+
+
+def test_an_empty_cell_is_nothing_and_a_nan_is_a_nan(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("task,p\na,\nb,nan\nc,0.5\n")
+    nothing, nan, half = read_records(str(tmp_path / "x.csv"))["p"].to_pylist()
+    assert nothing is None
+    assert nan != nan
+    assert half == 0.5
+
+
+def test_a_saved_data_set_folder_is_read(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_list(RECORDS).save_to_disk(str(tmp_path / "set"))
+    assert read_records(str(tmp_path / "set")).to_pylist() == RECORDS
+
+
+def test_a_filtered_data_set_folder_has_only_its_own_rows(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_list(RECORDS).select([2, 0]).save_to_disk(str(tmp_path / "set"))
+    assert read_records(str(tmp_path / "set")).to_pylist() == [RECORDS[2], RECORDS[0]]
+
+
+def test_a_data_set_of_several_splits_asks_for_one(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    one = datasets.Dataset.from_list(RECORDS)
+    datasets.DatasetDict({"train": one, "test": one}).save_to_disk(str(tmp_path / "set"))
+    with pytest.raises(DataError, match=r"several splits(.|\n)*train, test"):
+        read_records(str(tmp_path / "set"))
+
+
+def test_one_split_of_a_data_set_folder_can_be_named(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    one = datasets.Dataset.from_list(RECORDS)
+    datasets.DatasetDict({"train": one, "test": one.select([0])}).save_to_disk(str(tmp_path / "set"))
+    assert read_records(f"{tmp_path}/set:test").to_pylist() == RECORDS[:1]
+
+
+def test_a_split_that_a_data_set_folder_lacks_is_said(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.DatasetDict({"train": datasets.Dataset.from_list(RECORDS)}).save_to_disk(str(tmp_path / "set"))
+    with pytest.raises(DataError, match=r"no split 'tain'(.|\n)*did you mean 'train'"):
+        read_records(f"{tmp_path}/set:tain")
+
+
+def test_a_damaged_data_set_folder_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/dataset_info.json").write_text("{}")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_records(str(tmp_path / "set"))
+
+
+def test_a_hub_data_set_that_cannot_be_had_is_said() -> None:
+    pytest.importorskip("datasets")
+    with pytest.raises(DataError, match=r"'nobody/nothing' is neither a file(.|\n)*wanted: a data file"):
+        read_records("nobody/nothing")
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "missing.csv.gz"])
+def test_a_missing_file_is_said(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=f"There is no data file .*{name}"):
+        read_records(str(tmp_path / name))
+
+
+def test_a_file_of_an_unknown_kind_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x.xlsx").write_text("")
+    with pytest.raises(DataError, match=r"unknown kind(.|\n)*found:  .xlsx"):
+        read_records(str(tmp_path / "x.xlsx"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.jsonl", b'{"text": "a"}\n{"text": '),
+        ("x.jsonl", b"[1, 2]\n"),
+        ("x.jsonl", b"3\n"),
+        ("x.jsonl", b'{"text": "\xff"}\n'),
+        ("x.jsonl", b'{"text": "\\ud800"}\n'),
+        ("x.jsonl", b'{"text": "a"}\n{"text": 1}\n'),
+        ("x.json", b'{"text": ["a", "b"]}'),
+        ("x.csv", b"text,label\na,1\nb\n"),
+        ("x.csv", b""),
+        ("x.parquet", b"PAR1 and then nothing"),
+        ("x.jsonl.gz", b"not gzip"),
+        ("x.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 100)[:-12]),
+    ],
+)
+def test_a_damaged_file_is_said_in_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as refused:
+        read_records(str(tmp_path / name))
+    assert refused.value.what.startswith(f"{tmp_path / name} cannot be read: ")
+    assert "\n" not in refused.value.what
+
+
+@pytest.mark.parametrize(("name", "content"), [("x.jsonl", "\n\n"), ("x.csv", "text,label\n"), ("x.json", "[]")])
+def test_a_file_without_rows_is_said(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match="has no rows"):
+        read_records(str(tmp_path / name))
+
+
+def test_a_missing_column_offers_the_nearest_and_names_the_setting() -> None:
+    with pytest.raises(DataError) as refused:
+        column(pa.table({"text": ["a"], "label": [1]}), "txt", where="x.csv", setting="task.columns.prompt")
+    assert str(refused.value) == (
+        "x.csv has no column 'txt'.\n  found:  text, label\n  next:   Set task.columns.prompt; did you mean 'text'?"
+    )
