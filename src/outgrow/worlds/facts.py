@@ -219,8 +219,9 @@ def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8) -> Worl
     """Draws the facts, and what the supervisors believe.
 
     Each value of a relation belongs to about the same number of entities, so that guessing the most frequent one gains
-    nothing. Each supervisor knows the share `KNOWN` of the facts, and believes in a wrong value of the same relation
-    for every other fact.
+    nothing. Each supervisor knows the share `KNOWN` of the facts, and answers every other question with its favourite
+    value of the relation (with its second favourite where the favourite would happen to be right). Its errors thus have
+    a system that a student can pick up, as those of real models do.
 
     Args:
         seed: Seed of all draws.
@@ -244,8 +245,8 @@ def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8) -> Worl
     beliefs = {}
     for name, share in KNOWN.items():
         known = rng.permutation(answers.size).reshape(answers.shape) < round(share * answers.size)
-        sizes = np.array([len(relation.values) for relation in chosen])
-        wrong = (answers + rng.integers(1, sizes, size=answers.shape)) % sizes
+        first, second = np.stack([rng.permutation(len(relation.values))[:2] for relation in chosen], axis=1)
+        wrong = np.where(answers == first, second, first)
         beliefs[name] = _table(np.where(known, answers, wrong).tolist())
     return World(tuple(_NAMES.split()[:entities]), chosen, _table(answers.tolist()), beliefs)
 

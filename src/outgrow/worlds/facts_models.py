@@ -266,6 +266,8 @@ def _corpus(world: World) -> list[str]:
 
 def _build_model(folder: Path, world: World, recipe: Recipe, seed: int, reporter: Reporter) -> None:
     """Makes one model folder, all at once; keeps it if it was made the same way before."""
+    from transformers.utils import logging
+
     made = {
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
@@ -283,6 +285,7 @@ def _build_model(folder: Path, world: World, recipe: Recipe, seed: int, reporter
     tokenizer = make_tokenizer(recipe.tokenizer, _corpus(world))
     draw = _documents(world, folder.name, recipe, tokenizer)
     model = pretrain(recipe, tokenizer, draw, seed=seed, reporter=reporter, name=folder.name)
+    logging.disable_progress_bar()  # saving would draw a bar of its own into the reporter's
     # Left over by a build that was killed; the lock says that nobody else is at work on it.
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
