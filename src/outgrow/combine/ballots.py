@@ -1,0 +1,161 @@
+"""Votes as a long list: one entry per vote that was given, so that memory grows with the votes alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outgrow.errors import DataError
+from outgrow.labels import ChoiceVotes, check_probabilities
+
+HARD = 1e-9
+"""A vote whose largest probability is this close to one is a plain choice, not an opinion with a strength."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ballots:
+    """V votes of M supervisors on N rows with K choices, sorted by row.
+
+    Example:
+        >>> ballots = Ballots.from_labels([0, 0, 2], [0, 1, 1], [1, 1, 0], rows=3, choices=2)
+        >>> ballots.has_votes.tolist(), ballots.per_supervisor.tolist()
+        ([True, False, True], [1, 2])
+    """
+
+    row: NDArray[np.int64]
+    """Row of each vote, shape (V,), not decreasing."""
+    supervisor: NDArray[np.int64]
+    """Supervisor of each vote, shape (V,)."""
+    label: NDArray[np.int64]
+    """Most probable choice of each vote, shape (V,); the first one of a tie."""
+    probs: NDArray[np.float64] | None
+    """Probabilities of each vote, shape (V, K); None if every vote is a plain choice."""
+    rows: int
+    """N, rows without a vote included."""
+    choices: int
+    """K."""
+    names: tuple[str, ...]
+    """Names of the M supervisors, silent ones included."""
+
+    @classmethod
+    def of(cls, votes: ChoiceVotes | ArrayLike | Ballots) -> Ballots:
+        """Takes the votes in any of the accepted shapes.
+
+        Args:
+            votes: `ChoiceVotes`, or an array (N, M, K) of probabilities whose abstentions are K NaNs.
+
+        Raises:
+            DataError: The shape is wrong, there is no supervisor, K < 2, or a vote is no distribution.
+        """
+        if isinstance(votes, Ballots):
+            return votes
+        names: tuple[str, ...] | None = None
+        if isinstance(votes, ChoiceVotes):
+            names, votes = votes.supervisors, votes.probs
+        probs = np.asarray(votes, dtype=np.float64)
+        if probs.ndim != 3 or probs.shape[1] < 1 or probs.shape[2] < 2:
+            raise DataError(
+                "Votes have the wrong shape.",
+                found=probs.shape,
+                wanted="(rows, supervisors, choices) with at least 1 supervisor and 2 choices",
+            )
+        row, supervisor = np.nonzero(~np.isnan(probs).all(axis=2))
+        given = probs[row, supervisor]
+        check_probabilities(given, "votes")
+        n, m, k = probs.shape
+        hard = not len(given) or bool((given.max(axis=1) >= 1 - HARD).all())
+        given = given / given.sum(axis=1, keepdims=True) if len(given) else given
+        label = given.argmax(axis=1) if len(given) else np.zeros(0, dtype=np.int64)
+        return cls(row, supervisor, label, None if hard else given, n, k, names or _numbered(m))
+
+    @classmethod
+    def from_labels(
+        cls,
+        row: ArrayLike,
+        supervisor: ArrayLike,
+        label: ArrayLike,
+        *,
+        rows: int,
+        choices: int,
+        names: tuple[str, ...] | None = None,
+    ) -> Ballots:
+        """Takes a long table of plain choices, as crowds give them: indices of row, supervisor and choice.
+
+        Raises:
+            DataError: The columns differ in length, or an index is out of range.
+        """
+        columns = [np.asarray(each, dtype=np.int64) for each in (row, supervisor, label)]
+        if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
+            raise DataError("The columns of the votes differ in length.", found=[column.shape for column in columns])
+        people = len(names) if names is not None else int(columns[1].max(initial=-1)) + 1
+        for column, limit, what in zip(columns, (rows, people, choices), ("row", "supervisor", "choice"), strict=True):
+            if len(column) and (column.min() < 0 or column.max() >= limit):
+                found = f"{column.min()} to {column.max()}"
+                raise DataError(f"A vote names a {what} that does not exist.", found=found, wanted=f"0 to {limit - 1}")
+        if choices < 2 or people < 1:
+            raise DataError(
+                "Votes need a supervisor and two choices.", found=f"{people} supervisors, {choices} choices"
+            )
+        order = np.argsort(columns[0], kind="stable")
+        rows_of, people_of, labels = (column[order] for column in columns)
+        return cls(rows_of, people_of, labels, None, rows, choices, names or _numbered(people))
+
+    @property
+    def has_votes(self) -> NDArray[np.bool_]:
+        """Whether a row has any vote, shape (N,)."""
+        return np.bincount(self.row, minlength=self.rows) > 0
+
+    @property
+    def per_supervisor(self) -> NDArray[np.int64]:
+        """Number of votes of each supervisor, shape (M,)."""
+        return np.bincount(self.supervisor, minlength=len(self.names))
+
+    def distributions(self) -> NDArray[np.float64]:
+        """Probabilities of each vote, shape (V, K); plain choices become certain."""
+        if self.probs is not None:
+            return self.probs
+        certain = np.zeros((len(self.label), self.choices))
+        certain[np.arange(len(self.label)), self.label] = 1.0
+        return certain
+
+    def soft_supervisors(self) -> NDArray[np.bool_]:
+        """Which supervisors give opinions with a strength rather than plain choices, shape (M,)."""
+        if self.probs is None:
+            return np.zeros(len(self.names), dtype=bool)
+        soft = self.probs.max(axis=1) < 1 - HARD
+        return np.bincount(self.supervisor[soft], minlength=len(self.names)) > 0
+
+    def select(self, which: NDArray[np.bool_]) -> Ballots:
+        """The votes that a mask of shape (V,) keeps; rows and supervisors stay as they are."""
+        probs = None if self.probs is None else self.probs[which]
+        kept: dict[str, Any] = {name: getattr(self, name)[which] for name in ("row", "supervisor", "label")}
+        return dataclasses.replace(self, probs=probs, **kept)
+
+
+def checked_gold(gold: ArrayLike | None, rows: int, choices: int) -> NDArray[np.int64]:
+    """Gold answers as indices of shape (N,), -1 where unknown.
+
+    Raises:
+        DataError: Another length, or an answer outside the choices.
+    """
+    if gold is None:
+        return np.full(rows, -1, dtype=np.int64)
+    known = np.asarray(gold)
+    if known.shape != (rows,):
+        raise DataError("Gold answers do not fit the votes.", found=known.shape, wanted=f"({rows},), -1 where unknown")
+    if known.size and (known.astype(np.int64) != known).any():
+        raise DataError("Gold answers are not whole numbers.", wanted="indices of choices, -1 where unknown")
+    if known.size and (known.min() < -1 or known.max() >= choices):
+        found = f"{known.min()} to {known.max()}"
+        raise DataError(
+            "A gold answer is outside the choices.", found=found, wanted=f"0 to {choices - 1}, -1 = unknown"
+        )
+    return known.astype(np.int64)
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"supervisor {index}" for index in range(count))

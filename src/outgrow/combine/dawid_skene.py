@@ -1,0 +1,151 @@
+"""Dawid–Skene: who is right about what, estimated from agreement alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+
+from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.majority import pooled
+from outgrow.combine.result import Posterior, finished, normalised, targets_of
+from outgrow.combine.soft import SoftVotes
+from outgrow.labels import ChoiceTargets, ChoiceVotes
+
+FULL_CONFUSION_UP_TO = 20
+"""Most choices for which every supervisor gets a confusion matrix of its own; beyond, K² parameters are not learnable
+from the votes a supervisor gives, and one accuracy per supervisor is estimated instead."""
+
+
+class Likelihood(Protocol):
+    """How probable the votes are under each answer, refitted in every round of EM."""
+
+    def fit(self, responsibilities: NDArray[np.float64]) -> None:
+        """Refits the supervisors to a posterior of shape (N, K)."""
+
+    def add_to(self, log_joint: NDArray[np.float64]) -> None:
+        """Adds the votes' log-likelihood (up to a constant per row) to an array of shape (N, K)."""
+
+
+@dataclass(frozen=True)
+class DawidSkene:
+    """Expectation–maximisation over answers and the supervisors' confusion matrices (`combine: dawid_skene`).
+
+    Plain choices: Dirichlet priors centred on chance, so that a person with three votes is not believed yet.
+    Votes with a strength have a likelihood of their own (`SoftVotes`);
+    as fractional counts they would contract to the uniform posterior. Assumes that supervisors err independently
+    given the answer: with copies among them it is confidently wrong, see `Dependence`.
+
+    Source:
+        Dawid & Skene 1979; the one-accuracy form for many choices as in Demartini et al. 2012 (ZenCrowd).
+
+    Example:
+        >>> one, two = [1.0, 0.0], [0.0, 1.0]
+        >>> cast = np.array([[one, one, two], [two, two, one], [one, one, two], [two, two, one]])
+        >>> votes = ChoiceVotes(("a", "b", "c", "d"), ("x", "y", "contrary"), cast)
+        >>> DawidSkene()(votes).probs.argmax(axis=1).tolist()
+        [0, 1, 0, 1]
+    """
+
+    smoothing: float = 2.0
+    """Strength of the Dirichlet prior on each row of a confusion matrix, in votes (2 and K = 2 is Laplace's rule)."""
+    iterations: int = 500
+    """Most rounds of EM."""
+    tolerance: float = 1e-3
+    """Stop when no probability moves further than this."""
+
+    def __post_init__(self) -> None:
+        if self.smoothing <= 0 or self.iterations < 1 or self.tolerance <= 0:
+            raise ValueError("smoothing, iterations and tolerance are above 0")
+
+    def __call__(self, votes: ChoiceVotes) -> ChoiceTargets:
+        """Targets for the rows that have at least one vote; the others are left out, not guessed.
+
+        Raises:
+            DataError: No row has a usable vote.
+        """
+        ballots = Ballots.of(votes)
+        return targets_of(votes, self.posterior(ballots).probs, ballots.has_votes)
+
+    def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
+        """Posterior of every row; gold rows (`gold >= 0`) are held at their answer and teach who is right."""
+        known = checked_gold(gold, ballots.rows, ballots.choices)
+        probs, usable = finished(pooled(ballots), ballots, known)
+        likelihoods = self._likelihoods(ballots)
+        notes: tuple[str, ...] = ()
+        for _ in range(self.iterations):
+            for likelihood in likelihoods:
+                likelihood.fit(probs)
+            share = probs[usable].sum(axis=0) + 1.0
+            log_joint = np.tile(np.log(share / share.sum()), (ballots.rows, 1))
+            for likelihood in likelihoods:
+                likelihood.add_to(log_joint)
+            before, (probs, _) = probs, finished(normalised(log_joint), ballots, known)
+            if np.abs(probs - before).max(initial=0.0) < self.tolerance:
+                break
+        else:
+            notes = (f"Expectation–maximisation had not settled after {self.iterations} rounds.",)
+        return Posterior(probs, notes=notes)
+
+    def _likelihoods(self, ballots: Ballots) -> list[Likelihood]:
+        soft = ballots.soft_supervisors()[ballots.supervisor]
+        found: list[Likelihood] = []
+        if not soft.all():
+            hard = ballots.select(~soft)
+            full = ballots.choices <= FULL_CONFUSION_UP_TO
+            found.append((ConfusionMatrices if full else Accuracies)(hard, self.smoothing))
+        if soft.any():
+            found.append(SoftVotes(ballots.select(soft)))
+        return found
+
+
+class ConfusionMatrices:
+    """A confusion matrix per supervisor, kept for the (supervisor, label) pairs that occur."""
+
+    def __init__(self, ballots: Ballots, smoothing: float) -> None:
+        k, self._smoothing = ballots.choices, smoothing
+        pairs, column = np.unique(ballots.supervisor * k + ballots.label, return_inverse=True)
+        shape = (ballots.rows, len(pairs))
+        # One sparse matrix serves both steps of EM: rows × pairs, one entry per vote.
+        self._votes = sparse.csr_matrix((np.ones(len(column)), (ballots.row, column)), shape)
+        self._by_pair = self._votes.T.tocsr()
+        self._owner, self._label = pairs // k, pairs % k
+        self._people = len(ballots.names)
+        self._log_confusion = np.zeros((len(pairs), k))
+
+    def fit(self, responsibilities: NDArray[np.float64]) -> None:
+        """Posterior mean of each confusion matrix."""
+        k = responsibilities.shape[1]
+        counts = self._by_pair @ responsibilities
+        totals = np.full((self._people, k), self._smoothing, dtype=np.float64)
+        np.add.at(totals, self._owner, counts)
+        self._log_confusion = np.log((counts + self._smoothing / k) / totals[self._owner])
+
+    def add_to(self, log_joint: NDArray[np.float64]) -> None:
+        """Adds the log-probability of every vote under each answer."""
+        log_joint += self._votes @ self._log_confusion
+
+
+class Accuracies:
+    """One accuracy per supervisor; mistakes fall on all other choices alike."""
+
+    def __init__(self, ballots: Ballots, smoothing: float) -> None:
+        self._ballots, self._smoothing = ballots, smoothing
+        self._bonus = np.zeros(len(ballots.names))
+
+    def fit(self, responsibilities: NDArray[np.float64]) -> None:
+        """Posterior mean of each accuracy, as the log-odds that a vote adds to its choice."""
+        ballots = self._ballots
+        right = responsibilities[ballots.row, ballots.label]
+        chance = self._smoothing / ballots.choices
+        hits = np.bincount(ballots.supervisor, right, minlength=len(ballots.names)) + chance
+        accuracy = np.clip(hits / (ballots.per_supervisor + self._smoothing), 1e-6, 1 - 1e-6)
+        self._bonus = np.log(accuracy * (ballots.choices - 1) / (1 - accuracy))
+
+    def add_to(self, log_joint: NDArray[np.float64]) -> None:
+        """Adds each supervisor's log-odds to the choice it voted for."""
+        ballots = self._ballots
+        np.add.at(log_joint, (ballots.row, ballots.label), self._bonus[ballots.supervisor])

@@ -1,0 +1,78 @@
+"""The share of supervisors behind each choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.result import Posterior, finished, targets_of
+from outgrow.labels import ChoiceTargets, ChoiceVotes
+
+
+@dataclass(frozen=True)
+class Majority:
+    """Counts every supervisor's favourite choice (`combine: majority`).
+
+    Example:
+        >>> votes = ChoiceVotes(("a",), ("x", "y", "z"), np.array([[[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]]]))
+        >>> Majority()(votes).probs.round(3).tolist(), Majority(harden=True)(votes).probs.tolist()
+        ([[0.333, 0.667]], [[0.0, 1.0]])
+    """
+
+    harden: bool = False
+    """Put all probability on the choice with the most votes; ties share it."""
+
+    def __call__(self, votes: ChoiceVotes) -> ChoiceTargets:
+        """Targets for the rows that have at least one vote; the others are left out, not guessed.
+
+        Raises:
+            DataError: No row has a usable vote.
+        """
+        ballots = Ballots.of(votes)
+        return targets_of(votes, self.posterior(ballots).probs, ballots.has_votes)
+
+    def posterior(
+        self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None
+    ) -> Posterior:
+        """Shares of the votes (N, K), each supervisor's vote counting λ (M,)."""
+        known = checked_gold(gold, ballots.rows, ballots.choices)
+        shares = pooled(ballots, weights, favourites=True)
+        if self.harden:
+            shares = _split_favourites(shares)
+        return Posterior(finished(shares, ballots, known)[0])
+
+
+def pooled(
+    ballots: Ballots, weights: NDArray[np.float64] | None = None, *, favourites: bool = False
+) -> NDArray[np.float64]:
+    """λ-weighted mean of the votes of each row, shape (N, K); uniform where nobody voted.
+
+    Rows whose voters all have λ = 0 count them alike: a λ of zero says whom to prefer, not that a row is unknown.
+
+    Args:
+        ballots: The votes.
+        weights: λ of each supervisor, shape (M,); by default all are equal.
+        favourites: Count each vote's most probable choice (a tie is split) instead of its probabilities.
+    """
+    k = ballots.choices
+    strength = np.ones(len(ballots.row)) if weights is None else weights[ballots.supervisor]
+    mass = np.bincount(ballots.row, strength, minlength=ballots.rows)
+    strength = np.where(mass[ballots.row] > 0, strength, 1.0)
+    if ballots.probs is None:
+        total = np.bincount(ballots.row * k + ballots.label, strength, minlength=ballots.rows * k)
+        total = total.reshape(ballots.rows, k)
+    else:
+        votes = _split_favourites(ballots.probs) if favourites else ballots.probs
+        columns = [np.bincount(ballots.row, strength * column, minlength=ballots.rows) for column in votes.T]
+        total = np.stack(columns, axis=1)
+    mass = total.sum(axis=1, keepdims=True)
+    return np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), 1.0 / k)
+
+
+def _split_favourites(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
+    shares: NDArray[np.float64] = best / best.sum(axis=1, keepdims=True)
+    return shares

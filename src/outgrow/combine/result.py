@@ -1,0 +1,98 @@
+"""What a combination returns: posteriors, λ, the effective number of supervisors, and what is known about each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.combine.ballots import Ballots
+from outgrow.errors import DataError
+from outgrow.labels import ChoiceTargets, ChoiceVotes
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What a method believes about every row, before anything is reported about the supervisors."""
+
+    probs: NDArray[np.float64]
+    """Probabilities of shape (N, K); uniform where a row has neither a vote nor gold."""
+    copies: tuple[tuple[int, ...], ...] = ()
+    """Groups of supervisors that were counted as one because they copy each other (two or more each)."""
+    spread: float | None = None
+    """Standard deviation τ of the rows' difficulty; None if the method knows no difficulty."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know about this fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnostics:
+    """What the combination found out about the supervisors, and what it cannot know."""
+
+    names: tuple[str, ...]
+    """Supervisor names, M of them."""
+    votes: NDArray[np.int64]
+    """Votes of each, shape (M,)."""
+    accuracy: NDArray[np.float64]
+    """Estimated accuracy of each under the posterior, shape (M,); NaN for one that never votes."""
+    accuracy_interval: NDArray[np.float64]
+    """95 % Wilson intervals, shape (M, 2): sampling error only, true if the posterior is."""
+    copies: tuple[tuple[str, ...], ...]
+    """Groups that copy each other."""
+    shared_errors: NDArray[np.float64]
+    """Correlation of votes that remains once the answer is known, shape (M, M), zero where not significant."""
+    rows_without_votes: int
+    """Rows nobody voted on and no gold is known for: uniform in `probs`, never a target."""
+    difficulty_spread: float | None
+    """τ of the rows' difficulty, None if not modelled."""
+    notes: tuple[str, ...] = field(default=())
+    """Plain sentences: oddities of these votes, and what votes alone cannot identify."""
+
+
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """The combined opinion of several supervisors."""
+
+    probs: NDArray[np.float64]
+    """Posterior of shape (N, K); gold rows are certain, rows without a vote uniform."""
+    weights: NDArray[np.float64]
+    """λ of each supervisor, shape (M,), summing to one."""
+    effective_supervisors: float
+    """How many independent supervisors these amount to, between 1 and M (0 if nobody votes)."""
+    diagnostics: Diagnostics
+    """What was found out about the supervisors, and what cannot be known."""
+    usable: NDArray[np.bool_]
+    """Whether a row has a vote or gold, shape (N,)."""
+
+
+def targets_of(votes: ChoiceVotes, probs: NDArray[np.float64], usable: NDArray[np.bool_]) -> ChoiceTargets:
+    """Targets for the usable rows; the others are left out, not guessed.
+
+    Raises:
+        DataError: No row is usable.
+    """
+    kept = np.flatnonzero(usable)
+    if not len(kept):
+        raise DataError("No row has a usable vote.", found=f"{len(votes.ids)} rows of abstentions")
+    return ChoiceTargets(tuple(votes.ids[row] for row in kept), probs[kept], np.ones(len(kept)))
+
+
+def finished(
+    probs: NDArray[np.float64], ballots: Ballots, gold: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Makes gold rows certain and rows without votes uniform; returns probabilities and which rows are usable."""
+    usable = ballots.has_votes | (gold >= 0)
+    probs = np.where(usable[:, None], probs, 1.0 / ballots.choices)
+    known = np.flatnonzero(gold >= 0)
+    probs[known] = 0.0
+    probs[known, gold[known]] = 1.0
+    return probs, usable
+
+
+def normalised(log_joint: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Softmax over the last axis, in place on its argument: the N × K array is the largest one around."""
+    log_joint -= log_joint.max(axis=-1, keepdims=True)
+    np.exp(log_joint, out=log_joint)
+    log_joint /= log_joint.sum(axis=-1, keepdims=True)
+    return log_joint

@@ -1,0 +1,73 @@
+"""The likelihood of votes that come as probabilities: a temperature and class offsets per supervisor."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.combine.ballots import Ballots
+
+_FLOOR = 1e-6
+"""Smallest probability of a vote that is believed: log 0 would let one vote overrule all others."""
+_INNER_STEPS = 2
+"""Newton steps per round of EM: the next round goes on where they stop."""
+_LIMIT = 20.0
+"""Largest exponent on a vote, either sign."""
+
+
+class SoftVotes:
+    """What a supervisor's probabilities y say about the answer: p(k | y) ∝ y_k^β · e^(b_k), fitted to the posterior.
+
+    By Bayes' rule the likelihood ratio of a vote is p(k | y) / π_k, whatever the distribution of the votes themselves.
+    β < 1 takes back overconfidence, β < 0 reads a contrary supervisor the right way round (K = 2), b removes a bias
+    towards a class.
+
+    Source:
+        Vector scaling (Guo et al. 2017) as the M-step of Dawid–Skene; ours.
+    """
+
+    def __init__(self, ballots: Ballots) -> None:
+        self._row, self._person = ballots.row, ballots.supervisor
+        log_votes = np.log(np.maximum(ballots.distributions(), _FLOOR))
+        self._log_votes = log_votes - log_votes.mean(axis=1, keepdims=True)
+        people = len(ballots.names)
+        self._votes = np.bincount(self._person, minlength=people)
+        self._exponent = np.ones(people)
+        self._offset = np.zeros((people, ballots.choices))
+        self._log_prior = np.zeros((people, ballots.choices))
+
+    def fit(self, responsibilities: NDArray[np.float64]) -> None:
+        """Moves each supervisor's exponent and offsets towards the posterior (N, K)."""
+        wanted = responsibilities[self._row]
+        wanted_share = self._per_person(wanted) + 1.0
+        for _ in range(_INNER_STEPS):
+            predicted = self._predicted()
+            mean = (predicted * self._log_votes).sum(axis=1)
+            slope = ((wanted - predicted) * self._log_votes).sum(axis=1)
+            curvature = (predicted * self._log_votes**2).sum(axis=1) - mean**2
+            # A prior worth one vote keeps β at one where there is nothing to learn it from.
+            step = (self._sum(slope) - (self._exponent - 1.0)) / (self._sum(curvature) + 1.0)
+            self._exponent = np.clip(self._exponent + np.clip(step, -1.0, 1.0), -_LIMIT, _LIMIT)
+            share = self._per_person(self._predicted()) + 1.0
+            self._offset += np.log(wanted_share / share)
+        self._log_prior = np.log(wanted_share / wanted_share.sum(axis=1, keepdims=True))
+
+    def add_to(self, log_joint: NDArray[np.float64]) -> None:
+        """Adds log p(k | y) − log π_k of every vote, up to a constant per vote."""
+        evidence = self._exponent[self._person, None] * self._log_votes
+        evidence += (self._offset - self._log_prior)[self._person]
+        for k in range(log_joint.shape[1]):
+            log_joint[:, k] += np.bincount(self._row, evidence[:, k], minlength=len(log_joint))
+
+    def _predicted(self) -> NDArray[np.float64]:
+        logits = self._exponent[self._person, None] * self._log_votes + self._offset[self._person]
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        probs: NDArray[np.float64] = logits / logits.sum(axis=1, keepdims=True)
+        return probs
+
+    def _sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(self._person, values, minlength=len(self._exponent)).astype(np.float64)
+
+    def _per_person(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([self._sum(column) for column in values.T], axis=1)
