@@ -31,6 +31,15 @@ _PATH_KEYS = frozenset({"path", "votes", "model", "store", "output"})
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, in which `1e-4` would be a text, with the numbers of YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -288,9 +297,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
+        raw = _yaml(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise ConfigError(f"There is no experiment file {path}.", wanted="a YAML file") from error
+    except OSError as error:
+        raise ConfigError(f"The experiment file {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
@@ -387,18 +398,24 @@ def _environment(match: re.Match[str]) -> str:
     return os.environ[name]
 
 
+def _yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader
+
+
 def _apply(raw: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError("An override is not key=value.", found=override, wanted="such as seeds=5 or task.limit=500")
     try:
-        value = yaml.safe_load(text)
+        value = _yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"The value of the override {key} is not YAML.", found=text) from error
     *parents, last = key.split(".")
     target: Any = raw
     for parent in parents:
         target = _descend(target, parent, override)
+        if not isinstance(target, dict | list):
+            raise ConfigError(f"The override {override} goes into {parent!r}, which holds no settings.", found=target)
     value = _resolve(value, Path.cwd(), last)
     if isinstance(target, list):
         target[_index(target, last, override)] = value

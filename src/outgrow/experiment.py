@@ -25,7 +25,7 @@ from outgrow.models.loading import model_identity
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.results import Results
-from outgrow.store import Store, table_hash, write_table, write_text
+from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
 from outgrow.tasks import Task, TextTask, load_task
 from outgrow.workspace import Workspace
 
@@ -86,6 +86,8 @@ class Experiment:
             OutgrowError: Anything the user can mend. What was finished is kept.
         """
         started, clock = datetime.now(UTC), time.perf_counter()
+        with translate_os_errors(self.output):
+            self.output.mkdir(parents=True, exist_ok=True)  # now, since to learn it after hours of work is late
         store = Store(Path(self.config.store)) if self.config.store else Store.default()
         workspace = Workspace(store, reporter or SilentReporter())
         task = load_task(self.config.task)

@@ -32,8 +32,19 @@ class LoRA:
     targets: str | tuple[str, ...] = "all-linear"
     """Names of the layers, or `all-linear`."""
 
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                "A parameter of LoRA is out of range.", found=self, wanted="rank ≥ 1, alpha ≥ 1, 0 ≤ dropout < 1"
+            )
+
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network, frozen, with additions that train."""
+        """The network, frozen, with additions that train.
+
+        Raises:
+            ConfigError: The network has no layers of these names.
+            MissingExtraError: peft is not installed.
+        """
         try:
             import peft
         except ImportError as error:
@@ -42,10 +53,13 @@ class LoRA:
         config = peft.LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, bias="none"
         )
-        with warnings.catch_warnings():
-            # peft asks transformers under a name that is being retired; nothing a user could do about it.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            wrapped: nn.Module = peft.get_peft_model(network, config)
+        try:
+            with warnings.catch_warnings():
+                # peft asks transformers under a name that is being retired; nothing a user could do about it.
+                warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+                wrapped: nn.Module = peft.get_peft_model(network, config)
+        except ValueError as error:
+            raise ConfigError(f"LoRA does not fit the model: {error}", fix="Correct the adapter's targets.") from error
         return wrapped
 
 

@@ -128,8 +128,8 @@ class Encoder:
         return [{key: values[index] for key, values in encoded.items()} for index in range(len(prompts))]
 
     def batch(self, tokenised: Sequence[dict[str, list[int]]]) -> BatchEncoding:
-        """A padded batch of tensors."""
-        return self._tokenizer.pad(list(tokenised), return_tensors="pt")
+        """A batch of tensors, padded on the right: there no network needs to be told where a text starts."""
+        return self._tokenizer.pad(list(tokenised), padding_side="right", return_tensors="pt")
 
 
 @torch.inference_mode()

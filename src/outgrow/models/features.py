@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.errors import DataError
+from outgrow.errors import ConfigError, DataError
 from outgrow.models.protocols import Classifier
 
 if TYPE_CHECKING:
@@ -33,11 +33,15 @@ class Tfidf:
     regularization: float = 10.0
     """Inverse strength C of the L2 penalty; 10 suits a thousand short texts better than scikit-learn's 1."""
 
+    def __post_init__(self) -> None:
+        if self.ngrams < 1 or self.min_count < 1 or self.regularization <= 0:
+            raise ConfigError("A parameter of tfidf is out of range.", found=self, wanted="positive numbers")
+
     def fit(self, texts: Sequence[str], labels: NDArray[np.int64], classes: int, *, seed: int = 0) -> Classifier:
         """Trains on texts and class indices.
 
         Raises:
-            DataError: All labels are the same.
+            DataError: All labels are the same, or the texts have no words.
         """
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
@@ -54,7 +58,14 @@ class Tfidf:
             TfidfVectorizer(ngram_range=(1, self.ngrams), min_df=self.min_count),
             LogisticRegression(C=self.regularization, max_iter=1000, random_state=seed),
         )
-        pipeline.fit(texts, labels)
+        try:
+            pipeline.fit(texts, labels)
+        except ValueError as error:
+            raise DataError(
+                f"The texts have no words to count: {error}",
+                found=f"{len(texts)} texts such as {texts[0][:60]!r}",
+                fix="Check the prompt column, or lower min_count.",
+            ) from error
         return _Fitted(pipeline, classes)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SHARDS = ("*.safetensors", "model.safetensors.index.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
+_TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -27,6 +28,10 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     check_model(model)
+    folder = Path(model)
+    if folder.is_dir() and not any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
+        # Without this, some architectures get a tokenizer that knows no word.
+        raise ModelError(f"{folder} has no tokenizer.", wanted="tokenizer.json", fix="Copy the whole model folder.")
     tokenizer: PreTrainedTokenizerBase = _load(AutoTokenizer, "tokenizer", model)
     return tokenizer
 
@@ -98,17 +103,18 @@ def check_model(model: str) -> None:
     raise ModelError(f"{folder} has no weights.", wanted="*.safetensors", fix="Copy the whole model folder.")
 
 
-@lru_cache(maxsize=64)
 def model_identity(model: str) -> str:
-    """What a model is, independent of where it lies: content hash of a folder, or `id@commit` of a hub model."""
+    """What a model is, independent of where it lies: content hash of a folder, or `id@commit` of a hub model.
+
+    Raises:
+        ModelError: See `check_model`; or a hub model that cannot be had.
+    """
+    check_model(model)
     folder = Path(model)
     if folder.is_dir():
-        digest = hashlib.sha256()
-        for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
-            digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        about = tuple((path.relative_to(folder).as_posix(), path.stat()) for path in files)
+        return _folder_hash(folder.resolve(), tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in about))
     from transformers.utils.hub import cached_file
 
     try:
@@ -118,15 +124,26 @@ def model_identity(model: str) -> str:
     return f"{model}@{config.parent.name}"
 
 
+@lru_cache(maxsize=64)
+def _folder_hash(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
+    """Hash of files given by name, size and time of change: weights that someone replaces are read anew."""
+    digest = hashlib.sha256()
+    for name, size, _ in files:
+        digest.update(f"{name}\0{size}\0".encode())
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
 def context_length(network: PreTrainedModel) -> int | None:
     """Most tokens a network can see, or None where its configuration does not say."""
     config = network.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"):
         length = getattr(config, name, None)
         if isinstance(length, int) and length > 0:
-            # RoBERTa-like networks reserve the positions up to and including the padding index.
-            offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-            return length - offset
+            # RoBERTa and its kin reserve the positions up to and including the padding index.
+            reserved = getattr(getattr(network.base_model, "embeddings", None), "padding_idx", None)
+            return length if reserved is None else length - reserved - 1
     return None
 
 
@@ -134,19 +151,30 @@ def _load_network(auto: Any, model: str) -> PreTrainedModel:
     import torch
 
     check_model(model)
-    network: PreTrainedModel = _load(auto, "weights", model, dtype=torch.float32, use_safetensors=True)
+    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    network, about = _load(auto, "weights", model, **options)
+    # A pooler is a head of its own, which nothing here uses; anything else would be left at random values.
+    missing = sorted(name for name in about["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise ModelError(
+            f"The weights in {model} are not those of the model that its config.json describes.",
+            found=f"no weights for {len(missing)} parameters, such as {missing[0]}",
+            fix="Copy the whole model folder.",
+        )
     network.eval()
-    return network
+    loaded: PreTrainedModel = network
+    return loaded
 
 
 def _load(auto: Any, part: str, model: str, **options: Any) -> Any:
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         return auto.from_pretrained(model, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if Path(model).is_dir():
             raise ModelError(f"The {part} in {model} cannot be read: {_first_line(error)}") from error
         raise _hub_error(model, error) from error

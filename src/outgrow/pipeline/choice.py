@@ -14,7 +14,7 @@ from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import choice_scores
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Predictions, Rows
 from outgrow.registry import create
-from outgrow.supervisors import choice_supervisor
+from outgrow.supervisors import ChoiceSupervisor, choice_supervisor
 from outgrow.supervisors.gold import judged_rows
 from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets
 from outgrow.workspace import Workspace
@@ -43,6 +43,10 @@ class ChoicePipeline:
                     f"methods.{name}: refinement is for text tasks, and {self.config.task.name} is a choice task.",
                     fix="Remove `refine`.",
                 )
+            # What is misspelt is said before anything is computed; so here and below.
+            create("combiner", method.combine.name, method.combine.params)
+            create("objective", method.objective.name, method.objective.params)
+        _ = self._supervisors, self._learner
 
     @property
     def chance(self) -> dict[str, float]:
@@ -92,15 +96,17 @@ class ChoicePipeline:
         return judged_rows(self.rows)
 
     @cached_property
+    def _supervisors(self) -> list[ChoiceSupervisor]:
+        return [choice_supervisor(each) for each in self.config.supervisors]
+
+    @cached_property
     def _learner(self) -> ChoiceLearner:
         return choice_learner(self.config.strong, self.config.trainer)
 
     def _labels(self, seed: int) -> ChoiceVotes:
         if seed not in self._votes:
-            supervisors = [choice_supervisor(each) for each in self.config.supervisors]
-            votes = [each.label(self.rows, self.workspace, seed=seed) for each in supervisors]
-            self._votes[seed] = ChoiceVotes.stack(votes)
-            self._note_silence(self._votes[seed])
+            votes = [each.label(self.rows, self.workspace, seed=seed) for each in self._supervisors]
+            self._votes[seed] = self._heard(ChoiceVotes.stack(votes))
         return self._votes[seed]
 
     def _trained(self, targets: ChoiceTargets, objective: Named, name: str, seed: int) -> Predictions:
@@ -121,13 +127,27 @@ class ChoicePipeline:
         position = {row: index for index, row in enumerate(of.ids)}
         return [position[row] for row in rows.ids]
 
-    def _note_silence(self, votes: ChoiceVotes) -> None:
-        for m, name in enumerate(votes.supervisors):
-            silent = float(np.isnan(votes.probs[:, m]).all(axis=1).mean())
-            if silent == 1:
-                raise DataError(f"The supervisor {name} has not one vote on the unlabelled and test rows.")
-            if silent:
-                self._note(f"{name} says nothing about {silent:.0%} of the rows; there it counts as a uniform guess.")
+    def _heard(self, votes: ChoiceVotes) -> ChoiceVotes:
+        """The votes of those who said anything; what is missing is noted.
+
+        Raises:
+            DataError: Nobody did.
+        """
+        silence = np.isnan(votes.probs).all(axis=2).mean(axis=0)
+        heard = np.flatnonzero(silence < 1)
+        if not len(heard):
+            raise DataError("No supervisor has a vote on the unlabelled and test rows.")
+        mute = [name for name, share in zip(votes.supervisors, silence, strict=True) if share == 1]
+        if mute:
+            shown = ", ".join(mute[:5]) + (f" and {len(mute) - 5} more" if len(mute) > 5 else "")
+            self._note(f"Left out for want of any vote on the unlabelled and test rows: {shown}.")
+        for m in heard:
+            if silence[m]:
+                share = f"{silence[m]:.0%} of the rows" if silence[m] >= 0.005 else "under 1% of the rows"
+                self._note(f"{votes.supervisors[m]} says nothing about {share}; there it counts as a uniform guess.")
+        names = tuple(votes.supervisors[m] for m in heard)
+        errors = {key: text for key, text in votes.errors.items() if key[1] in names}
+        return ChoiceVotes(votes.ids, names, votes.probs[:, heard], votes.status[:, heard], errors)
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

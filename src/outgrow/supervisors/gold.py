@@ -12,11 +12,9 @@ def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Row
     """The gold part, or `count` of its rows drawn at random with the seed.
 
     Raises:
-        DataError: There are not as many gold rows.
+        DataError: There are not as many gold rows, or those of a choice task are all of one class.
     """
     gold = rows.part("gold")
-    if count is None and len(gold):
-        return gold
     if not len(gold) or (count or 0) > len(gold):
         raise DataError(
             f"The supervisor {name} has too few gold rows to learn from.",
@@ -24,7 +22,16 @@ def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Row
             wanted=f"{count} rows" if count else "at least one",
             fix="Raise task.split.gold, or lower the supervisor's rows.",
         )
-    return gold.take(np.sort(np.random.default_rng(seed).permutation(len(gold))[:count]))
+    if count is not None:
+        gold = gold.take(np.sort(np.random.default_rng(seed).permutation(len(gold))[:count]))
+    if rows.choices is not None and len(set(gold.gold)) < 2:
+        raise DataError(
+            f"The supervisor {name} cannot be trained on one class only.",
+            found=f"{len(gold)} gold rows, all {rows.choices[gold.gold_indices()[0]]}",
+            wanted="at least two classes among its gold rows",
+            fix="Give it more rows, or check task.split and the gold column.",
+        )
+    return gold
 
 
 def judged_rows(rows: Rows) -> Rows:

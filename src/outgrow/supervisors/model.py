@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -11,7 +12,7 @@ from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.models.loading import short_name
 from outgrow.supervisors.gold import judged_rows, training_rows
-from outgrow.train.learners import choice_learner, gold_targets
+from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets
 from outgrow.workspace import Workspace
 
 
@@ -22,18 +23,20 @@ class ModelLabeller:
     config: ModelSupervisor
     """The line of the experiment file."""
 
-    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
-        """Trains on gold rows and votes on the rest (see `ChoiceSupervisor.label`)."""
-        name = self.config.name or short_name(self.config.model)
+    def __post_init__(self) -> None:
         if self.config.train is None:
             raise ConfigError(
-                f"The supervisor {name} is a model that is not trained, which a choice task cannot use.",
+                f"The supervisor {self._name} is a model that is not trained, which a choice task cannot use.",
                 fix="Add `train: {}` to train it on the gold part.",
             )
+        _ = self._learner  # made now, so that what is misspelt is said before anything is computed
+
+    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
+        """Trains on gold rows and votes on the rest (see `ChoiceSupervisor.label`)."""
+        name = self._name
         gold = training_rows(rows, self.config.rows, seed=seed, name=name)
         judged = judged_rows(rows)
-        learner = choice_learner(self.config, self.config.train)
-        trained = learner.train(
+        trained = self._learner.train(
             gold,
             gold_targets(gold),
             Named(name="cross_entropy"),
@@ -41,6 +44,14 @@ class ModelLabeller:
             seed=seed,
             name=f"train {name}, seed {seed}",
         )
-        logits = learner.logits(trained, judged, workspace, name=f"label with {name}, seed {seed}")
+        logits = self._learner.logits(trained, judged, workspace, name=f"label with {name}, seed {seed}")
         probs = torch.softmax(logits.double(), dim=-1).numpy()
         return ChoiceVotes(judged.ids, (name,), probs[:, None, :])
+
+    @property
+    def _name(self) -> str:
+        return self.config.name or short_name(self.config.model)
+
+    @cached_property
+    def _learner(self) -> ChoiceLearner:
+        return choice_learner(self.config, self.config.train or {})

@@ -134,9 +134,14 @@ def save_network(network: ChoiceNetwork, folder: Path, *, model: str, adapter: N
     write_json(folder / "network.json", about)
 
 
-def load_network(folder: Path) -> ChoiceNetwork:
-    """The inverse of `save_network`; the base model must still be where it was."""
+def load_network(folder: Path, *, model: str | None = None) -> ChoiceNetwork:
+    """The inverse of `save_network`.
+
+    Args:
+        folder: Where it was saved.
+        model: The model it was trained on top of, by default from where it was then.
+    """
     about = read_json(folder / "network.json")
-    network = new_network(about["model"], Named(**about["adapter"]), about["classes"], seed=0)
+    network = new_network(model or about["model"], Named(**about["adapter"]), about["classes"], seed=0)
     network.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
     return network

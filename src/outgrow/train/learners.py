@@ -13,6 +13,7 @@ import pyarrow as pa
 from outgrow.config import ModelSupervisor, Named, Strong
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.adapters import Probe
+from outgrow.models.loading import check_model
 from outgrow.registry import create
 from outgrow.scale.local import map_shards, read_shards
 from outgrow.store import Artefact, table_hash
@@ -45,7 +46,12 @@ def choice_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any])
     Args:
         config: The strong model, or a supervisor that is trained.
         trainer: TrainingArguments of the user; probes do not use them.
+
+    Raises:
+        ConfigError: The adapter, one of its parameters or a trainer setting does not exist.
+        ModelError: See `outgrow.models.loading.check_model`.
     """
+    check_model(config.model)
     settings = create("adapter", config.adapter.name, config.adapter.params)
     if isinstance(settings, Probe):
         from outgrow.train.probe import ProbeLearner

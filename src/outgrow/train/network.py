@@ -46,6 +46,9 @@ class NetworkLearner:
     early_stopping: int | None = None
     """Patience in epochs, or None to train to the end."""
 
+    def __post_init__(self) -> None:
+        training_arguments(Path(), self.trainer, seed=0)  # refuses wrong settings before anything is computed
+
     def train(
         self, rows: Rows, targets: ChoiceTargets, objective: Named, workspace: Workspace, *, seed: int, name: str
     ) -> Artefact:
@@ -88,7 +91,8 @@ class NetworkLearner:
         """See `ChoiceLearner.logits`."""
 
         def make(folder: Path) -> None:
-            network = load_network(trained.path)
+            # The model as named now: an equal one may have lain elsewhere when the student was trained.
+            network = load_network(trained.path, model=self.model)
             encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
 
             def work(prompts: Sequence[str]) -> pa.Table:
