@@ -26,6 +26,7 @@ from outgrow.train.learners import (
     read_matrix,
     rows_of,
 )
+from outgrow.train.supervised import training_arguments
 from outgrow.workspace import Workspace
 
 
