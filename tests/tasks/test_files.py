@@ -73,6 +73,13 @@ def test_auto_choices_are_the_labels_in_order(tmp_path: Path) -> None:
     assert made.gold[made.ids.index("4")] == 1
 
 
+def test_an_empty_label_is_none_rather_than_a_choice(tmp_path: Path) -> None:
+    rows = [{**row, "label": ["", "no", "yes"][index % 3]} for index, row in enumerate(twenty())]
+    made = read(tmp_path, rows, choices="auto", split={"gold": 0.2, "unlabelled": 0.5, "test": 0.2})
+    assert made.choices == ("no", "yes")
+    assert None in made.gold
+
+
 def test_without_choices_it_is_a_text_task(tmp_path: Path) -> None:
     made = read(tmp_path, twenty(), choices=None)
     assert made.choices is None
@@ -106,7 +113,9 @@ def test_rows_keep_their_numbers_under_a_limit(tmp_path: Path) -> None:
     assert all(prompt == f"row {name}" for name, prompt in zip(made.ids, made.prompts, strict=True))
 
 
-@pytest.mark.parametrize(("value", "index"), [("yes", 1), (1, 1), ("1", 1), (0.0, 0), (True, 1), (None, None)])
+@pytest.mark.parametrize(
+    ("value", "index"), [("yes", 1), (1, 1), ("1", 1), (0.0, 0), (True, 1), (None, None), ("", None)]
+)
 def test_a_label_is_a_choices_name_or_its_index(value: object, index: int | None) -> None:
     assert choice_index(value, ("no", "yes"), where="x") == index
 
@@ -116,7 +125,7 @@ def test_a_name_goes_before_an_index() -> None:
     assert choice_index(1, ("1", "0"), where="x") == 0
 
 
-@pytest.mark.parametrize("value", ["perhaps", 2, -1, 0.5, float("nan"), "", "-1"])
+@pytest.mark.parametrize("value", ["perhaps", 2, -1, 0.5, float("nan"), "-1"])
 def test_a_label_outside_the_choices_is_refused(value: object) -> None:
     with pytest.raises(DataError, match=r"outside the choices(.|\n)*one of no, yes, or an index from 0 to 1"):
         choice_index(value, ("no", "yes"), where="x")

@@ -113,7 +113,7 @@ def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], 
     if config.choices is None:
         return [None if value is None else str(value) for value in values], None
     if config.choices == "auto":
-        choices = tuple(sorted({str(value) for value in values if value is not None}))
+        choices = tuple(sorted({str(value) for value in values if value not in (None, "")}))
         values = [None if value is None else str(value) for value in values]
     else:
         choices = config.choices
@@ -127,7 +127,7 @@ def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], 
 
 
 def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | None:
-    """The index of a label given as a choice's name or as its index; None stays None.
+    """The index of a label given as a choice's name or as its index; None and an empty cell stay None.
 
     Raises:
         DataError: It is neither.
@@ -138,7 +138,7 @@ def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | 
         >>> choice_index(0, ("negative", "positive"), where="x.csv")
         0
     """
-    if value is None:
+    if value is None or value == "":
         return None
     text = str(value)
     if text in choices:

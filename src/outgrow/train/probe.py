@@ -78,7 +78,8 @@ def train_probe(
     """
     mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
     inputs = (features - mean) / scale
-    head = nn.Linear(features.shape[1], targets.shape[1])
+    # Not initialised at random and then zeroed: that would draw from the random state of whoever calls.
+    head = nn.utils.skip_init(nn.Linear, features.shape[1], targets.shape[1])
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     generator = torch.Generator().manual_seed(seed)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from outgrow.config import VotesSupervisor
+from outgrow.errors import DataError
+from outgrow.labels import ChoiceVotes, Rows
+from outgrow.store import Store
+from outgrow.supervisors import choice_supervisor
+from outgrow.workspace import Workspace
+
+ROWS = Rows(
+    ids=("g", "u1", "u2", "t"),
+    prompts=("gold", "one", "two", "test"),
+    parts=("gold", "unlabelled", "unlabelled", "test"),
+    gold=(0, None, None, 1),
+    choices=("no", "yes"),
+)
+NAN = [np.nan, np.nan]
+
+
+def label(folder: Path, lines: list[dict[str, Any]] | str, rows: Rows = ROWS, **settings: Any) -> ChoiceVotes:
+    """The votes that a table gives; lines are written as JSON, a string as csv."""
+    path = folder / ("votes.csv" if isinstance(lines, str) else "votes.jsonl")
+    path.write_text(lines if isinstance(lines, str) else "".join(json.dumps(line) + "\n" for line in lines))
+    reader = choice_supervisor(VotesSupervisor(votes=str(path), **settings))
+    return reader.label(rows, Workspace(Store(folder / "store")), seed=0)
+
+
+def test_a_long_table_makes_one_supervisor_of_every_worker(tmp_path: Path) -> None:
+    votes = label(tmp_path, "task,worker,label\nu1,bo,yes\nt,al,1\nu1,al,no\nu2,bo,0\n")
+    assert votes.supervisors == ("al", "bo")
+    assert votes.ids == ("u1", "u2", "t")
+    np.testing.assert_array_equal(votes.probs[:, 0], [[1, 0], NAN, [0, 1]])
+    np.testing.assert_array_equal(votes.probs[:, 1], [[0, 1], [1, 0], NAN])
+
+
+def test_a_vote_that_is_not_there_is_missing_and_an_empty_one_an_abstention(tmp_path: Path) -> None:
+    votes = label(tmp_path, "task,worker,label\nu1,al,yes\nu2,al,\n")
+    assert votes.status[:, 0].tolist() == ["ok", "abstained", "missing"]
+
+
+def test_several_votes_of_one_worker_on_a_row_are_averaged(tmp_path: Path) -> None:
+    votes = label(tmp_path, "task,worker,label\nu1,al,yes\nu1,al,yes\nu1,al,no\nu1,al,\n")
+    np.testing.assert_allclose(votes.probs[0, 0], [1 / 3, 2 / 3])
+
+
+def test_columns_of_a_long_table_can_have_other_names(tmp_path: Path) -> None:
+    votes = label(tmp_path, "item,who,said\nu1,al,yes\n", task="item", worker="who", label="said", name="crowd")
+    assert votes.supervisors == ("crowd al",)
+
+
+def test_a_table_can_name_rows_by_their_prompts(tmp_path: Path) -> None:
+    votes = label(tmp_path, [{"task": "two", "worker": 7, "label": "yes"}], key="prompt")
+    np.testing.assert_array_equal(votes.probs[:, 0], [NAN, [0, 1], NAN])
+    assert votes.supervisors == ("7",)
+
+
+def test_a_wide_table_makes_one_supervisor_of_every_column_that_matches(tmp_path: Path) -> None:
+    votes = label(tmp_path, "task,p_a,p_b\nu1,0.2,1\nu2,,0\nt,0.9,0.5\n", probabilities="p_*")
+    assert votes.supervisors == ("a", "b")
+    np.testing.assert_allclose(votes.probs[:, 0], [[0.8, 0.2], NAN, [0.1, 0.9]])
+    np.testing.assert_allclose(votes.probs[:, 1], [[0, 1], [1, 0], [0.5, 0.5]])
+
+
+def test_a_wide_table_can_have_a_column_for_every_choice(tmp_path: Path) -> None:
+    three = Rows(ROWS.ids, ROWS.prompts, ROWS.parts, ROWS.gold, ("no", "yes", "maybe"))
+    votes = label(
+        tmp_path,
+        "task,x,y,z\nu1,0.2,0.3,0.5\nu2,0.333,0.333,0.333\n",
+        rows=three,
+        probabilities={"model": ("x", "y", "z")},
+    )
+    np.testing.assert_allclose(votes.probs[0, 0], [0.2, 0.3, 0.5])
+    np.testing.assert_allclose(votes.probs[1, 0], [1 / 3] * 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "settings", "said"),
+    [
+        ({"task": "u1", "p_m": float("nan")}, {"probabilities": "p_*"}, "is not a number"),
+        ({"task": "u1", "p": "high"}, {"probabilities": {"m": "p"}}, "is not a number"),
+        ({"task": "u1", "p": 1.2}, {"probabilities": {"m": "p"}}, "no distribution over 2 choices"),
+        ({"task": "u1", "p": -0.2}, {"probabilities": {"m": "p"}}, "no distribution over 2 choices"),
+        ({"task": "u1", "p": 0.5, "q": 0.6}, {"probabilities": {"m": ("p", "q")}}, "no distribution over 2 choices"),
+        ({"task": "u1", "p": 0.5, "q": 0.2, "r": 0.3}, {"probabilities": {"m": ("p", "q", "r")}}, "no distribution"),
+        ({"task": "u1", "p": 0.5}, {"probabilities": "prob_*"}, "No column of .* matches the pattern 'prob_\\*'"),
+        ({"task": "u1", "p": 0.5}, {"probabilities": "p"}, "matches the pattern 'p'"),
+        ({"task": "u1", "p": 0.5}, {"probabilities": {"m": "q"}}, "has no column 'q'"),
+        ({"task": "u1", "worker": "al", "label": "perhaps"}, {}, "outside the choices(.|\\n)*'perhaps'"),
+        ({"task": "u1", "worker": "al", "label": 2}, {}, "outside the choices"),
+        ({"task": "u1", "worker": "al", "labels": "yes"}, {}, "no column 'label'(.|\\n)*did you mean 'labels'"),
+        ({"task": "q17", "worker": "al", "label": 1}, {}, "None of the rows to judge(.|\\n)*'q17'(.|\\n)*such as 'u1'"),
+    ],
+)
+def test_a_wrong_table_is_refused(tmp_path: Path, line: dict[str, Any], settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        label(tmp_path, [line], **settings)
+
+
+def test_a_nan_in_a_csv_file_is_not_taken_for_an_empty_cell(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a number"):
+        label(tmp_path, "task,p_a\nu1,nan\nu2,0.5\n", probabilities="p_*")
