@@ -1,0 +1,248 @@
+"""Loss and gradient of the evidential objectives in one sweep over cache-sized chunks of rows.
+
+Autograd would keep a dozen tensors as large as the logits; here the gradient is worked out together with the loss, in
+the buffer that is handed back, and everything else lives in a few chunks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from outgrow.objectives.dirichlet import divergence, expected_divergence
+from outgrow.objectives.special import opinion_gain, wide
+
+NARROW = 128
+"""Most classes for which every number, not only the sums, is float64."""
+
+Evidence = Literal["exp", "softplus", "relu"]
+"""How a logit z becomes evidence e ≥ 0: exp(z), log(1 + exp z) or max(z, 0)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compute: Σ_k t_k (log S − log α_k), plus what the fields add."""
+
+    evidence: Evidence
+    """The evidence function; α = evidence + 1."""
+    strength: float = 0.0
+    """Factor of the Dirichlet divergence R from the uniform; 0 leaves it out."""
+    removal: Literal["expected", "shrunk"] = "expected"
+    """Evidence in R for a soft target t: the mean of R over labels drawn from t, each without its label's evidence; or
+    R at evidence (1 − t)·e. The same where t is a class."""
+    ceiling: float = math.inf
+    """Most evidence a class brings into R; no gradient flows through what is above."""
+    opinions: bool = False
+    """Whether targets are opinion counts, whose Dirichlet–multinomial correction is added."""
+
+
+def sweep(logits: Tensor, targets: Tensor, plan: Plan) -> Tensor:
+    """Losses (N,) of logits (N, K) and targets: classes (N,), or shares or counts (N, K) that no gradient reaches."""
+    targets = targets.detach()
+    losses: Tensor = _Sweep.apply(logits, targets, plan, torch.is_grad_enabled() and logits.requires_grad)
+    return losses
+
+
+class _Sweep(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, plan: Plan, differentiate: bool) -> Tensor:
+        losses, gradient = _all_chunks(logits, targets, plan, differentiate)
+        if differentiate:
+            ctx.save_for_backward(logits, targets)
+            ctx.plan, ctx.gradient = plan, gradient
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:
+        # The buffer is scaled in place and given away; only a second pass over a retained graph has to work again.
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:
+            logits, targets = ctx.saved_tensors
+            gradient = _all_chunks(logits, targets, ctx.plan, True)[1]
+        return gradient.mul_(outer[:, None].to(gradient.dtype)), None, None, None
+
+
+def _all_chunks(logits: Tensor, targets: Tensor, plan: Plan, differentiate: bool) -> tuple[Tensor, Tensor | None]:
+    kept = torch.promote_types(logits.dtype, torch.float32)
+    # A few choices cost nothing in float64, and a soft target near the prediction needs it: its gradient is a small
+    # difference. Of many tokens one rounding more or less does not show.
+    work = wide(logits.device) if logits.shape[1] <= NARROW else kept
+    losses = logits.new_empty(len(logits), dtype=kept)
+    gradient = torch.empty_like(logits, memory_format=torch.contiguous_format) if differentiate else None
+    rows = _chunk_rows(logits, targets, plan)
+    for start in range(0, len(logits), rows):
+        part = slice(start, start + rows)
+        out = None if gradient is None else gradient[part]
+        losses[part] = _chunk(logits[part].to(work), targets[part], plan, out)
+    return losses, gradient
+
+
+def _chunk_rows(logits: Tensor, targets: Tensor, plan: Plan) -> int:
+    """Rows per chunk: a megabyte on a CPU (its cache), on an accelerator enough to keep it busy."""
+    most = 2**18 if logits.device.type == "cpu" else max(2**18, min(2**22, logits.numel() // 32))
+    if targets.ndim == 2 and plan.strength and plan.removal == "expected":
+        most //= 16  # a quadrature for every class
+    return max(1, most // logits.shape[1])
+
+
+class _Pivot(NamedTuple):
+    """One class per row that is kept apart, so that a share near one is never formed by subtraction; all (n,)."""
+
+    index: Tensor
+    """The label, or for soft targets the class with most evidence."""
+    evidence: Tensor
+    slope: Tensor
+    """Derivative of its evidence in its logit."""
+    log_alpha: Tensor
+    rate: Tensor
+    """Derivative of log α in its logit."""
+    total: Tensor
+    """Σ evidence of the other classes."""
+    rest: Tensor
+    """Σ α of the other classes."""
+    odds: Tensor
+    """log rest − log α: the softplus of it is log S − log α, without cancellation."""
+
+
+def _chunk(z: Tensor, targets: Tensor, plan: Plan, out: Tensor | None) -> Tensor:
+    """Losses (n,) of a chunk of logits; writes the gradient to `out`."""
+    shift = None
+    if plan.evidence == "exp" and bool(z.amax() > _limit(z)):
+        # Sums would overflow. In float64 they do not below a logit of 690; beyond that the row moves down to it.
+        z = z.to(wide(z.device))
+        shift = (z.amax(1, keepdim=True) - _limit(z)).clamp_(min=0)
+    moved = z if shift is None else z - shift
+    buffer = out if out is not None and out.dtype == z.dtype else torch.empty_like(z)
+    e = evidence_of(moved, plan.evidence, buffer)
+    index = targets.long() if targets.ndim == 1 else e.argmax(1)
+    pivot = _set_apart(z, e, index, shift, plan.evidence)
+    gradient: Tensor | None
+    if targets.ndim == 1:
+        losses, weight = _label_terms(e, pivot, plan)
+        own = -pivot.rate * torch.sigmoid(pivot.odds)
+    else:
+        log_alpha = None if shift is None else torch.nn.functional.softplus(z)
+        losses, weight, own = _soft_terms(e, log_alpha, pivot, targets.to(e.dtype), plan)
+    if out is None:
+        return losses
+    gradient = e if plan.evidence == "exp" else _slope(moved, plan.evidence)
+    gradient.mul_(weight).scatter_(1, index[:, None], own.to(e.dtype)[:, None])
+    if gradient is not out:
+        out.copy_(gradient)
+    return losses
+
+
+def _label_terms(e: Tensor, pivot: _Pivot, plan: Plan) -> tuple[Tensor, Tensor]:
+    """Losses (n,) for classes, and their derivative in the evidence of all other classes, (n, 1) or (n, K)."""
+    losses = torch.nn.functional.softplus(pivot.odds)
+    common = (1 / (pivot.rest + 1 + pivot.evidence)).to(e.dtype)[:, None]
+    if not plan.strength:
+        return losses, common
+    regulariser, slopes = _capped_divergence(e, pivot.total, plan.ceiling)
+    return losses + plan.strength * regulariser, slopes.mul_(plan.strength).add_(common)
+
+
+def _soft_terms(
+    e: Tensor, log_alpha: Tensor | None, pivot: _Pivot, targets: Tensor, plan: Plan
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses (n,) for shares or counts, their derivative in the other classes' evidence, and in the pivot's logit."""
+    at = pivot.index[:, None]
+    total = targets.sum(1, dtype=pivot.odds.dtype)
+    own_share = targets.gather(1, at).to(total).squeeze(1)
+    others = targets.scatter(1, at, 0.0)
+    alpha = 1 + e
+    size = pivot.rest + 1 + pivot.evidence
+    # log(α_pivot / α_k): one rounding of the ratio, where a difference of logarithms would have two of their size.
+    if log_alpha is None:
+        ratio = (alpha * (1 / (1 + pivot.evidence)).to(e.dtype)[:, None]).log_().neg_()
+    else:
+        ratio = pivot.log_alpha.to(e.dtype)[:, None] - log_alpha
+    losses = total * torch.nn.functional.softplus(pivot.odds) + (others * ratio).sum(1).to(total)
+    weight = (total / size).to(e.dtype)[:, None] - others / alpha
+    rest_share = others.sum(1, dtype=total.dtype)
+    own = pivot.rate * (rest_share * torch.sigmoid(-pivot.odds) - own_share * torch.sigmoid(pivot.odds))
+    extra: Tensor | float = 0.0
+    if plan.strength:
+        everything = e.scatter(1, at, pivot.evidence.to(e.dtype)[:, None])
+        if plan.removal == "shrunk":
+            kept = (1 - targets).clamp_(min=0)
+            shrunk = everything.mul_(kept)
+            regulariser, slopes = _capped_divergence(shrunk, shrunk.sum(1).to(total), plan.ceiling)
+            slopes.mul_(kept)
+        else:
+            regulariser, slopes = expected_divergence(everything.to(total.dtype), pivot.index, targets.to(total.dtype))
+        losses = losses + plan.strength * regulariser
+        extra = slopes.mul_(plan.strength)
+    if plan.opinions:
+        gain, extra = _opinion_terms(e, size, pivot, targets)
+        losses = losses + gain
+    if isinstance(extra, Tensor):
+        weight += extra
+        own = own + pivot.slope * extra.gather(1, at).squeeze(1).to(own)
+    return losses, weight, own
+
+
+def _capped_divergence(e: Tensor, total: Tensor, ceiling: float) -> tuple[Tensor, Tensor]:
+    """The divergence at evidence of at most `ceiling` per class, with no derivative above it."""
+    if ceiling == math.inf:
+        return divergence(e, total)
+    capped = e.clamp(max=ceiling)
+    value, slopes = divergence(capped, capped.sum(1).to(total))
+    return value, slopes.mul_(e <= ceiling)
+
+
+def _opinion_terms(e: Tensor, size: Tensor, pivot: _Pivot, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """What the Dirichlet–multinomial likelihood adds to the data term (n,), and its derivative in all evidence (n, K)."""
+    counts = counts.to(size.dtype)
+    alpha = 1 + e.to(size.dtype).scatter(1, pivot.index[:, None], pivot.evidence[:, None])
+    value, slope = opinion_gain(size, counts.sum(1))
+    slopes = slope[:, None].repeat(1, e.shape[1])
+    row, column = counts.nonzero(as_tuple=True)
+    own_value, own_slope = opinion_gain(alpha[row, column], counts[row, column])
+    slopes[row, column] -= own_slope
+    return value - torch.zeros_like(value).index_add_(0, row, own_value), slopes
+
+
+def _set_apart(z: Tensor, e: Tensor, index: Tensor, shift: Tensor | None, evidence: Evidence) -> _Pivot:
+    """Takes one class per row out of the evidence `e` (set to 0 there) and gathers what is needed of it."""
+    at, precise = index[:, None], wide(z.device)
+    own = z.gather(1, at).to(precise)
+    offset = 0.0 if shift is None else shift.to(precise)
+    if evidence == "exp":
+        log_alpha, rate = torch.nn.functional.softplus(own), torch.sigmoid(own)
+    else:
+        log_alpha = torch.log1p(evidence_of(own, evidence))
+        rate = _slope(own, evidence) * torch.exp(-log_alpha)
+    own_evidence = evidence_of(own - offset, evidence)
+    slope = own_evidence if evidence == "exp" else _slope(own, evidence)
+    e.scatter_(1, at, 0.0)
+    total = e.sum(1, keepdim=True).to(precise)
+    rest = total + (z.shape[1] - 1)
+    odds = offset + rest.log() - log_alpha
+    return _Pivot(index, *(part.squeeze(1) for part in (own_evidence, slope, log_alpha, rate, total, rest, odds)))
+
+
+def _limit(z: Tensor) -> float:
+    """The largest logit at which K exponentials can still be added up in the type of `z`."""
+    return math.log(torch.finfo(z.dtype).max) - math.log(z.shape[1]) - 1
+
+
+def evidence_of(z: Tensor, evidence: Evidence, out: Tensor | None = None) -> Tensor:
+    """Evidence e ≥ 0 of logits, any shape."""
+    if evidence == "exp":
+        return torch.exp(z, out=out)
+    if evidence == "relu":
+        return torch.clamp(z, min=0, out=out)
+    e = torch.nn.functional.softplus(z)
+    return e if out is None else out.copy_(e)
+
+
+def _slope(z: Tensor, evidence: Evidence) -> Tensor:
+    """Derivative of the evidence in the logit, for evidence that is not its own derivative."""
+    return torch.sigmoid(z) if evidence == "softplus" else (z > 0).to(z.dtype)
