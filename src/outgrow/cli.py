@@ -124,7 +124,10 @@ def _show(results: Any, report_path: Path, *, as_json: bool) -> None:
     else:
         from rich.console import Console
 
+        from outgrow.report.words import headline
+
         console = Console()
+        typer.echo(f"{headline(results.summary)}\n")
         typer.echo(results.table(color=console.is_terminal, width=console.width if console.is_terminal else None))
         typer.echo(f"\nReport: {report_path}")
 

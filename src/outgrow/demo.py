@@ -55,7 +55,8 @@ def demo_settings(world: Path, folder: Path, *, seeds: int) -> dict[str, Any]:
         "strong": {"model": str(world / "models" / "strong")},
         "methods": {"naive": {}, "refined": {"refine": {"name": "icl", "demonstrations": 4}}},
         "generate": {"max_new_tokens": 32, "stop": ["\n"]},
-        "trainer": {"learning_rate": 1e-3, "num_train_epochs": 10},
+        # These models are tiny: they want a hundred times the learning rate of a pretrained billion.
+        "trainer": {"learning_rate": 1e-3, "num_train_epochs": 20, "per_device_train_batch_size": 32},
         "seeds": seeds,
         "output": str(folder.resolve()),
     }
