@@ -22,7 +22,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "cross_entropy": "outgrow.objectives.cross_entropy:CrossEntropy",
         "confidence": "outgrow.objectives.confidence:Confidence",
     },
-    "combiner": {"mean": "outgrow.combine.mean:Mean"},
+    "combiner": {
+        "mean": "outgrow.combine.mean:Mean",
+        "majority": "outgrow.combine.majority:Majority",
+        "dawid_skene": "outgrow.combine.dawid_skene:DawidSkene",
+        "dependence": "outgrow.combine.dependence:Dependence",
+    },
     "refiner": {"icl": "outgrow.refine.icl:ICL"},
     "features": {"tfidf": "outgrow.models.features:Tfidf"},
     "task": {

@@ -1,7 +1,30 @@
-"""Combining what several supervisors said about a row into one target."""
+"""Combining what several supervisors said about a row into one target.
+
+`combine` is the function for people who bring their own votes; `Mean`, `Majority`, `DawidSkene` and `Dependence` are
+what an experiment file names.
+"""
 
 from __future__ import annotations
 
+from outgrow.combine.ballots import Ballots
+from outgrow.combine.calibration import apply_temperatures, fit_temperatures
+from outgrow.combine.dawid_skene import DawidSkene
+from outgrow.combine.dependence import Dependence
+from outgrow.combine.majority import Majority
 from outgrow.combine.mean import Mean
+from outgrow.combine.methods import METHODS, combine
+from outgrow.combine.result import Combined, Diagnostics
 
-__all__ = ["Mean"]
+__all__ = [
+    "METHODS",
+    "Ballots",
+    "Combined",
+    "DawidSkene",
+    "Dependence",
+    "Diagnostics",
+    "Majority",
+    "Mean",
+    "apply_temperatures",
+    "combine",
+    "fit_temperatures",
+]

@@ -26,8 +26,9 @@ class Mean:
         [[0.3, 0.7]]
     """
 
-    weights: dict[str, float] | None = None
-    """λ of each supervisor by name, not negative; only their ratios matter. By default all are equal."""
+    weights: dict[str, float] | str | None = None
+    """λ of each supervisor by name, not negative; only their ratios matter. By default all are equal (`uniform`);
+    `estimated` takes them from the dependence-aware posterior, which needs no gold."""
     harden: bool = False
     """Put all probability on the most likely choice; ties share it."""
 
@@ -38,7 +39,7 @@ class Mean:
             ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or all are 0.
             DataError: No row has a usable vote.
         """
-        weights = self.lambdas(votes.supervisors)
+        weights = self.lambdas(votes.supervisors, votes)
         given = ~np.isnan(votes.probs).all(axis=2)
         mass = given @ weights
         usable = np.flatnonzero(mass > 0)
@@ -51,20 +52,36 @@ class Mean:
             probs = best / best.sum(axis=1, keepdims=True)
         return ChoiceTargets(tuple(votes.ids[row] for row in usable), probs, np.ones(len(usable)))
 
-    def lambdas(self, supervisors: tuple[str, ...]) -> NDArray[np.float64]:
+    def lambdas(self, supervisors: tuple[str, ...], votes: ChoiceVotes | None = None) -> NDArray[np.float64]:
         """The weight of each supervisor, shape (M,).
 
+        Args:
+            supervisors: Names, M of them.
+            votes: What `estimated` weights are estimated from.
+
         Raises:
-            ConfigError: A weight is missing, negative, or for a supervisor that does not exist.
+            ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or weights are to be
+                estimated without choice votes, or calibrated without gold.
         """
         if self.weights is None:
             return np.ones(len(supervisors))
-        values = np.array(list(self.weights.values()))
-        sensible = np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0
-        if set(self.weights) != set(supervisors) or not sensible:
+        if isinstance(self.weights, str):
+            return self._by_name(self.weights, supervisors, votes)
+        if set(self.weights) != set(supervisors) or min(self.weights.values()) < 0:
             raise ConfigError(
                 "The weights of the combiner do not fit the supervisors.",
                 found=self.weights,
-                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}, not all 0",
+                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}",
             )
         return np.array([self.weights[name] for name in supervisors])
+
+    def _by_name(self, name: str, supervisors: tuple[str, ...], votes: ChoiceVotes | None) -> NDArray[np.float64]:
+        from outgrow.combine.methods import combine
+        from outgrow.combine.weights import check_weighting
+
+        check_weighting(name, has_gold=False)
+        if name == "uniform":
+            return np.ones(len(supervisors))
+        if votes is None:
+            raise ConfigError("Weights can be estimated from choice votes only.", fix="Give a number per supervisor.")
+        return combine(votes, "dependence", weights=name).weights

@@ -7,12 +7,16 @@ from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots
 
+Array = NDArray[np.float64]
+
 _FLOOR = 1e-6
 """Smallest probability of a vote that is believed: log 0 would let one vote overrule all others."""
 _INNER_STEPS = 2
 """Newton steps per round of EM: the next round goes on where they stop."""
 _LIMIT = 20.0
 """Largest exponent on a vote, either sign."""
+_SAMPLE = 1000
+"""Votes of each supervisor from which expectations over its votes are taken."""
 
 
 class SoftVotes:
@@ -27,47 +31,57 @@ class SoftVotes:
     """
 
     def __init__(self, ballots: Ballots) -> None:
-        self._row, self._person = ballots.row, ballots.supervisor
+        self._row, self._person, self._rows = ballots.row, ballots.supervisor, ballots.rows
         log_votes = np.log(np.maximum(ballots.distributions(), _FLOOR))
         self._log_votes = log_votes - log_votes.mean(axis=1, keepdims=True)
         people = len(ballots.names)
-        self._votes = np.bincount(self._person, minlength=people)
         self._exponent = np.ones(people)
         self._offset = np.zeros((people, ballots.choices))
         self._log_prior = np.zeros((people, ballots.choices))
 
-    def fit(self, responsibilities: NDArray[np.float64]) -> None:
+    def fit(self, responsibilities: Array) -> None:
         """Moves each supervisor's exponent and offsets towards the posterior (N, K)."""
         wanted = responsibilities[self._row]
         wanted_share = self._per_person(wanted) + 1.0
         for _ in range(_INNER_STEPS):
-            predicted = self._predicted()
+            predicted = np.exp(self._log_predicted())
             mean = (predicted * self._log_votes).sum(axis=1)
             slope = ((wanted - predicted) * self._log_votes).sum(axis=1)
             curvature = (predicted * self._log_votes**2).sum(axis=1) - mean**2
             # A prior worth one vote keeps β at one where there is nothing to learn it from.
             step = (self._sum(slope) - (self._exponent - 1.0)) / (self._sum(curvature) + 1.0)
             self._exponent = np.clip(self._exponent + np.clip(step, -1.0, 1.0), -_LIMIT, _LIMIT)
-            share = self._per_person(self._predicted()) + 1.0
+            share = self._per_person(np.exp(self._log_predicted())) + 1.0
             self._offset += np.log(wanted_share / share)
         self._log_prior = np.log(wanted_share / wanted_share.sum(axis=1, keepdims=True))
 
-    def add_to(self, log_joint: NDArray[np.float64]) -> None:
-        """Adds log p(k | y) − log π_k of every vote, up to a constant per vote."""
-        evidence = self._exponent[self._person, None] * self._log_votes
-        evidence += (self._offset - self._log_prior)[self._person]
+    def add_to(self, log_joint: Array) -> None:
+        """Adds log p(k | y) − log π_k of every vote to an array of shape (N, K)."""
+        evidence = self._evidence()
         for k in range(log_joint.shape[1]):
             log_joint[:, k] += np.bincount(self._row, evidence[:, k], minlength=len(log_joint))
 
-    def _predicted(self) -> NDArray[np.float64]:
-        logits = self._exponent[self._person, None] * self._log_votes + self._offset[self._person]
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        probs: NDArray[np.float64] = logits / logits.sum(axis=1, keepdims=True)
-        return probs
+    def samples(self) -> tuple[NDArray[np.int64], list[Array]]:
+        """The supervisors, and the log-evidence (≤ 1000, K) of evenly spread votes of each."""
+        evidence, people = self._evidence(), np.unique(self._person)
+        found = []
+        for person in people:
+            own = np.flatnonzero(self._person == person)
+            found.append(evidence[own[np.linspace(0, len(own) - 1, min(len(own), _SAMPLE)).astype(np.int64)]])
+        return people, found
 
-    def _sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _evidence(self) -> Array:
+        evidence: Array = self._log_predicted() - self._log_prior[self._person]
+        return evidence
+
+    def _log_predicted(self) -> Array:
+        logits: Array = self._exponent[self._person, None] * self._log_votes + self._offset[self._person]
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return logits
+
+    def _sum(self, values: Array) -> Array:
         return np.bincount(self._person, values, minlength=len(self._exponent)).astype(np.float64)
 
-    def _per_person(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _per_person(self, values: Array) -> Array:
         return np.stack([self._sum(column) for column in values.T], axis=1)

@@ -1,0 +1,146 @@
+"""What the votes tell about the supervisors, and what they cannot tell."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.combine.agreement import Agreement
+from outgrow.combine.ballots import Ballots
+from outgrow.combine.result import Diagnostics, Posterior
+
+Array = NDArray[np.float64]
+
+_Z = 1.959964
+_SIGNIFICANT = 3.0
+"""Standard errors from zero below which a shared error is taken for noise; more among many pairs."""
+_MOST_PAIRS = 2000
+"""Supervisors beyond which shared errors are not computed: M² numbers that few shared rows support."""
+_FEW_GOLD = 30
+
+
+def shared_errors(ballots: Ballots, probs: Array) -> Array:
+    """Correlation of the supervisors' votes that the answer does not explain, shape (M, M).
+
+    Zero where two share too few rows for it to be significant; ones on the diagonal.
+    """
+    people, k = len(ballots.names), ballots.choices
+    if people > _MOST_PAIRS or not len(ballots.row):
+        return np.eye(people)
+    agreement = Agreement.of(ballots)
+    balance = probs[ballots.has_votes].mean(axis=0)
+    expected = np.zeros((people, people))
+    for answer in range(k):
+        mean = _mean_vote(ballots, probs[:, answer])
+        expected += balance[answer] * mean @ mean.T
+    correlation = agreement.correlation(expected)
+    # The largest of n normal deviates is about √(2 ln n).
+    threshold = max(_SIGNIFICANT, float(np.sqrt(4 * np.log(people))))
+    significant = np.abs(correlation) * np.sqrt(agreement.together) > threshold
+    correlation = np.where(significant, correlation, 0.0)
+    np.fill_diagonal(correlation, 1.0)
+    return correlation
+
+
+def effective_supervisors(ballots: Ballots, errors: Array) -> float:
+    """How many independent supervisors these amount to: Σ_m 1 / Σ_j max(ρ_mj, 0), over those that vote.
+
+    Source:
+        Diversity of order zero with similarities, Leinster & Cobbold 2012; similarity = shared errors, ours.
+
+    Example:
+        >>> ballots = Ballots.from_labels([0, 0, 0], [0, 1, 2], [1, 1, 0], rows=1, choices=2)
+        >>> effective_supervisors(ballots, np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+        2.0
+    """
+    active = ballots.per_supervisor > 0
+    similarity = np.maximum(errors[np.ix_(active, active)], 0.0)
+    return float((1.0 / similarity.sum(axis=1)).sum()) if active.any() else 0.0
+
+
+def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], errors: Array) -> Diagnostics:
+    """Everything a reader should know about the supervisors and this combination."""
+    votes = ballots.per_supervisor
+    right = posterior.probs[ballots.row, ballots.label]
+    hits = np.bincount(ballots.supervisor, right, minlength=len(votes))
+    silent = votes == 0
+    accuracy = np.where(silent, np.nan, hits / np.maximum(votes, 1))
+    unusable = int((~ballots.has_votes & (gold < 0)).sum())
+    return Diagnostics(
+        ballots.names,
+        votes,
+        accuracy,
+        _wilson(accuracy, votes),
+        tuple(tuple(ballots.names[member] for member in group) for group in posterior.copies),
+        errors,
+        unusable,
+        posterior.spread,
+        (*posterior.notes, *_oddities(ballots, unusable), *_limits(ballots, posterior, gold)),
+    )
+
+
+def _mean_vote(ballots: Ballots, weights: Array) -> Array:
+    """Mean vote of each supervisor over rows weighted by the probability of an answer, shape (M, K)."""
+    people, k = len(ballots.names), ballots.choices
+    own = weights[ballots.row]
+    if ballots.probs is None:
+        total = np.bincount(ballots.supervisor * k + ballots.label, own, minlength=people * k).reshape(people, k)
+    else:
+        columns = [np.bincount(ballots.supervisor, own * column, minlength=people) for column in ballots.probs.T]
+        total = np.stack(columns, axis=1)
+    mass = total.sum(axis=1, keepdims=True)
+    mean: Array = total / np.where(mass > 0, mass, 1.0)
+    return mean
+
+
+def _wilson(share: Array, count: NDArray[np.int64]) -> Array:
+    total = np.maximum(count, 1)
+    centre = (share + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
+    half = _Z * np.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2)) / (1 + _Z**2 / total)
+    return np.stack([centre - half, centre + half], axis=1)
+
+
+def _oddities(ballots: Ballots, unusable: int) -> list[str]:
+    votes, notes = ballots.per_supervisor, []
+    if unusable:
+        notes.append(f"{unusable} of {ballots.rows} rows have no vote: they stay uniform and are no targets.")
+    silent = [ballots.names[index] for index in np.flatnonzero(votes == 0)]
+    if silent:
+        notes.append(f"Never voted: {_listed(silent)}.")
+    kinds = np.unique(ballots.supervisor * ballots.choices + ballots.label) // ballots.choices
+    one_kind = np.bincount(kinds, minlength=len(votes)) == 1
+    soft = ballots.soft_supervisors()
+    constant = [ballots.names[index] for index in np.flatnonzero(one_kind & (votes > 1) & ~soft)]
+    if constant:
+        notes.append(f"Always said the same, so they tell nothing: {_listed(constant)}.")
+    return notes
+
+
+def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> list[str]:
+    """What votes alone cannot identify, in plain sentences."""
+    known, notes = int((gold >= 0).sum()), []
+    if known < _FEW_GOLD:
+        notes.append(
+            "Votes alone cannot tell supervisors that are right together from supervisors that are wrong together: "
+            "the accuracies and confidences here assume that, where they differ, agreement comes from the answer. "
+            "A hundred gold rows would check this."
+        )
+    if int((ballots.per_supervisor > 0).sum()) - sum(len(group) - 1 for group in posterior.copies) < 3:
+        notes.append(
+            "Fewer than three independent supervisors: who of them is better cannot be learnt from their votes."
+        )
+    if posterior.copies:
+        notes.append(
+            "Votes cannot tell copies from independent experts that are nearly always right: the group that agrees "
+            "most beyond what the others explain was taken for copies and counts once."
+        )
+    if posterior.spread is not None and posterior.spread > 0.5:
+        notes.append(
+            f"Rows differ in difficulty (τ = {posterior.spread:.2f}): supervisors fail together. How often all of them "
+            "are misled, and the class balance, are then only weakly determined by votes."
+        )
+    return notes
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
