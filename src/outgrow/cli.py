@@ -103,9 +103,6 @@ def main() -> None:
     except OutgrowError as error:
         _complain(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        _complain("Interrupted. Finished work is kept: the same command goes on from there.")
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; there is nobody left to tell.
         sys.stderr.close()
@@ -136,8 +133,13 @@ def _show(results: Any, report_path: Path, *, as_json: bool) -> None:
 def _reporter() -> Iterator[Any]:
     from outgrow.progress import reporter_for
 
-    with reporter_for(sys.stderr) as reporter:
-        yield reporter
+    try:
+        with reporter_for(sys.stderr) as reporter:
+            yield reporter
+    except KeyboardInterrupt:
+        # Here, because typer would end without a word.
+        _complain("Interrupted. Finished work is kept: the same command goes on from there.")
+        raise typer.Exit(130) from None
 
 
 def _complain(problem: object) -> None:

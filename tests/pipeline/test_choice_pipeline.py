@@ -1,0 +1,234 @@
+"""Whole choice experiments on a planted truth, with a tiny random encoder as the strong model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from outgrow.experiment import Experiment
+from outgrow.results import Results
+from outgrow.store import Store, read_table
+from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines
+
+SPLIT = {"gold": 200, "unlabelled": 800, "test": 400}
+
+
+def scores(results: Results) -> dict[str, float]:
+    """Mean accuracy of everyone."""
+    return {each.name: float(each.scores["accuracy"].mean()) for each in results.standings}
+
+
+def run(path: Path, *overrides: str) -> Results:
+    return Experiment.from_yaml(path, overrides).run()
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path) -> tuple[Path, Results]:
+    """A supervisor that is wrong on 30 % of the rows at random, which a student need not imitate."""
+    folder = tmp_path_factory.mktemp("planted")
+    rows = planted_rows(1400)
+    write_lines(folder / "votes.jsonl", noisy_votes(rows))
+    task = {"path": "rows.jsonl", "columns": {"id": "id"}, "choices": ["no", "yes"], "split": SPLIT}
+    methods = {
+        "naive": {},
+        "hard": {"combine": {"name": "mean", "harden": True}},
+        "confidence": {"objective": {"name": "confidence", "window": 256}},
+    }
+    path = write_experiment(folder, encoder_folder, rows, task=task, methods=methods, seeds=3)
+    return path, run(path)
+
+
+def test_a_student_outgrows_a_supervisor_that_errs_at_random(planted: tuple[Path, Results]) -> None:
+    found = scores(planted[1])
+    assert found["noisy1"] == pytest.approx(0.7, abs=0.06)
+    for method in ("naive", "hard", "confidence"):
+        assert found[method] > 0.85
+    assert found["ceiling"] > 0.95
+    assert found["base"] <= 0.55
+
+
+def test_the_recovered_gap_is_what_the_scores_say(planted: tuple[Path, Results]) -> None:
+    found = scores(planted[1])
+    lines = {line["name"]: line for line in planted[1].to_json()["summary"]["metrics"][0]["lines"]}
+    expected = (found["naive"] - found["noisy1"]) / (found["ceiling"] - found["noisy1"])
+    assert lines["naive"]["against_best"]["pgr"] == pytest.approx(expected, abs=1e-6)
+    assert lines["naive"]["against_best"]["pgr_interval"][0] > 0
+
+
+def test_chance_is_the_share_of_the_commonest_answer(planted: tuple[Path, Results]) -> None:
+    assert 0.5 <= planted[1].chance["accuracy"] < 0.55
+
+
+def test_predictions_of_every_model_seed_and_row_are_saved(planted: tuple[Path, Results]) -> None:
+    table = read_table(planted[0].parent / "output/predictions.parquet")
+    rows = table.select(["role", "name", "seed", "id"]).to_pylist()
+    assert len({tuple(row.values()) for row in rows}) == len(rows) == 400 * (3 * 5 + 1)
+    one = [row for row in table.to_pylist() if row["name"] == "naive" and row["seed"] == 2]
+    assert np.mean([row["score.accuracy"] for row in one]) == pytest.approx(
+        float(next(each for each in planted[1].standings if each.name == "naive").scores["accuracy"][2].mean())
+    )
+
+
+def test_results_files_and_report_are_written(planted: tuple[Path, Results]) -> None:
+    output = planted[0].parent / "output"
+    assert {path.name for path in output.iterdir()} == {
+        "config.yaml",
+        "predictions.parquet",
+        "report.html",
+        "results.json",
+        "scores.parquet",
+    }
+    assert scores(Results.load(output)) == scores(planted[1])
+
+
+def test_the_written_configuration_runs_again_to_the_same_numbers(planted: tuple[Path, Results]) -> None:
+    output = planted[0].parent / "output"
+    assert scores(run(output / "config.yaml", f"output={output.parent}/again")) == scores(planted[1])
+
+
+def test_a_rerun_does_no_model_work(planted: tuple[Path, Results], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("a model was asked")
+
+    for name in ("outgrow.train.probe.train_probe", "outgrow.train.probe.load_encoder"):
+        monkeypatch.setattr(name, refuse)
+    again = run(planted[0], f"output={planted[0].parent}/rerun")
+    assert scores(again) == scores(planted[1])
+    assert set(again.provenance["seconds"]) == {"total"}
+
+
+def test_experiments_on_one_store_share_features_and_ceilings(planted: tuple[Path, Results]) -> None:
+    shared = run(planted[0], "methods={other: {objective: {name: confidence, maximum: 0.25}}}", "output=unused-output")
+    made = [path for path in shared.provenance["seconds"] if path != "total"]
+    assert made == ["student"]  # of the new method; no features, no labels
+    assert scores(shared)["ceiling"] == scores(planted[1])["ceiling"]
+    students = [key for key in shared.provenance["artefacts"] if key.startswith("student/")]
+    before = {key for key in planted[1].provenance["artefacts"] if key.startswith("student/")}
+    assert len(set(students) - before) == 3  # one for each seed
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def small(folder: Path, model: Path, **changed: Any) -> Path:
+    return write_experiment(folder, model, planted_rows(120), **changed)
+
+
+def test_long_and_wide_tables_of_the_same_votes_give_the_same_students(tmp_path: Path, encoder_folder: Path) -> None:
+    path = small(tmp_path, encoder_folder)
+    wide = [{"task": vote["task"], "p_noisy1": vote["label"]} for vote in noisy_votes(planted_rows(120))]
+    write_lines(tmp_path / "wide.jsonl", wide)
+    long = scores(run(path))
+    supervisors = f"supervisors=[{{votes: {tmp_path}/wide.jsonl, probabilities: p_*}}]"
+    assert scores(run(path, supervisors, "output=wide")) == long
+
+
+def test_votes_that_are_missing_are_counted_in_the_notes(tmp_path: Path, encoder_folder: Path) -> None:
+    write_lines(tmp_path / "votes.jsonl", noisy_votes(planted_rows(120), missing=0.4))
+    notes = run(small(tmp_path, encoder_folder)).provenance["notes"]
+    said = next(note for note in notes if "says nothing about" in note)
+    assert said.startswith("noisy1 says nothing about ")
+    assert 25 <= int(said.split()[4].rstrip("%")) <= 55
+    assert any("unlabelled rows have no usable vote and teach nothing" in note for note in notes)
+
+
+def test_voters_on_other_rows_are_left_out_and_named(tmp_path: Path, encoder_folder: Path) -> None:
+    votes = [*noisy_votes(planted_rows(120)), {"task": "elsewhere", "worker": "stranger", "label": 1}]
+    write_lines(tmp_path / "votes.jsonl", votes)
+    results = run(small(tmp_path, encoder_folder))
+    assert "stranger" not in scores(results)
+    assert any(note.startswith("Left out") and "stranger" in note for note in results.provenance["notes"])
+
+
+def test_several_kinds_of_supervisors_teach_together(tmp_path: Path, encoder_folder: Path) -> None:
+    supervisors = [
+        {"votes": "votes.jsonl"},
+        {"features": {"name": "tfidf", "ngrams": 1}, "rows": 20},
+        {"model": str(encoder_folder), "train": {}, "adapter": {"name": "probe", "epochs": 2}, "name": "small"},
+    ]
+    path = small(tmp_path, encoder_folder, supervisors=supervisors)
+    assert {"noisy1", "tfidf", "small", "naive"} <= set(scores(run(path)))
+
+
+@pytest.mark.parametrize("adapter", ["none", "lora"])
+def test_fine_tuning_runs_and_a_rerun_trains_nothing(
+    tmp_path: Path, encoder_folder: Path, adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if adapter == "lora":
+        pytest.importorskip("peft")
+    trainer = {"num_train_epochs": 3, "learning_rate": 5e-3, "save_strategy": "no"}
+    strong = {"model": str(encoder_folder), "adapter": adapter}
+    path = small(tmp_path, encoder_folder, strong=strong, trainer=trainer, ceiling=False)
+    first = run(path)
+    assert 0 <= scores(first)["naive"] <= 1
+    monkeypatch.setattr("outgrow.train.network.train_choice", lambda *unused, **options: pytest.fail("trained again"))
+    assert scores(run(path)) == scores(first)
+    assert not list((tmp_path / "store").rglob("checkpoint*"))
+
+
+def test_fine_tuning_learns_a_planted_rule(tmp_path: Path, encoder_folder: Path) -> None:
+    write_lines(tmp_path / "votes.jsonl", noisy_votes(planted_rows(400), wrong=0.1))
+    path = write_experiment(
+        tmp_path,
+        encoder_folder,
+        planted_rows(400),
+        strong={"model": str(encoder_folder)},
+        trainer={"num_train_epochs": 12, "learning_rate": 5e-3, "save_strategy": "no"},
+        ceiling=False,
+    )
+    assert scores(run(path))["naive"] > 0.9
+
+
+def test_a_student_is_found_again_when_its_model_has_moved(tmp_path: Path, encoder_folder: Path) -> None:
+    import shutil
+
+    model = shutil.copytree(encoder_folder, tmp_path / "before")
+    trainer = {"max_steps": 2, "save_strategy": "no"}
+    path = small(tmp_path, model, strong={"model": str(model)}, trainer=trainer, ceiling=False)
+    first = run(path)
+    model.rename(tmp_path / "after")
+    shutil.rmtree(tmp_path / "store/logits")
+    assert scores(run(path, f"strong.model={tmp_path}/after")) == scores(first)
+
+
+def test_without_gold_on_unlabelled_rows_there_is_no_ceiling_and_the_notes_say_so(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    rows = planted_rows(120)
+    write_lines(tmp_path / "votes.jsonl", noisy_votes(rows))
+    for row in rows[:40]:
+        row["label"] = None
+    results = run(write_experiment(tmp_path, encoder_folder, rows))
+    assert "ceiling" not in scores(results)
+    assert any(note.startswith("No ceiling") for note in results.provenance["notes"])
+
+
+def test_a_run_reports_its_steps(tmp_path: Path, encoder_folder: Path) -> None:
+    import io
+
+    from outgrow.progress import PlainReporter
+
+    stream = io.StringIO()
+    Experiment.from_yaml(small(tmp_path, encoder_folder)).run(reporter=PlainReporter(stream))
+    assert "train naive, seed 0: started (5)" in stream.getvalue()
+    assert "embed with" in stream.getvalue()
+
+
+def test_the_library_itself_prints_nothing(
+    tmp_path: Path, encoder_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(small(tmp_path, encoder_folder))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_store_holds_whole_artefacts_only(planted: tuple[Path, Results]) -> None:
+    root = planted[0].parent / "store"
+    folders = [path for path in root.glob("*/*") if path.is_dir()]
+    assert folders
+    assert all((folder / "manifest.json").is_file() for folder in folders)
+    assert Store(root).made == []

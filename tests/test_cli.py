@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from outgrow import cli
+from outgrow._version import __version__
+from outgrow.results import Results
+from small_experiments import planted_rows, write_experiment
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Runs the command line in this process; gives its exit code."""
+    monkeypatch.setattr(sys, "argv", ["outgrow", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    return 0
+
+
+@pytest.fixture
+def trial(tmp_path: Path, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_experiment(tmp_path, encoder_folder, planted_rows(120))
+
+
+def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_a_run_ends_with_a_table_and_the_place_of_the_report(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", str(trial)) == 0
+    said = capsys.readouterr()
+    assert "naive" in said.out
+    assert said.out.rstrip().endswith("output/report.html")
+    assert "train naive, seed 0: done" in said.err
+
+
+def test_results_for_machines_are_json_and_nothing_else(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", str(trial), "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["name"] == "trial"
+
+
+def test_overrides_on_the_command_line_count(trial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, "run", str(trial), "seeds=2", "output=other") == 0
+    assert Results.load(trial.parent / "other").standings[-1].scores["accuracy"].shape[0] == 2
+
+
+def test_a_finished_run_is_reported_again(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, "run", str(trial))
+    table = capsys.readouterr().out.split("\nReport:")[0]
+    assert call(monkeypatch, "report", "output", "--output", "again.html") == 0
+    assert capsys.readouterr().out.split("\nReport:")[0] == table
+    assert (trial.parent / "again.html").stat().st_size > 1000
+
+
+def test_a_folder_without_results_cannot_be_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "report", str(tmp_path)) == 1
+    assert "There are no results in" in capsys.readouterr().err
+
+
+def test_the_resolved_file_is_printed_and_can_be_read_again(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "config", str(trial), "seeds=7") == 0
+    resolved = yaml.safe_load(capsys.readouterr().out)
+    assert resolved["seeds"] == list(range(7))
+    assert resolved["ceiling"] is True
+
+
+def test_the_schema_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "schema") == 0
+    assert "methods" in json.loads(capsys.readouterr().out)["properties"]
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("walk",), ("run", "x.yaml", "--no-such-option")])
+def test_wrong_usage_ends_with_two(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert call(monkeypatch, *arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_name_with_brackets_in_an_error_is_shown_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", str(tmp_path / "[red]x[/red].yaml")) == 1
+    assert "[red]x[/red].yaml" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error_with_a_traceback(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m outgrow schema | head -c 10"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(trial: Path) -> None:
+    slow = ["seeds=40", "strong.adapter.epochs=40"]
+    command = [sys.executable, "-m", "outgrow", "run", str(trial), *slow]
+    heard = []
+    # A group of its own, so that the signal does not reach the tests.
+    with subprocess.Popen(
+        command, cwd=trial.parent, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        for line in running.stderr or ():
+            heard.append(line)
+            if line.startswith("train ceiling, seed 3: done"):
+                os.kill(running.pid, signal.SIGINT)
+    assert running.returncode == 130
+    told = "".join(heard)
+    assert "Interrupted. Finished work is kept: the same command goes on from there." in told
+    assert "Traceback" not in told
+    assert not (trial.parent / "output/results.json").exists()
+    assert not list(trial.parent.rglob("*.tmp"))
+    finished = len(list((trial.parent / "store/student").glob("*/manifest.json")))
+    assert finished >= 3  # the fourth may have been stopped before its manifest
+    done = subprocess.run(command, cwd=trial.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "train ceiling, seed 2: " not in done.stderr
+    assert (trial.parent / "output/results.json").exists()
