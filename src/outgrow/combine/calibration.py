@@ -11,7 +11,7 @@ from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes
 
-_FLOOR = 1e-4
+_FLOOR = 1e-6
 """Smallest probability a vote is given: a certain vote has no temperature."""
 _LOG_TEMPERATURE_SD, _OFFSET_SD = 0.5, 0.3
 """Standard deviations of the normal priors on the posterior's log-temperature and class offsets."""

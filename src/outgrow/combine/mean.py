@@ -67,11 +67,13 @@ class Mean:
             return np.ones(len(supervisors))
         if isinstance(self.weights, str):
             return self._by_name(self.weights, supervisors, votes)
-        if set(self.weights) != set(supervisors) or min(self.weights.values()) < 0:
+        values = np.array(list(self.weights.values()))
+        sensible = np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0
+        if set(self.weights) != set(supervisors) or not sensible:
             raise ConfigError(
                 "The weights of the combiner do not fit the supervisors.",
                 found=self.weights,
-                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}",
+                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}, not all 0",
             )
         return np.array([self.weights[name] for name in supervisors])
 

@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+from voting_worlds import (
+    accuracy,
+    copies,
+    gaussian,
+    independent,
+    nll,
+    one_hot,
+    overconfidence,
+    read_rte,
+    read_strategyqa,
+)
+
+from outgrow.combine import Dependence, combine
+from outgrow.errors import ConfigError
+from outgrow.labels import ChoiceVotes
+from outgrow.registry import create
+
+
+def failing_together(spread, *, rows=4000, people=8, seed=0):
+    """Voters whose log-odds of being right are 1 + spread·e with e ~ N(0, 1) shared by all of them on a row."""
+    random = np.random.default_rng(seed)
+    truth, effect = random.integers(0, 2, rows), random.normal(size=(rows, 1))
+    right = random.random((rows, people)) < 1 / (1 + np.exp(-1.5 * (1 + spread * effect)))
+    return one_hot(np.where(right, truth[:, None], 1 - truth[:, None])), truth
+
+
+@pytest.fixture(scope="module")
+def copied():
+    world = copies()
+    return world, combine(world.votes, "dependence")
+
+
+def test_copies_of_a_weak_voter_are_found(copied):
+    assert copied[1].diagnostics.copies == (tuple(f"supervisor {index}" for index in range(4)),)
+
+
+def test_with_copies_it_comes_near_the_posterior_of_the_planted_truth(copied):
+    world, combined = copied
+    assert accuracy(combined.probs, world.truth) >= 0.88
+    assert nll(combined.probs, world.truth) <= 0.29
+    assert nll(combined.probs, world.truth) < nll(world.posterior, world.truth) + 0.02
+
+
+def test_with_copies_its_confidence_is_its_accuracy(copied):
+    world, combined = copied
+    assert abs(overconfidence(combined.probs, world.truth)) < 0.03
+
+
+def test_estimated_weights_in_an_experiment_file_are_those_of_the_posterior(copied):
+    world, combined = copied
+    names = tuple(f"supervisor {index}" for index in range(6))
+    votes = ChoiceVotes(tuple(map(str, range(5000))), names, world.votes)
+    targets = create("combiner", "mean", {"weights": "estimated"})(votes)
+    np.testing.assert_allclose(targets.probs, world.votes.transpose(0, 2, 1) @ combined.weights, atol=1e-9)
+
+
+def test_four_copies_and_two_others_count_as_three(copied):
+    assert copied[1].effective_supervisors == pytest.approx(3, abs=0.3)
+
+
+def test_the_choice_between_copies_and_experts_is_said(copied):
+    assert any("cannot tell copies from independent experts" in note for note in copied[1].diagnostics.notes)
+
+
+@pytest.mark.parametrize(("accuracies", "choices"), [([0.6, 0.65, 0.7, 0.75, 0.8, 0.8], 2), ([0.5, 0.6, 0.7, 0.8], 4)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_independent_voters_lose_nothing(accuracies, choices, seed):
+    world = independent(accuracies, choices=choices, seed=seed)
+    probs = combine(world.votes, "dependence").probs
+    plain = combine(world.votes, "dawid_skene").probs
+    assert accuracy(probs, world.truth) > accuracy(plain, world.truth) - 0.005
+    assert nll(probs, world.truth) < nll(world.posterior, world.truth) + 0.02
+
+
+@pytest.mark.parametrize("choices", [2, 3])
+def test_independent_supervisors_with_strengths_lose_little(choices):
+    world = gaussian([1, 0.8, 0.6, 1.2], exponents=[4, 0.3, 1, 2], choices=choices)
+    assert nll(combine(world.votes, "dependence").probs, world.truth) < nll(world.posterior, world.truth) + 0.02
+
+
+def test_a_contrary_voter_is_read_the_right_way_round():
+    world = independent([0.7, 0.75, 0.8, 0.1])
+    combined = combine(world.votes, "dependence")
+    assert accuracy(combined.probs, world.truth) > accuracy(world.posterior, world.truth) - 0.005
+    assert combined.diagnostics.accuracy[3] == pytest.approx(0.1, abs=0.02)
+
+
+def test_voters_that_fail_together_are_not_believed_too_much():
+    votes, truth = failing_together(spread=1.2)
+    probs = combine(votes, "dependence").probs
+    assert abs(overconfidence(probs, truth)) < 0.05
+    assert overconfidence(combine(votes, "dawid_skene").probs, truth) > 0.1
+    assert nll(probs, truth) < nll(combine(votes, "dawid_skene").probs, truth)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.2])
+def test_the_spread_of_difficulty_is_recovered(spread):
+    votes, _ = failing_together(spread)
+    assert combine(votes, "dependence").diagnostics.difficulty_spread == pytest.approx(spread, abs=0.35)
+
+
+def test_difficulty_can_be_switched_off():
+    votes, _ = failing_together(1.2, rows=200)
+    without = combine(votes, Dependence(difficulty=False)).probs
+    np.testing.assert_array_equal(without, combine(votes, "dawid_skene").probs)
+
+
+def test_identical_supervisors_count_as_one():
+    world = independent([0.8, 0.7, 0.6], rows=1000)
+    combined = combine(world.votes[:, [0, 0, 0, 1, 2]])
+    assert combined.diagnostics.copies == (("supervisor 0", "supervisor 1", "supervisor 2"),)
+    np.testing.assert_allclose(combined.probs, combine(world.votes).probs, atol=1e-6)
+
+
+def test_a_hundred_gold_rows_correct_a_bias_the_votes_do_not_show():
+    # Everybody is drawn to choice 1 on the same rows: from the votes alone it looks like the truth.
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 2, 3000)
+    apparent = np.where(random.random(3000) < 0.4, 1, truth)
+    right = random.random((3000, 6)) < 0.8
+    votes = one_hot(np.where(right, apparent[:, None], 1 - apparent[:, None]))
+    gold = np.where(np.arange(3000) < 100, truth, -1)
+    rest = slice(100, None)
+    without, anchored = combine(votes).probs[rest], combine(votes, gold=gold).probs[rest]
+    assert nll(anchored, truth[rest]) < nll(without, truth[rest]) - 0.05
+
+
+def test_more_choices_than_difficulty_is_modelled_for_are_said():
+    world = independent([0.6, 0.7, 0.8, 0.5], rows=300, choices=11)
+    combined = combine(world.votes)
+    assert any("more than 10 choices" in note for note in combined.diagnostics.notes)
+
+
+def test_an_experiment_file_can_name_it():
+    votes = ChoiceVotes(("a", "b"), ("x", "y"), np.array([[[1, 0], [1, 0]], [[np.nan] * 2] * 2]))
+    assert create("combiner", "dependence", {"copy_excess": 0.5})(votes).ids == ("a",)
+
+
+def test_parameters_out_of_range_are_refused():
+    with pytest.raises(ConfigError):
+        create("combiner", "dependence", {"copy_excess": 2})
+
+
+def test_people_agree_on_entailment_better_than_their_majority():
+    votes, truth = read_rte()
+    assert accuracy(combine(votes).probs, truth) >= 0.92
+
+
+def test_weak_language_models_are_combined_without_gold():
+    votes, truth = read_strategyqa()
+    probs = combine(votes).probs
+    assert accuracy(probs, truth) >= 0.753
+    assert nll(probs, truth) <= 0.60
+    assert abs(overconfidence(probs, truth)) <= 0.10
+
+
+def test_weak_language_models_are_combined_with_a_hundred_gold_rows():
+    votes, truth = read_strategyqa()
+    losses, gaps = [], []
+    for seed in range(3):
+        anchors = np.random.default_rng(seed).choice(len(truth), 100, replace=False)
+        gold = np.full(len(truth), -1)
+        gold[anchors] = truth[anchors]
+        probs = combine(votes, gold=gold).probs[gold < 0]
+        losses.append(nll(probs, truth[gold < 0]))
+        gaps.append(abs(overconfidence(probs, truth[gold < 0])))
+    assert np.mean(losses) <= 0.53
+    assert np.mean(gaps) <= 0.04
