@@ -21,6 +21,13 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "cross_entropy": "outgrow.objectives.cross_entropy:CrossEntropy",
         "confidence": "outgrow.objectives.confidence:Confidence",
+        "evidential": "outgrow.objectives.evidential:Evidential",
+        "bayesian": "outgrow.objectives.bayesian:Bayesian",
+        "dirichlet_multinomial": "outgrow.objectives.dirichlet_multinomial:DirichletMultinomial",
+        "gce": "outgrow.objectives.robust:GCE",
+        "product": "outgrow.objectives.robust:Product",
+        "bootstrap": "outgrow.objectives.robust:Bootstrap",
+        "confidence_window": "outgrow.objectives.robust:ConfidenceWindow",
     },
     "combiner": {
         "mean": "outgrow.combine.mean:Mean",

@@ -2,8 +2,43 @@
 
 from __future__ import annotations
 
+from outgrow.objectives.bayesian import Bayesian, bayesian
 from outgrow.objectives.confidence import Confidence, class_offsets, confidence
 from outgrow.objectives.cross_entropy import CrossEntropy, cross_entropy
+from outgrow.objectives.dirichlet_multinomial import DirichletMultinomial, dirichlet_multinomial
+from outgrow.objectives.evidential import Evidential, evidential
 from outgrow.objectives.protocol import Objective, StepContext
+from outgrow.objectives.robust import (
+    GCE,
+    Bootstrap,
+    ConfidenceWindow,
+    Product,
+    bootstrap,
+    confidence_window,
+    generalized_cross_entropy,
+    product,
+)
 
-__all__ = ["Confidence", "CrossEntropy", "Objective", "StepContext", "class_offsets", "confidence", "cross_entropy"]
+__all__ = [
+    "GCE",
+    "Bayesian",
+    "Bootstrap",
+    "Confidence",
+    "ConfidenceWindow",
+    "CrossEntropy",
+    "DirichletMultinomial",
+    "Evidential",
+    "Objective",
+    "Product",
+    "StepContext",
+    "bayesian",
+    "bootstrap",
+    "class_offsets",
+    "confidence",
+    "confidence_window",
+    "cross_entropy",
+    "dirichlet_multinomial",
+    "evidential",
+    "generalized_cross_entropy",
+    "product",
+]

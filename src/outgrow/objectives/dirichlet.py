@@ -25,7 +25,7 @@ def divergence(e: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
         >>> e = torch.tensor([[1.0, 1.0]])
         >>> value, slopes = divergence(e, e.double().sum(1))
         >>> round(value.item(), 5), [round(each, 5) for each in slopes[0].tolist()]
-        (0.12509, [0.07731, 0.07731])
+        (0.12509, [0.07729, 0.07729])
     """
     choices = e.shape[1]
     t = (1 + e).reciprocal_()

@@ -17,7 +17,8 @@ from outgrow.objectives.sweep import Evidence, Plan, evidence_of, sweep
 Preset = Literal["default", "paper"]
 
 REGULARIZATION = {"default": 0.1, "paper": 1e-4}
-"""ρ of each preset."""
+"""ρ of each preset. With 0.1 the best prediction for labels that are right with probability .6 to .99 lies within .02
+of that probability (with 1 it is off by up to .15), and what evidence there is for wrong answers is still withdrawn."""
 PAPER_CEILING = 2e5
 """Most concentration a class brings into the regulariser of the `paper` preset."""
 
@@ -63,7 +64,7 @@ def evidential(
         >>> import torch
         >>> logits = torch.tensor([[2.0, 0.0]])
         >>> round(evidential(logits, torch.tensor([0]), regularization=0).item(), 4)  # log((e² + 3) / (e² + 1))
-        0.2137
+        0.2138
         >>> round(evidential(logits, torch.tensor([0])).item(), 4)
         0.233
     """

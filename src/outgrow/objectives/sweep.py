@@ -7,6 +7,8 @@ the buffer that is handed back, and everything else lives in a few chunks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -44,7 +46,8 @@ class Plan:
 def sweep(logits: Tensor, targets: Tensor, plan: Plan) -> Tensor:
     """Losses (N,) of logits (N, K) and targets: classes (N,), or shares or counts (N, K) that no gradient reaches."""
     targets = targets.detach()
-    losses: Tensor = _Sweep.apply(logits, targets, plan, torch.is_grad_enabled() and logits.requires_grad)
+    differentiate = torch.is_grad_enabled() and logits.requires_grad
+    losses: Tensor = _Sweep.apply(logits, targets, plan, differentiate)  # type: ignore[no-untyped-call]
     return losses
 
 
@@ -76,25 +79,48 @@ def _all_chunks(logits: Tensor, targets: Tensor, plan: Plan, differentiate: bool
     losses = logits.new_empty(len(logits), dtype=kept)
     gradient = torch.empty_like(logits, memory_format=torch.contiguous_format) if differentiate else None
     rows = _chunk_rows(logits, targets, plan)
-    for start in range(0, len(logits), rows):
+
+    def do(start: int) -> None:
         part = slice(start, start + rows)
         out = None if gradient is None else gradient[part]
-        losses[part] = _chunk(logits[part].to(work), targets[part], plan, out)
+        with torch.no_grad():  # a matter of each thread
+            losses[part] = _chunk(logits[part].to(work), targets[part], plan, out)
+
+    _for_each(do, range(0, len(logits), rows), logits)
     return losses, gradient
 
 
+def _for_each(do: Callable[[int], None], starts: range, logits: Tensor) -> None:
+    """Runs the chunks; on a CPU as many at a time as torch has threads, each chunk in one thread.
+
+    Threads that share every small operation wait for each other after each of them: on two busy cores that takes six
+    times as long.
+    """
+    threads = torch.get_num_threads()
+    if logits.device.type != "cpu" or threads == 1 or len(starts) < 2 * threads:
+        for start in starts:
+            do(start)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(do, starts))
+    finally:
+        # The setting is each thread's own, but the last one made is what threads to come begin with.
+        torch.set_num_threads(threads)
+
+
 def _chunk_rows(logits: Tensor, targets: Tensor, plan: Plan) -> int:
-    """Rows per chunk: a megabyte on a CPU (its cache), on an accelerator enough to keep it busy."""
-    most = 2**18 if logits.device.type == "cpu" else max(2**18, min(2**22, logits.numel() // 32))
+    """Rows per chunk: half a megabyte on a CPU (its cache), on an accelerator enough to keep it busy."""
+    most = 2**17 if logits.device.type == "cpu" else max(2**18, min(2**22, logits.numel() // 32))
     if targets.ndim == 2 and plan.strength and plan.removal == "expected":
-        most //= 16  # a quadrature for every class
+        most //= 8  # a quadrature for every class
     return max(1, most // logits.shape[1])
 
 
 class _Pivot(NamedTuple):
     """One class per row that is kept apart, so that a share near one is never formed by subtraction; all (n,)."""
 
-    index: Tensor
+    label: Tensor
     """The label, or for soft targets the class with most evidence."""
     evidence: Tensor
     slope: Tensor
@@ -152,7 +178,7 @@ def _soft_terms(
     e: Tensor, log_alpha: Tensor | None, pivot: _Pivot, targets: Tensor, plan: Plan
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Losses (n,) for shares or counts, their derivative in the other classes' evidence, and in the pivot's logit."""
-    at = pivot.index[:, None]
+    at = pivot.label[:, None]
     total = targets.sum(1, dtype=pivot.odds.dtype)
     own_share = targets.gather(1, at).to(total).squeeze(1)
     others = targets.scatter(1, at, 0.0)
@@ -176,7 +202,7 @@ def _soft_terms(
             regulariser, slopes = _capped_divergence(shrunk, shrunk.sum(1).to(total), plan.ceiling)
             slopes.mul_(kept)
         else:
-            regulariser, slopes = expected_divergence(everything.to(total.dtype), pivot.index, targets.to(total.dtype))
+            regulariser, slopes = expected_divergence(everything.to(total.dtype), pivot.label, targets.to(total.dtype))
         losses = losses + plan.strength * regulariser
         extra = slopes.mul_(plan.strength)
     if plan.opinions:
@@ -198,9 +224,9 @@ def _capped_divergence(e: Tensor, total: Tensor, ceiling: float) -> tuple[Tensor
 
 
 def _opinion_terms(e: Tensor, size: Tensor, pivot: _Pivot, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """What the Dirichlet–multinomial likelihood adds to the data term (n,), and its derivative in all evidence (n, K)."""
+    """What a Dirichlet–multinomial likelihood adds to the data term (n,), and the derivative in all evidence (n, K)."""
     counts = counts.to(size.dtype)
-    alpha = 1 + e.to(size.dtype).scatter(1, pivot.index[:, None], pivot.evidence[:, None])
+    alpha = 1 + e.to(size.dtype).scatter(1, pivot.label[:, None], pivot.evidence[:, None])
     value, slope = opinion_gain(size, counts.sum(1))
     slopes = slope[:, None].repeat(1, e.shape[1])
     row, column = counts.nonzero(as_tuple=True)

@@ -1,0 +1,87 @@
+"""The Dirichlet–multinomial objective: the exact likelihood of several opinions about one row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from outgrow.errors import ConfigError, DataError
+from outgrow.objectives.bayesian import as_votes, mean_where, pooled_votes
+from outgrow.objectives.cross_entropy import Reduction
+from outgrow.objectives.evidential import check_parameters, dirichlet_mean, vacuity
+from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.sweep import Evidence, Plan, sweep
+
+
+def dirichlet_multinomial(
+    logits: Tensor, counts: Tensor, *, evidence: Evidence = "softplus", reduction: Reduction = "mean"
+) -> Tensor:
+    """−log of the probability of opinions n_k, drawn one after another from π ~ Dir(α), in nats.
+
+    lnΓ(S+n) − lnΓ(S) − Σ_k (lnΓ(α_k+n_k) − lnΓ(α_k)), with α = evidence(z) + 1, S = Σα, n = Σ n_k. With two opinions
+    or more their disagreement says how concentrated the Dirichlet should be, so no regulariser is needed. With one it
+    is the data term of `evidential`.
+
+    Args:
+        logits: z, shape (N, K), K ≥ 2.
+        counts: n ≥ 0, shape (N, K), fractions allowed: soft votes add up to them. No gradient flows into them.
+        evidence: `exp`, `softplus` or `relu`.
+        reduction: `none` gives (N,), `mean` the mean over the rows with an opinion; other rows have 0 and no gradient.
+
+    Raises:
+        DataError: Shapes do not fit, or counts are negative or not numbers.
+
+    Source:
+        Ours; the Pólya distribution as likelihood.
+
+    Example:
+        >>> logits = torch.zeros(1, 2)  # relu: no evidence, the uniform Dirichlet
+        >>> dirichlet_multinomial(logits, torch.tensor([[1.0, 1.0]]), evidence="relu").exp().item()  # 1 in 6 orders
+        6.0
+    """
+    if logits.ndim != 2 or counts.shape != logits.shape or logits.shape[1] < 2:
+        raise DataError(
+            "Logits and counts do not fit together.",
+            found=f"logits {tuple(logits.shape)}, counts {tuple(counts.shape)}",
+            wanted="both (N, K), K ≥ 2",
+        )
+    if not bool(((counts >= 0) & counts.isfinite()).all()):
+        raise DataError("Counts of opinions are negative or not numbers.", wanted="finite counts ≥ 0")
+    counts = counts.detach().to(logits.device)
+    losses = sweep(logits, counts, Plan(evidence, opinions=True))
+    return mean_where(losses, counts.sum(1) > 0, reduction)
+
+
+@dataclass(frozen=True)
+class DirichletMultinomial:
+    """The exact likelihood of all supervisors' votes (`objective: dirichlet_multinomial`)."""
+
+    evidence: Evidence = "softplus"
+    """How logits become evidence: `exp`, `softplus` or `relu`."""
+    weights: tuple[float, ...] | None = None
+    """How many opinions the vote of each supervisor is worth; None for one each. Less for those who copy."""
+
+    window: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        check_parameters("dirichlet_multinomial", self.evidence, "default", None)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", tuple(self.weights))
+        if min(self.weights or (0.0,)) < 0:
+            raise ConfigError("A weight of the dirichlet_multinomial objective is negative.", found=self.weights)
+
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
+        """Loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
+        votes, weights = as_votes(targets, self.weights)
+        counts, _ = pooled_votes(logits, votes, weights)
+        return dirichlet_multinomial(logits, counts, evidence=self.evidence, reduction="none")
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """α/S, shape (N, K)."""
+        return dirichlet_mean(logits, self.evidence)
+
+    def vacuity(self, logits: Tensor) -> Tensor:
+        """K/S, shape (N,)."""
+        return vacuity(logits, self.evidence)

@@ -1,0 +1,287 @@
+"""Baselines that distrust weak labels: generalized cross entropy, product, bootstrapping, confidence window.
+
+All are plain autograd on log-probabilities and meant for choices, not vocabularies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from outgrow.errors import ConfigError, DataError
+from outgrow.objectives.bayesian import mean_where
+from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
+from outgrow.objectives.protocol import StepContext
+
+
+def generalized_cross_entropy(
+    logits: Tensor, targets: Tensor, *, q: float = 0.7, weights: Tensor | None = None, reduction: Reduction = "mean"
+) -> Tensor:
+    """Σ_k t_k (1 − p_k^q) / q: cross entropy for q → 0, mean absolute error for q = 1.
+
+    Args:
+        logits: Shape (N, K).
+        targets: Class indices (N,) or probabilities (N, K); no gradient flows into them.
+        q: In (0, 1].
+        weights: How much each row counts, shape (N,).
+        reduction: `none` gives (N,), `mean` a scalar.
+
+    Raises:
+        DataError: Shapes do not fit, or q is outside (0, 1].
+
+    Source:
+        Zhang and Sabuncu 2018 (arXiv 1805.07836), eq. 6.
+
+    Example:
+        >>> round(generalized_cross_entropy(torch.zeros(1, 4), torch.tensor([2]), q=0.5).item(), 4)  # (1 − ½) / ½
+        1.0
+    """
+    check_logits_and_targets(logits, targets)
+    if not 0 < q <= 1:
+        raise DataError("The exponent q of generalized cross entropy is outside (0, 1].", found=q)
+    costs = -torch.expm1(q * _log_probs(logits)) / q
+    if targets.ndim == 1:
+        losses = costs.gather(1, targets[:, None].long()).squeeze(1)
+    else:
+        losses = (targets.detach() * costs).sum(1)
+    return reduce(losses, weights, reduction)
+
+
+def product(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    weights: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Cross entropy with t ∝ y^α·p^β: the supervisors' labels y, sharpened by what the student p itself believes.
+
+    No gradient flows through t. Where y and p exclude each other (t = 0 everywhere) the labels alone count.
+
+    Args:
+        logits: Shape (N, K).
+        targets: y, probabilities (N, K). Class indices are certain, so that the product would be the label itself.
+        alpha: α ≥ 0, trust in the supervisors.
+        beta: β ≥ 0, trust in the student.
+        weights: How much each row counts, shape (N,).
+        reduction: `none` gives (N,), `mean` a scalar.
+
+    Raises:
+        DataError: Shapes do not fit, or a negative exponent.
+
+    Source:
+        A product of experts (Hinton 2002) as a self-training target; reconstruction.
+
+    Example:
+        >>> logits = torch.tensor([[1.0, 0.0]])  # equal doubts cancel: the labels say the opposite of the student
+        >>> product(logits, torch.softmax(-logits, dim=1)).isclose(cross_entropy(logits, torch.tensor([[0.5, 0.5]])))
+        tensor(True)
+    """
+    check_logits_and_targets(logits, targets)
+    if alpha < 0 or beta < 0:
+        raise DataError("An exponent of the product objective is negative.", found=f"alpha {alpha}, beta {beta}")
+    if targets.ndim == 1:
+        return cross_entropy(logits, targets, weights=weights, reduction=reduction)
+    believed = beta * _log_probs(logits.detach()) if beta else 0.0
+    trusted = alpha * targets.detach().log() if alpha else 0.0
+    mixed = torch.softmax(torch.zeros_like(targets) + trusted + believed, dim=1)
+    mixed = torch.where(mixed.isnan().any(1, keepdim=True), targets, mixed)
+    return cross_entropy(logits, mixed, weights=weights, reduction=reduction)
+
+
+def bootstrap(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    beta: float = 0.8,
+    hard: bool = True,
+    weights: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Cross entropy with β·y + (1 − β)·ŷ, where ŷ is the student's own answer.
+
+    Hard: ŷ is its most probable class, through which no gradient flows. Soft: ŷ = p, with its gradient (which makes it
+    entropy minimisation; without its gradient it would change nothing but the scale).
+
+    Args:
+        logits: Shape (N, K).
+        targets: y, class indices (N,) or probabilities (N, K).
+        beta: β in [0, 1], trust in the labels; 0.8 (hard) and 0.95 (soft) in the source.
+        hard: Whether the student's answer is hardened.
+        weights: How much each row counts, shape (N,).
+        reduction: `none` gives (N,), `mean` a scalar.
+
+    Raises:
+        DataError: Shapes do not fit, or β is outside [0, 1].
+
+    Source:
+        Reed et al. 2015 (arXiv 1412.6596), eqs. 6–7.
+
+    Example:
+        >>> round(bootstrap(torch.tensor([[0.0, 2.0]]), torch.tensor([0]), beta=0.5).item(), 4)
+        1.1269
+    """
+    check_logits_and_targets(logits, targets)
+    if not 0 <= beta <= 1:
+        raise DataError("The trust β in the labels is outside [0, 1].", found=beta)
+    weak = cross_entropy(logits, targets, reduction="none")
+    if hard:
+        own = cross_entropy(logits, logits.detach().argmax(1), reduction="none")
+    else:
+        log_probs = _log_probs(logits)
+        probs = log_probs.exp()
+        own = -torch.where(probs > 0, probs * log_probs, 0.0).sum(1)
+    return reduce(beta * weak + (1 - beta) * own, weights, reduction)
+
+
+def confidence_window(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    low: float = 0.0,
+    high: float = 0.95,
+    weights: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Cross entropy where the student is unsure: on the rows where its highest probability lies in [low, high].
+
+    Where the student is sure it keeps its own answer, right or wrong, instead of unlearning it from a weak label.
+
+    Args:
+        logits: Shape (N, K).
+        targets: Class indices (N,) or probabilities (N, K).
+        low: Least probability of a row that is trained on.
+        high: Greatest.
+        weights: How much each row counts, shape (N,).
+        reduction: `none` gives (N,), 0 for rows outside; `mean` the mean over the rows inside.
+
+    Raises:
+        DataError: Shapes do not fit, or not 0 ≤ low ≤ high ≤ 1.
+
+    Source:
+        Ours, a form of active selection.
+
+    Example:
+        >>> logits = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
+        >>> [round(each, 3) for each in confidence_window(logits, torch.tensor([1, 1]), reduction="none").tolist()]
+        [0.693, 0.0]
+    """
+    if not 0 <= low <= high <= 1:
+        raise DataError("The confidence window is not one.", found=f"[{low}, {high}]", wanted="0 ≤ low ≤ high ≤ 1")
+    losses = cross_entropy(logits, targets, reduction="none")
+    surest = _log_probs(logits.detach()).amax(1).exp()
+    inside = (surest >= low) & (surest <= high)
+    if weights is None or reduction != "mean":
+        return mean_where(losses if weights is None else losses * weights, inside, reduction)
+    kept = weights * inside
+    return (losses * kept).sum() / kept.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+
+
+def _log_probs(logits: Tensor) -> Tensor:
+    return torch.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+@dataclass(frozen=True)
+class GCE:
+    """Generalized cross entropy (`objective: gce`)."""
+
+    q: float = 0.7
+    """Between 0 (cross entropy, not included) and 1 (mean absolute error)."""
+
+    window: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.q <= 1:
+            raise ConfigError("The exponent q of the gce objective is outside (0, 1].", found=self.q)
+
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
+        """Loss of each row, shape (N,)."""
+        return generalized_cross_entropy(logits, targets, q=self.q, reduction="none")
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Softmax of the logits."""
+        return torch.softmax(logits.float(), dim=-1)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Labels sharpened by the student's own belief (`objective: product`)."""
+
+    alpha: float = 1.0
+    """Exponent of the labels, ≥ 0."""
+    beta: float = 1.0
+    """Exponent of the student's prediction after the warm-up, ≥ 0."""
+    warmup: float = 0.2
+    """Share of training over which β rises."""
+
+    window: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        if self.alpha < 0 or self.beta < 0 or not 0 <= self.warmup <= 1:
+            raise ConfigError(
+                "The product objective has a parameter out of range.",
+                found=self,
+                wanted="alpha ≥ 0, beta ≥ 0, 0 ≤ warmup ≤ 1",
+            )
+
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
+        """Loss of each row, shape (N,)."""
+        beta = self.beta * (min(1.0, context.progress / self.warmup) if self.warmup else 1.0)
+        return product(logits, targets, alpha=self.alpha, beta=beta, reduction="none")
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Softmax of the logits."""
+        return torch.softmax(logits.float(), dim=-1)
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Labels mixed with the student's own answers (`objective: bootstrap`)."""
+
+    beta: float = 0.8
+    """Trust in the labels, in [0, 1]."""
+    hard: bool = True
+    """Whether the student's answer is hardened."""
+
+    window: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta <= 1:
+            raise ConfigError("The beta of the bootstrap objective is outside [0, 1].", found=self.beta)
+
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
+        """Loss of each row, shape (N,)."""
+        return bootstrap(logits, targets, beta=self.beta, hard=self.hard, reduction="none")
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Softmax of the logits."""
+        return torch.softmax(logits.float(), dim=-1)
+
+
+@dataclass(frozen=True)
+class ConfidenceWindow:
+    """Train only where the student is unsure (`objective: confidence_window`)."""
+
+    low: float = 0.0
+    """Least highest probability of a row that is trained on."""
+    high: float = 0.95
+    """Greatest."""
+
+    window: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= 1:
+            raise ConfigError("The confidence window is not one.", found=self, wanted="0 ≤ low ≤ high ≤ 1")
+
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
+        """Loss of each row, shape (N,); 0 where the student is sure."""
+        return confidence_window(logits, targets, low=self.low, high=self.high, reduction="none")
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Softmax of the logits."""
+        return torch.softmax(logits.float(), dim=-1)
