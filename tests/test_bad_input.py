@@ -132,13 +132,12 @@ def test_a_trainer_setting_that_is_not_the_users(trial: Trial, key: str) -> None
 
 
 def test_a_label_outside_the_choices(trial: Trial) -> None:
-    trial.fails(
-        "A label in .*rows.jsonl is outside the choices",
-        "'perhaps'",
-        "one of no, yes",
-        "Correct the file",
-        rows=with_last(label="perhaps"),
-    )
+    said = ("A label in .*rows.jsonl is outside the choices", "found:  2", "one of no, yes", "Correct the file")
+    trial.fails(*said, rows=with_last(label=2))
+
+
+def test_labels_of_several_kinds(trial: Trial) -> None:
+    trial.fails("rows.jsonl cannot be read: the values of 'label' are not all of one kind", rows=with_last(label="yes"))
 
 
 def test_a_vote_outside_the_choices(trial: Trial) -> None:

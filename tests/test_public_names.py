@@ -38,9 +38,8 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize("room", ["objectives", "combine", "tasks", "evaluate"])
-def test_a_room_exports_what_it_lists_in_order(room: str) -> None:
+def test_a_room_exports_what_it_lists(room: str) -> None:
     module = getattr(outgrow, room)
-    assert module.__all__ == sorted(module.__all__)
     assert all(getattr(module, name) is not None for name in module.__all__)
 
 

@@ -87,8 +87,15 @@ def _read_json(text: str, *, lines: bool) -> pa.Table:
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ValueError("a line that is not a JSON object" if lines else "not a list of JSON objects")
     # Arrow takes the columns from the first record alone; a field may be missing there and present later.
-    columns = dict.fromkeys(name for record in records for name in record)
-    return pa.table({name: [record.get(name) for record in records] for name in columns})
+    names = dict.fromkeys(name for record in records for name in record)
+    return pa.table({name: _values(name, [record.get(name) for record in records]) for name in names})
+
+
+def _values(name: str, values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f"the values of {name!r} are not all of one kind ({error})") from error
 
 
 def _read_dataset_folder(folder: Path, split: str) -> pa.Table:
