@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from voting_worlds import accuracy, copies, independent, one_hot
 
-from outgrow.combine import METHODS, Ballots, DawidSkene, combine
+from outgrow.combine import Ballots, DawidSkene, combine
+from outgrow.combine.methods import METHODS
 from outgrow.errors import ConfigError, DataError, UnknownNameError
 from outgrow.labels import ChoiceVotes
 

@@ -12,11 +12,10 @@ from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.dependence import Dependence
 from outgrow.combine.majority import Majority
 from outgrow.combine.mean import Mean
-from outgrow.combine.methods import METHODS, combine
+from outgrow.combine.methods import combine
 from outgrow.combine.result import Combined, Diagnostics
 
 __all__ = [
-    "METHODS",
     "Ballots",
     "Combined",
     "DawidSkene",

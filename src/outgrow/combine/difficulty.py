@@ -15,9 +15,11 @@ from outgrow.combine.lines import Lines
 Array = NDArray[np.float64]
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
+# The outermost nodes carry less than 10⁻⁷ of the mass each: a third of the work for nothing.
+_NODES, _WEIGHTS = _NODES[_WEIGHTS > 1e-7 * _WEIGHTS.sum()], _WEIGHTS[_WEIGHTS > 1e-7 * _WEIGHTS.sum()]
 _LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
-_CHUNK = 65_536
-"""Lines handled at once: bounds the memory of the lines × K × grid array."""
+_CHUNK = 8192
+"""Lines handled at once: the lines × K × grid array then stays in the processor's cache."""
 _SLOPE_SD, _INTERCEPT_SD = 2.0, 3.0
 """Standard deviations of the normal priors on slopes and intercepts."""
 _SPREAD_SD = 0.5
