@@ -66,7 +66,7 @@ def evidential(
         >>> round(evidential(logits, torch.tensor([0]), regularization=0).item(), 4)  # log((e² + 3) / (e² + 1))
         0.2138
         >>> round(evidential(logits, torch.tensor([0])).item(), 4)
-        0.233
+        0.2331
     """
     check_logits_and_targets(logits, targets)
     plan = evidential_plan(logits.shape[1], evidence, preset, progress, regularization)

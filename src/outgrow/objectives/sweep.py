@@ -158,7 +158,10 @@ def _chunk(z: Tensor, targets: Tensor, plan: Plan, out: Tensor | None) -> Tensor
     if out is None:
         return losses
     gradient = e if plan.evidence == "exp" else _slope(moved, plan.evidence)
-    gradient.mul_(weight).scatter_(1, index[:, None], own.to(e.dtype)[:, None])
+    gradient.mul_(weight)
+    if shift is not None and targets.ndim == 2:
+        gradient -= targets * torch.sigmoid(z)  # the evidence itself has moved out of reach
+    gradient.scatter_(1, index[:, None], own.to(e.dtype)[:, None])
     if gradient is not out:
         out.copy_(gradient)
     return losses
@@ -177,7 +180,10 @@ def _label_terms(e: Tensor, pivot: _Pivot, plan: Plan) -> tuple[Tensor, Tensor]:
 def _soft_terms(
     e: Tensor, log_alpha: Tensor | None, pivot: _Pivot, targets: Tensor, plan: Plan
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Losses (n,) for shares or counts, their derivative in the other classes' evidence, and in the pivot's logit."""
+    """Losses (n,) for shares or counts, their derivative in the other classes' evidence, and in the pivot's logit.
+
+    Where a row was moved, `log_alpha` is what it was before, and the derivative leaves the targets' own part out.
+    """
     at = pivot.label[:, None]
     total = targets.sum(1, dtype=pivot.odds.dtype)
     own_share = targets.gather(1, at).to(total).squeeze(1)
@@ -190,7 +196,9 @@ def _soft_terms(
     else:
         ratio = pivot.log_alpha.to(e.dtype)[:, None] - log_alpha
     losses = total * torch.nn.functional.softplus(pivot.odds) + (others * ratio).sum(1).to(total)
-    weight = (total / size).to(e.dtype)[:, None] - others / alpha
+    weight = (total / size).to(e.dtype)[:, None].expand_as(e).clone()
+    if log_alpha is None:
+        weight -= others / alpha
     rest_share = others.sum(1, dtype=total.dtype)
     own = pivot.rate * (rest_share * torch.sigmoid(-pivot.odds) - own_share * torch.sigmoid(pivot.odds))
     extra: Tensor | float = 0.0
