@@ -1,0 +1,40 @@
+"""The experiment file: its schema, and how it is read."""
+
+from __future__ import annotations
+
+from outgrow.config.loading import load_config, parse_config
+from outgrow.config.schema import (
+    Choice,
+    Columns,
+    ExperimentConfig,
+    FeaturesSupervisor,
+    Generate,
+    Method,
+    ModelSupervisor,
+    Named,
+    Split,
+    Strong,
+    SupervisorConfig,
+    TaskConfig,
+    VotesSupervisor,
+    VotesTable,
+)
+
+__all__ = [
+    "Choice",
+    "Columns",
+    "ExperimentConfig",
+    "FeaturesSupervisor",
+    "Generate",
+    "Method",
+    "ModelSupervisor",
+    "Named",
+    "Split",
+    "Strong",
+    "SupervisorConfig",
+    "TaskConfig",
+    "VotesSupervisor",
+    "VotesTable",
+    "load_config",
+    "parse_config",
+]

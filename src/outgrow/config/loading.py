@@ -1,0 +1,194 @@
+"""From a file and overrides to a checked configuration, with errors a user can act on.
+
+Paths in a file are relative to the file; paths in an override are relative to the current folder. `${NAME}` in any
+string stands for an environment variable. Nothing in a file executes code.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from outgrow.config.schema import (
+    Columns,
+    ExperimentConfig,
+    FeaturesSupervisor,
+    Generate,
+    Method,
+    ModelSupervisor,
+    Split,
+    Strong,
+    TaskConfig,
+    VotesSupervisor,
+    VotesTable,
+)
+from outgrow.errors import ConfigError, did_you_mean
+
+_PATH_KEYS = frozenset({"path", "votes", "model", "store", "output"})
+_FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json"})
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, in which `1e-4` would be a text, with the numbers of YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Reads an experiment file and applies `key=value` overrides.
+
+    Args:
+        path: A YAML file.
+        overrides: Dotted keys with YAML values: `task.limit=500`, `methods.naive={}`, `supervisors.0.rows=100`.
+
+    Raises:
+        ConfigError: The file is missing or no mapping, a key is unknown, a value is wrong; the message names the key
+            and offers the nearest known one.
+    """
+    path = Path(path)
+    try:
+        raw = _yaml(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ConfigError(f"There is no experiment file {path}.", wanted="a YAML file") from error
+    except OSError as error:
+        raise ConfigError(f"The experiment file {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} is not an experiment.", found=type(raw).__name__, wanted="a mapping of keys")
+    # Overrides first: what they replace may name a variable that is not set.
+    for override in overrides:
+        _apply(raw, override)
+    raw = _resolve(raw, path.resolve().parent)
+    raw.setdefault("name", path.stem)
+    return parse_config(raw)
+
+
+def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
+    """Checks a mapping as an experiment; paths in it are taken as they are.
+
+    Raises:
+        ConfigError: A key is unknown or a value is wrong.
+
+    Example:
+        >>> parse_config({"task": {"path": "x.csv"}, "supervisors": [{"votes": "v.csv"}], "strong": {"modell": "m"}})
+        Traceback (most recent call last):
+        ...
+        outgrow.errors.ConfigError: strong.model: Field required
+        strong.modell: unknown key; did you mean 'model'?
+    """
+    try:
+        return ExperimentConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+
+
+def _explain(problem: Any) -> str:
+    location: list[Any] = list(problem["loc"])
+    keys = _keys_at(location[:-1])
+    if location[:1] == ["supervisors"] and len(location) > 2:
+        del location[2]  # pydantic's tag of which kind of supervisor it took the entry for
+    where = ".".join(str(part) for part in location) or "experiment"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key; {did_you_mean(str(location[-1]), keys)}"
+    shown = problem.get("input")
+    found = f" (found {shown!r})" if isinstance(shown, str | int | float) else ""
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{found}"
+
+
+_MODEL_UNDER: dict[Any, type[BaseModel]] = {
+    "task": TaskConfig,
+    "columns": Columns,
+    "split": Split,
+    "voted": VotesTable,
+    "features": FeaturesSupervisor,
+    "model": ModelSupervisor,
+    "votes": VotesSupervisor,
+    "strong": Strong,
+    "methods": Method,
+    "generate": Generate,
+}
+
+
+def _keys_at(location: Sequence[Any]) -> list[str]:
+    model = next((_MODEL_UNDER[part] for part in reversed(location) if part in _MODEL_UNDER), ExperimentConfig)
+    return list(model.model_fields)
+
+
+def _resolve(value: Any, base: Path, key: str = "") -> Any:
+    """Expands variables in every string and makes the paths of a file absolute."""
+    if isinstance(value, dict):
+        return {name: _resolve(inner, base, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolve(inner, base) for inner in value]
+    if isinstance(value, str):
+        value = _VARIABLE.sub(_environment, value)
+        if key in _PATH_KEYS:
+            return _resolve_path(value, base, must_exist=key in {"model", "path"})
+    return value
+
+
+def _resolve_path(value: str, base: Path, *, must_exist: bool) -> str:
+    # A model or data set may be a hub id, which looks like a relative path: it is a path only if something is there,
+    # or if it is spelt like one.
+    candidate = (base / Path(value).expanduser()).resolve()
+    spelt_as_path = value.startswith((".", "/", "~")) or value.count("/") > 1 or Path(value).suffix in _FILE_SUFFIXES
+    return str(candidate) if candidate.exists() or spelt_as_path or not must_exist else value
+
+
+def _environment(match: re.Match[str]) -> str:
+    name = match.group(1)
+    if name not in os.environ:
+        raise ConfigError(
+            f"The experiment needs the environment variable {name}, which is not set.", fix=f"export {name}=…"
+        )
+    return os.environ[name]
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError("An override is not key=value.", found=override, wanted="such as seeds=5 or task.limit=500")
+    try:
+        value = _yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The value of the override {key} is not YAML.", found=text) from error
+    *parents, last = key.split(".")
+    target: Any = raw
+    for parent in parents:
+        target = _descend(target, parent, override)
+        if not isinstance(target, dict | list):
+            raise ConfigError(f"The override {override} goes into {parent!r}, which holds no settings.", found=target)
+    value = _resolve(value, Path.cwd(), last)
+    if isinstance(target, list):
+        target[_index(target, last, override)] = value
+    else:
+        target[last] = value
+
+
+def _descend(target: Any, part: str, override: str) -> Any:
+    if isinstance(target, list):
+        return target[_index(target, part, override)]
+    if not isinstance(target.get(part), dict | list):
+        target[part] = {"name": target[part]} if isinstance(target.get(part), str) else {}
+    return target[part]
+
+
+def _index(target: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(target):
+        raise ConfigError(f"The override {override} names no item.", found=part, wanted=f"0 to {len(target) - 1}")
+    return int(part)

@@ -1,0 +1,25 @@
+"""The records that every room passes on: rows, what supervisors said, what a student learns, what it answered.
+
+All are frozen, check themselves when made, and go to and from Arrow unchanged.
+"""
+
+from __future__ import annotations
+
+from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_probabilities
+from outgrow.labels.predictions import Predictions
+from outgrow.labels.rows import PARTS, Part, Rows
+from outgrow.labels.text import Completion, TextLabels, TextTargets
+
+__all__ = [
+    "PARTS",
+    "ChoiceTargets",
+    "ChoiceVotes",
+    "Completion",
+    "Part",
+    "Predictions",
+    "Rows",
+    "Status",
+    "TextLabels",
+    "TextTargets",
+    "check_probabilities",
+]

@@ -1,0 +1,157 @@
+"""Records of choice tasks: votes, and the targets a student learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from outgrow.errors import DataError
+from outgrow.labels.arrow import metadata, with_metadata
+
+Status = Literal["ok", "abstained", "failed", "missing"]
+"""How a vote came to be: given, deliberately withheld, tried and failed, or never asked for."""
+
+
+SUM_TOLERANCE = 1e-3
+"""How far the probabilities of one vote may be from summing to one: rounding in a file, not a mistake."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceVotes:
+    """What M supervisors said about N rows with K choices.
+
+    Example:
+        >>> votes = ChoiceVotes(("a",), ("tfidf",), np.array([[[0.2, 0.8]]]))
+        >>> votes.status.tolist()
+        [['ok']]
+    """
+
+    ids: tuple[str, ...]
+    """Row ids, N of them."""
+    supervisors: tuple[str, ...]
+    """Supervisor names, M of them, unique."""
+    probs: NDArray[np.float64]
+    """Probabilities of shape (N, M, K); a vote that was not given is K NaNs."""
+    status: NDArray[np.object_] = None  # type: ignore[assignment]  # filled in below
+    """A `Status` per vote, shape (N, M); by default `ok`, or `abstained` where the vote is NaN."""
+    errors: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    """For failed votes: (row id, supervisor) → what went wrong."""
+
+    def __post_init__(self) -> None:
+        n, m = len(self.ids), len(self.supervisors)
+        if self.probs.ndim != 3 or self.probs.shape[:2] != (n, m):
+            raise DataError("Votes have the wrong shape.", found=self.probs.shape, wanted=f"({n}, {m}, K)")
+        if len(set(self.supervisors)) != m:
+            raise DataError("Two supervisors share a name.", found=", ".join(self.supervisors), fix="Give them names.")
+        given = ~np.isnan(self.probs).all(axis=2)
+        if self.status is None:
+            object.__setattr__(self, "status", np.where(given, "ok", "abstained").astype(object))
+        check_probabilities(self.probs[given], f"votes of {', '.join(self.supervisors)}")
+
+    @classmethod
+    def stack(cls, votes: Sequence[ChoiceVotes]) -> ChoiceVotes:
+        """Joins the votes of several supervisors on the same rows.
+
+        Raises:
+            DataError: The rows differ.
+        """
+        if any(other.ids != votes[0].ids for other in votes):
+            raise DataError("Votes to be joined are about different rows.")
+        return cls(
+            votes[0].ids,
+            tuple(name for each in votes for name in each.supervisors),
+            np.concatenate([each.probs for each in votes], axis=1),
+            np.concatenate([each.status for each in votes], axis=1),
+            {key: text for each in votes for key, text in each.errors.items()},
+        )
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ChoiceVotes:
+        """The votes on the rows at these positions."""
+        ids = tuple(self.ids[index] for index in indices)
+        kept = set(ids)
+        errors = {key: text for key, text in self.errors.items() if key[0] in kept}
+        return ChoiceVotes(ids, self.supervisors, self.probs[indices], self.status[indices], errors)
+
+    def to_arrow(self) -> pa.Table:
+        """One line per row: `probs` flat (M·K), `status` (M), `error` (M)."""
+        _, m, k = self.probs.shape
+        probs = pa.FixedSizeListArray.from_arrays(pa.array(self.probs.reshape(-1), pa.float64()), m * k)
+        errors = [[self.errors.get((row, name)) for name in self.supervisors] for row in self.ids]
+        table = pa.table(
+            {
+                "id": pa.array(self.ids, pa.string()),
+                "probs": probs,
+                "status": pa.array(self.status.tolist(), pa.list_(pa.string())),
+                "error": pa.array(errors, pa.list_(pa.string())),
+            }
+        )
+        return with_metadata(table, supervisors=self.supervisors, choices=k)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> ChoiceVotes:
+        """The inverse of `to_arrow`."""
+        about = metadata(table)
+        ids, supervisors = tuple(table["id"].to_pylist()), tuple(about["supervisors"])
+        flat = table["probs"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        probs = flat.astype(np.float64).reshape(len(ids), len(supervisors), about["choices"])
+        status = np.array(table["status"].to_pylist(), dtype=object).reshape(len(ids), len(supervisors))
+        errors = {
+            (row, name): text
+            for row, texts in zip(ids, table["error"].to_pylist(), strict=True)
+            for name, text in zip(supervisors, texts, strict=True)
+            if text is not None
+        }
+        return cls(ids, supervisors, probs, status, errors)
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceTargets:
+    """What a student of a choice task learns: a distribution and a weight per row."""
+
+    ids: tuple[str, ...]
+    """Row ids, N of them."""
+    probs: NDArray[np.float64]
+    """Target distributions of shape (N, K)."""
+    weights: NDArray[np.float64]
+    """How much each row counts, shape (N,), not negative."""
+
+    def __post_init__(self) -> None:
+        if self.probs.shape[:1] != (len(self.ids),) or self.weights.shape != (len(self.ids),):
+            raise DataError("Targets have the wrong shape.", found=(self.probs.shape, self.weights.shape))
+        check_probabilities(self.probs, "targets")
+
+    def to_arrow(self) -> pa.Table:
+        """One line per row: id, probs, weight."""
+        probs = pa.array(self.probs.tolist(), pa.list_(pa.float64()))
+        return pa.table({"id": pa.array(self.ids, pa.string()), "probs": probs, "weight": pa.array(self.weights)})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> ChoiceTargets:
+        """The inverse of `to_arrow`."""
+        probs = np.array(table["probs"].to_pylist(), dtype=np.float64)
+        return cls(tuple(table["id"].to_pylist()), probs, table["weight"].to_numpy())
+
+
+def check_probabilities(probs: NDArray[np.float64], what: str) -> None:
+    """Checks that every row of `probs`, shape (…, K), is a distribution.
+
+    Raises:
+        DataError: NaN, a value outside [0, 1], or a sum that is not one.
+    """
+    if not probs.size:
+        return
+    if np.isnan(probs).any():
+        raise DataError(f"NaN among the probabilities of the {what}.", fix="An abstention leaves the whole vote empty.")
+    if probs.min() < 0 or probs.max() > 1 + SUM_TOLERANCE:
+        raise DataError(
+            f"Probabilities of the {what} are outside [0, 1].", found=f"{probs.min():.4g} to {probs.max():.4g}"
+        )
+    worst = np.abs(probs.sum(axis=-1) - 1).max()
+    if worst > SUM_TOLERANCE:
+        raise DataError(f"Probabilities of the {what} do not sum to one.", found=f"a sum off by {worst:.4g}")

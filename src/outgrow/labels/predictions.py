@@ -1,0 +1,43 @@
+"""What a model answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model answered on the test part, and how right it was."""
+
+    ids: tuple[str, ...]
+    """Row ids, N of them."""
+    answers: tuple[str, ...]
+    """The answer given: the name of the choice, or the text."""
+    scores: Mapping[str, NDArray[np.float64]]
+    """Metric name → score of each row, shape (N,); higher is better."""
+    probs: NDArray[np.float64] | None = None
+    """Choice tasks: predicted distributions of shape (N, K)."""
+
+    def to_arrow(self) -> pa.Table:
+        """One line per row; each metric is a column `score.<name>`."""
+        columns = {"id": pa.array(self.ids, pa.string()), "answer": pa.array(self.answers, pa.string())}
+        columns |= {f"score.{name}": pa.array(values, pa.float64()) for name, values in self.scores.items()}
+        if self.probs is not None:
+            columns["probs"] = pa.array(self.probs.tolist(), pa.list_(pa.float64()))
+        return pa.table(columns)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Predictions:
+        """The inverse of `to_arrow`."""
+        scores = {
+            name.removeprefix("score."): table[name].to_numpy()
+            for name in table.column_names
+            if name.startswith("score.")
+        }
+        probs = np.array(table["probs"].to_pylist(), dtype=np.float64) if "probs" in table.column_names else None
+        return cls(tuple(table["id"].to_pylist()), tuple(table["answer"].to_pylist()), scores, probs)

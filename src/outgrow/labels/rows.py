@@ -1,0 +1,100 @@
+"""The rows of a task."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from outgrow.errors import DataError
+from outgrow.labels.arrow import metadata, with_metadata
+
+Part = Literal["gold", "unlabelled", "test"]
+"""Where a row belongs: the gold half trains supervisors, the unlabelled half the student, nobody trains on test."""
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a task, all parts together.
+
+    Example:
+        >>> rows = Rows(("a", "b"), prompts=("good", "bad"), parts=("gold", "test"), gold=(1, 0), choices=("−", "+"))
+        >>> rows.part("test").prompts
+        ('bad',)
+    """
+
+    ids: tuple[str, ...]
+    """Unique name of each row."""
+    prompts: tuple[str, ...]
+    """What is asked."""
+    parts: tuple[Part, ...]
+    """The part each row belongs to: known, never guessed."""
+    gold: tuple[int | str | None, ...]
+    """The right answer: an index into `choices`, or a text; None where unknown."""
+    choices: tuple[str, ...] | None = None
+    """Names of the K answers of a choice task; None for a text task."""
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.ids), len(self.prompts), len(self.parts), len(self.gold)}
+        if len(lengths) != 1:
+            raise DataError("The columns of the rows have different lengths.", found=sorted(lengths))
+        repeated = [name for name, count in Counter(self.ids).items() if count > 1]
+        if repeated:
+            raise DataError(
+                f"{len(repeated)} row id(s) occur more than once.",
+                found=", ".join(repeated[:3]),
+                wanted="one id per row",
+                fix="Drop task.columns.id to number the rows, or make the ids unique.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def part(self, part: Part) -> Rows:
+        """The rows of one part, in order."""
+        return self.take([index for index, own in enumerate(self.parts) if own == part])
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Rows:
+        """The rows at these positions, in this order."""
+        return Rows(
+            ids=tuple(self.ids[index] for index in indices),
+            prompts=tuple(self.prompts[index] for index in indices),
+            parts=tuple(self.parts[index] for index in indices),
+            gold=tuple(self.gold[index] for index in indices),
+            choices=self.choices,
+        )
+
+    def gold_indices(self) -> NDArray[np.int64]:
+        """Gold answers of a choice task as indices, shape (N,).
+
+        Raises:
+            DataError: A row has no gold answer.
+        """
+        missing = sum(answer is None for answer in self.gold)
+        if missing:
+            raise DataError(f"{missing} of {len(self)} rows have no gold answer.", wanted="gold for every row here")
+        return np.asarray(self.gold, dtype=np.int64)
+
+    def to_arrow(self) -> pa.Table:
+        """One line per row; the choices travel in the schema's metadata."""
+        gold_type = pa.string() if self.choices is None else pa.int64()
+        columns = [pa.array(column, pa.string()) for column in (self.ids, self.prompts, self.parts)]
+        columns.append(pa.array(self.gold, gold_type))
+        table = pa.table(columns, names=["id", "prompt", "part", "gold"])
+        return with_metadata(table, choices=self.choices)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Rows:
+        """The inverse of `to_arrow`."""
+        ids, prompts, parts, gold = (tuple(table[name].to_pylist()) for name in ("id", "prompt", "part", "gold"))
+        return cls(ids, prompts, parts, gold, choices=_tuple(metadata(table)["choices"]))
+
+
+def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)

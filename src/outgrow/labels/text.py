@@ -1,0 +1,154 @@
+"""Records of text tasks: what supervisors wrote, and the targets a student learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from outgrow.errors import DataError
+from outgrow.labels.arrow import metadata, with_metadata
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A continuation of a prompt, with what its model thought of every token."""
+
+    text: str
+    """The continuation, without special tokens."""
+    logprobs: tuple[float, ...]
+    """Natural log-probability of each token of the text, and of the end-of-sequence token if `finished`."""
+    offsets: tuple[tuple[int, int], ...]
+    """Half-open character span in `text` of each token; the end-of-sequence token has the empty span at the end."""
+    finished: bool
+    """Whether the model ended the text itself (end-of-sequence token) rather than being cut or stopped."""
+
+
+@dataclass(frozen=True)
+class TextLabels:
+    """What M supervisors wrote for N rows: the n best texts of each, best first.
+
+    Example:
+        >>> best = Completion("Paris", (-0.1,), ((0, 5),), finished=False)
+        >>> TextLabels(("q",), ("small",), (((best,),),)).best(0, 0).text
+        'Paris'
+    """
+
+    ids: tuple[str, ...]
+    """Row ids, N of them."""
+    supervisors: tuple[str, ...]
+    """Supervisor names, M of them."""
+    texts: tuple[tuple[tuple[Completion, ...], ...], ...]
+    """`texts[row][supervisor]` is the n-best list; empty where nothing could be had. An empty text is an answer."""
+    errors: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    """For empty lists: (row id, supervisor) → what went wrong."""
+
+    def __post_init__(self) -> None:
+        widths = {len(row) for row in self.texts} or {len(self.supervisors)}
+        if len(self.texts) != len(self.ids) or widths != {len(self.supervisors)}:
+            raise DataError(
+                "Text labels have the wrong shape.",
+                found=f"{len(self.texts)} rows of {sorted(widths)} supervisors",
+                wanted=f"{len(self.ids)} rows of {len(self.supervisors)} supervisors",
+            )
+
+    def best(self, row: int, supervisor: int) -> Completion | None:
+        """The best text of one supervisor for one row, or None if there is none."""
+        candidates = self.texts[row][supervisor]
+        return candidates[0] if candidates else None
+
+    @classmethod
+    def stack(cls, labels: Sequence[TextLabels]) -> TextLabels:
+        """Joins the labels of several supervisors on the same rows."""
+        if any(other.ids != labels[0].ids for other in labels):
+            raise DataError("Text labels to be joined are about different rows.")
+        texts = tuple(
+            tuple(cell for row in rows for cell in row) for rows in zip(*(each.texts for each in labels), strict=True)
+        )
+        errors = {key: text for each in labels for key, text in each.errors.items()}
+        return cls(labels[0].ids, tuple(name for each in labels for name in each.supervisors), texts, errors)
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> TextLabels:
+        """The labels of the rows at these positions."""
+        ids = tuple(self.ids[index] for index in indices)
+        kept = set(ids)
+        errors = {key: text for key, text in self.errors.items() if key[0] in kept}
+        return TextLabels(ids, self.supervisors, tuple(self.texts[index] for index in indices), errors)
+
+    def to_arrow(self) -> pa.Table:
+        """One line per row; `texts` is a list per supervisor of a list of completions."""
+        texts = [[[dataclasses.asdict(one) for one in cell] for cell in row] for row in self.texts]
+        errors = [[self.errors.get((row, name)) for name in self.supervisors] for row in self.ids]
+        columns = {
+            "id": pa.array(self.ids, pa.string()),
+            "texts": pa.array(texts, pa.list_(pa.list_(_COMPLETION))),
+            "error": pa.array(errors, pa.list_(pa.string())),
+        }
+        return with_metadata(pa.table(columns), supervisors=self.supervisors)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> TextLabels:
+        """The inverse of `to_arrow`."""
+        supervisors = tuple(metadata(table)["supervisors"])
+        ids = tuple(table["id"].to_pylist())
+        texts = tuple(
+            tuple(tuple(_completion(one) for one in cell) for cell in row) for row in table["texts"].to_pylist()
+        )
+        errors = {
+            (row, name): text
+            for row, cells in zip(ids, table["error"].to_pylist(), strict=True)
+            for name, text in zip(supervisors, cells, strict=True)
+            if text is not None
+        }
+        return cls(ids, supervisors, texts, errors)
+
+
+@dataclass(frozen=True)
+class TextTargets:
+    """What a student of a text task learns; a row may occur several times, once per text."""
+
+    ids: tuple[str, ...]
+    """Row id of each target."""
+    prompts: tuple[str, ...]
+    """What is asked."""
+    texts: tuple[str, ...]
+    """What should be answered."""
+    weights: tuple[float, ...]
+    """How much each target counts."""
+    sources: tuple[str, ...]
+    """Where each target came from: a supervisor's name, `gold`, or the refiner's name."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to_arrow(self) -> pa.Table:
+        """One line per target."""
+        return pa.table(
+            [pa.array(getattr(self, field.name)) for field in dataclasses.fields(self)],
+            names=[field.name for field in dataclasses.fields(self)],
+        )
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> TextTargets:
+        """The inverse of `to_arrow`."""
+        return cls(**{field.name: tuple(table[field.name].to_pylist()) for field in dataclasses.fields(cls)})
+
+
+_COMPLETION = pa.struct(
+    [
+        ("text", pa.string()),
+        ("logprobs", pa.list_(pa.float64())),
+        ("offsets", pa.list_(pa.list_(pa.int64()))),
+        ("finished", pa.bool_()),
+    ]
+)
+
+
+def _completion(fields: Mapping[str, Any]) -> Completion:
+    offsets = tuple((start, end) for start, end in fields["offsets"])
+    return Completion(fields["text"], tuple(fields["logprobs"]), offsets, fields["finished"])
