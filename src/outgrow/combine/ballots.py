@@ -129,6 +129,15 @@ class Ballots:
         soft = self.probs.max(axis=1) < 1 - HARD
         return np.bincount(self.supervisor[soft], minlength=len(self.names)) > 0
 
+    def symbols(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The (supervisor, label) pairs that occur, as supervisor·K + label in order, and the pair of each vote.
+
+        Counting instead of sorting: time and memory are linear in votes.
+        """
+        code = self.supervisor * self.choices + self.label
+        occurs = np.bincount(code, minlength=len(self.names) * self.choices) > 0
+        return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[code]
+
     def select(self, which: NDArray[np.bool_]) -> Ballots:
         """The votes that a mask of shape (V,) keeps; rows and supervisors stay as they are."""
         probs = None if self.probs is None else self.probs[which]

@@ -107,7 +107,7 @@ class ConfusionMatrices:
 
     def __init__(self, ballots: Ballots, smoothing: float) -> None:
         k, self._smoothing = ballots.choices, smoothing
-        pairs, column = np.unique(ballots.supervisor * k + ballots.label, return_inverse=True)
+        pairs, column = ballots.symbols()
         shape = (ballots.rows, len(pairs))
         # One sparse matrix serves both steps of EM: rows × pairs, one entry per vote.
         self._votes = sparse.csr_matrix((np.ones(len(column)), (ballots.row, column)), shape)

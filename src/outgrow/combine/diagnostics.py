@@ -19,15 +19,19 @@ _MOST_PAIRS = 2000
 _FEW_GOLD = 30
 
 
-def shared_errors(ballots: Ballots, probs: Array) -> Array:
+def agreement_of(ballots: Ballots) -> Agreement | None:
+    """How the supervisors agree; None where there are too many of them, or no votes."""
+    return Agreement.of(ballots) if len(ballots.names) <= _MOST_PAIRS and len(ballots.row) else None
+
+
+def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -> Array:
     """Correlation of the supervisors' votes that the answer does not explain, shape (M, M).
 
-    Zero where two share too few rows for it to be significant; ones on the diagonal.
+    Zero where two share too few rows for it to be significant, or where agreement is not known; ones on the diagonal.
     """
     people, k = len(ballots.names), ballots.choices
-    if people > _MOST_PAIRS or not len(ballots.row):
+    if agreement is None:
         return np.eye(people)
-    agreement = Agreement.of(ballots)
     balance = probs[ballots.has_votes].mean(axis=0)
     expected = np.zeros((people, people))
     for answer in range(k):
@@ -107,7 +111,7 @@ def _oddities(ballots: Ballots, unusable: int) -> list[str]:
     silent = [ballots.names[index] for index in np.flatnonzero(votes == 0)]
     if silent:
         notes.append(f"Never voted: {_listed(silent)}.")
-    kinds = np.unique(ballots.supervisor * ballots.choices + ballots.label) // ballots.choices
+    kinds = ballots.symbols()[0] // ballots.choices
     one_kind = np.bincount(kinds, minlength=len(votes)) == 1
     soft = ballots.soft_supervisors()
     constant = [ballots.names[index] for index in np.flatnonzero(one_kind & (votes > 1) & ~soft)]

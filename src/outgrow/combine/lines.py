@@ -48,7 +48,7 @@ class Lines:
         k = ballots.choices
         soft = ballots.soft_supervisors()[ballots.supervisor]
         hard = ballots.select(~soft)
-        pairs, symbol = np.unique(hard.supervisor * k + hard.label, return_inverse=True)
+        pairs, symbol = hard.symbols()
         symbols = sparse.csr_matrix((np.ones(len(symbol)), (hard.row, symbol)), (ballots.rows, len(pairs)))
         if not soft.any():
             line, first, count = _merged(symbols, gold)

@@ -7,11 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from outgrow.combine.agreement import Agreement
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.dependence import Dependence
-from outgrow.combine.diagnostics import describe, effective_supervisors, shared_errors
+from outgrow.combine.diagnostics import agreement_of, describe, effective_supervisors, shared_errors
 from outgrow.combine.majority import Majority, pooled
 from outgrow.combine.result import Combined, Posterior, finished
 from outgrow.combine.weights import Weights, check_weighting, explicit_weights, informed_weights
@@ -71,11 +72,12 @@ def combine(
     simple = method in ("mean", "majority")
     posterior = None if simple else _method(method).posterior(ballots, gold=known)
     wanted = weights if weights is not None else ("uniform" if simple else "estimated")
-    lambdas = _lambdas(wanted, ballots, posterior, known)
+    agreement = agreement_of(ballots)
+    lambdas = _lambdas(wanted, ballots, posterior, known, agreement)
     if posterior is None:
         posterior = _simple(str(method), ballots, known, lambdas)
     usable = ballots.has_votes | (known >= 0)
-    errors = shared_errors(ballots, posterior.probs)
+    errors = shared_errors(ballots, posterior.probs, agreement)
     diagnostics = describe(ballots, posterior, known, errors)
     return Combined(posterior.probs, lambdas, effective_supervisors(ballots, errors), diagnostics, usable)
 
@@ -97,7 +99,13 @@ def _method(method: str | PosteriorMethod) -> PosteriorMethod:
     return found[method]
 
 
-def _lambdas(wanted: Weights, ballots: Ballots, posterior: Posterior | None, gold: NDArray[np.int64]) -> Array:
+def _lambdas(
+    wanted: Weights,
+    ballots: Ballots,
+    posterior: Posterior | None,
+    gold: NDArray[np.int64],
+    agreement: Agreement | None,
+) -> Array:
     if not isinstance(wanted, str):
         return explicit_weights(wanted, ballots.names)
     if wanted == "uniform":
@@ -105,9 +113,9 @@ def _lambdas(wanted: Weights, ballots: Ballots, posterior: Posterior | None, gol
     if wanted == "calibrated":
         judged = ballots.select(gold[ballots.row] >= 0)
         certain = np.eye(ballots.choices)[np.maximum(gold, 0)]
-        return informed_weights(judged, certain, shared_errors(judged, certain))
+        return informed_weights(judged, certain, shared_errors(judged, certain, agreement_of(judged)))
     belief = (posterior or Dependence().posterior(ballots, gold=gold)).probs
-    return informed_weights(ballots, belief, shared_errors(ballots, belief))
+    return informed_weights(ballots, belief, shared_errors(ballots, belief, agreement))
 
 
 def _calibrated(votes: ChoiceVotes | ArrayLike | Ballots, gold: ArrayLike | None) -> ChoiceVotes | Array:
