@@ -182,6 +182,11 @@ def test_nobody_voting_at_all_gives_uniform_rows():
     assert combined.effective_supervisors == 0
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_no_rows_at_all_give_no_rows(method):
+    assert combine(np.zeros((0, 3, 2)), method).probs.shape == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("votes", "message"),
     [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.majority import pooled
-from outgrow.combine.result import Posterior, finished, normalised, targets_of
+from outgrow.combine.result import Posterior, finished, held, normalised, targets_of
 from outgrow.combine.soft import SoftVotes
 from outgrow.labels import ChoiceTargets, ChoiceVotes
 
@@ -83,7 +83,7 @@ class DawidSkene:
             log_joint = np.tile(np.log(share / share.sum()), (ballots.rows, 1))
             for likelihood in likelihoods:
                 likelihood.add_to(log_joint)
-            before, (probs, _) = probs, finished(normalised(log_joint), ballots, known)
+            before, probs = probs, held(normalised(log_joint), usable, known)
             if np.abs(probs - before).max(initial=0.0) < self.tolerance:
                 break
         else:

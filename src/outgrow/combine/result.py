@@ -83,11 +83,16 @@ def finished(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Makes gold rows certain and rows without votes uniform; returns probabilities and which rows are usable."""
     usable = ballots.has_votes | (gold >= 0)
-    probs = np.where(usable[:, None], probs, 1.0 / ballots.choices)
+    return held(probs, usable, gold), usable
+
+
+def held(probs: NDArray[np.float64], usable: NDArray[np.bool_], gold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A copy with gold rows certain and unusable rows uniform."""
+    probs = np.where(usable[:, None], probs, 1.0 / probs.shape[1])
     known = np.flatnonzero(gold >= 0)
     probs[known] = 0.0
     probs[known, gold[known]] = 1.0
-    return probs, usable
+    return probs
 
 
 def normalised(log_joint: NDArray[np.float64]) -> NDArray[np.float64]:
