@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from outgrow.demo import demo_experiment
 from outgrow.errors import ConfigError
 from outgrow.experiment import Experiment

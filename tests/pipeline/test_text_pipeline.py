@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from outgrow.errors import ConfigError
+from outgrow.errors import ConfigError, OutgrowError
 from outgrow.experiment import Experiment
 from outgrow.labels import Completion, TextLabels
 from outgrow.pipeline.text import TextPipeline
@@ -98,3 +98,21 @@ def test_a_combiner_of_choice_tasks_is_refused(folder: Path, tmp_path: Path) -> 
     methods = {"naive": {"combine": {"name": "mean", "harden": True}}}
     with pytest.raises(ConfigError, match="is for choice tasks"):
         Experiment.from_dict(settings_in(folder, tmp_path, methods=methods)).run()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": {"naive": {"objective": "confidence"}}}, "is for choice tasks"),
+        ({"methods": {"refined": {"refine": {"name": "icl", "demonstrations": 0}}}}, "needs demonstrations"),
+        ({"methods": {"refined": {"refine": "icll"}}}, "did you mean 'icl'"),
+        ({"trainer": {"num_train_epochs": -1}}, "not positive"),
+        ({"strong": {"model": "/nowhere/model"}}, "no model folder"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_computed(
+    folder: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OutgrowError, match=message):
+        Experiment.from_dict(settings_in(folder, tmp_path, **changes)).run()
+    assert not (tmp_path / "store").exists()

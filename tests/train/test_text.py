@@ -88,10 +88,9 @@ def test_an_objective_of_choice_tasks_is_refused(decoder: str, tmp_path: Path) -
         )
 
 
-def test_a_probe_of_a_text_task_is_refused(decoder: str, tmp_path: Path) -> None:
-    learner = TextLearner(decoder, Named(name="probe"))
+def test_a_probe_of_a_text_task_is_refused(decoder: str) -> None:
     with pytest.raises(ConfigError, match="'probe' is for choice tasks"):
-        learner.train(targets_of(("a", " b")), CROSS_ENTROPY, Workspace(Store(tmp_path)), seed=0, name="train")
+        TextLearner(decoder, Named(name="probe"))
 
 
 def test_a_training_text_that_is_too_long_is_an_error_unless_it_may_be_cut(decoder: str) -> None:
@@ -103,3 +102,18 @@ def test_a_training_text_that_is_too_long_is_an_error_unless_it_may_be_cut(decod
     assert len(row["weights"]) == 31
     with pytest.raises(DataError, match="longer than the model can read"):
         tokenise(targets_of(("the film was " * 20, " good")), tokenizer, limit=32, cut=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_train_epochs": "many"}, "num_train_epochs has a value of the wrong kind"),
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size is not positive"),
+        ({"learning_rat": 1}, "did you mean 'learning_rate'"),
+    ],
+)
+def test_wrong_trainer_settings_are_refused_when_the_learner_is_made(
+    decoder: str, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TextLearner(decoder, WHOLE, trainer=settings)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
@@ -21,7 +22,7 @@ from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import content_hash, read_table, table_hash, write_table
 from outgrow.supervisors.gold import judged_rows, training_rows
 from outgrow.tasks import TextTask
-from outgrow.train.text import TextLearner, text_learner
+from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
@@ -45,6 +46,7 @@ class TextPipeline:
     """What a reader should know."""
 
     def __post_init__(self) -> None:
+        """Refuses what cannot work before anything is computed."""
         for each in self.config.supervisors:
             if not isinstance(each, ModelSupervisor):
                 raise ConfigError(
@@ -52,6 +54,14 @@ class TextPipeline:
                     found=", ".join(each.model_fields_set),
                     wanted="model: a causal language model",
                 )
+            text_learner(each, each.train or {})
+        text_learner(self.config.strong, self.config.trainer)
+        for method in self.config.methods.values():
+            token_objective(method.objective)
+            if method.refine is None:
+                self._lambdas(method, ())
+            else:
+                self._refiner(method.refine)
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's texts on the test part."""
@@ -74,7 +84,7 @@ class TextPipeline:
         labels = self._labels(seed)
         labels = labels.take(_positions(labels, self._unlabelled))
         if settings.refine is None:
-            targets = self._naive_targets(labels, settings)
+            targets = self._targets(labels, self._lambdas(settings, labels.supervisors))
         else:
             targets = self._targets(self._refined(labels, settings.refine, method, seed), {settings.refine.name: 1.0})
         left_out = len(self._unlabelled) - len(set(targets.ids))
@@ -133,7 +143,7 @@ class TextPipeline:
         return TextLabels.from_arrow(read_table(self.workspace.get("texts", recipe, make).path / "texts.parquet"))
 
     def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
-        refiner = create("refiner", refine.name, {"query": self.config.generate.template, **refine.params})
+        refiner = self._refiner(refine)
         strong = self.config.strong
 
         def make(folder: Path) -> None:
@@ -153,14 +163,18 @@ class TextPipeline:
         }
         return TextLabels.from_arrow(read_table(self.workspace.get("refined", recipe, make).path / "texts.parquet"))
 
-    def _naive_targets(self, labels: TextLabels, method: Method) -> TextTargets:
+    def _refiner(self, refine: Named) -> Any:
+        return create("refiner", refine.name, {"query": self.config.generate.template, **refine.params})
+
+    def _lambdas(self, method: Method, supervisors: tuple[str, ...]) -> dict[str, float]:
+        """The weight of each supervisor's texts."""
         combiner = create("combiner", method.combine.name, method.combine.params)
-        if method.combine.name != "mean" or combiner.harden:
+        if not isinstance(combiner, Mean) or combiner.harden:
             raise ConfigError(
                 f"The combiner {method.combine.name!r} with these parameters is for choice tasks.",
                 wanted="mean, with or without weights",
             )
-        return self._targets(labels, dict(zip(labels.supervisors, combiner.lambdas(labels.supervisors), strict=True)))
+        return dict(zip(supervisors, combiner.lambdas(supervisors).tolist(), strict=True)) if supervisors else {}
 
     def _targets(self, labels: TextLabels, weights: Mapping[str, float]) -> TextTargets:
         """One target per row and distinct text; the weights of supervisors that wrote the same are added."""

@@ -10,9 +10,10 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import (
@@ -47,6 +48,7 @@ _DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,  # the newest may be half-written when a run is killed
     "logging_strategy": "epoch",
 }
+_POSITIVE = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
 _MARK = "outgrow.json"
 
 
@@ -91,6 +93,7 @@ def training_arguments(folder: Path, user: Mapping[str, Any], *, seed: int, **de
             raise ConfigError(f"trainer.{key} is set by outgrow itself.", fix="Remove it; seeds: sets the seeds.")
         if key not in known:
             raise ConfigError(f"trainer.{key}: TrainingArguments has no such field; {did_you_mean(key, known)}")
+        _check_setting(key, user[key])
     settings: dict[str, Any] = {**_DEFAULTS, **defaults, **user}
     if not torch.cuda.is_available():
         settings = {"use_cpu": True, "dataloader_pin_memory": False} | settings
@@ -109,6 +112,17 @@ def training_arguments(folder: Path, user: Mapping[str, Any], *, seed: int, **de
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"TrainingArguments refuses the trainer settings: {error}", found=dict(user)) from error
+
+
+def _check_setting(key: str, value: object) -> None:
+    # TrainingArguments takes what it is given: a wrong value would fail much later, or train nothing.
+    try:
+        checked = TypeAdapter(get_type_hints(TrainingArguments)[key]).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise ConfigError(f"trainer.{key} has a value of the wrong kind: {reason}.", found=repr(value)) from error
+    if key in _POSITIVE and checked <= 0:
+        raise ConfigError(f"trainer.{key} is not positive.", found=repr(value))
 
 
 def fit(

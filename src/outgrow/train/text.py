@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from outgrow.config import ModelSupervisor, Named, Strong
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import TextTargets
 from outgrow.models.adapters import FullFineTuning, LoRA
-from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer, model_identity
+from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
 from outgrow.objectives import Objective, StepContext
 from outgrow.registry import create
 from outgrow.store import Artefact, table_hash
@@ -67,6 +66,12 @@ class TextLearner:
     early_stopping: int | None = None
     """Patience in epochs, or None to train to the end."""
 
+    def __post_init__(self) -> None:
+        # Wrong settings are refused before anything is computed.
+        check_model(self.model)
+        _wrapper(self.adapter)
+        training_arguments(Path(), self.trainer, seed=0)
+
     def train(self, targets: TextTargets, objective: Named, workspace: Workspace, *, seed: int, name: str) -> Artefact:
         """Trains on `(prompt, text)` targets; found in the store if it was done before.
 
@@ -79,11 +84,7 @@ class TextLearner:
             seed: Fixes the order of rows and dropout.
             name: What the step is called.
         """
-        if objective.name not in _TOKEN_OBJECTIVES:
-            raise ConfigError(
-                f"The objective {objective.name!r} is for choice tasks.", wanted=", ".join(_TOKEN_OBJECTIVES)
-            )
-        loss = create("objective", objective.name, objective.params)
+        loss = token_objective(objective)
 
         def make(folder: Path) -> None:
             torch.manual_seed(seed)
@@ -113,7 +114,7 @@ class TextLearner:
             "max_length": self.max_length,
             "trainer": dict(self.trainer),
             "early_stopping": self.early_stopping,
-            "objective": {"name": objective.name, **dataclasses.asdict(loss)},
+            "objective": {"name": objective.name, **vars(loss)},
             "targets": table_hash(targets.to_arrow()),
             "seed": seed,
         }
@@ -123,6 +124,18 @@ class TextLearner:
 def text_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any]) -> TextLearner:
     """The learner that an experiment file describes."""
     return TextLearner(config.model, config.adapter, config.max_length, trainer, config.early_stopping)
+
+
+def token_objective(config: Named) -> Objective:
+    """The objective that a configuration names, for the tokens of an answer.
+
+    Raises:
+        ConfigError: It is for choice tasks.
+    """
+    if config.name not in _TOKEN_OBJECTIVES:
+        raise ConfigError(f"The objective {config.name!r} is for choice tasks.", wanted=", ".join(_TOKEN_OBJECTIVES))
+    objective: Objective = create("objective", config.name, config.params)
+    return objective
 
 
 def tokenise(targets: TextTargets, tokenizer: Any, *, limit: int | None, cut: bool) -> list[dict[str, Any]]:
