@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.majority import pooled
+from outgrow.combine.merging import Merged
 from outgrow.combine.result import Posterior, finished, held, normalised, targets_of
 from outgrow.combine.soft import SoftVotes
 from outgrow.labels import ChoiceTargets, ChoiceVotes
@@ -72,31 +73,33 @@ class DawidSkene:
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
         """Posterior of every row; gold rows (`gold >= 0`) are held at their answer and teach who is right."""
-        known = checked_gold(gold, ballots.rows, ballots.choices)
-        probs, usable = finished(pooled(ballots), ballots, known)
-        likelihoods = self._likelihoods(ballots)
+        merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
+        probs, usable = finished(pooled(merged.ballots), merged.ballots, merged.gold)
+        likelihoods = self._likelihoods(merged)
+        share = merged.count * usable
         notes: tuple[str, ...] = ()
         for _ in range(self.iterations):
             for likelihood in likelihoods:
                 likelihood.fit(probs)
-            share = probs[usable].sum(axis=0) + 1.0
-            log_joint = np.tile(np.log(share / share.sum()), (ballots.rows, 1))
+            balance = share @ probs + 1.0
+            log_joint = np.tile(np.log(balance / balance.sum()), (len(probs), 1))
             for likelihood in likelihoods:
                 likelihood.add_to(log_joint)
-            before, probs = probs, held(normalised(log_joint), usable, known)
+            before, probs = probs, held(normalised(log_joint), usable, merged.gold)
             if np.abs(probs - before).max(initial=0.0) < self.tolerance:
                 break
         else:
             notes = (f"Expectation–maximisation had not settled after {self.iterations} rounds.",)
-        return Posterior(probs, notes=notes)
+        return Posterior(probs[merged.of_row], notes=notes)
 
-    def _likelihoods(self, ballots: Ballots) -> list[Likelihood]:
+    def _likelihoods(self, merged: Merged) -> list[Likelihood]:
+        ballots = merged.ballots
         soft = ballots.soft_supervisors()[ballots.supervisor]
         found: list[Likelihood] = []
         if not soft.all():
             hard = ballots.select(~soft)
             full = ballots.choices <= FULL_CONFUSION_UP_TO
-            found.append((ConfusionMatrices if full else Accuracies)(hard, self.smoothing))
+            found.append((ConfusionMatrices if full else Accuracies)(hard, merged.count, self.smoothing))
         if soft.any():
             found.append(SoftVotes(ballots.select(soft)))
         return found
@@ -105,13 +108,13 @@ class DawidSkene:
 class ConfusionMatrices:
     """A confusion matrix per supervisor, kept for the (supervisor, label) pairs that occur."""
 
-    def __init__(self, ballots: Ballots, smoothing: float) -> None:
+    def __init__(self, ballots: Ballots, count: NDArray[np.float64], smoothing: float) -> None:
         k, self._smoothing = ballots.choices, smoothing
         pairs, column = ballots.symbols()
         shape = (ballots.rows, len(pairs))
-        # One sparse matrix serves both steps of EM: rows × pairs, one entry per vote.
+        # One sparse matrix, rows × pairs with one entry per vote, serves both steps of EM.
         self._votes = sparse.csr_matrix((np.ones(len(column)), (ballots.row, column)), shape)
-        self._by_pair = self._votes.T.tocsr()
+        self._by_pair = (sparse.diags(count) @ self._votes).T.tocsr()
         self._owner, self._label = pairs // k, pairs % k
         self._people = len(ballots.names)
         self._log_confusion = np.zeros((len(pairs), k))
@@ -132,17 +135,19 @@ class ConfusionMatrices:
 class Accuracies:
     """One accuracy per supervisor; mistakes fall on all other choices alike."""
 
-    def __init__(self, ballots: Ballots, smoothing: float) -> None:
+    def __init__(self, ballots: Ballots, count: NDArray[np.float64], smoothing: float) -> None:
         self._ballots, self._smoothing = ballots, smoothing
+        self._count = count[ballots.row]
+        self._given = np.bincount(ballots.supervisor, self._count, minlength=len(ballots.names))
         self._bonus = np.zeros(len(ballots.names))
 
     def fit(self, responsibilities: NDArray[np.float64]) -> None:
         """Posterior mean of each accuracy, as the log-odds that a vote adds to its choice."""
         ballots = self._ballots
-        right = responsibilities[ballots.row, ballots.label]
+        right = self._count * responsibilities[ballots.row, ballots.label]
         chance = self._smoothing / ballots.choices
         hits = np.bincount(ballots.supervisor, right, minlength=len(ballots.names)) + chance
-        accuracy = np.clip(hits / (ballots.per_supervisor + self._smoothing), 1e-6, 1 - 1e-6)
+        accuracy = np.clip(hits / (self._given + self._smoothing), 1e-6, 1 - 1e-6)
         self._bonus = np.log(accuracy * (ballots.choices - 1) / (1 - accuracy))
 
     def add_to(self, log_joint: NDArray[np.float64]) -> None:
