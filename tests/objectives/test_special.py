@@ -10,6 +10,7 @@ from outgrow.objectives.special import (
     opinion_gain,
     tail_probability,
     total_part,
+    total_part_of_many,
     trigamma_tail,
     unit_divergence,
 )
@@ -50,6 +51,18 @@ def test_parts_add_up_to_the_divergence(e: float, choices: int) -> None:
     total = exact * choices
     rest = mpmath.loggamma(choices + total) - mpmath.loggamma(choices) - total * mpmath.psi(0, choices + total)
     assert found.item() == pytest.approx(float(rest + choices * one), rel=3e-7)
+
+
+@pytest.mark.parametrize("choices", [65, 1000, 32_000])
+@pytest.mark.parametrize("e", EVIDENCE[2:])
+def test_the_series_for_many_choices_gives_what_quadrature_gives(e: float, choices: int) -> None:
+    evidence = torch.tensor(e, dtype=torch.float64)
+    s = evidence / (1 + evidence)
+    own = choices * excess(1 / (1 + evidence), s)
+    total, products, shares = (choices * each for each in (evidence, evidence * s, s))
+    wanted = total_part(total, choices, products, shares) + own
+    found = total_part_of_many(total, choices, shares) + own
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("total", EVIDENCE[1:])

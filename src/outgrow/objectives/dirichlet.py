@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from outgrow.objectives.special import excess, tail_probability, total_part, trigamma_tail
+from outgrow.objectives.special import excess, tail_probability, total_part, total_part_of_many, trigamma_tail
 
 
 def divergence(e: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,8 +59,12 @@ def expected_divergence(e: Tensor, top: Tensor, shares: Tensor) -> tuple[Tensor,
     curve = s * t * trigamma_tail(t)
     own = excess(t, s)
     # The top class may hold nearly everything: sums without it are summed without it.
-    total, product_sum, share_sum, own_sum = (_leave_one_out(part, at) for part in (e, e * s, s, own))
-    value = (shares * (total_part(total, choices, product_sum, share_sum) + own_sum)).sum(1)
+    total, share_sum, own_sum = (_leave_one_out(part, at) for part in (e, s, own))
+    if choices > 64 and e.dtype == torch.float64:
+        rest = total_part_of_many(total, choices, share_sum)
+    else:
+        rest = total_part(total, choices, _leave_one_out(e * s, at), share_sum)
+    value = (shares * (rest + own_sum)).sum(1)
     below, above = tail_probability(total, choices)
     kept, little, much = (_leave_one_out(part, at) for part in (shares, shares * below, shares * above))
     slopes = kept * curve + torch.where(little <= 0.5 * kept, kept * s - little, much - kept * t)

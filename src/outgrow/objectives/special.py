@@ -131,6 +131,17 @@ def total_part(total: Tensor, choices: int, product_sum: Tensor, share_sum: Tens
     return torch.where(total <= choices, small, large)
 
 
+def total_part_of_many(total: Tensor, choices: int, share_sum: Tensor) -> Tensor:
+    """`total_part` by its asymptotic series alone, for K > 64: ten times cheaper, where there is one E per class.
+
+    It is a difference, accurate to 10⁻¹⁶/e for evidence about e per class, so both sums have to be float64.
+    """
+    y = 1 / (choices + total)
+    log = torch.log1p(total / choices)
+    tail = y * (1 / 6 - y * (choices / 12)) - 1 / (12 * choices)
+    return log.mul_(choices - 0.5).add_(total * y, alpha=0.5).add_(tail).sub_(share_sum)
+
+
 @functools.lru_cache(maxsize=256)
 def unit_divergence(choices: int) -> float:
     """c(K): the divergence of Dir(2, …, 2) from the uniform Dirichlet over K choices, in nats.
