@@ -1,6 +1,6 @@
 """How long a user waits before anything happens: `outgrow --help`, `import outgrow`, against a bare interpreter.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from outgrow.experiment import Experiment
+from outgrow.labels import ChoiceTargets, positions
+from outgrow.pipeline.choice import ChoicePipeline
 from outgrow.results import Results
 from outgrow.store import Store, read_table
+from outgrow.tasks import load_task
+from outgrow.workspace import Workspace
 from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines
 
 SPLIT = {"gold": 200, "unlabelled": 800, "test": 400}
@@ -232,3 +236,55 @@ def test_the_store_holds_whole_artefacts_only(planted: tuple[Path, Results]) -> 
     assert folders
     assert all((folder / "manifest.json").is_file() for folder in folders)
     assert Store(root).made == []
+
+
+@pytest.fixture(scope="module")
+def three_people(tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path) -> Path:
+    """Three people who err at random, one of them often; some votes are missing."""
+    folder = tmp_path_factory.mktemp("three")
+    rows = planted_rows(900)
+    errors = {1: 0.2, 2: 0.25, 3: 0.4}
+    votes = [vote for seed, wrong in errors.items() for vote in noisy_votes(rows, wrong=wrong, seed=seed, missing=0.1)]
+    write_lines(folder / "votes.jsonl", votes)
+    task = {"path": "rows.jsonl", "columns": {"id": "id"}, "choices": ["no", "yes"]}
+    methods = {
+        "naive": {},
+        "weighted": {
+            "combine": {"name": "mean", "weights": {"noisy1": 3.0, "noisy2": 2.0, "noisy3": 1.0}},
+            "objective": "bayesian",
+        },
+        "bayesian": {"objective": "bayesian"},
+        "dirichlet_multinomial": {"objective": "dirichlet_multinomial"},
+        "gce": {"objective": "gce"},
+        "dawid_skene": {"combine": "dawid_skene"},
+        "dependence": {"combine": "dependence", "objective": "evidential"},
+        "majority": {"combine": "majority"},
+    }
+    return write_experiment(folder, encoder_folder, rows, task=task, methods=methods)
+
+
+def test_every_objective_and_combiner_lets_a_student_outgrow_three_people(three_people: Path) -> None:
+    found = scores(run(three_people))
+    best = max(found["noisy1"], found["noisy2"], found["noisy3"])
+    methods = set(found) - {"noisy1", "noisy2", "noisy3", "base", "ceiling"}
+    assert len(methods) == 8
+    assert {name: found[name] for name in methods if found[name] <= best + 0.05} == {}
+
+
+def test_an_objective_that_learns_from_each_supervisor_gets_every_vote_and_its_weight(three_people: Path) -> None:
+    config = Experiment.from_yaml(three_people).config
+    rows = load_task(config.task).read(config.task)
+    pipeline = ChoicePipeline(config, rows, Workspace(Store.default()))
+    votes = pipeline._labels(0)
+    combined = pipeline._targets(votes, config.methods["naive"])
+    each = pipeline._targets(votes, config.methods["weighted"])
+    posterior = pipeline._targets(votes, config.methods["dawid_skene"])
+    assert combined.votes is None
+    assert posterior.votes is None
+    assert each.votes is not None
+    assert each.lambdas is not None
+    assert each.lambdas.tolist() == [3.0, 2.0, 1.0]
+    np.testing.assert_array_equal(each.votes, votes.take(positions(votes.ids, each.ids)).probs)
+    again = ChoiceTargets.from_arrow(each.to_arrow())
+    np.testing.assert_array_equal(again.votes, each.votes)
+    np.testing.assert_array_equal(again.lambdas, each.lambdas)

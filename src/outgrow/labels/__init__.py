@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_probabilities
 from outgrow.labels.predictions import Predictions
-from outgrow.labels.rows import PARTS, Part, Rows
+from outgrow.labels.rows import PARTS, Part, Rows, positions
 from outgrow.labels.text import Completion, TextLabels, TextTargets
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "TextLabels",
     "TextTargets",
     "check_probabilities",
+    "positions",
 ]

@@ -112,7 +112,7 @@ class ChoiceVotes:
 
 @dataclass(frozen=True, eq=False)
 class ChoiceTargets:
-    """What a student of a choice task learns: a distribution and a weight per row."""
+    """What a student of a choice task learns: a distribution and a weight per row, or every supervisor's vote."""
 
     ids: tuple[str, ...]
     """Row ids, N of them."""
@@ -120,22 +120,42 @@ class ChoiceTargets:
     """Target distributions of shape (N, K)."""
     weights: NDArray[np.float64]
     """How much each row counts, shape (N,), not negative."""
+    votes: NDArray[np.float64] | None = None
+    """The votes behind `probs`, shape (N, M, K) with NaN for abstentions, for objectives that learn from each."""
+    lambdas: NDArray[np.float64] | None = None
+    """λ of each supervisor, shape (M,), together with `votes`."""
 
     def __post_init__(self) -> None:
-        if self.probs.shape[:1] != (len(self.ids),) or self.weights.shape != (len(self.ids),):
+        count = len(self.ids)
+        if self.probs.shape[:1] != (count,) or self.weights.shape != (count,):
             raise DataError("Targets have the wrong shape.", found=(self.probs.shape, self.weights.shape))
+        if self.votes is not None and (self.lambdas is None or self.votes.shape[:2] != (count, len(self.lambdas))):
+            raise DataError("The votes behind targets have the wrong shape.", found=self.votes.shape)
         check_probabilities(self.probs, "targets")
 
     def to_arrow(self) -> pa.Table:
-        """One line per row: id, probs, weight."""
-        probs = pa.array(self.probs.tolist(), pa.list_(pa.float64()))
-        return pa.table({"id": pa.array(self.ids, pa.string()), "probs": probs, "weight": pa.array(self.weights)})
+        """One line per row: id, probs, weight, and the votes in one flat list (M·K) if there are any."""
+        columns = {
+            "id": pa.array(self.ids, pa.string()),
+            "probs": pa.array(self.probs.tolist(), pa.list_(pa.float64())),
+            "weight": pa.array(self.weights),
+        }
+        if self.votes is None or self.lambdas is None:
+            return with_metadata(pa.table(columns))
+        columns["votes"] = pa.array(self.votes.reshape(len(self.ids), -1).tolist(), pa.list_(pa.float64()))
+        return with_metadata(pa.table(columns), lambdas=self.lambdas.tolist())
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> ChoiceTargets:
         """The inverse of `to_arrow`."""
+        about, ids = metadata(table), tuple(table["id"].to_pylist())
         probs = np.array(table["probs"].to_pylist(), dtype=np.float64)
-        return cls(tuple(table["id"].to_pylist()), probs, table["weight"].to_numpy())
+        weights = table["weight"].to_numpy()
+        if "votes" not in table.column_names:
+            return cls(ids, probs, weights)
+        lambdas = np.array(about["lambdas"], dtype=np.float64)
+        votes = np.array(table["votes"].to_pylist(), dtype=np.float64).reshape(len(ids), len(lambdas), probs.shape[1])
+        return cls(ids, probs, weights, votes, lambdas)
 
 
 def check_probabilities(probs: NDArray[np.float64], what: str) -> None:

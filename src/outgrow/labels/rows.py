@@ -96,5 +96,16 @@ class Rows:
         return cls(ids, prompts, parts, gold, choices=_tuple(metadata(table)["choices"]))
 
 
+def positions(among: Sequence[str], ids: Sequence[str]) -> list[int]:
+    """Where each of `ids` stands in `among`.
+
+    Example:
+        >>> positions(("a", "b", "c"), ("c", "a"))
+        [2, 0]
+    """
+    place = {row: index for index, row in enumerate(among)}
+    return [place[row] for row in ids]
+
+
 def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)

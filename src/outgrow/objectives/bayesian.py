@@ -137,6 +137,7 @@ class Bayesian:
     """Share of training over which γ and ρ rise: at its start a student's own answer is worth nothing."""
 
     window: ClassVar[int] = 0
+    takes_votes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_parameters("bayesian", self.evidence, self.preset, self.regularization)
@@ -151,7 +152,7 @@ class Bayesian:
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
         """Loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
-        votes, weights = as_votes(targets, self.weights)
+        votes, weights = as_votes(targets, self.weights, context)
         progress = ramp(context.progress, self.warmup)
         return bayesian(
             logits,
@@ -174,8 +175,8 @@ class Bayesian:
         return vacuity(logits, self.evidence)
 
 
-def as_votes(targets: Tensor, weights: tuple[float, ...] | None) -> tuple[Tensor, Tensor | None]:
+def as_votes(targets: Tensor, weights: tuple[float, ...] | None, context: StepContext) -> tuple[Tensor, Tensor | None]:
     """Votes (N, M, K) and λ; a combined target (N, K) is one vote, whose supervisors' weights are already in it."""
     if targets.ndim == 2:
         return targets[:, None, :], None
-    return targets, None if weights is None else torch.tensor(weights)
+    return targets, context.lambdas if weights is None else torch.tensor(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -128,6 +129,8 @@ class Confidence:
     """Share of training over which c rises."""
     window: int = 1024
     """Predictions kept for the class proportions; 0 hardens by plain argmax."""
+
+    takes_votes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.maximum <= 1 or not 0 <= self.warmup <= 1 or self.window < 0:

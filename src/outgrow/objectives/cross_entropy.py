@@ -84,6 +84,7 @@ class CrossEntropy:
     """Learn the targets as they are (`objective: cross_entropy`)."""
 
     window: ClassVar[int] = 0
+    takes_votes: ClassVar[bool] = False
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
         """Loss of each row, shape (N,)."""

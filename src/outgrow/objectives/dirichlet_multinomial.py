@@ -65,6 +65,7 @@ class DirichletMultinomial:
     """How many opinions the vote of each supervisor is worth; None for one each. Less for those who copy."""
 
     window: ClassVar[int] = 0
+    takes_votes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_parameters("dirichlet_multinomial", self.evidence, "default", None)
@@ -75,7 +76,7 @@ class DirichletMultinomial:
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
         """Loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
-        votes, weights = as_votes(targets, self.weights)
+        votes, weights = as_votes(targets, self.weights, context)
         counts, _ = pooled_votes(logits, votes, weights)
         return dirichlet_multinomial(logits, counts, evidence=self.evidence, reduction="none")
 

@@ -163,6 +163,7 @@ class Evidential:
     """Share of training over which ρ rises."""
 
     window: ClassVar[int] = 0
+    takes_votes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_parameters("evidential", self.evidence, self.preset, self.regularization)

@@ -16,6 +16,8 @@ class StepContext:
     """Share of training that is behind, from 0 to 1."""
     offsets: Tensor | None = None
     """Per-class offsets (K,) that make hardened predictions match the weak labels' class proportions."""
+    lambdas: Tensor | None = None
+    """λ of each supervisor (M,), where targets are votes."""
 
 
 class Objective(Protocol):
@@ -25,8 +27,12 @@ class Objective(Protocol):
     def window(self) -> int:
         """How many recent predictions the trainer should keep to compute `StepContext.offsets`; 0 for none."""
 
+    @property
+    def takes_votes(self) -> bool:
+        """Whether it learns from every supervisor's vote, targets (N, M, K), rather than from a combination (N, K)."""
+
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,), from logits (N, K) and target distributions (N, K)."""
+        """Loss of each row, shape (N,), from logits (N, K) and targets (N, K) or votes (N, M, K)."""
 
     def predict(self, logits: Tensor) -> Tensor:
         """Predicted distributions (N, K) of a student trained with this objective."""

@@ -194,6 +194,7 @@ class GCE:
     """Between 0 (cross entropy, not included) and 1 (mean absolute error)."""
 
     window: ClassVar[int] = 0
+    takes_votes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 < self.q <= 1:
@@ -220,6 +221,7 @@ class Product:
     """Share of training over which β rises."""
 
     window: ClassVar[int] = 0
+    takes_votes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.alpha < 0 or self.beta < 0 or not 0 <= self.warmup <= 1:
@@ -249,6 +251,7 @@ class Bootstrap:
     """Whether the student's answer is hardened."""
 
     window: ClassVar[int] = 0
+    takes_votes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.beta <= 1:
@@ -273,6 +276,7 @@ class ConfidenceWindow:
     """Greatest."""
 
     window: ClassVar[int] = 0
+    takes_votes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high <= 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from outgrow.config import ExperimentConfig, Named
+from outgrow.combine.mean import Mean
+from outgrow.config import ExperimentConfig, Method, Named
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import choice_scores
-from outgrow.labels import ChoiceTargets, ChoiceVotes, Predictions, Rows
+from outgrow.labels import ChoiceTargets, ChoiceVotes, Predictions, Rows, positions
+from outgrow.objectives import Objective
 from outgrow.registry import create
 from outgrow.supervisors import ChoiceSupervisor, choice_supervisor
 from outgrow.supervisors.gold import judged_rows
@@ -57,7 +60,7 @@ class ChoicePipeline:
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's votes on the test part; an abstention counts as a uniform guess."""
         votes = self._labels(seed)
-        test = votes.take(self._positions(votes, self._test))
+        test = votes.take(positions(votes.ids, self._test.ids))
         return {name: self._predictions(test.probs[:, m]) for m, name in enumerate(votes.supervisors)}
 
     def base(self) -> Predictions | None:
@@ -76,12 +79,24 @@ class ChoicePipeline:
         """The strong model trained by a method of the experiment."""
         settings = self.config.methods[method]
         votes = self._labels(seed)
-        on_unlabelled = votes.take(self._positions(votes, self._unlabelled))
-        targets: ChoiceTargets = create("combiner", settings.combine.name, settings.combine.params)(on_unlabelled)
+        on_unlabelled = votes.take(positions(votes.ids, self._unlabelled.ids))
+        targets = self._targets(on_unlabelled, settings)
         left_out = len(self._unlabelled) - len(targets.ids)
         if left_out:
             self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
         return self._trained(targets, settings.objective, method, seed)
+
+    def _targets(self, votes: ChoiceVotes, method: Method) -> ChoiceTargets:
+        """The combined targets; with every vote beside them where the objective learns from each."""
+        combiner = create("combiner", method.combine.name, method.combine.params)
+        targets: ChoiceTargets = combiner(votes)
+        objective: Objective = create("objective", method.objective.name, method.objective.params)
+        if not objective.takes_votes or not isinstance(combiner, Mean):
+            # A posterior is one opinion: whoever estimated it has already weighed every vote.
+            return targets
+        lambdas = combiner.lambdas(votes.supervisors, votes)
+        kept = votes.take(positions(votes.ids, targets.ids)).probs
+        return dataclasses.replace(targets, votes=kept, lambdas=lambdas)
 
     @cached_property
     def _unlabelled(self) -> Rows:
@@ -113,7 +128,7 @@ class ChoicePipeline:
         step = f"{name}, seed {seed}"
         student = self._learner.train(self._judged, targets, objective, self.workspace, seed=seed, name=f"train {step}")
         logits = self._learner.logits(student, self._judged, self.workspace, name=f"predict {step}")
-        on_test = logits[torch.tensor(self._positions(self._judged, self._test))]
+        on_test = logits[torch.tensor(positions(self._judged.ids, self._test.ids))]
         probs = create("objective", objective.name, objective.params).predict(on_test)
         return self._predictions(probs.double().numpy())
 
@@ -122,10 +137,6 @@ class ChoicePipeline:
         choices = self.rows.choices or ()
         answers = tuple("" if np.isnan(row).any() else choices[int(row.argmax())] for row in probs)
         return Predictions(self._test.ids, answers, scores, probs)
-
-    def _positions(self, of: ChoiceVotes | Rows, rows: Rows) -> list[int]:
-        position = {row: index for index, row in enumerate(of.ids)}
-        return [position[row] for row in rows.ids]
 
     def _heard(self, votes: ChoiceVotes) -> ChoiceVotes:
         """The votes of those who said anything; what is missing is noted.

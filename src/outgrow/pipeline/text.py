@@ -12,7 +12,7 @@ from typing import Any
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named
 from outgrow.errors import ConfigError, DataError
-from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
+from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, positions
 from outgrow.models.loading import model_identity, short_name
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
@@ -66,7 +66,7 @@ class TextPipeline:
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's texts on the test part."""
         labels = self._labels(seed)
-        test = labels.take(_positions(labels, self._test))
+        test = labels.take(positions(labels.ids, self._test.ids))
         return {name: self._predictions(test, m) for m, name in enumerate(labels.supervisors)}
 
     def base(self) -> Predictions | None:
@@ -82,7 +82,7 @@ class TextPipeline:
         """The strong model trained by a method of the experiment."""
         settings = self.config.methods[method]
         labels = self._labels(seed)
-        labels = labels.take(_positions(labels, self._unlabelled))
+        labels = labels.take(positions(labels.ids, self._unlabelled.ids))
         if settings.refine is None:
             targets = self._targets(labels, self._lambdas(settings, labels.supervisors))
         else:
@@ -219,8 +219,3 @@ class TextPipeline:
 
 def _trim(text: str) -> str:
     return text.removeprefix(" ")
-
-
-def _positions(labels: TextLabels, rows: Rows) -> list[int]:
-    position = {row: index for index, row in enumerate(labels.ids)}
-    return [position[row] for row in rows.ids]

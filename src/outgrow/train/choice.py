@@ -20,15 +20,15 @@ from outgrow.progress import Reporter
 from outgrow.registry import create
 from outgrow.store import read_json, replacing, write_json
 from outgrow.train.supervised import Gather, fit, training_arguments
-from outgrow.train.window import PredictionWindow
+from outgrow.train.window import window_for
 
 
 class ChoiceLosses:
     """Row losses of an objective, with the window of recent predictions where the objective wants one."""
 
-    def __init__(self, objective: Objective, proportions: Tensor) -> None:
-        self._objective = objective
-        self._window = PredictionWindow(objective.window, proportions) if objective.window else None
+    def __init__(self, objective: Objective, targets: Tensor, weights: Tensor, lambdas: Tensor | None) -> None:
+        self._objective, self._lambdas = objective, lambdas
+        self._window = window_for(objective, targets, weights)
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._offsets: Tensor | None = None
 
@@ -38,8 +38,10 @@ class ChoiceLosses:
         logits = model(**inputs).float()
         if self._window is not None and model.training:
             self._seen.append((torch.log_softmax(logits.detach(), dim=-1), batch["weights"]))
-        offsets = None if self._offsets is None else self._offsets.to(logits.device)
-        return self._objective(logits, batch["targets"], StepContext(progress, offsets))
+        offsets, lambdas = (
+            None if values is None else values.to(logits.device) for values in (self._offsets, self._lambdas)
+        )
+        return self._objective(logits, batch["targets"], StepContext(progress, offsets, lambdas))
 
     def end_step(self, gather: Gather) -> None:
         """Moves the step's predictions, of all processes, into the window."""
@@ -72,6 +74,7 @@ def train_choice(
     folder: Path,
     *,
     weights: NDArray[np.float64] | None = None,
+    lambdas: NDArray[np.float64] | None = None,
     seed: int,
     trainer: Mapping[str, Any],
     early_stopping: int | None = None,
@@ -84,10 +87,11 @@ def train_choice(
         network: Trained in place.
         encoder: Turns prompts into tokens.
         prompts: N texts.
-        targets: Shape (N, K).
+        targets: Shape (N, K), or votes (N, M, K) for an objective that takes them.
         objective: What to minimise.
         folder: Where checkpoints of an interrupted training are kept and looked for.
         weights: Row weights, shape (N,); by default all 1.
+        lambdas: λ of each supervisor, shape (M,), where targets are votes.
         seed: Fixes the order of rows and dropout.
         trainer: TrainingArguments of the user.
         early_stopping: See `outgrow.train.supervised.fit`.
@@ -104,9 +108,9 @@ def train_choice(
         targets, weights = (torch.stack([row[key] for row in batch]) for key in ("target", "weight"))
         return {**inputs, "targets": targets, "weights": weights}
 
-    proportions = (goals * shares[:, None]).sum(0) / shares.sum()
     arguments = training_arguments(folder, trainer, seed=seed)
-    losses = ChoiceLosses(objective, proportions)
+    voices = None if lambdas is None else torch.tensor(lambdas, dtype=torch.float32)
+    losses = ChoiceLosses(objective, goals, shares, voices)
     fit(network, rows, collate, losses, arguments, early_stopping=early_stopping, reporter=reporter, name=name)
     return network
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from outgrow.config import ModelSupervisor, Named, Strong
-from outgrow.labels import ChoiceTargets, Rows
+from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.models.adapters import Probe
 from outgrow.models.loading import check_model
 from outgrow.registry import create
@@ -72,8 +72,7 @@ def gold_targets(rows: Rows) -> ChoiceTargets:
 
 def rows_of(rows: Rows, targets: ChoiceTargets) -> Rows:
     """The rows that targets are about, in the targets' order."""
-    position = {row: index for index, row in enumerate(rows.ids)}
-    return rows.take([position[row] for row in targets.ids])
+    return rows.take(positions(rows.ids, targets.ids))
 
 
 def make_objective(config: Named) -> tuple[Objective, dict[str, Any]]:

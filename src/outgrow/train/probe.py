@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from outgrow.config import Named
-from outgrow.labels import ChoiceTargets, Rows
+from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.models.adapters import Probe
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, model_identity, short_name
@@ -30,7 +30,7 @@ from outgrow.train.learners import (
     read_matrix,
     rows_of,
 )
-from outgrow.train.window import PredictionWindow
+from outgrow.train.window import window_for
 from outgrow.workspace import Workspace
 
 
@@ -60,17 +60,19 @@ def train_probe(
     settings: Probe,
     *,
     seed: int,
+    lambdas: Tensor | None = None,
     step: Step | None = None,
 ) -> TrainedProbe:
     """Trains a head that starts at zero.
 
     Args:
         features: Shape (N, D).
-        targets: Target distributions, shape (N, K).
+        targets: Target distributions, shape (N, K), or votes (N, M, K) for an objective that takes them.
         weights: Row weights, shape (N,).
         objective: What to minimise.
         settings: Epochs, learning rate and the like.
         seed: Fixes the order of the rows.
+        lambdas: λ of each supervisor, shape (M,), where targets are votes.
         step: Told of every finished epoch.
 
     Returns:
@@ -79,18 +81,18 @@ def train_probe(
     mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
     inputs = (features - mean) / scale
     # Not initialised at random and then zeroed: that would draw from the random state of whoever calls.
-    head = nn.utils.skip_init(nn.Linear, features.shape[1], targets.shape[1])
+    head = nn.utils.skip_init(nn.Linear, features.shape[1], targets.shape[-1])
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     generator = torch.Generator().manual_seed(seed)
-    window = PredictionWindow(objective.window, _proportions(targets, weights)) if objective.window else None
+    window = window_for(objective, targets, weights)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     steps = settings.epochs * math.ceil(len(inputs) / settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     done = 0
     for _ in range(settings.epochs):
         for rows in torch.randperm(len(inputs), generator=generator).split(settings.batch_size):
-            context = StepContext(progress=done / steps, offsets=window.offsets() if window else None)
+            context = StepContext(done / steps, window.offsets() if window else None, lambdas)
             logits = head(inputs[rows])
             losses = objective(logits, targets[rows], context) * weights[rows]
             optimizer.zero_grad()
@@ -127,11 +129,12 @@ class ProbeLearner:
         loss, about_loss = make_objective(objective)
 
         def make(folder: Path) -> None:
-            position = {row: index for index, row in enumerate(rows.ids)}
-            features = self._features(rows, workspace)[[position[row] for row in learned.ids]]
-            goals, weights = (torch.tensor(values, dtype=torch.float32) for values in (targets.probs, targets.weights))
+            features = self._features(rows, workspace)[positions(rows.ids, learned.ids)]
+            learnt = targets.probs if targets.votes is None else targets.votes
+            goals, weights = (torch.tensor(values, dtype=torch.float32) for values in (learnt, targets.weights))
+            lambdas = None if targets.lambdas is None else torch.tensor(targets.lambdas, dtype=torch.float32)
             with workspace.reporter.step(name, total=self.settings.epochs) as step:
-                head = train_probe(features, goals, weights, loss, self.settings, seed=seed, step=step)
+                head = train_probe(features, goals, weights, loss, self.settings, seed=seed, lambdas=lambdas, step=step)
             with replacing(folder / "probe.safetensors") as temporary:
                 save_file({key: value.contiguous() for key, value in vars(head).items()}, temporary)
 
@@ -174,7 +177,3 @@ class ProbeLearner:
         recipe = {"model": identity, "max_length": self.max_length, "prompts": prompts}
         self._cached[prompts] = read_matrix(workspace.get("features", recipe, make))
         return self._cached[prompts]
-
-
-def _proportions(targets: Tensor, weights: Tensor) -> Tensor:
-    return (targets * weights[:, None]).sum(0) / weights.sum()

@@ -7,7 +7,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
-from outgrow.objectives import class_offsets
+from outgrow.objectives import Objective, class_offsets
 
 
 class PredictionWindow:
@@ -42,3 +42,10 @@ class PredictionWindow:
     def restore(self, state: list[list[list[float]]]) -> None:
         """Takes the contents back."""
         self._steps = deque(torch.tensor(step) for step in state)
+
+
+def window_for(objective: Objective, targets: Tensor, weights: Tensor) -> PredictionWindow | None:
+    """The window that an objective wants, for the class proportions of targets (N, K) with row weights (N,)."""
+    if not objective.window:
+        return None
+    return PredictionWindow(objective.window, (targets * weights[:, None]).sum(0) / weights.sum())
