@@ -63,6 +63,37 @@ def run(file: ExperimentFile, overrides: Overrides = None, as_json: Json = False
 
 
 @app.command()
+def combine(
+    votes: Annotated[Path, typer.Argument(help="A votes table: jsonl, csv, tsv (gz too) or parquet.")],
+    method: Annotated[str, typer.Option(help="dependence, dawid_skene, majority or mean.")] = "dependence",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Posteriors: .parquet or .csv.")] = Path(
+        "posteriors.parquet"
+    ),
+    task: Annotated[str, typer.Option(help="The column that says what was voted on.")] = "task",
+    worker: Annotated[str, typer.Option(help="The column with the voter's name.")] = "worker",
+    label: Annotated[str, typer.Option(help="The column with the choice; empty is an abstention.")] = "label",
+    probabilities: Annotated[
+        str | None, typer.Option(help="Wide tables: a pattern such as p_*; the star is the supervisor's name.")
+    ] = None,
+    gold: Annotated[str | None, typer.Option(help="A column with known answers, empty where unknown.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Combine a table of votes into posteriors, and say what is known of the supervisors."""
+    from outgrow.config import VotesSupervisor
+    from outgrow.pipeline.voting import combine_table
+    from outgrow.report.voting import summary_of, voting_text
+
+    columns = VotesSupervisor(votes=str(votes), task=task, worker=worker, label=label, probabilities=probabilities)
+    result = combine_table(str(votes), method, columns=columns, gold=gold)
+    result.write(output)
+    if as_json:
+        typer.echo(json.dumps(summary_of(result.combined), indent=2, allow_nan=False))
+    else:
+        typer.echo(voting_text(result.combined))
+        typer.echo(f"\nPosteriors: {output}")
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default report.html in the folder.")] = None,

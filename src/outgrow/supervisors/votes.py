@@ -38,10 +38,14 @@ class VotesReader:
             DataError: A column is missing, a label is outside the choices, a probability is NaN or out of range, or
                 none of the rows occurs in the table.
         """
-        table = read_records(self.config.votes)
-        votes = self._wide(table, rows) if self.config.probabilities is not None else self._long(table, rows)
         judged = judged_rows(rows)
         keys = judged.ids if self.config.key == "id" else judged.prompts
+        return self.read(judged.ids, keys, rows.choices or ())
+
+    def read(self, ids: tuple[str, ...], keys: Sequence[str], choices: tuple[str, ...]) -> ChoiceVotes:
+        """The table's votes on N rows that it knows by their `keys`; see `label`."""
+        table = read_records(self.config.votes)
+        votes = self._wide(table, choices) if self.config.probabilities is not None else self._long(table, choices)
         known = {task for given in votes.values() for task in given}
         if not any(key in known for key in keys):
             raise DataError(
@@ -50,7 +54,7 @@ class VotesReader:
                 wanted=f"{self.config.key}s such as {keys[0]!r}",
                 fix="Set task (the column) and key (`id` or `prompt`) of the votes.",
             )
-        return self._fill(votes, judged.ids, keys, classes=len(rows.choices or ()))
+        return self._fill(votes, ids, keys, classes=len(choices))
 
     def _fill(
         self,
@@ -72,12 +76,11 @@ class VotesReader:
         prefix = f"{self.config.name} " if self.config.name else ""
         return ChoiceVotes(ids, tuple(prefix + name for name in votes), probs, status)
 
-    def _long(self, table: pa.Table, rows: Rows) -> dict[str, dict[str, list[Distribution | None]]]:
+    def _long(self, table: pa.Table, choices: tuple[str, ...]) -> dict[str, dict[str, list[Distribution | None]]]:
         tasks, workers, labels = (
             column(table, getattr(self.config, name), where=self.config.votes, setting=f"{name} of the votes")
             for name in ("task", "worker", "label")
         )
-        choices = rows.choices or ()
         identity = np.eye(len(choices)).tolist()
         votes: dict[str, dict[str, list[Distribution | None]]] = defaultdict(lambda: defaultdict(list))
         for task, worker, label in zip(tasks, workers, labels, strict=True):
@@ -85,20 +88,21 @@ class VotesReader:
             votes[str(worker)][str(task)].append(None if index is None else identity[index])
         return dict(sorted(votes.items()))
 
-    def _wide(self, table: pa.Table, rows: Rows) -> dict[str, dict[str, list[Distribution | None]]]:
+    def _wide(self, table: pa.Table, choices: tuple[str, ...]) -> dict[str, dict[str, list[Distribution | None]]]:
         where = self.config.votes
         tasks = [str(task) for task in column(table, self.config.task, where=where, setting="task of the votes")]
         votes: dict[str, dict[str, list[Distribution | None]]] = {}
-        for name, columns in self._columns(table).items():
+        for name, columns in self.columns(table).items():
             setting = "probabilities of the votes"
             values = zip(*(column(table, each, where=where, setting=setting) for each in columns), strict=True)
             given: dict[str, list[Distribution | None]] = defaultdict(list)
             for task, row in zip(tasks, values, strict=True):
-                given[task].append(self._distribution(row, name, classes=len(rows.choices or ())))
+                given[task].append(self._distribution(row, name, classes=len(choices)))
             votes[name] = given
         return votes
 
-    def _columns(self, table: pa.Table) -> dict[str, tuple[str, ...]]:
+    def columns(self, table: pa.Table) -> dict[str, tuple[str, ...]]:
+        """The probability columns of each supervisor of a wide table."""
         pattern = self.config.probabilities
         if isinstance(pattern, dict):
             return {name: (names,) if isinstance(names, str) else names for name, names in pattern.items()}

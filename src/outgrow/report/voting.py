@@ -1,0 +1,78 @@
+"""What a combination found out about its supervisors, as text for terminals and logs."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from outgrow.combine import Combined
+from outgrow.evaluate.wording import number_text
+from outgrow.report.table import DEFAULT_WIDTH
+
+MOST_SHOWN = 30
+"""Supervisors in the table; the ones with the most votes."""
+
+
+def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
+    """A line per supervisor, who copies whom, the effective number of supervisors, and what votes cannot tell.
+
+    Args:
+        combined: What `outgrow.combine.combine` returned.
+        width: Columns to fit into.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    about = combined.diagnostics
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("supervisor", "votes", "estimated accuracy", "weight"):
+        table.add_column(title, justify="left" if title == "supervisor" else "right", no_wrap=True)
+    shown = np.argsort(-about.votes, kind="stable")[:MOST_SHOWN]
+    for m in shown:
+        low, high = about.accuracy_interval[m]
+        accuracy = f"{number_text(about.accuracy[m])} [{number_text(low)}, {number_text(high)}]"
+        silent = about.votes[m] == 0
+        weight = number_text(float(combined.weights[m]))
+        table.add_row(about.names[m], f"{about.votes[m]:,}", "never voted" if silent else accuracy, weight)
+    stream = io.StringIO()
+    Console(file=stream, width=width, highlight=False, markup=False).print(table)
+    lines = [stream.getvalue().rstrip()]
+    if len(about.names) > MOST_SHOWN:
+        lines.append(f"… and {len(about.names) - MOST_SHOWN} with fewer votes")
+    usable = combined.usable
+    confidence = float(combined.probs[usable].max(axis=1).mean()) if usable.any() else float("nan")
+    facts = [
+        f"{usable.sum():,} tasks, {about.votes.sum():,} votes, {len(about.names)} supervisors, effectively "
+        f"{combined.effective_supervisors:.1f}; mean confidence {number_text(confidence)}.",
+        *(f"Counted as one, because they copy each other: {', '.join(group)}." for group in about.copies),
+        *(f"! {note}" for note in about.notes),
+    ]
+    lines.append("")
+    lines += [textwrap.fill(fact, width, subsequent_indent="  ") for fact in facts]
+    return "\n".join(lines)
+
+
+def summary_of(combined: Combined) -> dict[str, Any]:
+    """The same as plain values for JSON; None where a supervisor never voted."""
+    about = combined.diagnostics
+    supervisors = [
+        {
+            "name": name,
+            "votes": int(about.votes[m]),
+            "accuracy": None if about.votes[m] == 0 else float(about.accuracy[m]),
+            "accuracy_interval": None if about.votes[m] == 0 else about.accuracy_interval[m].tolist(),
+            "weight": float(combined.weights[m]),
+        }
+        for m, name in enumerate(about.names)
+    ]
+    return {
+        "tasks": len(combined.usable),
+        "usable_tasks": int(combined.usable.sum()),
+        "effective_supervisors": combined.effective_supervisors,
+        "supervisors": supervisors,
+        "copies": [list(group) for group in about.copies],
+        "notes": list(about.notes),
+    }

@@ -1,0 +1,109 @@
+"""Votes tables combined without an experiment."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from outgrow.cli import main
+from outgrow.config import VotesSupervisor
+from outgrow.errors import DataError
+from outgrow.pipeline.voting import combine_table
+from outgrow.report.voting import summary_of, voting_text
+
+
+def crowd(count: int = 400) -> tuple[list[str], pa.Table]:
+    """Five people of accuracy .8 on `count` questions with answers yes and no, and the truth."""
+    rng = np.random.default_rng(0)
+    truth = rng.choice(["no", "yes"], size=count)
+    lines = [
+        {"task": f"q{index}", "worker": f"w{who}", "label": right if rng.random() < 0.8 else other}
+        for index, right in enumerate(truth)
+        for who in range(5)
+        for other in [{"no": "yes", "yes": "no"}[right]]
+    ]
+    return truth.tolist(), pa.Table.from_pylist(lines)
+
+
+@pytest.fixture
+def votes(tmp_path: Path) -> tuple[list[str], Path]:
+    truth, table = crowd()
+    pq.write_table(table, tmp_path / "votes.parquet")
+    return truth, tmp_path / "votes.parquet"
+
+
+def test_posteriors_name_each_task_its_answer_and_how_sure_it_is(votes: tuple[list[str], Path], tmp_path: Path) -> None:
+    truth, path = votes
+    result = combine_table(str(path), "dawid_skene")
+    result.write(tmp_path / "posteriors.csv")
+    with (tmp_path / "posteriors.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["task"] for line in lines] == [f"q{index}" for index in range(400)]
+    assert np.mean([line["answer"] == right for line, right in zip(lines, truth, strict=True)]) > 0.9
+    for line in lines:
+        assert float(line["confidence"]) == pytest.approx(max(float(line["p_no"]), float(line["p_yes"])))
+
+
+def test_an_empty_label_is_an_abstention_and_a_task_without_votes_has_no_answer(tmp_path: Path) -> None:
+    lines = [("a", "x", "yes"), ("a", "y", None), ("b", "x", None), ("c", "y", "no")]
+    table = pa.table(dict(zip(("task", "worker", "label"), zip(*lines, strict=True), strict=True)))
+    pq.write_table(table, tmp_path / "votes.parquet")
+    posteriors = combine_table(str(tmp_path / "votes.parquet"), "majority").posteriors().to_pylist()
+    assert [line["answer"] for line in posteriors] == ["yes", None, "no"]
+    assert posteriors[1]["confidence"] is None
+
+
+def test_gold_answers_hold_their_tasks(votes: tuple[list[str], Path], tmp_path: Path) -> None:
+    _, table = crowd()
+    gold = ["no" if task == "q7" else None for task in table["task"].to_pylist()]
+    pq.write_table(table.append_column("truth", pa.array(gold)), tmp_path / "anchored.parquet")
+    posteriors = combine_table(str(tmp_path / "anchored.parquet"), "dawid_skene", gold="truth").posteriors()
+    assert posteriors.to_pylist()[7]["p_no"] == 1.0
+
+
+def test_a_wide_table_of_probabilities_is_combined(tmp_path: Path) -> None:
+    table = pa.table({"text": ["a", "b"], "p_first": [0.9, 0.2], "p_second": [0.7, None]})
+    pq.write_table(table, tmp_path / "wide.parquet")
+    columns = VotesSupervisor(votes=str(tmp_path / "wide.parquet"), task="text", probabilities="p_*")
+    posteriors = combine_table(str(tmp_path / "wide.parquet"), "mean", columns=columns).posteriors().to_pylist()
+    assert [line["p_1"] for line in posteriors] == pytest.approx([0.8, 0.2])
+
+
+def test_a_wrong_column_is_named_with_the_nearest_one(votes: tuple[list[str], Path]) -> None:
+    columns = VotesSupervisor(votes=str(votes[1]), worker="workers")
+    with pytest.raises(DataError, match="did you mean 'worker'"):
+        combine_table(str(votes[1]), columns=columns)
+
+
+def test_two_gold_answers_for_one_task_are_refused(tmp_path: Path) -> None:
+    table = pa.table({"task": ["a", "a"], "worker": ["x", "y"], "label": ["yes", "no"], "gold": ["yes", "no"]})
+    pq.write_table(table, tmp_path / "votes.parquet")
+    with pytest.raises(DataError, match="two different gold answers"):
+        combine_table(str(tmp_path / "votes.parquet"), gold="gold")
+
+
+def test_the_report_names_everyone_and_what_votes_cannot_tell(votes: tuple[list[str], Path]) -> None:
+    combined = combine_table(str(votes[1]), "dawid_skene").combined
+    text = voting_text(combined)
+    assert all(f"w{who}" in text for who in range(5))
+    assert "Votes alone cannot tell" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert json.loads(json.dumps(summary_of(combined)))["usable_tasks"] == 400
+
+
+def test_the_command_writes_posteriors_and_prints_the_report(
+    votes: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.parquet"
+    monkeypatch.setattr("sys.argv", ["outgrow", "combine", str(votes[1]), "--output", str(output), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert json.loads(capsys.readouterr().out)["tasks"] == 400
+    assert pq.read_table(output).num_rows == 400
