@@ -141,7 +141,7 @@ class ChoiceTargets:
             "weight": pa.array(self.weights),
         }
         if self.votes is None or self.lambdas is None:
-            return with_metadata(pa.table(columns))
+            return pa.table(columns)
         columns["votes"] = pa.array(self.votes.reshape(len(self.ids), -1).tolist(), pa.list_(pa.float64()))
         return with_metadata(pa.table(columns), lambdas=self.lambdas.tolist())
 

@@ -119,16 +119,16 @@ class Confidence:
     """The confidence loss with a linear warm-up (`objective: confidence`).
 
     c = maximum · min(1, progress / warmup), without a jump. Hardened predictions follow the class proportions of the
-    weak labels, measured on the `window` most recent predictions of earlier optimiser steps, so that neither minibatch
-    size, gradient accumulation nor the number of processes changes the loss.
+    weak labels, measured over the rows of the optimiser step, and of earlier steps where these are fewer than `window`.
+    So neither gradient accumulation nor the number of processes changes the loss, and minibatches of one row work.
     """
 
     maximum: float = 0.5
     """c after the warm-up, in [0, 1]; 0.75 for the strongest students of Burns et al."""
     warmup: float = 0.2
     """Share of training over which c rises."""
-    window: int = 1024
-    """Predictions kept for the class proportions; 0 hardens by plain argmax."""
+    window: int = 32
+    """Fewest predictions for the class proportions; 0 hardens by plain argmax."""
 
     takes_votes: ClassVar[bool] = False
 

@@ -29,30 +29,32 @@ class ChoiceLosses:
     def __init__(self, objective: Objective, targets: Tensor, weights: Tensor, lambdas: Tensor | None) -> None:
         self._objective, self._lambdas = objective, lambdas
         self._window = window_for(objective, targets, weights)
-        self._seen: list[tuple[Tensor, Tensor]] = []
         self._offsets: Tensor | None = None
+
+    def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
+        """Looks at all rows of the step, of all processes, before the loss of any is computed.
+
+        One more forward pass, without gradients, for objectives that harden predictions.
+        """
+        if self._window is None:
+            return
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            seen = [
+                (gather(torch.log_softmax(_logits(model, piece), -1)), gather(piece["weights"])) for piece in pieces
+            ]
+        model.train(training)
+        # Rows without weight teach nothing, and may only fill up a batch.
+        self._offsets = self._window.offsets(torch.cat([log_probs[weights > 0] for log_probs, weights in seen]))
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Losses of shape (N,)."""
-        inputs = {key: value for key, value in batch.items() if key not in ("targets", "weights")}
-        logits = model(**inputs).float()
-        if self._window is not None and model.training:
-            self._seen.append((torch.log_softmax(logits.detach(), dim=-1), batch["weights"]))
+        logits = _logits(model, batch)
         offsets, lambdas = (
             None if values is None else values.to(logits.device) for values in (self._offsets, self._lambdas)
         )
         return self._objective(logits, batch["targets"], StepContext(progress, offsets, lambdas))
-
-    def end_step(self, gather: Gather) -> None:
-        """Moves the step's predictions, of all processes, into the window."""
-        if self._window is None:
-            return
-        # Piece by piece: gathered in this order, two processes see the rows as one process would.
-        pieces = [(gather(log_probs), gather(weights)) for log_probs, weights in self._seen]
-        # Rows without weight teach nothing, and may only fill up a batch.
-        self._window.add(torch.cat([log_probs[weights > 0] for log_probs, weights in pieces]))
-        self._seen = []
-        self._offsets = self._window.offsets()
 
     def state(self) -> Any:
         """The window."""
@@ -62,7 +64,11 @@ class ChoiceLosses:
         """Takes the window back."""
         if self._window is not None:
             self._window.restore(state)
-            self._offsets = self._window.offsets()
+
+
+def _logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    inputs = {key: value for key, value in batch.items() if key not in ("targets", "weights")}
+    return cast(Tensor, model(**inputs)).float()
 
 
 def train_choice(

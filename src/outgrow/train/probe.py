@@ -92,15 +92,14 @@ def train_probe(
     done = 0
     for _ in range(settings.epochs):
         for rows in torch.randperm(len(inputs), generator=generator).split(settings.batch_size):
-            context = StepContext(done / steps, window.offsets() if window else None, lambdas)
             logits = head(inputs[rows])
+            offsets = window.offsets(torch.log_softmax(logits.detach(), dim=-1)) if window else None
+            context = StepContext(done / steps, offsets, lambdas)
             losses = objective(logits, targets[rows], context) * weights[rows]
             optimizer.zero_grad()
             (losses.sum() / weights[rows].sum()).backward()
             optimizer.step()
             schedule.step()
-            if window is not None:
-                window.add(torch.log_softmax(logits.detach(), dim=-1))
             done += 1
         if step is not None:
             step.advance()

@@ -58,8 +58,8 @@ class RowLosses(Protocol):
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Losses of the same shape as `batch["weights"]`."""
 
-    def end_step(self, gather: Gather) -> None:
-        """Called once after every optimiser step, on every process."""
+    def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
+        """Called once before every optimiser step, on every process, with all its pieces of the batch."""
 
     def state(self) -> Any:
         """What a resumed run needs, as JSON values."""
@@ -178,7 +178,7 @@ def fit(
         row_losses.restore(read_json(checkpoint / _MARK))
     total = arguments.max_steps if arguments.max_steps > 0 else trainer.planned_steps(len(rows))
     with (reporter or SilentReporter()).step(name, total=total) as step:
-        trainer.add_callback(_Between(trainer, row_losses, step))
+        trainer.add_callback(_Between(row_losses, step))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if any(torch.isnan(parameter).any() for parameter in model.parameters()):
         raise ModelError(f"{name}: the weights became NaN.", fix="Lower trainer.learning_rate.")
@@ -209,6 +209,9 @@ class SupervisedTrainer(Trainer):
         """The pieces of one optimiser step and the total weight of its rows, over all processes."""
         pieces, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         total = sum((piece["weights"].sum() for piece in pieces), torch.zeros(())).to(device)
+        if pieces:
+            prepared = [self._prepare_inputs(piece) for piece in pieces]
+            self.row_losses.begin_step(self.accelerator.unwrap_model(self.model), prepared, self.accelerator.gather)
         return pieces, self.accelerator.reduce(total, reduction="sum").clamp_min(torch.finfo(torch.float32).tiny)
 
     def compute_loss(
@@ -279,13 +282,12 @@ def _blanks_weigh_nothing(collate: Any, any_row: Mapping[str, Any]) -> Callable[
 
 
 class _Between(TrainerCallback):
-    """What happens between optimiser steps: progress, the loss's memory, and the mark of a whole checkpoint."""
+    """What happens between optimiser steps: progress, and the mark of a whole checkpoint with the loss's memory."""
 
-    def __init__(self, trainer: SupervisedTrainer, row_losses: RowLosses, step: Step) -> None:
-        self._trainer, self._row_losses, self._step = trainer, row_losses, step
+    def __init__(self, row_losses: RowLosses, step: Step) -> None:
+        self._row_losses, self._step = row_losses, step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **unused: Any) -> None:
-        self._row_losses.end_step(self._trainer.accelerator.gather)
         self._step.advance()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **unused: Any) -> None:

@@ -40,8 +40,8 @@ class TokenLosses:
         losses[answer] = self._objective(logits[answer].float(), batch["input_ids"][:, 1:][answer], context)
         return losses
 
-    def end_step(self, gather: Gather) -> None:
-        """Nothing is remembered between steps."""
+    def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
+        """Nothing needs to be known of a step beforehand."""
 
     def state(self) -> Any:
         """Nothing."""

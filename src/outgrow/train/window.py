@@ -1,4 +1,4 @@
-"""The rolling window of predictions from which hardened labels get their class proportions."""
+"""The predictions from which hardened labels get their class proportions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from outgrow.objectives import Objective, class_offsets
 
 
 class PredictionWindow:
-    """Log-probabilities of the rows of recent optimiser steps.
+    """Log-probabilities of all rows of this optimiser step, and of earlier steps where this one has too few.
 
-    Only finished steps count. So what a step sees does not depend on how its batch was cut into pieces or spread over
-    processes.
+    Whole steps only: so what a step sees does not depend on how its batch was cut into pieces or spread over processes.
+    This step's own predictions must be among them. With earlier ones alone a student whose predictions all drift one
+    way is hardened to the class it drifts to, which pushes it further: fine-tuned students then end up constant.
 
     Args:
-        size: Predictions to keep; whole steps are dropped, oldest first, as long as `size` remain.
+        size: Earlier steps are kept as long as fewer rows than this would remain.
         proportions: Class proportions that hardened predictions should have, shape (K,).
     """
 
@@ -25,15 +26,12 @@ class PredictionWindow:
         self._size, self._proportions = size, proportions
         self._steps: deque[Tensor] = deque()
 
-    def offsets(self) -> Tensor | None:
-        """Offsets (K,) for the argmax, or None before the first finished step."""
-        return class_offsets(torch.cat(list(self._steps)), self._proportions) if self._steps else None
-
-    def add(self, log_probs: Tensor) -> None:
-        """Adds the predictions (n, K) of one finished step, from all its pieces and processes."""
+    def offsets(self, log_probs: Tensor) -> Tensor:
+        """Offsets (K,) for the argmax of a step whose rows have these log-probabilities (n, K)."""
         self._steps.append(log_probs.detach().float().cpu())
         while sum(map(len, self._steps)) - len(self._steps[0]) >= self._size:
             self._steps.popleft()
+        return class_offsets(torch.cat(list(self._steps)), self._proportions)
 
     def state(self) -> list[list[list[float]]]:
         """The contents as JSON values; floats survive exactly."""
