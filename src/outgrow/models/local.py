@@ -20,6 +20,7 @@ from torch import Tensor
 
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
+from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.tokens import contiguous_spans, cut, decode_after, spans_by_decoding
 
@@ -84,8 +85,6 @@ class LocalLanguageModel:
         Raises:
             ModelError: The model or its tokenizer cannot be loaded.
         """
-        from outgrow.models.loading import load_causal_lm, load_tokenizer
-
         model, tokenizer = load_causal_lm(str(path)), load_tokenizer(str(path))
         return cls(model, tokenizer, name=name or Path(path).name, batch_size=batch_size)
 
@@ -97,8 +96,7 @@ class LocalLanguageModel:
     @property
     def context(self) -> int | None:
         """Longest sequence in tokens that the model takes, or None if its configuration sets no limit."""
-        limit: int | None = getattr(self.model.config, "max_position_embeddings", None)
-        return limit
+        return context_length(self.model)
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
         """Continues every prompt.
