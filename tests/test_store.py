@@ -84,6 +84,16 @@ def test_a_store_knows_what_it_made_and_what_it_used(store: Store) -> None:
     assert list(other.used) == [f"n/{artefact.key}"]
 
 
+def test_the_time_of_what_was_made_on_the_way_is_not_counted_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 2.0, 9.0, 10.0])  # outer starts, inner starts, inner ends, outer ends
+    monkeypatch.setattr(store_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    outer = store.get("outer", {}, lambda folder: store.get("inner", {}, lambda inner: None))
+    assert {made.kind: made.seconds for made in store.made} == {"inner": 7.0, "outer": 3.0}
+    assert outer.seconds == 3.0
+
+
 def test_an_exception_leaves_no_manifest_and_the_next_attempt_finds_the_shards(store: Store) -> None:
     def fail(folder: Path) -> None:
         write_json(folder / "part-0.json", 0)

@@ -45,7 +45,7 @@ class Artefact:
     path: Path
     """Its folder."""
     seconds: float
-    """Time it took to make, over all interrupted attempts that got to say so."""
+    """Time the attempt that finished it took, without the time of other artefacts made on the way."""
 
 
 @dataclass
@@ -101,9 +101,10 @@ class Store:
                 if artefact is None:
                     folder.mkdir(exist_ok=True)
                     _sweep(folder)
-                    started = time.perf_counter()
+                    started, before = time.perf_counter(), len(self.made)
                     make(folder)
-                    seconds = time.perf_counter() - started
+                    elapsed = time.perf_counter() - started
+                    seconds = elapsed - sum(nested.seconds for nested in self.made[before:])
                     write_json(folder / "manifest.json", _manifest(kind, recipe, folder, seconds))
                     artefact = Artefact(kind, key, folder, seconds)
                     self.made.append(artefact)

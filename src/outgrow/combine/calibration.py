@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
 from outgrow.combine.ballots import Ballots, checked_gold
@@ -84,6 +83,8 @@ def recalibrate(log_joint: NDArray[np.float64], gold: NDArray[np.int64]) -> NDAr
         picked = scaled[np.arange(len(own)), answers]
         return float((logsumexp(scaled, axis=1) - picked).sum() + 0.5 * ((parameters / width) ** 2).sum())
 
+    from scipy.optimize import minimize  # here, because it takes longer to import than all else in this room
+
     best = minimize(loss, np.zeros(len(width)), method="L-BFGS-B").x
     scaled: NDArray[np.float64] = np.exp(-best[0]) * logits + best[1:]
     return scaled
@@ -93,5 +94,7 @@ def _best_temperature(log_votes: NDArray[np.float64], answers: NDArray[np.int64]
     def loss(log_temperature: float) -> float:
         logits = log_votes * np.exp(-log_temperature)
         return float((logsumexp(logits, axis=1) - logits[np.arange(len(logits)), answers]).sum())
+
+    from scipy.optimize import minimize_scalar
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from outgrow.combine.lines import Lines
@@ -69,6 +68,8 @@ def fit_difficulty(lines: Lines, start: Array, *, iterations: int) -> Difficulty
     first = [intercept, (confusion - intercept[:, None]).ravel(), balance - balance.mean(), [-1.0]]
     objective = _Objective(lines, start.shape[1])
     options = {"maxiter": iterations, "maxcor": 20}
+    from scipy.optimize import minimize  # here, because it takes longer to import than all else in this room
+
     best = minimize(objective, np.concatenate(first), jac=True, method="L-BFGS-B", options=options)
     return objective.model(best.x)
 
