@@ -60,11 +60,11 @@ class VotesTable(_Frozen):
 class Split(_Frozen):
     """How rows are dealt to the three parts. Shares below 1 are fractions, whole numbers are counts."""
 
-    gold: float = 0.4
+    gold: int | float = 0.4
     """Rows that train the supervisors."""
-    unlabelled: float = 0.4
+    unlabelled: int | float = 0.4
     """Rows that the supervisors label and the student learns from."""
-    test: float = 0.2
+    test: int | float = 0.2
     """Rows that nobody trains on."""
     group: str | None = None
     """A column whose equal values stay in one part, such as the question of several answers."""
