@@ -16,15 +16,16 @@ from outgrow.labels import TextTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
 from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
 from outgrow.objectives import Objective
-from outgrow.registry import create
+from outgrow.registry import create, names
 from outgrow.train.choice import train_choice
 from outgrow.train.supervised import fit, training_arguments
 from outgrow.train.text import TokenLosses, collate, tokenise
 from tiny_models import WORDS, make_decoder, make_encoder
 
+CROSS_ENTROPY = Named(name="cross_entropy")
 CHOICE_OBJECTIVES = [
-    Named(name="cross_entropy"),
     Named.model_validate({"name": "confidence", "warmup": 0.1, "window": 24}),
+    *(Named(name=name) for name in names("objective") if name != "confidence"),
 ]
 
 
@@ -79,8 +80,8 @@ def test_bf16_training_moves_every_weight_at_a_small_step(tmp_path: Path) -> Non
     """In pure bf16 a step of 1e-5 is lost on any weight of 0.0039 or more; fp32 master weights keep it."""
     model = make_encoder(tmp_path / "model")
     settings = {"learning_rate": 1e-5, "max_steps": 3, "bf16": True, "lr_scheduler_type": "constant"}
-    after = trained_weights(model, tmp_path / "bf16", CHOICE_OBJECTIVES[0], **settings)
-    still = trained_weights(model, tmp_path / "still", CHOICE_OBJECTIVES[0], **{**settings, "learning_rate": 0.0})
+    after = trained_weights(model, tmp_path / "bf16", CROSS_ENTROPY, **settings)
+    still = trained_weights(model, tmp_path / "still", CROSS_ENTROPY, **{**settings, "learning_rate": 0.0})
     assert after.dtype == torch.float32
     large = still.abs() > 0.0039
     assert (after != still)[large].float().mean() > 0.6
