@@ -144,4 +144,5 @@ if __name__ == "__main__":  # one of two processes, started by the test above
         weights = trained_weights(model_folder, output / f"together{number}", named, per_device_train_batch_size=8)
         if os.environ["RANK"] == "0":
             torch.save(weights, output / f"weights{number}.pt")
+    torch.distributed.barrier()  # neither leaves while the other still talks to it
     torch.distributed.destroy_process_group()
