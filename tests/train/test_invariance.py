@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from outgrow.config import Named
 from outgrow.labels import TextTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
 from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
 from outgrow.objectives import Objective
+from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.train.choice import train_choice
 from outgrow.train.supervised import fit, training_arguments
@@ -111,6 +117,48 @@ def test_text_students_with_answers_of_many_lengths_train_alike_in_pieces(tmp_pa
         fit(network, tokenise(targets, tokenizer, limit=32, cut=False), collate, losses, arguments)
         ends.append(torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()]))
     torch.testing.assert_close(ends[0], ends[1], atol=2e-5, rtol=0)
+
+
+def test_early_stopping_ends_training_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    """A student that overfits random labels: its held-out loss rises after the first epochs."""
+    torch.manual_seed(0)
+    network = ChoiceNetwork(load_encoder(str(make_encoder(tmp_path / "model"))), 2)
+    encoder = Encoder.load(str(tmp_path / "model"), network.backbone, max_length=None)
+    texts, _ = texts_and_targets()
+    random_labels = np.eye(2)[np.random.default_rng(1).integers(2, size=len(texts))]
+    steps: list[int] = []
+
+    class Counting(SilentReporter):
+        @contextmanager
+        def step(self, name: str, total: int) -> Iterator[Any]:
+            yield self
+
+        def advance(self, amount: int = 1) -> None:
+            steps.append(amount)
+
+    train_choice(
+        network,
+        encoder,
+        texts,
+        random_labels,
+        create("objective", "cross_entropy", {}),
+        tmp_path / "run",
+        seed=0,
+        trainer={"num_train_epochs": 40, "learning_rate": 1e-2},
+        early_stopping=1,
+        reporter=Counting(),
+    )
+    per_epoch = 3  # 38 of 42 rows in batches of 16
+    assert per_epoch < len(steps) < 40 * per_epoch
+    last = json.loads(max((tmp_path / "run").glob("checkpoint-*/trainer_state.json"), key=epoch_of).read_text())
+    assert last["best_global_step"] < last["global_step"]
+    best = load_file(tmp_path / "run" / f"checkpoint-{last['best_global_step']}" / "model.safetensors")
+    assert all(torch.equal(best[name], value) for name, value in network.state_dict().items())
+
+
+def epoch_of(state: Path) -> int:
+    """The optimiser step of a checkpoint, from its folder's name."""
+    return int(state.parent.name.rpartition("-")[2])
 
 
 def test_every_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class TextPipeline:
     """Nothing: blind guessing has no score in free text."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know."""
+    _read: dict[int, TextLabels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is computed."""
@@ -110,7 +111,9 @@ class TextPipeline:
         return GenerateOptions(max_new_tokens=self.config.generate.max_new_tokens, stop=self.config.generate.stop)
 
     def _labels(self, seed: int) -> TextLabels:
-        return TextLabels.stack([self._label(each, seed) for each in self.config.supervisors])
+        if seed not in self._read:
+            self._read[seed] = TextLabels.stack([self._label(each, seed) for each in self.config.supervisors])
+        return self._read[seed]
 
     def _label(self, supervisor: Any, seed: int) -> TextLabels:
         name = supervisor.name or short_name(supervisor.model)

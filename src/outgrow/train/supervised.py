@@ -38,6 +38,7 @@ _OURS = (
     "data_seed",
     "report_to",
     "label_smoothing_factor",
+    "train_sampling_strategy",
 )
 _DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 2,
