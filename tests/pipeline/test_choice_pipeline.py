@@ -276,9 +276,9 @@ def test_an_objective_that_learns_from_each_supervisor_gets_every_vote_and_its_w
     rows = load_task(config.task).read(config.task)
     pipeline = ChoicePipeline(config, rows, Workspace(Store.default()))
     votes = pipeline._labels(0)
-    combined = pipeline._targets(votes, config.methods["naive"])
-    each = pipeline._targets(votes, config.methods["weighted"])
-    posterior = pipeline._targets(votes, config.methods["dawid_skene"])
+    combined = pipeline._methods["naive"].combined(votes)
+    each = pipeline._methods["weighted"].combined(votes)
+    posterior = pipeline._methods["dawid_skene"].combined(votes)
     assert combined.votes is None
     assert posterior.votes is None
     assert each.votes is not None

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from outgrow.combine.mean import Mean
-from outgrow.config import ExperimentConfig, Method, Named
-from outgrow.errors import ConfigError, DataError
+from outgrow.config import ExperimentConfig, Named
+from outgrow.errors import DataError
 from outgrow.evaluate.accuracy import choice_scores
-from outgrow.labels import ChoiceTargets, ChoiceVotes, Predictions, Rows, positions
-from outgrow.objectives import Objective
-from outgrow.registry import create
+from outgrow.labels import ChoiceVotes, Predictions, Rows, positions
+from outgrow.pipeline.method import ChoiceMethod
 from outgrow.supervisors import ChoiceSupervisor, choice_supervisor
 from outgrow.supervisors.gold import judged_rows
-from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets
+from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets, predictions_of
 from outgrow.workspace import Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
@@ -40,16 +36,8 @@ class ChoicePipeline:
     _votes: dict[int, ChoiceVotes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, method in self.config.methods.items():
-            if method.refine is not None:
-                raise ConfigError(
-                    f"methods.{name}: refinement is for text tasks, and {self.config.task.name} is a choice task.",
-                    fix="Remove `refine`.",
-                )
-            # What is misspelt is said before anything is computed; so here and below.
-            create("combiner", method.combine.name, method.combine.params)
-            create("objective", method.objective.name, method.objective.params)
-        _ = self._supervisors, self._learner
+        # What is misspelt is said before anything is computed.
+        _ = self._supervisors, self._methods
 
     @property
     def chance(self) -> dict[str, float]:
@@ -73,30 +61,19 @@ class ChoicePipeline:
 
     def ceiling(self, seed: int) -> Predictions:
         """The strong model trained on gold answers of the unlabelled part."""
-        return self._trained(gold_targets(self._unlabelled), _CROSS_ENTROPY, "ceiling", seed)
+        targets, step = gold_targets(self._unlabelled), f"ceiling, seed {seed}"
+        return self._on_test(
+            predictions_of(self._learner, targets, _CROSS_ENTROPY, self._judged, self.workspace, seed=seed, name=step)
+        )
 
     def student(self, method: str, seed: int) -> Predictions:
         """The strong model trained by a method of the experiment."""
-        settings = self.config.methods[method]
-        votes = self._labels(seed)
-        on_unlabelled = votes.take(positions(votes.ids, self._unlabelled.ids))
-        targets = self._targets(on_unlabelled, settings)
+        way, votes = self._methods[method], self._labels(seed)
+        targets = way.combined(votes.take(positions(votes.ids, self._unlabelled.ids)))
         left_out = len(self._unlabelled) - len(targets.ids)
         if left_out:
             self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
-        return self._trained(targets, settings.objective, method, seed)
-
-    def _targets(self, votes: ChoiceVotes, method: Method) -> ChoiceTargets:
-        """The combined targets; with every vote beside them where the objective learns from each."""
-        combiner = create("combiner", method.combine.name, method.combine.params)
-        targets: ChoiceTargets = combiner(votes)
-        objective: Objective = create("objective", method.objective.name, method.objective.params)
-        if not objective.takes_votes or not isinstance(combiner, Mean):
-            # A posterior is one opinion: whoever estimated it has already weighed every vote.
-            return targets
-        lambdas = combiner.lambdas(votes.supervisors, votes)
-        kept = votes.take(positions(votes.ids, targets.ids)).probs
-        return dataclasses.replace(targets, votes=kept, lambdas=lambdas)
+        return self._on_test(way.student(targets, self._judged, self.workspace, seed=seed))
 
     @cached_property
     def _unlabelled(self) -> Rows:
@@ -118,19 +95,19 @@ class ChoicePipeline:
     def _learner(self) -> ChoiceLearner:
         return choice_learner(self.config.strong, self.config.trainer)
 
+    @cached_property
+    def _methods(self) -> dict[str, ChoiceMethod]:
+        return {name: ChoiceMethod.of(name, each, self._learner) for name, each in self.config.methods.items()}
+
     def _labels(self, seed: int) -> ChoiceVotes:
         if seed not in self._votes:
             votes = [each.label(self.rows, self.workspace, seed=seed) for each in self._supervisors]
             self._votes[seed] = self._heard(ChoiceVotes.stack(votes))
         return self._votes[seed]
 
-    def _trained(self, targets: ChoiceTargets, objective: Named, name: str, seed: int) -> Predictions:
-        step = f"{name}, seed {seed}"
-        student = self._learner.train(self._judged, targets, objective, self.workspace, seed=seed, name=f"train {step}")
-        logits = self._learner.logits(student, self._judged, self.workspace, name=f"predict {step}")
-        on_test = logits[torch.tensor(positions(self._judged.ids, self._test.ids))]
-        probs = create("objective", objective.name, objective.params).predict(on_test)
-        return self._predictions(probs.double().numpy())
+    def _on_test(self, probs: NDArray[np.float64]) -> Predictions:
+        """The predictions on the test part, of those on all judged rows."""
+        return self._predictions(probs[positions(self._judged.ids, self._test.ids)])
 
     def _predictions(self, probs: NDArray[np.float64]) -> Predictions:
         scores = {"accuracy": choice_scores(probs, self._test.gold_indices())}

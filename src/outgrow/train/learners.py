@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from outgrow.config import ModelSupervisor, Named, Strong
 from outgrow.labels import ChoiceTargets, Rows, positions
@@ -62,6 +63,24 @@ def choice_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any])
 
     early_stopping = config.early_stopping
     return NetworkLearner(config.model, config.adapter, config.max_length, config.batch_size, trainer, early_stopping)
+
+
+def predictions_of(
+    learner: ChoiceLearner,
+    targets: ChoiceTargets,
+    objective: Named,
+    rows: Rows,
+    workspace: Workspace,
+    *,
+    seed: int,
+    name: str,
+) -> NDArray[np.float64]:
+    """What a model predicts on all of `rows`, shape (N, K), once it has learnt targets on some of them."""
+    trained = learner.train(rows, targets, objective, workspace, seed=seed, name=f"train {name}")
+    logits = learner.logits(trained, rows, workspace, name=f"predict {name}")
+    loss, _ = make_objective(objective)
+    probs: NDArray[np.float64] = loss.predict(logits).double().numpy()
+    return probs
 
 
 def gold_targets(rows: Rows) -> ChoiceTargets:
