@@ -229,3 +229,14 @@ def test_the_schema_documents_every_setting() -> None:
     missing = [name for model in models for name, field in model["properties"].items() if "description" not in field]
     # A description equal to that of the model it refers to is said there only.
     assert set(missing) <= {"task", "generate"}
+
+
+def test_a_number_stands_for_the_share_that_a_filter_keeps() -> None:
+    short = parse_config(changed(methods={"m": {"filter": 0.5}}))
+    assert short == parse_config(changed(methods={"m": {"filter": {"keep": 0.5, "per_class": False}}}))
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, True, "half", {"per_class": True}])
+def test_a_filter_that_makes_no_sense_is_refused(share: object) -> None:
+    with pytest.raises(ConfigError, match=r"methods\.m\.filter"):
+        parse_config(changed(methods={"m": {"filter": share}}))

@@ -288,3 +288,19 @@ def test_an_objective_that_learns_from_each_supervisor_gets_every_vote_and_its_w
     again = ChoiceTargets.from_arrow(each.to_arrow())
     np.testing.assert_array_equal(again.votes, each.votes)
     np.testing.assert_array_equal(again.lambdas, each.lambdas)
+
+
+def test_a_filtered_student_learns_from_the_surest_rows_only(tmp_path: Path, encoder_folder: Path) -> None:
+    rows = planted_rows(800)
+    # A third of the rows is judged rightly and surely, the others wrongly and with less conviction.
+    wide = [
+        {"task": row["id"], "p_x": abs(row["label"] - (0.05, 0.8, 0.8)[index // 2 % 3])}
+        for index, row in enumerate(rows)
+    ]
+    write_lines(tmp_path / "votes.jsonl", wide)
+    supervisors = [{"votes": "votes.jsonl", "probabilities": "p_*"}]
+    methods = {"naive": {}, "surest": {"filter": {"keep": 0.3, "per_class": True}}}
+    path = write_experiment(tmp_path, encoder_folder, rows, supervisors=supervisors, methods=methods)
+    found = scores(run(path))
+    assert found["naive"] < 0.5
+    assert found["surest"] > 0.85

@@ -116,3 +116,11 @@ def test_what_cannot_work_is_refused_before_anything_is_computed(
     with pytest.raises(OutgrowError, match=message):
         Experiment.from_dict(settings_in(folder, tmp_path, **changes)).run()
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("part", [{"filter": 0.5}])
+def test_parts_of_a_method_that_are_for_choice_tasks_are_refused(
+    folder: Path, tmp_path: Path, part: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=f"methods.m: `{next(iter(part))}` is for choice tasks"):
+        pipeline_in(folder, tmp_path, methods={"m": part})

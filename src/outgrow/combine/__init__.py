@@ -1,7 +1,7 @@
 """Combining what several supervisors said about a row into one target.
 
 `combine` is the function for people who bring their own votes; `Mean`, `Majority`, `DawidSkene` and `Dependence` are
-what an experiment file names.
+what an experiment file names. `surest` keeps the rows whose targets are surest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from outgrow.combine.ballots import Ballots
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.dependence import Dependence
+from outgrow.combine.filtering import surest
 from outgrow.combine.majority import Majority
 from outgrow.combine.mean import Mean
 from outgrow.combine.methods import combine
@@ -26,4 +27,5 @@ __all__ = [
     "apply_temperatures",
     "combine",
     "fit_temperatures",
+    "surest",
 ]

@@ -19,6 +19,7 @@ from outgrow.config.schema import (
     Columns,
     ExperimentConfig,
     FeaturesSupervisor,
+    Filter,
     Generate,
     Method,
     ModelSupervisor,
@@ -116,6 +117,7 @@ _MODEL_UNDER: dict[Any, type[BaseModel]] = {
     "votes": VotesSupervisor,
     "strong": Strong,
     "methods": Method,
+    "filter": Filter,
     "generate": Generate,
 }
 

@@ -184,11 +184,26 @@ class Strong(_Frozen):
     """Patience in epochs on a held-out tenth of the (weakly labelled) training rows; null trains to the end."""
 
 
+class Filter(_Frozen):
+    """Only the rows that the supervisors are surest of: `0.5`, or `{keep: 0.5, per_class: true}`."""
+
+    keep: float = Field(gt=0, le=1)
+    """The share of rows that remains."""
+    per_class: bool = False
+    """Keep this share of the rows of every likeliest choice, so that no choice is crowded out."""
+
+
+def _share(value: object) -> object:
+    return {"keep": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 class Method(_Frozen):
     """A choice at each door between labels and student; everything left out is the naive method."""
 
     combine: Choice = Named(name="mean")
     """How several supervisors become one target (choice tasks)."""
+    filter: Annotated[Filter, BeforeValidator(_share, json_schema_input_type=float | Filter)] | None = None
+    """Train on the surest share of the combined targets only (choice tasks)."""
     refine: Choice | None = None
     """How the strong model relabels the unlabelled rows itself before it is trained (text tasks)."""
     objective: Choice = Named(name="cross_entropy")

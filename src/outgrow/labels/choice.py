@@ -133,6 +133,12 @@ class ChoiceTargets:
             raise DataError("The votes behind targets have the wrong shape.", found=self.votes.shape)
         check_probabilities(self.probs, "targets")
 
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ChoiceTargets:
+        """The targets at these positions."""
+        ids = tuple(self.ids[index] for index in indices)
+        votes = None if self.votes is None else self.votes[indices]
+        return ChoiceTargets(ids, self.probs[indices], self.weights[indices], votes, self.lambdas)
+
     def to_arrow(self) -> pa.Table:
         """One line per row: id, probs, weight, and the votes in one flat list (M·K) if there are any."""
         columns = {

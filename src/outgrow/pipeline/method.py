@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.filtering import surest
 from outgrow.combine.mean import Mean
-from outgrow.config import Method, Named
+from outgrow.config import Filter, Method, Named
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
 from outgrow.objectives import Objective
@@ -31,6 +32,8 @@ class ChoiceMethod:
     """What the student minimises."""
     learner: ChoiceLearner
     """Trains the strong model."""
+    filter: Filter | None = None
+    """Which rows teach; None for all."""
 
     @classmethod
     def of(cls, name: str, settings: Method, learner: ChoiceLearner) -> ChoiceMethod:
@@ -45,7 +48,7 @@ class ChoiceMethod:
             )
         create("objective", settings.objective.name, settings.objective.params)
         combiner = create("combiner", settings.combine.name, settings.combine.params)
-        return cls(name, combiner, settings.objective, learner)
+        return cls(name, combiner, settings.objective, learner, settings.filter)
 
     def combined(self, votes: ChoiceVotes) -> ChoiceTargets:
         """One target per row that has a usable vote; with every vote beside it where the objective learns from each."""
@@ -71,4 +74,6 @@ class ChoiceMethod:
             Probabilities, shape (N, K).
         """
         step = f"{self.name}, seed {seed}"
+        if self.filter is not None:
+            targets = surest(targets, self.filter.keep, per_class=self.filter.per_class, seed=seed)
         return predictions_of(self.learner, targets, self.objective, rows, workspace, seed=seed, name=step)

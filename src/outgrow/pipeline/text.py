@@ -26,6 +26,7 @@ from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
+_FOR_CHOICES = ("filter",)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ class TextPipeline:
                 )
             text_learner(each, each.train or {})
         text_learner(self.config.strong, self.config.trainer)
-        for method in self.config.methods.values():
+        for name, method in self.config.methods.items():
+            for part in _FOR_CHOICES:
+                if getattr(method, part) is not None:
+                    raise ConfigError(
+                        f"methods.{name}: `{part}` is for choice tasks, and {self.config.task.name} is a text task.",
+                        fix=f"Remove `{part}`.",
+                    )
             token_objective(method.objective)
             if method.refine is None:
                 self._lambdas(method, ())
