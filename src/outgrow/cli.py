@@ -71,10 +71,17 @@ def combine(
     ),
     task: Annotated[str, typer.Option(help="The column that says what was voted on.")] = "task",
     worker: Annotated[str, typer.Option(help="The column with the voter's name.")] = "worker",
-    label: Annotated[str, typer.Option(help="The column with the choice; empty is an abstention.")] = "label",
+    label: Annotated[str, typer.Option(help="The column with the choice; empty or -1 is an abstention.")] = "label",
+    answers: Annotated[
+        str | None, typer.Option(help="Wide tables of choices: a pattern such as pred.*; the star is the name.")
+    ] = None,
     probabilities: Annotated[
         str | None, typer.Option(help="Wide tables: a pattern such as p_*; the star is the supervisor's name.")
     ] = None,
+    choice: Annotated[
+        list[str] | None, typer.Option(help="A label that is a choice, once for each; by default all but -1.")
+    ] = None,
+    abstain: Annotated[list[str] | None, typer.Option(help="A further label that is an abstention.")] = None,
     gold: Annotated[str | None, typer.Option(help="A column with known answers, empty where unknown.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -83,8 +90,18 @@ def combine(
     from outgrow.pipeline.voting import combine_table
     from outgrow.report.voting import summary_of, voting_text
 
-    columns = VotesSupervisor(votes=str(votes), task=task, worker=worker, label=label, probabilities=probabilities)
-    result = combine_table(str(votes), method, columns=columns, gold=gold)
+    if answers and probabilities:
+        raise typer.BadParameter("a wide table holds answers or probabilities, not both")
+    columns = VotesSupervisor(
+        votes=str(votes),
+        task=task,
+        worker=worker,
+        label=label,
+        answers=answers,
+        abstain=tuple(abstain or ()),
+        probabilities=probabilities,
+    )
+    result = combine_table(str(votes), method, columns=columns, choices=choice, gold=gold)
     result.write(output)
     if as_json:
         typer.echo(json.dumps(summary_of(result.combined), indent=2, allow_nan=False))

@@ -107,3 +107,60 @@ def test_the_command_writes_posteriors_and_prints_the_report(
     assert not ended.value.code
     assert json.loads(capsys.readouterr().out)["tasks"] == 400
     assert pq.read_table(output).num_rows == 400
+
+
+def written(folder: Path, lines: list[tuple[str, str, object]]) -> str:
+    """A votes table in a file, from its lines (task, worker, label)."""
+    path = folder / "votes.jsonl"
+    names = ("task", "worker", "label")
+    path.write_text("".join(json.dumps(dict(zip(names, line, strict=True))) + "\n" for line in lines))
+    return str(path)
+
+
+def test_minus_one_is_an_abstention_and_the_report_says_so(tmp_path: Path) -> None:
+    path = written(tmp_path, [("a", "x", 1), ("a", "y", -1), ("b", "x", -1), ("c", "y", 0)])
+    result = combine_table(path, "majority")
+    assert result.choices == ("0", "1")
+    assert [line["answer"] for line in result.posteriors().to_pylist()] == ["1", None, "0"]
+    assert "-1 counts as an abstention" in voting_text(result.combined)
+
+
+def test_minus_one_is_a_choice_where_it_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, [("a", "x", 1), ("a", "y", 1), ("b", "x", -1), ("b", "y", -1)])
+    result = combine_table(path, "majority", choices=["-1", "1"])
+    assert [line["answer"] for line in result.posteriors().to_pylist()] == ["1", "-1"]
+    assert "abstention" not in voting_text(result.combined)
+
+
+def test_votes_that_leave_one_choice_are_refused_and_minus_one_is_explained(tmp_path: Path) -> None:
+    path = written(tmp_path, [("a", "x", 1), ("b", "x", -1)])
+    with pytest.raises(DataError, match=r"nothing to choose from(.|\n)*1; -1 counts as an abstention"):
+        combine_table(path)
+
+
+def test_a_label_outside_the_named_choices_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, [("a", "x", "yes"), ("b", "x", "perhaps")])
+    with pytest.raises(DataError, match=r"outside the choices(.|\n)*perhaps(.|\n)*one of no, yes"):
+        combine_table(path, choices=["no", "yes"])
+
+
+def test_wide_answers_are_combined_and_named_labels_abstain(tmp_path: Path) -> None:
+    lines = [
+        {"id": 7, "pred": {"x": True, "y": "[invalid]", "z": True}, "gold": None},
+        {"id": 8, "pred": {"x": "[invalid]", "y": "[invalid]", "z": ""}, "gold": None},
+        {"id": 9, "pred": {"x": True, "y": True, "z": True}, "gold": False},
+    ]
+    (tmp_path / "wide.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = str(tmp_path / "wide.jsonl")
+    columns = VotesSupervisor(votes=path, task="id", answers="pred.*", abstain=("[invalid]",))
+    result = combine_table(path, "majority", columns=columns, gold="gold")
+    assert result.choices == ("false", "true")
+    assert [line["answer"] for line in result.posteriors().to_pylist()] == ["true", None, "false"]
+
+
+def test_the_choices_of_probabilities_can_be_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"task": ["a"], "p_first": [0.9]}), tmp_path / "wide.parquet")
+    path = str(tmp_path / "wide.parquet")
+    columns = VotesSupervisor(votes=path, probabilities="p_*")
+    posteriors = combine_table(path, "mean", columns=columns, choices=["no", "yes"]).posteriors().to_pylist()
+    assert posteriors[0]["answer"] == "yes"

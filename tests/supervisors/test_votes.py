@@ -6,12 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from outgrow.config import VotesSupervisor
+from outgrow.config import Columns, Split, TaskConfig, VotesSupervisor
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.store import Store
 from outgrow.supervisors import choice_supervisor
+from outgrow.supervisors.gold import judged_rows
+from outgrow.tasks import load_task
 from outgrow.workspace import Workspace
 
 ROWS = Rows(
@@ -80,9 +85,68 @@ def test_a_wide_table_can_have_a_column_for_every_choice(tmp_path: Path) -> None
     np.testing.assert_allclose(votes.probs[1, 0], [1 / 3] * 3)
 
 
+def test_minus_one_is_an_abstention(tmp_path: Path) -> None:
+    votes = label(tmp_path, "task,worker,label\nu1,al,-1\nu2,al,1\nt,al,0\n")
+    assert votes.status[:, 0].tolist() == ["abstained", "ok", "ok"]
+
+
+@pytest.mark.parametrize("written", [-1, -1.0, "-1"])
+def test_minus_one_is_a_vote_where_a_choice_has_that_name(tmp_path: Path, written: object) -> None:
+    signs = Rows(ROWS.ids, ROWS.prompts, ROWS.parts, ROWS.gold, ("-1", "1"))
+    votes = label(tmp_path, [{"task": "u1", "worker": "al", "label": written}], rows=signs)
+    np.testing.assert_array_equal(votes.probs[0, 0], [1, 0])
+
+
+def test_labels_that_mean_no_vote_can_be_named(tmp_path: Path) -> None:
+    lines = "task,worker,label\nu1,al,[invalid]\nu2,al,no\nt,al,yes\n"
+    votes = label(tmp_path, lines, abstain=("[invalid]", "no"))
+    assert votes.status[:, 0].tolist() == ["abstained", "abstained", "ok"]
+
+
+def test_answers_of_other_systems_are_read_from_nested_objects(tmp_path: Path) -> None:
+    lines = [
+        {"task": "u1", "pred": {"big": True, "small": "[invalid]"}, "correct": {"big": 1, "small": 0}},
+        {"task": "u2", "pred": {"big": False, "small": True}},
+        {"task": "t", "pred": {"big": True}},
+    ]
+    votes = label(tmp_path, lines, answers="pred.*", abstain=("[invalid]",))
+    assert votes.supervisors == ("big", "small")
+    np.testing.assert_array_equal(votes.probs[:, 0], [[0, 1], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(votes.probs[:, 1], [NAN, [0, 1], NAN])
+
+
+def test_answers_can_be_taken_from_columns_by_name(tmp_path: Path) -> None:
+    votes = label(tmp_path, "task,first,second,third\nu1,yes,0,no\n", answers={"a": "first", "b": "second"})
+    assert votes.supervisors == ("a", "b")
+    np.testing.assert_array_equal(votes.probs[0], [[0, 1], [1, 0]])
+
+
+@given(
+    answers=st.lists(
+        st.tuples(*[st.sampled_from(["no", "yes", "-1", ""])] * 3), min_size=3, max_size=3, unique_by=lambda row: row
+    )
+)
+def test_a_wide_table_of_answers_says_what_the_long_one_says(
+    tmp_path_factory: pytest.TempPathFactory, answers: list[tuple[str, ...]]
+) -> None:
+    folder = tmp_path_factory.mktemp("shapes")
+    tasks, people = ("u1", "u2", "t"), ("a", "b", "c")
+    wide = [{"task": task} | dict(zip(people, row, strict=True)) for task, row in zip(tasks, answers, strict=True)]
+    long = [{"task": row["task"], "worker": who, "label": row[who]} for row in wide for who in people]
+    one = label(folder, wide, answers={who: who for who in people})
+    other = label(folder, long)
+    np.testing.assert_array_equal(one.probs, other.probs)
+    np.testing.assert_array_equal(one.status, other.status)
+
+
 @pytest.mark.parametrize(
     ("line", "settings", "said"),
     [
+        ({"task": "u1", "pred": {"a": "[invalid]"}}, {"answers": "pred.*"}, "outside the choices(.|\\n)*invalid"),
+        ({"task": "u1", "pred": {"a": "no"}}, {"answers": "said.*"}, "matches the pattern 'said.\\*'"),
+        ({"task": "u1", "a": "no"}, {"answers": {"a": "b"}}, "has no column 'b'(.|\\n)*answers of the votes"),
+        ({"item": "u1", "a": "no"}, {"answers": {"a": "a"}}, "has no column 'task'"),
+        ({"task": "u1", "worker": "al", "label": -2}, {}, "outside the choices"),
         ({"task": "u1", "p_m": float("nan")}, {"probabilities": "p_*"}, "is not a number"),
         ({"task": "u1", "p": "high"}, {"probabilities": {"m": "p"}}, "is not a number"),
         ({"task": "u1", "p": 1.2}, {"probabilities": {"m": "p"}}, "no distribution over 2 choices"),
@@ -106,3 +170,26 @@ def test_a_wrong_table_is_refused(tmp_path: Path, line: dict[str, Any], settings
 def test_a_nan_in_a_csv_file_is_not_taken_for_an_empty_cell(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a number"):
         label(tmp_path, "task,p_a\nu1,nan\nu2,0.5\n", probabilities="p_*")
+
+
+def test_a_table_cannot_hold_answers_and_probabilities() -> None:
+    with pytest.raises(ValidationError, match="answers or probabilities, not both"):
+        VotesSupervisor(votes="votes.csv", answers="a_*", probabilities="p_*")
+
+
+def test_the_answers_of_thirty_systems_are_read(real_data: Path) -> None:
+    task = TaskConfig(
+        path=str(real_data / "llm_predictions/StrategyQA.jsonl.gz"),
+        columns=Columns(prompt="question", gold="gold", id="id"),
+        choices=("no", "yes"),
+        split=Split(gold=0, unlabelled=0.6, test=0.4),
+    )
+    votes = VotesSupervisor(votes=task.path, task="id", answers="pred.*", abstain=("[invalid]",))
+    rows = load_task(task).read(task)
+    found = choice_supervisor(votes).label(rows, Workspace(Store.default()), seed=0)
+    gold = judged_rows(rows).gold_indices()
+    right = {name: (found.probs[:, m, 1] == gold).mean() for m, name in enumerate(found.supervisors)}
+    assert len(found.supervisors) == 25
+    assert (found.status == "abstained").sum() == pytest.approx(7053, abs=10)  # some rows are in no part
+    assert right["text002_COT"] == pytest.approx(0.371, abs=0.001)
+    assert right["gpt4_COT"] == pytest.approx(0.390, abs=0.001)

@@ -123,6 +123,14 @@ def test_a_label_is_a_choices_name_or_its_index(value: object, index: int | None
 def test_a_name_goes_before_an_index() -> None:
     assert choice_index("1", ("1", "0"), where="x") == 0
     assert choice_index(1, ("1", "0"), where="x") == 0
+    assert choice_index(1.0, ("1", "0"), where="x") == 0
+
+
+@pytest.mark.parametrize("spelt", [str, str.lower, str.upper])
+def test_true_and_false_in_any_spelling_are_the_second_and_the_first_of_two_choices(spelt: Any) -> None:
+    assert [choice_index(spelt(value), ("no", "yes"), where="x") for value in ("False", "True")] == [0, 1]
+    with pytest.raises(DataError, match="outside the choices"):
+        choice_index(spelt("True"), ("no", "yes", "perhaps"), where="x")
 
 
 @pytest.mark.parametrize("value", ["perhaps", 2, -1, 0.5, float("nan"), "-1"])

@@ -73,6 +73,19 @@ def test_a_field_that_the_first_line_lacks_is_a_column(tmp_path: Path) -> None:
     assert read_records(str(path)).to_pydict() == {"text": ["a", "b"], "label": [None, 1]}
 
 
+@pytest.mark.parametrize("name", ["x.jsonl", "x.parquet"])
+def test_fields_of_nested_objects_are_columns_with_dotted_names(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    records = [{"id": 1, "pred": {"a": "x", "b": {"c": 2}}}, {"id": 2, "pred": {"a": "y", "b": {"c": 3}}}]
+    pq.write_table(pa.Table.from_pylist(records), path) if name == "x.parquet" else write(path, records)
+    assert read_records(str(path)).to_pydict() == {"id": [1, 2], "pred.a": ["x", "y"], "pred.b.c": [2, 3]}
+
+
+def test_true_and_false_beside_texts_are_texts(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [{"said": True}, {"said": "[invalid]"}, {"said": None}, {"said": False}])
+    assert read_records(str(path))["said"].to_pylist() == ["true", "[invalid]", None, "false"]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a"}\n')
     assert read_records(str(tmp_path / "x.jsonl")).column_names == ["text"]

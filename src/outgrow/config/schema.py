@@ -144,12 +144,24 @@ class VotesSupervisor(_Frozen):
     worker: str = "worker"
     """Long tables: the column with the voter's name; every voter is one supervisor."""
     label: str = "label"
-    """Long tables: the column with the choice's name or index."""
+    """Long tables: the column with the choice's name or index; empty or `-1` (unless a choice has that name) is an
+    abstention."""
+    answers: str | dict[str, str] | None = None
+    """Wide tables of choices: a pattern such as `pred.*` (the star is the supervisor's name), or name → column. Fields
+    of nested objects are columns with dotted names."""
+    abstain: tuple[str, ...] = ()
+    """Further labels that are abstentions, such as `[invalid]`."""
     probabilities: str | dict[str, str | tuple[str, ...]] | None = None
     """Wide tables: a pattern such as `p_true_*` (the star is the supervisor's name), or name → column(s). One column is
     the probability of the last of two choices; several are those of all choices."""
     name: str | None = None
     """A prefix for the supervisors' names."""
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> VotesSupervisor:
+        if self.answers is not None and self.probabilities is not None:
+            raise ValueError("a wide table holds answers or probabilities, not both")
+        return self
 
 
 def _supervisor_kind(value: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from outgrow.config import VotesSupervisor
 from outgrow.errors import DataError, did_you_mean
 from outgrow.labels import ChoiceVotes
 from outgrow.store import replacing, write_table
-from outgrow.supervisors.votes import VotesReader
+from outgrow.supervisors.votes import ABSTENTION, VotesReader
 from outgrow.tasks.tables import column, read_records
 
 
@@ -67,6 +68,7 @@ def combine_table(
     method: str = "dependence",
     *,
     columns: VotesSupervisor | None = None,
+    choices: Sequence[str] | None = None,
     gold: str | None = None,
     weights: str | None = None,
 ) -> VotingResult:
@@ -75,32 +77,38 @@ def combine_table(
     Args:
         path: A jsonl, csv, tsv or parquet file: long (`task, worker, label`; an empty label is an abstention) or wide.
         method: `mean`, `majority`, `dawid_skene` or `dependence`.
-        columns: Which columns mean what; its `probabilities` say that the table is wide, with two choices 0 and 1 or,
-            with several columns per supervisor, as many choices.
+        columns: Which columns mean what; its `answers` say that the table is wide, with labels; its `probabilities` say
+            that it is wide, with two choices or, with several columns per supervisor, as many.
+        choices: The labels that are choices, in their order; by default all that occur, sorted, without `-1`, which
+            is an abstention unless it is named here. Names of the choices of probabilities; by default 0, 1 …
         gold: A column of a long table with known answers, empty where unknown. They hold their tasks and teach who is
             right.
         weights: λ by name, see `outgrow.combine.combine`.
 
     Raises:
-        DataError: A column is missing, or there is nothing to combine.
+        DataError: A column is missing, a label is outside the choices, or there is nothing to combine.
     """
     columns = columns or VotesSupervisor(votes=path)
     table = read_records(path)
+    reader = VotesReader(columns)
     if columns.probabilities is not None:
-        tasks, choices, votes = _wide(table, VotesReader(columns))
-        return VotingResult(tasks, choices, combine(votes, method, weights=weights))
-    tasks, choices, ballots, answers = _long(table, columns, gold)
-    return VotingResult(tasks, choices, combine(ballots, method, gold=answers, weights=weights))
+        tasks, names, votes = _wide(table, reader, choices)
+        return VotingResult(tasks, names, combine(votes, method, weights=weights))
+    table = reader.long_table(table, keep=[gold] if gold is not None else [])
+    tasks, names, ballots, answers, notes = _long(table, columns, choices, gold)
+    combined = combine(ballots, method, gold=answers, weights=weights)
+    about = dataclasses.replace(combined.diagnostics, notes=(*combined.diagnostics.notes, *notes))
+    return VotingResult(tasks, names, dataclasses.replace(combined, diagnostics=about))
 
 
 def _long(
-    table: pa.Table, columns: VotesSupervisor, gold: str | None
-) -> tuple[tuple[str, ...], tuple[str, ...], Ballots, NDArray[np.int64] | None]:
+    table: pa.Table, columns: VotesSupervisor, named: Sequence[str] | None, gold: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...], Ballots, NDArray[np.int64] | None, list[str]]:
     task, tasks = _codes(table, columns.task, columns.votes)
     worker, workers = _codes(table, columns.worker, columns.votes)
     label, labels = _codes(table, columns.label, columns.votes)
     known, answers = _codes(table, gold, columns.votes) if gold is not None else (None, ())
-    choices = tuple(sorted({*labels, *answers}))
+    choices, notes = _choices({*labels, *answers}, columns, named)
     label = _renumbered(label, labels, choices)
     if (task < 0).any() or (worker < 0).any():
         raise DataError(f"A vote in {columns.votes} has no task or no worker.", wanted="both in every line")
@@ -109,13 +117,40 @@ def _long(
         task[given], worker[given], label[given], rows=len(tasks), choices=len(choices), names=workers
     )
     if known is None:
-        return tasks, choices, ballots, None
+        return tasks, choices, ballots, None, notes
     held = np.full(len(tasks), -1, dtype=np.int64)
     known = _renumbered(known, answers, choices)
     held[task[known >= 0]] = known[known >= 0]
     if (held[task[known >= 0]] != known[known >= 0]).any():
         raise DataError(f"A task in {columns.votes} has two different gold answers.", wanted="one, or none")
-    return tasks, choices, ballots, held
+    return tasks, choices, ballots, held, notes
+
+
+def _choices(
+    labels: set[str], columns: VotesSupervisor, named: Sequence[str] | None
+) -> tuple[tuple[str, ...], list[str]]:
+    """The labels that are choices, and what a reader should know about the others."""
+    cast = labels - {"", *columns.abstain}
+    if named is not None:
+        unknown = sorted(cast - {*named, ABSTENTION})
+        if unknown:
+            raise DataError(
+                f"A label in {columns.votes} is outside the choices.",
+                found=", ".join(unknown[:5]),
+                wanted=f"one of {', '.join(named)}",
+                fix="Correct the file, name all choices, or say which labels are abstentions.",
+            )
+        return tuple(named), []
+    choices = tuple(sorted(cast - {ABSTENTION}))
+    silent = ABSTENTION in cast
+    if len(choices) < 2:
+        raise DataError(
+            f"The votes in {columns.votes} leave nothing to choose from.",
+            found=", ".join(choices) + (f"; {ABSTENTION} counts as an abstention" if silent else ""),
+            wanted="at least two choices",
+            fix="Name the choices, with those that nobody voted for.",
+        )
+    return choices, [f"The label {ABSTENTION} counts as an abstention; if it is a choice, name the choices."] * silent
 
 
 def _codes(table: pa.Table, name: str, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -133,16 +168,18 @@ def _codes(table: pa.Table, name: str, where: str) -> tuple[NDArray[np.int64], t
 
 def _renumbered(codes: NDArray[np.int64], old: Sequence[str], new: Sequence[str]) -> NDArray[np.int64]:
     place = {value: index for index, value in enumerate(new)}
-    translation = np.array([*(place[value] for value in old), -1], dtype=np.int64)
+    translation = np.array([*(place.get(value, -1) for value in old), -1], dtype=np.int64)
     return translation[codes]
 
 
-def _wide(table: pa.Table, reader: VotesReader) -> tuple[tuple[str, ...], tuple[str, ...], ChoiceVotes]:
+def _wide(
+    table: pa.Table, reader: VotesReader, named: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...], ChoiceVotes]:
     widths = {len(names) for names in reader.columns(table).values()}
     if len(widths) != 1:
         raise DataError(f"Supervisors in {reader.config.votes} have different numbers of columns.", found=widths)
     width = widths.pop()
-    choices = tuple(str(k) for k in range(max(width, 2)))
+    choices = tuple(named) if named is not None else tuple(str(k) for k in range(max(width, 2)))
     values = column(table, reader.config.task, where=reader.config.votes, setting="--task")
     tasks = tuple(dict.fromkeys(str(value) for value in values))
     return tasks, choices, reader.read(tasks, tasks, choices)

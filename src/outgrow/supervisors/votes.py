@@ -10,21 +10,50 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from outgrow.config import VotesSupervisor
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.supervisors.gold import judged_rows
 from outgrow.tasks.files import choice_index
-from outgrow.tasks.tables import column, read_records
+from outgrow.tasks.tables import check_column, column, read_records
 from outgrow.workspace import Workspace
 
 Distribution = list[float]
 
+ABSTENTION = "-1"
+"""The label that says “no vote” in tables of weak supervision, unless a choice has that name."""
+_ABSTENTIONS = (ABSTENTION, -1)
+
+
+def vote_index(value: object, choices: Sequence[str], *, abstain: Sequence[str] = (), where: str) -> int | None:
+    """The index of the choice that a vote names; None for an abstention.
+
+    Args:
+        value: A choice's name or index; None, an empty text, `-1` (unless a choice has that name) and what `abstain`
+            lists are abstentions.
+        choices: Names of the K choices.
+        abstain: Further labels that are abstentions, even if a choice has that name.
+        where: What to call the source in an error.
+
+    Raises:
+        DataError: It is none of these.
+
+    Example:
+        >>> [vote_index(value, ("no", "yes"), abstain=["?"], where="votes.csv") for value in ("yes", 0, -1, "?", None)]
+        [1, 0, None, None, None]
+        >>> vote_index(-1, ("-1", "1"), where="votes.csv")
+        0
+    """
+    if str(value) in abstain or (value in _ABSTENTIONS and ABSTENTION not in choices):
+        return None
+    return choice_index(value, choices, where=where)
+
 
 @dataclass(frozen=True)
 class VotesReader:
-    """`{votes: votes.csv}`: long (`task, worker, label`) or wide (a probability column per supervisor)."""
+    """`{votes: votes.csv}`: long (`task, worker, label`) or wide (columns of answers or probabilities)."""
 
     config: VotesSupervisor
     """The line of the experiment file."""
@@ -44,7 +73,7 @@ class VotesReader:
 
     def read(self, ids: tuple[str, ...], keys: Sequence[str], choices: tuple[str, ...]) -> ChoiceVotes:
         """The table's votes on N rows that it knows by their `keys`; see `label`."""
-        table = read_records(self.config.votes)
+        table = self.long_table(read_records(self.config.votes))
         votes = self._wide(table, choices) if self.config.probabilities is not None else self._long(table, choices)
         known = {task for given in votes.values() for task in given}
         if not any(key in known for key in keys):
@@ -84,7 +113,7 @@ class VotesReader:
         identity = np.eye(len(choices)).tolist()
         votes: dict[str, dict[str, list[Distribution | None]]] = defaultdict(lambda: defaultdict(list))
         for task, worker, label in zip(tasks, workers, labels, strict=True):
-            index = choice_index(label, choices, where=self.config.votes)
+            index = vote_index(label, choices, abstain=self.config.abstain, where=self.config.votes)
             votes[str(worker)][str(task)].append(None if index is None else identity[index])
         return dict(sorted(votes.items()))
 
@@ -101,9 +130,34 @@ class VotesReader:
             votes[name] = given
         return votes
 
+    def long_table(self, table: pa.Table, *, keep: Sequence[str] = ()) -> pa.Table:
+        """The table with one vote per line: wide answers are stacked, supervisor by supervisor; others stay.
+
+        Args:
+            table: A votes table as it was read.
+            keep: Further columns of a wide table that are wanted.
+
+        Raises:
+            DataError: A column is missing.
+        """
+        config = self.config
+        if config.answers is None:
+            return table
+        for name in (config.task, *keep):
+            check_column(table, name, where=config.votes, setting="the columns of the votes")
+        stacked = []
+        for name, (answers,) in self.columns(table).items():
+            check_column(table, answers, where=config.votes, setting="answers of the votes")
+            given = {other: table[other] for other in (config.task, *keep)}
+            given[config.worker] = pa.repeat(name, table.num_rows)
+            # All as text: a system that always answers true or false stands beside one that is sometimes silent.
+            given[config.label] = pc.cast(table[answers], pa.string())
+            stacked.append(pa.table(given))
+        return pa.concat_tables(stacked)
+
     def columns(self, table: pa.Table) -> dict[str, tuple[str, ...]]:
-        """The probability columns of each supervisor of a wide table."""
-        pattern = self.config.probabilities
+        """The columns of each supervisor of a wide table."""
+        pattern = self.config.answers if self.config.probabilities is None else self.config.probabilities
         if isinstance(pattern, dict):
             return {name: (names,) if isinstance(names, str) else names for name, names in pattern.items()}
         before, star, after = (pattern or "").partition("*")

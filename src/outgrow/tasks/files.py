@@ -18,6 +18,8 @@ from outgrow.labels import PARTS, Part, Rows
 from outgrow.tasks.split import check_parts, deal
 from outgrow.tasks.tables import column, read_records
 
+_BOOLEANS = ("false", "true")
+
 
 @dataclass(frozen=True)
 class FileTask:
@@ -129,6 +131,8 @@ def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], 
 def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | None:
     """The index of a label given as a choice's name or as its index; None and an empty cell stay None.
 
+    Of two choices, the texts `true` and `false` in any case are the second and the first, as the booleans are.
+
     Raises:
         DataError: It is neither.
 
@@ -140,12 +144,14 @@ def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | 
     """
     if value is None or value == "":
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a column of whole numbers with an empty cell, as other software writes it
     text = str(value)
     if text in choices:
         return choices.index(text)
+    if len(choices) == 2 and text.lower() in _BOOLEANS:
+        return _BOOLEANS.index(text.lower())
     if isinstance(value, bool):
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str) and value.isdecimal():
         value = int(value)

@@ -27,6 +27,8 @@ def read_records(path: str) -> pa.Table:
             `datasets.save_to_disk`, or a hub data set id (`owner/name`); the last two need the extra `datasets`, and
             end in `:split` where there are several.
 
+    Fields of nested objects become columns with dotted names: `{"pred": {"a": 1}}` has the column `pred.a`.
+
     Raises:
         DataError: It is missing, of an unknown kind, damaged or empty.
     """
@@ -42,7 +44,7 @@ def read_records(path: str) -> pa.Table:
         table = _read_hub(path)
     if not table.num_rows:
         raise DataError(f"{path} has no rows.", wanted="at least one row")
-    return table
+    return _flattened(table)
 
 
 def column(table: pa.Table, name: str, *, where: str, setting: str) -> list[Any]:
@@ -51,14 +53,23 @@ def column(table: pa.Table, name: str, *, where: str, setting: str) -> list[Any]
     Raises:
         DataError: There is no such column; the message names the setting to change.
     """
+    check_column(table, name, where=where, setting=setting)
+    values: list[Any] = table[name].to_pylist()
+    return values
+
+
+def check_column(table: pa.Table, name: str, *, where: str, setting: str) -> None:
+    """Checks that a column is there.
+
+    Raises:
+        DataError: It is not; the message names the setting to change.
+    """
     if name not in table.column_names:
         raise DataError(
             f"{where} has no column {name!r}.",
             found=", ".join(table.column_names),
             fix=f"Set {setting}; {did_you_mean(name, table.column_names)}",
         )
-    values: list[Any] = table[name].to_pylist()
-    return values
 
 
 def _read_file(file: Path) -> pa.Table:
@@ -86,12 +97,29 @@ def _read_json(text: str, *, lines: bool) -> pa.Table:
     records = [json.loads(line) for line in text.split("\n") if line.strip()] if lines else json.loads(text)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ValueError("a line that is not a JSON object" if lines else "not a list of JSON objects")
+    records = [_flat(record) for record in records]
     # Arrow takes the columns from the first record alone; a field may be missing there and present later.
     names = dict.fromkeys(name for record in records for name in record)
     return pa.table({name: _values(name, [record.get(name) for record in records]) for name in names})
 
 
+def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _flattened(table: pa.Table) -> pa.Table:
+    while any(pa.types.is_struct(kind) for kind in table.schema.types):
+        table = table.flatten()
+    return table
+
+
 def _values(name: str, values: list[Any]) -> pa.Array:
+    if {type(value) for value in values} - {type(None)} == {bool, str}:
+        # Answers such as true, false and "[invalid]", in the spelling that a csv file gives them.
+        values = [str(value).lower() if isinstance(value, bool) else value for value in values]
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
