@@ -55,7 +55,7 @@ def test_the_command_line_helps_without_importing_anything_heavy(arguments: list
 
 
 def test_evaluation_and_combination_work_without_torch() -> None:
-    assert "torch" not in loaded_by("import outgrow.evaluate, outgrow.combine, outgrow.results")
+    assert "torch" not in loaded_by("import outgrow.evaluate, outgrow.combine, outgrow.bridge, outgrow.results")
 
 
 def test_the_package_says_that_it_is_typed() -> None:

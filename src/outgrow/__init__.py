@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from outgrow._version import __version__
 
 if TYPE_CHECKING:
-    from outgrow import combine, errors, evaluate, labels, models, objectives, refine, tasks, worlds
+    from outgrow import bridge, combine, errors, evaluate, labels, models, objectives, refine, tasks, worlds
     from outgrow.errors import OutgrowError
     from outgrow.experiment import Experiment
     from outgrow.registry import register
@@ -23,13 +23,14 @@ _HOME = {
     "Results": "outgrow.results",
     "register": "outgrow.registry",
 }
-_ROOMS = ("combine", "errors", "evaluate", "labels", "models", "objectives", "refine", "tasks", "worlds")
+_ROOMS = ("bridge", "combine", "errors", "evaluate", "labels", "models", "objectives", "refine", "tasks", "worlds")
 
 __all__ = [
     "Experiment",
     "OutgrowError",
     "Results",
     "__version__",
+    "bridge",
     "combine",
     "errors",
     "evaluate",

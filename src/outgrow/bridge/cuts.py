@@ -1,0 +1,165 @@
+"""Where two tokenizations of the same texts can both be cut.
+
+Everything is computed for many texts at once: their characters, with one empty place between two texts, form one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.errors import DataError
+
+Offsets = Sequence[tuple[int, int]] | NDArray[np.integer[Any]]
+"""Half-open character spans of T tokens in order, or an array of shape (T, 2). BOS, end and marks have no width."""
+
+Ints = NDArray[np.int64]
+
+
+class Line(NamedTuple):
+    """All tokens of one side on one line of characters."""
+
+    spans: Ints
+    """Spans on the line, shape (T, 2)."""
+    ends: Ints
+    """Token range of each text: text n ends before token `ends[n]`, shape (N,)."""
+    side: str
+    """Whose tokens these are, for messages."""
+
+    @classmethod
+    def of(cls, texts: Sequence[str], offsets: Sequence[Offsets], side: str) -> Line:
+        """Puts the texts' tokens on a line.
+
+        Raises:
+            DataError: Offsets are missing, of the wrong shape, or outside their text.
+        """
+        if len(offsets) != len(texts):
+            raise DataError(f"There must be {side} offsets for every text.", found=len(offsets), wanted=len(texts))
+        arrays = [_spans(own, side) for own in offsets]
+        counts = np.array([len(own) for own in arrays], dtype=np.int64)
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        spans = np.concatenate([*arrays, np.empty((0, 2), dtype=np.int64)])
+        wrong = (spans[:, 0] < 0) | (spans[:, 1] < spans[:, 0]) | (spans[:, 1] > np.repeat(lengths, counts))
+        if wrong.any():
+            token = int(wrong.argmax())
+            text = int(np.searchsorted(np.cumsum(counts), token, side="right"))
+            found = f"({spans[token, 0]}, {spans[token, 1]}) in a text of {lengths[text]} characters"
+            raise DataError(f"A {side} token lies outside text {text}.", found=found, wanted="0 ≤ start ≤ end ≤ L")
+        # One empty place between two texts, so that no cut of one can be taken for a cut of the next.
+        bases = np.cumsum(lengths + 1) - (lengths + 1)
+        return cls(spans + np.repeat(bases, counts)[:, None], np.cumsum(counts), side)
+
+
+class Cuts(NamedTuple):
+    """Cuts that both sides share, from left to right."""
+
+    weak: Ints
+    """How many weak tokens are left of each, shape (C,)."""
+    student: Ints
+    """How many student tokens are left of each, shape (C,)."""
+    low: Ints
+    """First place on the line where the cut can be, shape (C,)."""
+    high: Ints
+    """Last place where it can be, shape (C,)."""
+
+
+class _Gaps(NamedTuple):
+    """Places where one side can be cut: disjoint, from left to right."""
+
+    tokens: Ints
+    """How many tokens are left of each."""
+    low: Ints
+    """Where the tokens to the left end."""
+    high: Ints
+    """Where the tokens to the right begin."""
+
+
+def _spans(offsets: Offsets, side: str) -> Ints:
+    if isinstance(offsets, np.ndarray):
+        spans = offsets
+    else:
+        # Several times faster than np.array on a list of pairs.
+        flat = np.fromiter(chain.from_iterable(offsets), dtype=np.int64)
+        spans = flat.reshape(-1, 2) if len(flat) == 2 * len(offsets) else flat
+    if spans.ndim != 2 or spans.shape[1] != 2:
+        raise DataError(f"The {side} offsets have the wrong shape.", found=spans.shape, wanted="(tokens, 2)")
+    return spans.astype(np.int64, copy=False)
+
+
+def _gaps(line: Line, wide: NDArray[np.bool_], body_ends: Ints) -> _Gaps:
+    """Where one side can be cut within its texts: no token reaches over the place, on its left lies one with width."""
+    beyond = line.spans[-1, 1] + 1 if len(line.spans) else 0
+    reached = np.maximum.accumulate(np.where(wide, line.spans[:, 1], 0))
+    left = np.minimum.accumulate(np.where(wide, line.spans[:, 0], beyond)[::-1])[::-1]
+    follows = np.append(left[1:], beyond)
+    inner = wide.copy()
+    inner[body_ends - 1] = False
+    (tokens,) = np.nonzero(inner & (reached <= follows))
+    return _Gaps(tokens + 1, reached[tokens], follows[tokens])
+
+
+def _bodies(line: Line) -> tuple[NDArray[np.bool_], Ints, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which tokens have width; and per text: where its last such token ends, whether it has any, and any after that."""
+    wide = line.spans[:, 1] > line.spans[:, 0]
+    begins = np.append(0, line.ends)[:-1]
+    last = np.append(0, np.maximum.accumulate(np.where(wide, np.arange(1, len(wide) + 1), 0)))[line.ends]
+    has_body = last > begins
+    return wide, last, has_body, line.ends > last
+
+
+def shared_cuts(weak: Line, student: Line) -> Cuts:
+    """All cuts, the ends of the texts among them; between two there are always tokens of both sides.
+
+    Raises:
+        DataError: A text has tokens on one side only.
+    """
+    weak_wide, weak_last, weak_body, weak_tail = _bodies(weak)
+    student_wide, student_last, student_body, student_tail = _bodies(student)
+    some = [np.diff(line.ends, prepend=0) > 0 for line in (weak, student)]
+    if (some[0] != some[1]).any():
+        text = int((some[0] != some[1]).argmax())
+        raise DataError(
+            f"Text {text} has {'weak' if some[0][text] else 'student'} tokens only.",
+            wanted="tokens on both sides, or on neither",
+            fix="Leave it out, or give both sides their end-of-sequence token.",
+        )
+    ours = _gaps(weak, weak_wide, weak_last[weak_body])
+    theirs = _gaps(student, student_wide, student_last[student_body])
+    first = np.searchsorted(theirs.high, ours.low)
+    inside = np.flatnonzero(first < len(theirs.low))
+    met = inside[theirs.low[first[inside]] <= ours.high[inside]]
+    # A gap in which the other side has several cuts is one cut: the first.
+    partner, kept = np.unique(first[met], return_index=True)
+    mine = met[kept]
+    ends = weak_body & student_body & weak_tail & student_tail
+    tokens_weak = np.concatenate([ours.tokens[mine], weak_last[ends], weak.ends[some[0]]])
+    tokens_student = np.concatenate([theirs.tokens[partner], student_last[ends], student.ends[some[0]]])
+    order = np.argsort(tokens_weak, kind="stable")
+    low = np.maximum(ours.low[mine], theirs.low[partner])
+    high = np.minimum(ours.high[mine], theirs.high[partner])
+    nowhere = np.full(len(order) - len(mine), -1)
+    return Cuts(
+        tokens_weak[order],
+        tokens_student[order],
+        np.append(low, nowhere)[order],
+        np.append(high, nowhere)[order],
+    )
+
+
+def at_spaces(cuts: Cuts, text: str) -> Cuts:
+    """Of the cuts of one text those between two words, one for each pair, and those at its end."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    space = np.concatenate([[False], codes == ord(" "), [False]])
+    spaces = np.append(0, np.cumsum(space))
+    words = np.append(0, np.cumsum(~space[1:-1] & np.concatenate([[True], space[1:-1]])[: len(codes)]))
+    inner = cuts.low >= 0
+    # A cut at place c touches characters c − 1 and c, which are `space[c]` and `space[c + 1]`.
+    touches = inner & (spaces[np.where(inner, cuts.high, 0) + 2] > spaces[np.where(inner, cuts.low, 0)])
+    between = np.flatnonzero(touches)
+    _, first = np.unique(words[cuts.high[between]], return_index=True)
+    kept = np.sort(np.append(between[first], np.flatnonzero(~inner)))
+    return Cuts(*(column[kept] for column in cuts))
