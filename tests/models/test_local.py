@@ -343,3 +343,32 @@ def test_a_saved_model_is_loaded_under_the_name_of_its_folder(tmp_path):
     loaded = LocalLanguageModel.load(tmp_path / "small")
     assert loaded.name == "small"
     assert_same(loaded.generate(["abc"], GenerateOptions(8))[0], model.generate(["abc"], GenerateOptions(8))[0])
+
+
+def test_a_prompt_without_room_may_be_left_unanswered_while_the_others_are_answered():
+    options = GenerateOptions(max_new_tokens=3, too_long="empty")
+    model = make()
+    first, none, last = model.generate(["a", "x" * CONTEXT, "abc"], options)
+    assert none == []
+    assert_same([*first, *last], flat(model.generate(["a", "abc"], options)))
+
+
+def test_a_pair_without_room_may_be_left_unscored():
+    none, scored = make().logprobs([("a", "x" * CONTEXT), ("a", "x")], too_long="empty")
+    assert (none.text, none.logprobs) == ("x" * CONTEXT, ())
+    assert len(scored.logprobs) == 1
+
+
+@pytest.mark.parametrize("text", [" bcd", ""])
+def test_the_end_of_a_text_is_scored_where_it_is_asked_for(text):
+    model = make()
+    [scored] = model.logprobs([("a", text)], end=True)
+    tokens = model.tokenizer(text)["input_ids"] if text else []
+    expected = plain_logprobs(model, model.tokenizer("a")["input_ids"], [*tokens, model.tokenizer.eos_token_id])
+    assert scored.logprobs == pytest.approx(expected, abs=1e-5)
+    assert (scored.finished, scored.offsets[-1]) == (True, (len(text), len(text)))
+
+
+def test_the_end_is_not_scored_where_a_tokenizer_has_none():
+    [scored] = make(tokenizer=byte_tokenizer(end=None)).logprobs([("a", "b")], end=True)
+    assert (len(scored.logprobs), scored.finished) == (1, False)

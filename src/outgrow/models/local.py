@@ -6,41 +6,18 @@ sample from noise that belongs to its prompt, so that neither batch size nor nei
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
-from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer
-from outgrow.models.protocols import GenerateOptions
+from outgrow.models.beams import Search, beam_search
+from outgrow.models.causal import CausalNetwork, check_number, left_pad
+from outgrow.models.decoding import Draft, Stops, decode, noise_for
+from outgrow.models.loading import load_causal_lm, load_tokenizer
+from outgrow.models.protocols import GenerateOptions, TooLong, check_options
 from outgrow.models.tokens import contiguous_spans, cut, decode_after, spans_by_decoding
-
-
-@dataclass
-class _Draft:
-    """One completion in the making."""
-
-    order: int
-    """Its place in the list that is given back."""
-    prompt: list[int]
-    """Tokens of the prompt."""
-    budget: int
-    """How many more tokens it may have."""
-    noise: torch.Generator | None
-    """Where its sampling noise comes from; None decodes greedily."""
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    finished: bool = False
-    done: bool = False
 
 
 class LocalLanguageModel:
@@ -68,10 +45,7 @@ class LocalLanguageModel:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self._name = name
-        parameters = inspect.signature(model.forward).parameters
-        takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
-        self._selects_logits = "logits_to_keep" in parameters or takes_any
+        self._network = CausalNetwork(model, name)
 
     @classmethod
     def load(cls, path: str | Path, *, name: str | None = None, batch_size: int = 32) -> LocalLanguageModel:
@@ -91,12 +65,12 @@ class LocalLanguageModel:
     @property
     def name(self) -> str:
         """A short name for tables and records."""
-        return self._name
+        return self._network.name
 
     @property
     def context(self) -> int | None:
         """Longest sequence in tokens that the model takes, or None if its configuration sets no limit."""
-        return context_length(self.model)
+        return self._network.context
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
         """Continues every prompt.
@@ -111,22 +85,37 @@ class LocalLanguageModel:
             options: How to continue. A completion also ends where the model's context is full.
 
         Returns:
-            One list of `options.n` completions per prompt, in order.
+            One list per prompt, in order. Samples: `options.n` completions. Beam search: the `options.n` best distinct
+            texts, best first by mean token log-probability; fewer if the beams have not found as many.
 
         Raises:
             ConfigError: The options contradict each other.
-            ModelError: A prompt leaves no room for a new token, or the model gives no numbers.
+            ModelError: A prompt leaves no room for a new token (unless `options.too_long` says to leave it out), or the
+                model gives no numbers.
         """
-        _check_options(options)
-        drafts = self._drafts(prompts, options)
-        by_length = sorted(drafts, key=lambda draft: len(draft.prompt))
-        with _inference(self.model):
-            for batch in _batches(by_length, self.batch_size):
-                self._decode(batch, options)
-        completions = [self._completion(draft, options.stop) for draft in drafts]
-        return [completions[start : start + options.n] for start in range(0, len(completions), options.n)]
+        check_options(options)
+        encoded = [self._encode_prompt(prompt, index) for index, prompt in enumerate(prompts)]
+        fitting = [
+            index
+            for index, tokens in enumerate(encoded)
+            if self._fits(len(tokens) + 1, index, "prompt", options.too_long)
+        ]
+        budgets = [self._budget(len(encoded[index]), options) for index in fitting]
+        with self._network.inference():
+            if options.beams > 1:
+                texts = self._search(
+                    [Search(encoded[i], own) for i, own in zip(fitting, budgets, strict=True)], options
+                )
+            else:
+                texts = self._draw([(prompts[i], encoded[i]) for i in fitting], budgets, options)
+        answers: list[list[Completion]] = [[] for _ in prompts]
+        for index, found in zip(fitting, texts, strict=True):
+            answers[index] = found
+        return answers
 
-    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[Completion]:
+    def logprobs(
+        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+    ) -> list[Completion]:
         """Scores each given continuation of a prompt, all its tokens in one forward pass.
 
         Prompt and continuation are tokenised separately, so that the boundary between them is exact. A completion's own
@@ -134,90 +123,79 @@ class LocalLanguageModel:
 
         Args:
             pairs: `(prompt, continuation)`.
+            end: Whether the end-of-sequence token behind the text is scored too, where the tokenizer has one.
+            too_long: What becomes of a pair that is longer than the model's context: an error, or no log-probabilities.
 
         Returns:
-            The continuations in order, each with the log-probabilities and spans of its tokens; `finished` is False, as
-            no end-of-sequence token is scored.
+            The continuations in order, each with the log-probabilities and spans of its tokens; `finished` says whether
+            an end-of-sequence token was scored.
 
         Raises:
             ModelError: A pair is longer than the model's context, or the model gives no numbers.
         """
-        encoded = []
-        for index, (prompt, continuation) in enumerate(pairs):
-            tokens, spans = self._encode_continuation(continuation)
-            before = self._encode_prompt(prompt, index)
-            self._check_length(len(before) + len(tokens), index, "prompt with its continuation", reserve=0)
-            encoded.append((before, tokens, spans))
-        order = sorted(range(len(pairs)), key=lambda index: len(encoded[index][0]) + len(encoded[index][1]))
+        closing = self.tokenizer.eos_token_id if end else None
+        encoded = [self._encode_pair(prompt, text, index, closing) for index, (prompt, text) in enumerate(pairs)]
+        lengths = [len(before) + len(tokens) for before, tokens, _ in encoded]
+        what = "prompt with its continuation"
+        fitting = [index for index, own in enumerate(lengths) if self._fits(own, index, what, too_long)]
         scored: dict[int, tuple[float, ...]] = {}
-        with _inference(self.model):
-            for batch in _batches(order, self.batch_size):
+        with self._network.inference():
+            for batch in _batches(sorted(fitting, key=lengths.__getitem__), self.batch_size):
                 scores = self._score([encoded[index][:2] for index in batch])
                 scored |= dict(zip(batch, scores, strict=True))
         return [
-            Completion(continuation, scored[index], tuple(encoded[index][2]), finished=False)
-            for index, (_, continuation) in enumerate(pairs)
+            Completion(text, scored[index], tuple(encoded[index][2]), finished=closing is not None)
+            if index in scored
+            else Completion(text, (), (), finished=False)
+            for index, (_, text) in enumerate(pairs)
         ]
 
-    def _drafts(self, prompts: Sequence[str], options: GenerateOptions) -> list[_Draft]:
-        drafts: list[_Draft] = []
-        for index, prompt in enumerate(prompts):
-            tokens = self._encode_prompt(prompt, index)
-            self._check_length(len(tokens), index, "prompt", reserve=1)
-            room = options.max_new_tokens if self.context is None else self.context - len(tokens)
-            budget = min(options.max_new_tokens, room)
-            for sample in range(options.n):
-                noise = _generator(options.seed, sample, prompt) if options.temperature else None
-                drafts.append(_Draft(len(drafts), tokens, budget, noise))
-        return drafts
+    def _draw(
+        self, prompts: Sequence[tuple[str, list[int]]], budgets: Sequence[int], options: GenerateOptions
+    ) -> list[list[Completion]]:
+        """Greedy texts or samples, `options.n` for each prompt and its tokens."""
+        ends, stops = self._network.ends(self.tokenizer), self._stops(options.stop)
+        drafts = [
+            Draft(tokens, budget, noise_for(options.seed, sample, prompt) if options.temperature else None)
+            for (prompt, tokens), budget in zip(prompts, budgets, strict=True)
+            for sample in range(options.n)
+        ]
+        for batch in _batches(sorted(drafts, key=lambda draft: len(draft.prompt)), self.batch_size):
+            decode(self._network, batch, ends=ends, stops=stops, temperature=options.temperature)
+        texts = [
+            self._completion(draft.prompt, draft.tokens, draft.logprobs, draft.finished, options.stop)
+            for draft in drafts
+        ]
+        return [texts[start : start + options.n] for start in range(0, len(texts), options.n)]
 
-    def _decode(self, batch: list[_Draft], options: GenerateOptions) -> None:
-        """Extends all drafts of a batch, token by token, until each is done."""
-        device = self.model.device
-        ids, mask, positions = _left_pad([draft.prompt for draft in batch], device)
-        cache, ends, window = None, self._end_tokens(), _stop_window(options.stop)
-        last_position = (self.context or sys.maxsize) - 1
-        while True:
-            output = self._forward(ids, mask, positions, keep=1, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
-            logprobs = output.logits[:, -1].float().log_softmax(-1)
-            taken = _choose(logprobs, [draft.noise for draft in batch], options.temperature)
-            values = logprobs.gather(1, taken[:, None])[:, 0].tolist()
-            for draft, token, value in zip(batch, taken.tolist(), values, strict=True):
-                if draft.done:
-                    continue
-                _check_number(value, self.name)
-                draft.logprobs.append(value)
-                draft.finished = token in ends
-                if not draft.finished:
-                    draft.tokens.append(token)
-                full = len(draft.tokens) == draft.budget
-                draft.done = draft.finished or full or self._stopped(draft.tokens[-window:], options.stop)
-            if all(draft.done for draft in batch):
-                return
-            # Drafts that are done run along with the others, but not out of the model's table of positions.
-            ids, positions = taken[:, None], (positions[:, -1:] + 1).clamp_max(last_position)
-            mask = torch.cat([mask, mask.new_ones(len(batch), 1)], dim=1)
+    def _search(self, searches: Sequence[Search], options: GenerateOptions) -> list[list[Completion]]:
+        """The best distinct texts of a beam search for each prompt."""
+        ends, stops = self._network.ends(self.tokenizer), self._stops(options.stop)
+        by_length = sorted(searches, key=lambda search: len(search.prompt))
+        for batch in _batches(by_length, max(1, self.batch_size // options.beams)):
+            beam_search(self._network, batch, beams=options.beams, ends=ends, stops=stops)
+        answers = []
+        for search in searches:
+            distinct: dict[str, Completion] = {}
+            for one in search.ended:
+                text = self._completion(search.prompt, one.tokens, one.logprobs, one.finished, options.stop)
+                distinct.setdefault(text.text, text)
+            answers.append(list(distinct.values())[: options.n])
+        return answers
 
     def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[tuple[float, ...]]:
         """Log-probabilities of the second token list of each pair after the first."""
-        ids, mask, positions = _left_pad([before + tokens for before, tokens in pairs], self.model.device)
+        ids, mask, positions = left_pad([before + tokens for before, tokens in pairs], self.model.device)
         # Padding is on the left, so every continuation lies within the last `longest` positions; the logits of a token
         # stand one position before it.
         longest = max(len(tokens) for _, tokens in pairs)
-        output = self._forward(ids, mask, positions, keep=longest + 1, use_cache=False)
-        logprobs = output.logits[:, -longest - 1 : -1].float().log_softmax(-1)
+        logprobs = self._network.logprobs(ids, mask, positions, keep=longest + 1)[:, :-1]
         targets = ids[:, ids.shape[1] - longest :]
         values = logprobs.gather(2, targets[..., None])[..., 0].tolist()
         scores = [tuple(row[longest - len(tokens) :]) for row, (_, tokens) in zip(values, pairs, strict=True)]
         for value in (value for row in scores for value in row):
-            _check_number(value, self.name)
+            check_number(value, self.name)
         return scores
-
-    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, *, keep: int, **options: Any) -> Any:
-        if self._selects_logits:  # a prompt's logits at vocabulary size can be larger than the model
-            options["logits_to_keep"] = keep
-        return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options)
 
     def _encode_prompt(self, prompt: str, index: int) -> list[int]:
         tokens: list[int] = self.tokenizer(prompt)["input_ids"]
@@ -233,111 +211,66 @@ class LocalLanguageModel:
             )
         return [start]
 
-    def _encode_continuation(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        if not self.tokenizer.is_fast:
-            tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            return tokens, spans_by_decoding(self.tokenizer, [], tokens, text)
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return encoded["input_ids"], contiguous_spans(encoded["offset_mapping"], len(text))
+    def _encode_pair(
+        self, prompt: str, text: str, index: int, end: int | None
+    ) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+        """Tokens of the prompt, and tokens and spans of the continuation, with an end token if there is one."""
+        if self.tokenizer.is_fast:
+            encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            tokens, spans = encoded["input_ids"], contiguous_spans(encoded["offset_mapping"], len(text))
+        else:
+            tokens = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            spans = spans_by_decoding(self.tokenizer, [], tokens, text)
+        closing = [] if end is None else [end]
+        return self._encode_prompt(prompt, index), tokens + closing, spans + [(len(text), len(text))] * len(closing)
 
-    def _check_length(self, length: int, index: int, what: str, *, reserve: int) -> None:
-        if self.context is not None and length + reserve > self.context:
-            raise ModelError(
-                f"The {what} at index {index} is too long for {self.name}.",
-                found=f"{length} tokens",
-                wanted=f"at most {self.context - reserve}",
-                fix="Shorten it, show fewer demonstrations, or use a model with a longer context.",
-            )
-
-    def _end_tokens(self) -> set[int]:
-        configured = getattr(self.model, "generation_config", None)
-        ends = getattr(configured, "eos_token_id", None)
-        several = ends if isinstance(ends, list) else [ends]
-        return {token for token in (*several, self.tokenizer.eos_token_id) if token is not None}
-
-    def _stopped(self, tail: list[int], stop: tuple[str, ...]) -> bool:
-        if not stop:
+    def _fits(self, length: int, index: int, what: str, too_long: TooLong) -> bool:
+        if self.context is None or length <= self.context:
+            return True
+        if too_long == "empty":
             return False
-        text = self.tokenizer.decode(tail, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return any(one in text for one in stop)
+        reserve = int(what == "prompt")
+        raise ModelError(
+            f"The {what} at index {index} is too long for {self.name}.",
+            found=f"{length - reserve} tokens",
+            wanted=f"at most {self.context - reserve}",
+            fix="Shorten it, show fewer demonstrations, or use a model with a longer context.",
+        )
 
-    def _completion(self, draft: _Draft, stop: tuple[str, ...]) -> Completion:
-        text = decode_after(self.tokenizer, draft.prompt, draft.tokens)
-        spans = spans_by_decoding(self.tokenizer, draft.prompt, draft.tokens, text)
-        if draft.finished:
+    def _budget(self, prompt: int, options: GenerateOptions) -> int:
+        room = options.max_new_tokens if self.context is None else self.context - prompt
+        return min(options.max_new_tokens, room)
+
+    def _stops(self, stop: tuple[str, ...]) -> Stops:
+        # How many last tokens to look for a stop string in: each token adds at least one byte. The margin covers a
+        # character that began before the window.
+        window = max((len(one.encode()) for one in stop), default=0) + 8
+
+        def stops(tokens: Sequence[int]) -> bool:
+            if not stop:
+                return False
+            tail = list(tokens[-window:])
+            text = self.tokenizer.decode(tail, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            return any(one in text for one in stop)
+
+        return stops
+
+    def _completion(
+        self,
+        prompt: Sequence[int],
+        tokens: Sequence[int],
+        logprobs: Sequence[float],
+        finished: bool,
+        stop: tuple[str, ...],
+    ) -> Completion:
+        text = decode_after(self.tokenizer, prompt, tokens)
+        spans = spans_by_decoding(self.tokenizer, prompt, tokens, text)
+        if finished:
             spans.append((len(text), len(text)))
-        whole = Completion(text, tuple(draft.logprobs), tuple(spans), draft.finished)
+        whole = Completion(text, tuple(logprobs), tuple(spans), finished)
         found = [place for place in (text.find(one) for one in stop) if place >= 0]
         return cut(whole, min(found)) if found else whole
 
 
-def _check_options(options: GenerateOptions) -> None:
-    if options.max_new_tokens < 1 or options.n < 1 or options.temperature < 0:
-        raise ConfigError(
-            "Generation cannot run with these options.",
-            found=f"max_new_tokens={options.max_new_tokens}, n={options.n}, temperature={options.temperature}",
-            wanted="max_new_tokens and n of at least 1, temperature of at least 0",
-        )
-    if options.n > 1 and not options.temperature:
-        raise ConfigError(
-            f"Greedy decoding gives one text per prompt, not {options.n}.", fix="Set a temperature above 0, or n to 1."
-        )
-    if "" in options.stop:
-        raise ConfigError("A stop string is empty.", found=options.stop, fix="Leave it out.")
-
-
-def _choose(logprobs: Tensor, noise: Sequence[torch.Generator | None], temperature: float) -> Tensor:
-    """The most probable token of each row, or one drawn at this temperature by adding Gumbel noise."""
-    if not temperature:
-        return logprobs.argmax(-1)
-    # Drawn on the CPU in double precision: the same on every device, and the logarithms stay finite.
-    uniform = torch.stack(
-        [torch.rand(logprobs.shape[-1], generator=generator, dtype=torch.float64) for generator in noise]
-    )
-    gumbel = -(-uniform.clamp_min(torch.finfo(torch.float64).tiny).log()).log()
-    return (logprobs.double() / temperature + gumbel.to(logprobs.device)).argmax(-1)
-
-
-def _generator(seed: int, sample: int, prompt: str) -> torch.Generator:
-    digest = hashlib.blake2b(f"{seed} {sample} {prompt}".encode(errors="surrogatepass"), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big", signed=True))
-
-
-def _left_pad(sequences: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids, attention mask and positions, each of shape (len(sequences), longest)."""
-    longest = max(len(tokens) for tokens in sequences)
-    ids = torch.tensor([[0] * (longest - len(tokens)) + tokens for tokens in sequences], device=device)
-    mask = torch.tensor([[0] * (longest - len(tokens)) + [1] * len(tokens) for tokens in sequences], device=device)
-    return ids, mask, (mask.cumsum(1) - 1).clamp_min(0)
-
-
-def _stop_window(stop: tuple[str, ...]) -> int:
-    """How many last tokens to look for a stop string in: each token adds at least one byte.
-
-    The margin covers a character that began before the window.
-    """
-    return max((len(one.encode()) for one in stop), default=0) + 8
-
-
-def _check_number(value: float, name: str) -> None:
-    if value != value:
-        raise ModelError(
-            f"{name} gives NaN instead of log-probabilities.",
-            fix="Its weights are damaged or its training diverged: load or train it again.",
-        )
-
-
 def _batches(items: Sequence[Any], size: int) -> Iterator[Any]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-@contextmanager
-def _inference(model: Any) -> Iterator[None]:
-    """No gradients and no dropout; the model's mode is restored, as it may be in the middle of its training."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.errors import ConfigError
 from outgrow.labels import Completion
+
+TooLong = Literal["error", "empty"]
+"""What becomes of a text that a model's context has no room for: an error, or an answer without any token."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,44 @@ class GenerateOptions:
     temperature: float = 0.0
     """0 decodes greedily; above 0 samples."""
     n: int = 1
-    """Completions per prompt; more than one needs a temperature above 0."""
+    """Completions per prompt; more than one needs a temperature above 0 or as many beams."""
+    beams: int = 1
+    """Above 1 the texts of highest mean token log-probability are searched for, with so many beams."""
     stop: tuple[str, ...] = ()
     """Strings that end a completion; neither they nor what follows is part of the text."""
     seed: int = 0
     """Seed for sampling; the same seed and prompts give the same texts whatever the batch size."""
+    too_long: TooLong = "error"
+    """What becomes of a prompt that leaves no room for a new token: an error, or no completion."""
+
+
+def check_options(options: GenerateOptions) -> None:
+    """Refuses options that contradict each other.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if options.max_new_tokens < 1 or min(options.n, options.beams) < 1 or options.temperature < 0:
+        raise ConfigError(
+            "Generation cannot run with these options.",
+            found=f"max_new_tokens={options.max_new_tokens}, n={options.n}, beams={options.beams}, "
+            f"temperature={options.temperature}",
+            wanted="max_new_tokens, n and beams of at least 1, temperature of at least 0",
+        )
+    if options.beams > 1 and options.temperature:
+        raise ConfigError(
+            "Beam search does not sample.",
+            found=f"{options.beams} beams and a temperature of {options.temperature}",
+            fix="Set beams to 1 to sample, or the temperature to 0 to search.",
+        )
+    if options.n > max(options.beams, 1) and not options.temperature:
+        what = "Beam search" if options.beams > 1 else "Greedy decoding"
+        raise ConfigError(
+            f"{what} gives at most {options.beams} texts per prompt, not {options.n}.",
+            fix=f"Set a temperature above 0, or beams to {options.n}.",
+        )
+    if "" in options.stop:
+        raise ConfigError("A stop string is empty.", found=options.stop, fix="Leave it out.")
 
 
 class LanguageModel(Protocol):
@@ -40,10 +77,12 @@ class LanguageModel(Protocol):
         """A short name for tables and records."""
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Continues every prompt: one list of `options.n` completions per prompt, in order."""
+        """Continues every prompt: one list of at most `options.n` completions per prompt, in order."""
 
-    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[Completion]:
-        """Scores each `(prompt, continuation)` pair, the end-of-sequence token not included."""
+    def logprobs(
+        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+    ) -> list[Completion]:
+        """Scores each `(prompt, continuation)` pair, with `end` the end-of-sequence token too."""
 
 
 class Classifier(Protocol):

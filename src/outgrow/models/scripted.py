@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from outgrow.errors import ModelError
 from outgrow.labels import Completion
-from outgrow.models.protocols import GenerateOptions
+from outgrow.models.protocols import GenerateOptions, TooLong
 
 EXPECTED, SURPRISING = -0.1, -4.0
 """Log-probability of a word that the script has at that place, and of one that it has not."""
@@ -42,13 +42,15 @@ class ScriptedLanguageModel:
         """
         return [[self._answer(prompt, options)] * options.n for prompt in prompts]
 
-    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[Completion]:
-        """Scores each `(prompt, continuation)` pair against the script.
+    def logprobs(
+        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+    ) -> list[Completion]:
+        """Scores each `(prompt, continuation)` pair against the script; the end is expected where the script has it.
 
         Raises:
             ModelError: The script has no answer to a prompt.
         """
-        return [self._score(prompt, continuation) for prompt, continuation in pairs]
+        return [self._score(prompt, continuation, end) for prompt, continuation in pairs]
 
     def _answer(self, prompt: str, options: GenerateOptions) -> Completion:
         script = self._script(prompt)
@@ -60,7 +62,7 @@ class ScriptedLanguageModel:
         offsets = (*spans, *closing)
         return Completion(text, (EXPECTED,) * len(offsets), offsets, finished)
 
-    def _score(self, prompt: str, continuation: str) -> Completion:
+    def _score(self, prompt: str, continuation: str, end: bool) -> Completion:
         script = self._script(prompt)
         expected = [script[start:end] for start, end in _words(script)]
         spans = _words(continuation)
@@ -68,7 +70,10 @@ class ScriptedLanguageModel:
         logprobs = tuple(
             EXPECTED if expected[place : place + 1] == [word] else SURPRISING for place, word in enumerate(said)
         )
-        return Completion(continuation, logprobs, tuple(spans), finished=False)
+        if end:
+            logprobs += (EXPECTED if len(said) >= len(expected) else SURPRISING,)
+            spans = [*spans, (len(continuation), len(continuation))]
+        return Completion(continuation, logprobs, tuple(spans), finished=end)
 
     def _script(self, prompt: str) -> str:
         if callable(self.answers):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
 from outgrow.labels import Completion, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel
+from outgrow.models.protocols import GenerateOptions, LanguageModel, TooLong
 from outgrow.progress import Reporter
 from outgrow.scale.local import map_shards
+
+Item = TypeVar("Item")
 
 SHARD_ROWS = 256
 """Prompts between two savings: what a killed run may have to generate again."""
@@ -19,9 +22,9 @@ SHARD_ROWS = 256
 
 @dataclass(frozen=True)
 class ShardedLanguageModel:
-    """Generates with another model and keeps every finished shard in a folder.
+    """Generates or scores with another model and keeps every finished shard in a folder.
 
-    Made for one kind of call: the folder must belong to exactly one list of prompts and one set of options.
+    Made for one call: the folder must belong to exactly one list of prompts or pairs, and one set of options.
     """
 
     model: LanguageModel
@@ -42,12 +45,26 @@ class ShardedLanguageModel:
         """Continues every prompt, shard by shard; see `LanguageModel.generate`."""
 
         def work(piece: Sequence[str]) -> pa.Table:
-            texts = tuple((tuple(row),) for row in self.model.generate(piece, options))
-            return TextLabels(tuple(piece), (self.name,), texts).to_arrow()
+            return self._table(piece, self.model.generate(piece, options))
 
-        table = map_shards(work, prompts, self.folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)
+        return self._kept(work, prompts)
+
+    def logprobs(
+        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+    ) -> list[Completion]:
+        """Scores pairs, shard by shard; see `LanguageModel.logprobs`."""
+
+        def work(piece: Sequence[tuple[str, str]]) -> pa.Table:
+            scored = self.model.logprobs(piece, end=end, too_long=too_long)
+            return self._table([prompt for prompt, _ in piece], [[one] for one in scored])
+
+        return [one for [one] in self._kept(work, pairs)]
+
+    def _table(self, prompts: Sequence[str], answers: Sequence[Sequence[Completion]]) -> pa.Table:
+        return TextLabels(tuple(prompts), (self.name,), tuple((tuple(row),) for row in answers)).to_arrow()
+
+    def _kept(self, work: Callable[[Sequence[Item]], pa.Table], items: Sequence[Item]) -> list[list[Completion]]:
+        if not items:
+            return []
+        table = map_shards(work, items, self.folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)
         return [list(row[0]) for row in TextLabels.from_arrow(table).texts]
-
-    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[Completion]:
-        """Scores pairs; not kept."""
-        return self.model.logprobs(pairs)
