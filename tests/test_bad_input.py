@@ -283,8 +283,14 @@ def test_weights_for_a_supervisor_that_does_not_exist(trial: Trial) -> None:
     trial.fails("weights of the combiner do not fit", "each of noisy1", methods=methods)
 
 
-def test_refinement_of_a_choice_task(trial: Trial) -> None:
-    trial.fails("methods.m: refinement is for text tasks", "Remove `refine`", methods={"m": {"refine": "icl"}})
+def test_refinement_of_texts_in_a_choice_task(trial: Trial) -> None:
+    trial.fails("`refine: icl` is for text tasks", "neighbours", methods={"m": {"refine": "icl"}})
+    assert untouched(trial)
+
+
+def test_more_neighbours_than_rows(trial: Trial) -> None:
+    methods = {"m": {"refine": {"name": "neighbours", "k": 1000}}}
+    trial.fails("Too few rows for 1000 neighbours each", "Lower `k`", methods=methods)
 
 
 def fails_with(code: int) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""One registry for everything a YAML line can name: objectives, combiners, refiners, tasks.
+"""One registry for everything a YAML line can name: objectives, combiners, refiners, relabellers, tasks.
 
 Built-in names map to `module:attribute` and are imported when first asked for, so that listing names costs nothing.
 Third parties add theirs with the `register` decorator or with an entry point in the group `outgrow.<kind>`.
@@ -36,6 +36,10 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "dependence": "outgrow.combine.dependence:Dependence",
     },
     "refiner": {"icl": "outgrow.refine.icl:ICL"},
+    "relabeller": {
+        "neighbours": "outgrow.refine.neighbours:Neighbours",
+        "linear": "outgrow.refine.linear:Linear",
+    },
     "features": {"tfidf": "outgrow.models.features:Tfidf"},
     "task": {
         "file": "outgrow.tasks.files:FileTask",
@@ -56,7 +60,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     """Class decorator: makes a frozen dataclass available under `name` in experiment files.
 
     Args:
-        kind: One of `objective`, `combiner`, `refiner`, `features`, `task`, `adapter`.
+        kind: One of `objective`, `combiner`, `refiner`, `relabeller`, `features`, `task`, `adapter`.
         name: The name a YAML file uses.
 
     Example:

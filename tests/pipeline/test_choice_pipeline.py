@@ -97,7 +97,7 @@ def test_a_rerun_does_no_model_work(planted: tuple[Path, Results], monkeypatch: 
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("a model was asked")
 
-    for name in ("outgrow.train.probe.train_probe", "outgrow.train.probe.load_encoder"):
+    for name in ("outgrow.train.probe.train_probe", "outgrow.train.features.load_encoder"):
         monkeypatch.setattr(name, refuse)
     again = run(planted[0], f"output={planted[0].parent}/rerun")
     assert scores(again) == scores(planted[1])
@@ -304,3 +304,18 @@ def test_a_filtered_student_learns_from_the_surest_rows_only(tmp_path: Path, enc
     found = scores(run(path))
     assert found["naive"] < 0.5
     assert found["surest"] > 0.85
+
+
+@pytest.mark.parametrize("refine", ["neighbours", "linear"])
+def test_relabelled_targets_are_better_than_the_votes_and_a_rerun_does_no_work(
+    tmp_path: Path, encoder_folder: Path, refine: str
+) -> None:
+    rows = planted_rows(600)
+    path = write_experiment(tmp_path, encoder_folder, rows, methods={"relabelled": {"refine": refine}}, ceiling=False)
+    first = run(path)
+    assert scores(first)["relabelled"] > 0.85
+    (refined,) = (tmp_path / "store/refined").glob("*/targets.parquet")
+    targets = ChoiceTargets.from_arrow(read_table(refined))
+    gold = {row["id"]: row["label"] for row in rows}
+    assert np.mean(targets.probs.argmax(axis=1) == [gold[row] for row in targets.ids]) > 0.78  # of the votes, 0.7
+    assert set(run(path).provenance["seconds"]) == {"total"}

@@ -124,3 +124,8 @@ def test_parts_of_a_method_that_are_for_choice_tasks_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=f"methods.m: `{next(iter(part))}` is for choice tasks"):
         pipeline_in(folder, tmp_path, methods={"m": part})
+
+
+def test_relabelling_of_choice_tasks_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`refine: neighbours` is for choice tasks"):
+        pipeline_in(folder, tmp_path, methods={"m": {"refine": "neighbours"}})

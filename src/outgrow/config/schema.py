@@ -217,7 +217,7 @@ class Method(_Frozen):
     filter: Annotated[Filter, BeforeValidator(_share, json_schema_input_type=float | Filter)] | None = None
     """Train on the surest share of the combined targets only (choice tasks)."""
     refine: Choice | None = None
-    """How the strong model relabels the unlabelled rows itself before it is trained (text tasks)."""
+    """How the strong model relabels the unlabelled rows itself before it is trained."""
     objective: Choice = Named(name="cross_entropy")
     """What the student minimises."""
 

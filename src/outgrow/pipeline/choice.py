@@ -97,7 +97,8 @@ class ChoicePipeline:
 
     @cached_property
     def _methods(self) -> dict[str, ChoiceMethod]:
-        return {name: ChoiceMethod.of(name, each, self._learner) for name, each in self.config.methods.items()}
+        strong = self.config.strong
+        return {name: ChoiceMethod.of(name, each, strong, self._learner) for name, each in self.config.methods.items()}
 
     def _labels(self, seed: int) -> ChoiceVotes:
         if seed not in self._votes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 
 from outgrow.combine.filtering import surest
 from outgrow.combine.mean import Mean
-from outgrow.config import Filter, Method, Named
-from outgrow.errors import ConfigError
+from outgrow.config import Filter, Method, Named, Strong
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
 from outgrow.objectives import Objective
+from outgrow.refine.relabelling import make_relabeller
 from outgrow.registry import create
-from outgrow.train.learners import ChoiceLearner, predictions_of
+from outgrow.store import read_table, write_table
+from outgrow.train.features import FrozenFeatures
+from outgrow.train.learners import ChoiceLearner, learned_hashes, predictions_of, rows_of
 from outgrow.workspace import Workspace
 
 
@@ -32,23 +35,26 @@ class ChoiceMethod:
     """What the student minimises."""
     learner: ChoiceLearner
     """Trains the strong model."""
+    features: FrozenFeatures
+    """What the untrained strong model sees in a row."""
     filter: Filter | None = None
     """Which rows teach; None for all."""
+    refine: Named | None = None
+    """How the strong model relabels rows before it learns; None if it does not."""
 
     @classmethod
-    def of(cls, name: str, settings: Method, learner: ChoiceLearner) -> ChoiceMethod:
+    def of(cls, name: str, settings: Method, strong: Strong, learner: ChoiceLearner) -> ChoiceMethod:
         """The method that an experiment file describes.
 
         Raises:
             ConfigError: A name or a parameter is wrong, or the method cannot be used for a choice task.
         """
-        if settings.refine is not None:
-            raise ConfigError(
-                f"methods.{name}: refinement is for text tasks, and this is a choice task.", fix="Remove `refine`."
-            )
         create("objective", settings.objective.name, settings.objective.params)
+        if settings.refine is not None:
+            make_relabeller(settings.refine)
         combiner = create("combiner", settings.combine.name, settings.combine.params)
-        return cls(name, combiner, settings.objective, learner, settings.filter)
+        features = FrozenFeatures.of(strong)
+        return cls(name, combiner, settings.objective, learner, features, settings.filter, settings.refine)
 
     def combined(self, votes: ChoiceVotes) -> ChoiceTargets:
         """One target per row that has a usable vote; with every vote beside it where the objective learns from each."""
@@ -76,4 +82,26 @@ class ChoiceMethod:
         step = f"{self.name}, seed {seed}"
         if self.filter is not None:
             targets = surest(targets, self.filter.keep, per_class=self.filter.per_class, seed=seed)
+        if self.refine is not None:
+            targets = self._relabelled(targets, self.refine, rows, workspace, seed)
         return predictions_of(self.learner, targets, self.objective, rows, workspace, seed=seed, name=step)
+
+    def _relabelled(
+        self, targets: ChoiceTargets, refine: Named, rows: Rows, workspace: Workspace, seed: int
+    ) -> ChoiceTargets:
+        relabeller = make_relabeller(refine)
+
+        def make(folder: Path) -> None:
+            seen = self.features(rows, workspace)[positions(rows.ids, targets.ids)]
+            with workspace.reporter.step(f"refine for {self.name}, seed {seed}", total=1) as step:
+                refined = relabeller(seen.numpy(), targets, seed=seed)
+                write_table(folder / "targets.parquet", refined.to_arrow())
+                step.advance()
+
+        recipe = {
+            **self.features.about(),
+            "relabeller": {"name": refine.name, **vars(relabeller)},
+            **learned_hashes(rows_of(rows, targets), targets),
+            "seed": seed,
+        }
+        return ChoiceTargets.from_arrow(read_table(workspace.get("refined", recipe, make).path / "targets.parquet"))

@@ -17,6 +17,7 @@ from outgrow.models.loading import model_identity, short_name
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.refine.demonstrations import fill
+from outgrow.refine.relabelling import check_refine
 from outgrow.registry import create
 from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import content_hash, read_table, table_hash, write_table
@@ -174,6 +175,7 @@ class TextPipeline:
         return TextLabels.from_arrow(read_table(self.workspace.get("refined", recipe, make).path / "texts.parquet"))
 
     def _refiner(self, refine: Named) -> Any:
+        check_refine(refine, "refiner")
         return create("refiner", refine.name, {"query": self.config.generate.template, **refine.params})
 
     def _lambdas(self, method: Method, supervisors: tuple[str, ...]) -> dict[str, float]:

@@ -55,9 +55,10 @@ def choice_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any])
     check_model(config.model)
     settings = create("adapter", config.adapter.name, config.adapter.params)
     if isinstance(settings, Probe):
+        from outgrow.train.features import FrozenFeatures
         from outgrow.train.probe import ProbeLearner
 
-        return ProbeLearner(config.model, settings, config.max_length, config.batch_size)
+        return ProbeLearner(FrozenFeatures.of(config), settings)
     # Only here, because the Trainer takes seconds to import and a probe does without.
     from outgrow.train.network import NetworkLearner
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -16,20 +14,11 @@ from torch import Tensor, nn
 from outgrow.config import Named
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.models.adapters import Probe
-from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
-from outgrow.models.loading import load_encoder, model_identity, short_name
 from outgrow.objectives import Objective, StepContext
 from outgrow.progress import Step
 from outgrow.store import Artefact, replacing
-from outgrow.train.learners import (
-    in_shards,
-    learned_hashes,
-    make_objective,
-    matrix_table,
-    prompts_hash,
-    read_matrix,
-    rows_of,
-)
+from outgrow.train.features import FrozenFeatures
+from outgrow.train.learners import learned_hashes, make_objective, rows_of
 from outgrow.train.window import window_for
 from outgrow.workspace import Workspace
 
@@ -110,15 +99,10 @@ def train_probe(
 class ProbeLearner:
     """A linear head on frozen features, which are computed once and shared by all students."""
 
-    model: str
-    """A folder or hub id."""
+    features: FrozenFeatures
+    """What the head reads."""
     settings: Probe
     """Epochs, learning rate and the like."""
-    max_length: int | None
-    """Cut prompts to so many tokens."""
-    batch_size: int
-    """Rows at once when embedding."""
-    _cached: dict[str, Tensor] = field(default_factory=dict, compare=False)
 
     def train(
         self, rows: Rows, targets: ChoiceTargets, objective: Named, workspace: Workspace, *, seed: int, name: str
@@ -128,7 +112,7 @@ class ProbeLearner:
         loss, about_loss = make_objective(objective)
 
         def make(folder: Path) -> None:
-            features = self._features(rows, workspace)[positions(rows.ids, learned.ids)]
+            features = self.features(rows, workspace)[positions(rows.ids, learned.ids)]
             learnt = targets.probs if targets.votes is None else targets.votes
             goals, weights = (torch.tensor(values, dtype=torch.float32) for values in (learnt, targets.weights))
             lambdas = None if targets.lambdas is None else torch.tensor(targets.lambdas, dtype=torch.float32)
@@ -138,9 +122,8 @@ class ProbeLearner:
                 save_file({key: value.contiguous() for key, value in vars(head).items()}, temporary)
 
         recipe = {
-            "model": model_identity(self.model),
+            **self.features.about(),
             "probe": dataclasses.asdict(self.settings),
-            "max_length": self.max_length,
             "objective": about_loss,
             "seed": seed,
         }
@@ -149,30 +132,4 @@ class ProbeLearner:
     def logits(self, trained: Artefact, rows: Rows, workspace: Workspace, *, name: str) -> Tensor:
         """See `ChoiceLearner.logits`."""
         head = TrainedProbe(**load_file(trained.path / "probe.safetensors"))
-        return head.logits(self._features(rows, workspace))
-
-    def _features(self, rows: Rows, workspace: Workspace) -> Tensor:
-        """Pooled states (N, D) of the frozen network; read once, since every student asks for them."""
-        prompts = prompts_hash(rows)
-        if prompts in self._cached:
-            return self._cached[prompts]
-
-        def make(folder: Path) -> None:
-            network = load_encoder(self.model)
-            encoder = Encoder.load(self.model, network, max_length=self.max_length)
-            pooling = default_pooling(network)
-
-            def work(prompts: Sequence[str]) -> pa.Table:
-                return matrix_table(
-                    by_length(
-                        lambda **batch: embed(network, batch, pooling), encoder, prompts, batch_size=self.batch_size
-                    )
-                )
-
-            name = f"embed with {short_name(self.model)}"
-            in_shards(work, rows, folder, workspace, name=name)
-
-        identity = model_identity(self.model)
-        recipe = {"model": identity, "max_length": self.max_length, "prompts": prompts}
-        self._cached[prompts] = read_matrix(workspace.get("features", recipe, make))
-        return self._cached[prompts]
+        return head.logits(self.features(rows, workspace))
