@@ -1,9 +1,10 @@
-"""Scores, their intervals, and the gap between weak supervisors and the strong ceiling. Needs only numpy and scipy."""
+"""Scores, their intervals, and the gap between weak supervisors and the strong ceiling. Needs no torch."""
 
 from outgrow.evaluate.accuracy import choice_scores, exact_match, token_f1
 from outgrow.evaluate.compare import summarise
 from outgrow.evaluate.gap import Gap, performance_gap
 from outgrow.evaluate.intervals import SignTest, resampled_means, sign_test
+from outgrow.evaluate.slu import SluCounts, SluScore, slu_counts, slu_f1
 from outgrow.evaluate.summary import Comparison, Estimate, Line, MetricSummary, Standing, Summary
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "Line",
     "MetricSummary",
     "SignTest",
+    "SluCounts",
+    "SluScore",
     "Standing",
     "Summary",
     "choice_scores",
@@ -20,6 +23,8 @@ __all__ = [
     "performance_gap",
     "resampled_means",
     "sign_test",
+    "slu_counts",
+    "slu_f1",
     "summarise",
     "token_f1",
 ]

@@ -1,0 +1,170 @@
+"""SLU-F1: how well the slots of utterances were filled, with credit for fillers that are nearly right.
+
+Source: Bastianelli et al. 2020, *SLURP* (arXiv 2011.13205), section 5.1; edit distances by rapidfuzz.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+from outgrow.errors import DataError
+
+Slot = Mapping[str, str]
+"""One filled slot: `{"type": "date", "filler": "tomorrow"}`."""
+
+_Pairs = list[tuple[str, str]]
+_TP, _FP, _FN = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class SluScore:
+    """Scores of a whole corpus, as fractions."""
+
+    f1: float
+    """SLU-F1: micro F1 of the word and character counts added up."""
+    word_f1: float
+    """Micro F1 where a filler's error is its word error rate."""
+    char_f1: float
+    """Micro F1 where a filler's error is its edit distance over the longer length."""
+    span_f1: float
+    """Micro F1 of slots whose type and filler are exactly right."""
+    per_type: Mapping[str, float]
+    """SLU-F1 of each slot type of gold or predictions, sorted by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class SluCounts:
+    """True positives, false positives and false negatives, utterance by utterance: sums of rows give corpus scores."""
+
+    word: NDArray[np.float64]
+    """Counts with errors by words, shape (N, 3)."""
+    char: NDArray[np.float64]
+    """Counts with errors by characters, shape (N, 3)."""
+    span: NDArray[np.float64]
+    """Counts of exact slots, shape (N, 3)."""
+    per_type: Mapping[str, NDArray[np.float64]]
+    """Word and character counts of each slot type over the corpus, shape (3,)."""
+
+    @property
+    def slu(self) -> NDArray[np.float64]:
+        """Word and character counts added up, shape (N, 3)."""
+        return self.word + self.char
+
+    def score(self) -> SluScore:
+        """The scores of the whole corpus."""
+        return SluScore(
+            f1=f1_of_counts(self.slu.sum(axis=0)),
+            word_f1=f1_of_counts(self.word.sum(axis=0)),
+            char_f1=f1_of_counts(self.char.sum(axis=0)),
+            span_f1=f1_of_counts(self.span.sum(axis=0)),
+            per_type={name: f1_of_counts(counts) for name, counts in sorted(self.per_type.items())},
+        )
+
+
+def slu_f1(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] | None]) -> SluScore:
+    """Scores the slots of a corpus.
+
+    Twice, with d the error by words and by characters, the predicted slots of each utterance are walked in order. If
+    gold has an unused slot of the same type, the one with the smallest d is used up: one true positive, and d is added
+    to the false positives and to the false negatives. Otherwise there is one false positive. Unused gold slots are
+    false negatives. Both sets of counts are added up before F1 is taken.
+
+    Args:
+        gold: For each of N utterances the list of its slots `{"type", "filler"}`, in any order.
+        predictions: The same, as predicted; a prediction that is missing (None) is empty, not skipped.
+
+    Returns:
+        Fractions. Where there is nothing to find and nothing was found, F1 is 1.
+
+    Raises:
+        DataError: The numbers of utterances differ, or a slot has no type or filler.
+
+    Example:
+        >>> gold = [[{"type": "date", "filler": "tomorrow"}]]
+        >>> score = slu_f1(gold, [[{"type": "date", "filler": "the day after tomorrow please"}]])
+        >>> f"{score.word_f1:.3f} {score.char_f1:.3f} {score.f1:.3f} {score.span_f1:.3f}"
+        '0.200 0.580 0.297 0.000'
+    """
+    return slu_counts(gold, predictions).score()
+
+
+def slu_counts(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] | None]) -> SluCounts:
+    """The counts behind `slu_f1`, with the same arguments and errors.
+
+    Example:
+        >>> slot = {"type": "date", "filler": "tomorrow"}
+        >>> slu_counts([[slot], [slot]], [[slot], None]).span.tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    if len(gold) != len(predictions):
+        raise DataError("Gold and predicted slots differ in number.", found=f"{len(gold)} and {len(predictions)}")
+    words, chars, spans = (np.zeros((len(gold), 3)) for _ in range(3))
+    per_type: dict[str, NDArray[np.float64]] = {}
+    for row, (right, mine) in enumerate(zip(gold, predictions, strict=True)):
+        wanted, given = _pairs(right, f"gold of utterance {row}"), _pairs(mine or (), f"prediction {row}")
+        for total, error in ((words, _word_error), (chars, _char_error)):
+            for name, counts in _matched(wanted, given, error).items():
+                total[row] += counts
+                per_type[name] = per_type.get(name, np.zeros(3)) + counts
+        spans[row] = _exact(wanted, given)
+    return SluCounts(words, chars, spans, per_type)
+
+
+def f1_of_counts(counts: NDArray[np.float64]) -> float:
+    """F1 of true positives, false positives and false negatives, shape (3,); 1 where all are zero.
+
+    Example:
+        >>> f1_of_counts(np.array([1.0, 2.0, 0.0]))
+        0.5
+    """
+    total = 2 * counts[_TP] + counts[_FP] + counts[_FN]
+    return float(2 * counts[_TP] / total) if total else 1.0
+
+
+def _pairs(slots: Sequence[Slot], where: str) -> _Pairs:
+    try:
+        pairs = [(slot["type"], slot["filler"]) for slot in slots]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"A slot in the {where} has no type or filler.", wanted='{"type": …, "filler": …}') from error
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise DataError(f"A slot in the {where} has a type or filler that is no text.", wanted="two strings")
+    return pairs
+
+
+def _matched(gold: _Pairs, given: _Pairs, error: Callable[[str, str], float]) -> dict[str, NDArray[np.float64]]:
+    """Counts by type of one utterance."""
+    counts: dict[str, NDArray[np.float64]] = {name: np.zeros(3) for name, _ in (*gold, *given)}
+    unused = list(gold)
+    for name, filler in given:
+        errors = {place: error(right, filler) for place, (own, right) in enumerate(unused) if own == name}
+        if not errors:
+            counts[name][_FP] += 1
+            continue
+        nearest = min(errors, key=errors.__getitem__)
+        counts[name] += (1, errors[nearest], errors[nearest])
+        del unused[nearest]
+    for name, _ in unused:
+        counts[name][_FN] += 1
+    return counts
+
+
+def _exact(gold: _Pairs, given: _Pairs) -> tuple[int, int, int]:
+    shared = (Counter(gold) & Counter(given)).total()
+    return shared, len(given) - shared, len(gold) - shared
+
+
+def _word_error(gold: str, given: str) -> float:
+    """Word error rate: edits over the number of gold words, so it may exceed one."""
+    words = gold.split()
+    return Levenshtein.distance(words, given.split()) / max(len(words), 1)
+
+
+def _char_error(gold: str, given: str) -> float:
+    """Edit distance over the longer length, from 0 to 1."""
+    return Levenshtein.normalized_distance(gold, given)
