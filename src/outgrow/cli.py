@@ -126,6 +126,31 @@ def report(
 
 
 @app.command()
+def theory(
+    topic: Annotated[str, typer.Argument(help="regression, hull, deconvolution, phase, …, or all.", metavar="NAME")],
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the topic, such as concepts=5.", metavar="KEY=VALUE")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the figure, its numbers and the page.")
+    ] = Path("outgrow-runs/theory"),
+) -> None:
+    """See when naive training fails and refinement helps: a table, a figure, its numbers and a page of explanation."""
+    from outgrow.config import parse_settings
+    from outgrow.registry import create, names
+    from outgrow.theory.figures import write
+
+    settings = parse_settings(assignments or ())
+    topics = names("topic") if topic == "all" else [topic]
+    for name in topics:
+        asked = create("topic", name, settings)
+        with _reporter() as reporter:
+            finding = asked(reporter)
+        typer.echo(f"{finding.title}\n\n{finding.summary.text()}\n")
+        typer.echo("".join(f"{path}\n" for path in write(finding, name, output)))
+
+
+@app.command()
 def config(file: ExperimentFile, overrides: Overrides = None) -> None:
     """Print an experiment file with every default and override filled in."""
     import yaml

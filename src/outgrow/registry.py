@@ -1,4 +1,4 @@
-"""One registry for everything a YAML line can name: objectives, combiners, refiners, relabellers, tasks.
+"""One registry for everything a user can name: objectives, combiners, refiners, relabellers, tasks, topics.
 
 Built-in names map to `module:attribute` and are imported when first asked for, so that listing names costs nothing.
 Third parties add theirs with the `register` decorator or with an entry point in the group `outgrow.<kind>`.
@@ -52,6 +52,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "lora": "outgrow.models.adapters:LoRA",
         "probe": "outgrow.models.adapters:Probe",
     },
+    "topic": {
+        "regression": "outgrow.theory.topics.regression:RegressionTopic",
+    },
 }
 _REGISTERED: dict[str, dict[str, type]] = {kind: {} for kind in _BUILT_IN}
 
@@ -60,7 +63,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     """Class decorator: makes a frozen dataclass available under `name` in experiment files.
 
     Args:
-        kind: One of `objective`, `combiner`, `refiner`, `relabeller`, `features`, `task`, `adapter`.
+        kind: One of `objective`, `combiner`, `refiner`, `relabeller`, `features`, `task`, `adapter`, `topic`.
         name: The name a YAML file uses.
 
     Example:

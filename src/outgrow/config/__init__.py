@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outgrow.config.loading import load_config, parse_config
+from outgrow.config.loading import load_config, parse_config, parse_settings
 from outgrow.config.schema import (
     Choice,
     Columns,
@@ -39,4 +39,5 @@ __all__ = [
     "VotesTable",
     "load_config",
     "parse_config",
+    "parse_settings",
 ]

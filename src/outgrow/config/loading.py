@@ -75,6 +75,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     return parse_config(raw)
 
 
+def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
+    """Reads `key=value` settings that belong to no file; values are YAML.
+
+    Raises:
+        ConfigError: An assignment is not `key=value`, or its value is not YAML.
+
+    Example:
+        >>> parse_settings(["repetitions=1e3", "kappas=[1, 0.5]"])
+        {'repetitions': 1000.0, 'kappas': [1, 0.5]}
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        _apply(settings, assignment)
+    return settings
+
+
 def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
     """Checks a mapping as an experiment; paths in it are taken as they are.
 

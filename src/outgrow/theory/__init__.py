@@ -1,0 +1,28 @@
+"""The theory lab: when naive training fails, when refinement helps, and by how much.
+
+Needs numpy and scipy; figures need matplotlib, and the topic that trains a network needs torch. Worlds and estimators
+are plain functions and frozen dataclasses; topics (`outgrow theory NAME`) put them together and draw.
+"""
+
+from outgrow.theory.estimators import HullLeastSquares, Naive, Refined, RefinedStudent, Source
+from outgrow.theory.hull import project_to_hull, statistical_dimension
+from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound, refined_excess_risk, simulate
+from outgrow.theory.world import RegressionWorld, orthonormal_world, posterior
+
+__all__ = [
+    "HullLeastSquares",
+    "Naive",
+    "Refined",
+    "RefinedStudent",
+    "RegressionWorld",
+    "Risk",
+    "Source",
+    "naive_excess_risk",
+    "naive_lower_bound",
+    "orthonormal_world",
+    "posterior",
+    "project_to_hull",
+    "refined_excess_risk",
+    "simulate",
+    "statistical_dimension",
+]

@@ -1,0 +1,253 @@
+"""The latent-concept regression world: a strong model that knows every concept, weak labels from one of them.
+
+Inputs x are uniform on [−1, 1]^d, so their covariance is c·I with c = 1/3. The strong model's pretraining is the
+mixture p(y|x) = Σ_k α_k N(β_kᵀx, σ²). A prompt holds demonstrations of one concept k, answered by a weak supervisor:
+y′ = β_k^wᵀx + noise, with β_k^w biased, the noise large, or both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+
+from outgrow.errors import ConfigError, DataError
+from outgrow.theory.checks import above_zero, at_least, distribution
+
+COVARIANCE_SCALE = 1 / 3
+"""c: the variance of every coordinate of x."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegressionWorld:
+    """Concepts, what the strong model expects of them, and what the weak supervisor says.
+
+    Source:
+        [TL] §2. Mixtures as targets and non-orthogonal components are ours.
+
+    Example:
+        >>> world = orthonormal_world(dimension=8, concepts=5, kappa=0.8)
+        >>> world.components.shape, round(world.excess(world.source), 4)
+        ((5, 8), 0.2667)
+    """
+
+    components: NDArray[np.float64]
+    """β_k, shape (K, d)."""
+    weak: NDArray[np.float64]
+    """β_k^w: what the weak supervisor answers by where the concept is k, shape (K, d)."""
+    prior: NDArray[np.float64]
+    """α: how often the strong model saw each concept, shape (K,)."""
+    target: NDArray[np.float64]
+    """π: how often each concept occurs in what is to be learnt, shape (K,); a single concept is a one-hot vector."""
+    sigma: float = 0.5
+    """σ: standard deviation of y in the strong model's pretraining, and its belief about weak labels."""
+    weak_noise: float = 0.5
+    """Standard deviation of the noise in weak labels."""
+    mixing: Literal["prompt", "item"] = "prompt"
+    """Whether a concept is drawn for every prompt or for every demonstration in it."""
+    rotated: bool = True
+    """Turns the inputs at random in every repetition: the same as drawing a new orthonormal basis. Without it results
+    belong to one basis; a coordinate basis differs by up to 8 %."""
+
+    def __post_init__(self) -> None:
+        components, weak = (np.asarray(array, dtype=np.float64) for array in (self.components, self.weak))
+        if components.ndim != 2 or weak.shape != components.shape:
+            raise ConfigError(
+                "Components and weak components must have one shape (K, d).", found=(components.shape, weak.shape)
+            )
+        if not (np.isfinite(components).all() and np.isfinite(weak).all()):
+            raise ConfigError("Components hold numbers that are not finite.")
+        above_zero(
+            "sigma", self.sigma, fix="With exact answers one demonstration tells all: take a small sigma instead."
+        )
+        if not (np.isfinite(self.weak_noise) and self.weak_noise >= 0):
+            raise ConfigError("weak_noise must not be negative.", found=self.weak_noise)
+        for name, value in (("components", components), ("weak", weak)):
+            object.__setattr__(self, name, value)
+        for name in ("prior", "target"):
+            object.__setattr__(self, name, distribution(f"The {name}", getattr(self, name), len(components)))
+
+    @property
+    def concepts(self) -> int:
+        """The number of concepts, K."""
+        return len(self.components)
+
+    @property
+    def dimension(self) -> int:
+        """The number of inputs, d."""
+        return int(self.components.shape[1])
+
+    @property
+    def source(self) -> NDArray[np.float64]:
+        """β_P = Σ_k α_k β_k: the untouched strong model without demonstrations, shape (d,)."""
+        mean: NDArray[np.float64] = self.prior @ self.components
+        return mean
+
+    @property
+    def truth(self) -> NDArray[np.float64]:
+        """β* = Σ_k π_k β_k: the best linear predictor on the target, shape (d,)."""
+        mean: NDArray[np.float64] = self.target @ self.components
+        return mean
+
+    @property
+    def weak_mean(self) -> NDArray[np.float64]:
+        """Σ_k π_k β_k^w: what endless weak labels teach, shape (d,)."""
+        mean: NDArray[np.float64] = self.target @ self.weak
+        return mean
+
+    def excess(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Excess risk c·‖β − β*‖² of linear predictors of shape (…, d)."""
+        risk: NDArray[np.float64] = COVARIANCE_SCALE * ((beta - self.truth) ** 2).sum(axis=-1)
+        return risk
+
+    def sample(
+        self, rng: np.random.Generator, repetitions: int, prompts: int, items: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draws weakly labelled prompts.
+
+        Args:
+            rng: Where randomness comes from.
+            repetitions: R, independent data sets.
+            prompts: m, in each of them.
+            items: n, demonstrations in each prompt.
+
+        Returns:
+            Inputs of shape (R, m, n, d) and weak labels of shape (R, m, n).
+        """
+        x = rng.uniform(-1.0, 1.0, (repetitions, prompts, items, self.dimension))
+        if self.rotated:
+            x = x @ random_rotations(rng, repetitions, self.dimension)[:, None]
+        shape = (repetitions, prompts, items if self.mixing == "item" else 1)
+        concept = rng.choice(self.concepts, size=shape, p=self.target)
+        y = np.einsum("rmnd,rmnd->rmn", x, np.broadcast_to(self.weak[concept], x.shape))
+        return x, y + self.weak_noise * rng.standard_normal(y.shape)
+
+
+def orthonormal_world(
+    *,
+    dimension: int = 20,
+    concepts: int = 10,
+    sigma: float = 0.5,
+    kappa: float = 1.0,
+    noise: float = 1.0,
+    target: ArrayLike | Sequence[float] = (1.0,),
+    prior: ArrayLike | None = None,
+    mixing: Literal["prompt", "item"] = "prompt",
+    rotated: bool = True,
+) -> RegressionWorld:
+    """The world of the paper: orthonormal concepts, and weak components of unit norm with β_kᵀβ_k^w = κ.
+
+    What κ leaves of a weak component lies in one direction orthogonal to all concepts: the supervisor's own mistake.
+
+    Args:
+        dimension: d.
+        concepts: K.
+        sigma: σ.
+        kappa: κ in [−1, 1]: how much of its concept a weak component has kept.
+        noise: Noise of weak labels in multiples of σ.
+        target: π; what is not given is 0, so that the default is the first concept alone.
+        prior: α; uniform if not given.
+        mixing: See `RegressionWorld`.
+        rotated: See `RegressionWorld`.
+
+    Raises:
+        ConfigError: κ beyond ±1, or more concepts than orthonormal directions.
+
+    Source:
+        [TL] §2; the direction of the bias is a reconstruction.
+    """
+    at_least("concepts", concepts, 1)
+    if not abs(kappa) <= 1:
+        raise ConfigError("A weak component of unit norm cannot have a kappa beyond ±1.", found=kappa)
+    needed = concepts + (abs(kappa) < 1)
+    if needed > dimension:
+        bias = ", one more for the weak bias" if needed > concepts else ""
+        raise ConfigError(
+            f"{concepts} orthonormal components need {needed} dimensions{bias}.",
+            found=f"dimension {dimension}",
+            fix="Lower concepts, or give a RegressionWorld components of your own that are not orthonormal.",
+        )
+    components = np.eye(concepts, dimension)
+    weak = kappa * components
+    weak[:, needed - 1] += np.sqrt(1 - kappa**2)
+    shares = np.zeros(concepts)
+    given = np.asarray(target, dtype=np.float64)
+    if given.ndim != 1 or len(given) > concepts:
+        raise ConfigError("The target has more shares than there are concepts.", found=given.shape, wanted=concepts)
+    shares[: len(given)] = given
+    alpha = np.full(concepts, 1 / concepts) if prior is None else np.asarray(prior, dtype=np.float64)
+    return RegressionWorld(components, weak, alpha, shares, sigma, noise * sigma, mixing, rotated)
+
+
+def random_rotations(rng: np.random.Generator, count: int, dimension: int) -> NDArray[np.float64]:
+    """Orthogonal matrices from the Haar measure, shape (count, dimension, dimension).
+
+    Source:
+        Mezzadri 2007 (arXiv math-ph/0609050): QR of a Gaussian matrix, with the signs of R's diagonal.
+    """
+    q, r = np.linalg.qr(rng.standard_normal((count, dimension, dimension)))
+    turned: NDArray[np.float64] = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
+    return turned
+
+
+def log_likelihood(
+    x: NDArray[np.float64], y: NDArray[np.float64], components: NDArray[np.float64], sigma: float
+) -> NDArray[np.float64]:
+    """Log-likelihood of each item under each concept, without the constant that all concepts share.
+
+    Args:
+        x: Inputs, shape (…, n, d).
+        y: Labels, shape (…, n).
+        components: β_k, shape (K, d).
+        sigma: σ.
+
+    Returns:
+        −(y − β_kᵀx)² / 2σ², shape (…, n, K).
+    """
+    scores: NDArray[np.float64] = -((y[..., None] - x @ components.T) ** 2) / (2 * sigma**2)
+    return scores
+
+
+def posterior(x: ArrayLike, y: ArrayLike, components: ArrayLike, sigma: float, prior: ArrayLike) -> NDArray[np.float64]:
+    """How probable each concept is after a prompt's demonstrations.
+
+    w_k ∝ α_k exp(−Σ_i (y_i − β_kᵀx_i)² / 2σ²); without demonstrations it is the prior.
+
+    Args:
+        x: Inputs, shape (…, n, d).
+        y: Labels, shape (…, n).
+        components: β_k, shape (K, d).
+        sigma: σ, above 0.
+        prior: α, shape (K,).
+
+    Returns:
+        Shape (…, K).
+
+    Raises:
+        ConfigError: σ is not above 0, or the prior is no distribution.
+        DataError: Shapes do not fit.
+
+    Source:
+        [TL] §2, reconstruction.
+
+    Example:
+        >>> posterior([[1.0, 0.0]], [1.0], np.eye(2), sigma=0.5, prior=[0.5, 0.5]).round(3).tolist()
+        [0.881, 0.119]
+    """
+    x, y, components = (np.asarray(array, dtype=np.float64) for array in (x, y, components))
+    above_zero("sigma", sigma)
+    if components.ndim != 2 or x.shape[-1:] != components.shape[1:] or x.shape[:-1] != y.shape:
+        raise DataError(
+            "Inputs, labels and components do not fit together.",
+            found=(x.shape, y.shape, components.shape),
+            wanted="(…, n, d), (…, n), (K, d)",
+        )
+    alpha = distribution("The prior", prior, len(components))
+    with np.errstate(divide="ignore"):
+        joint = np.log(alpha) + log_likelihood(x, y, components, sigma).sum(axis=-2)
+    weights: NDArray[np.float64] = np.exp(joint - logsumexp(joint, axis=-1, keepdims=True))
+    return weights

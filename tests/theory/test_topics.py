@@ -1,0 +1,77 @@
+"""Every topic at a reduced size: the files it writes, and the page in the repository."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from outgrow import cli
+from outgrow.errors import ConfigError, StoreError
+from outgrow.progress import SilentReporter
+from outgrow.registry import create
+from outgrow.theory.figures import write
+from outgrow.theory.topic import Finding, Table, page
+
+SMALL = {
+    "regression": {"counts": [1, 4], "kappas": [1.0, 0.5], "repetitions": 40, "labels": 30},
+}
+"""Settings under which a topic takes a second at most."""
+
+
+def found(name: str) -> Finding:
+    return create("topic", name, SMALL[name])(SilentReporter())
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_topic_writes_page_figure_and_numbers(name: str, tmp_path: Path) -> None:
+    page_path, svg, png, numbers = write(found(name), name, tmp_path / "made")
+    assert f"]({name}.svg)" in page_path.read_text(encoding="utf-8")
+    assert svg.read_text(encoding="utf-8").rstrip().endswith("</svg>")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert len(numbers.read_text(encoding="utf-8").splitlines()) > 2
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_the_same_settings_write_the_same_bytes(name: str, tmp_path: Path) -> None:
+    first, second = (write(found(name), name, tmp_path / folder) for folder in ("one", "two"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_page_has_a_place_for_every_fact_and_a_fact_for_every_place() -> None:
+    with pytest.raises(KeyError):
+        page("regression", table=Table(("n",), []), facts={})
+
+
+def test_a_table_keeps_all_digits_for_machines_and_four_for_people() -> None:
+    table = Table(("n", "risk"), [(1, 1 / 3), (2, None)])
+    assert table.csv() == "n,risk\n1,0.3333333333333333\n2,\n"
+    assert table.markdown() == "| n | risk |\n| --- | --- |\n| 1 | 0.3333 |\n| 2 | – |"
+
+
+def test_the_command_prints_the_table_and_says_where_the_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--set", "repetitions=40", "--set", "counts=[1]", "--set", "kappas=[1]", "--set", "labels=30"]
+    monkeypatch.setattr(sys, "argv", ["outgrow", "theory", "regression", *settings, "--output", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    said = capsys.readouterr().out
+    assert "κ = 1, noise ×3" in said
+    assert str(tmp_path / "regression.svg") in said
+
+
+def test_settings_that_do_not_exist_or_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigError, match="has no parameter 'concept'") as refused:
+        create("topic", "regression", {"concept": 3})
+    assert "did you mean 'concepts'?" in str(refused.value)
+    with pytest.raises(ConfigError, match="counts must be at least 1"):
+        create("topic", "regression", {"counts": [0, 1]})
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be written"):
+        write(found("regression"), "regression", tmp_path / "file")
