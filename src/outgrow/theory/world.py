@@ -31,7 +31,7 @@ class RegressionWorld:
 
     Example:
         >>> world = orthonormal_world(dimension=8, concepts=5, kappa=0.8)
-        >>> world.components.shape, round(world.excess(world.source), 4)
+        >>> world.components.shape, round(float(world.excess(world.source)), 4)
         ((5, 8), 0.2667)
     """
 
