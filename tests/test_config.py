@@ -69,7 +69,10 @@ def test_seeds_that_make_no_sense_are_refused(seeds: object) -> None:
             {"supervisors": [{"votes": "v", "workers": "w"}]},
             "supervisors.0.workers: unknown key; did you mean 'worker'?",
         ),
-        ({"supervisors": [{"modle": "v"}]}, "a supervisor has one of the keys 'model', 'features' or 'votes'"),
+        (
+            {"supervisors": [{"modle": "v"}]},
+            "a supervisor has one of the keys 'model', 'features', 'votes', 'rules' or 'function'",
+        ),
         ({"supervisors": []}, "supervisors: "),
         ({"methods": {}}, "methods: "),
         ({"methods": {"base": {}}}, "a method cannot be named 'base'"),

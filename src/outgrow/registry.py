@@ -1,21 +1,24 @@
-"""One registry for everything a user can name: objectives, combiners, refiners, relabellers, tasks, topics.
+"""One registry for everything a user can name: objectives, combiners, refiners, relabellers, tasks, topics and so on.
 
 Built-in names map to `module:attribute` and are imported when first asked for, so that listing names costs nothing.
 Third parties add theirs with the `register` decorator or with an entry point in the group `outgrow.<kind>`.
-Registered things are frozen dataclasses (their fields are the parameters a user may set) or classes like them.
+Registered things are frozen dataclasses, whose fields are the parameters a user may set, or functions, whose
+keyword-only arguments are.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, get_type_hints
 
 from outgrow.errors import ConfigError, UnknownNameError, did_you_mean
 
-T = TypeVar("T", bound=type)
+T = TypeVar("T", bound=Callable[..., Any])
 
 _BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
@@ -55,15 +58,17 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "topic": {
         "regression": "outgrow.theory.topics.regression:RegressionTopic",
     },
+    "labelling_function": {},  # the user's own
 }
-_REGISTERED: dict[str, dict[str, type]] = {kind: {} for kind in _BUILT_IN}
+_REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {kind: {} for kind in _BUILT_IN}
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
-    """Class decorator: makes a frozen dataclass available under `name` in experiment files.
+    """Decorator: makes a frozen dataclass or a function available under `name` in experiment files.
 
     Args:
-        kind: One of `objective`, `combiner`, `refiner`, `relabeller`, `features`, `task`, `adapter`, `topic`.
+        kind: One of `objective`, `combiner`, `refiner`, `relabeller`, `features`, `task`, `adapter`, `topic`,
+            `labelling_function`.
         name: The name a YAML file uses.
 
     Example:
@@ -74,6 +79,11 @@ def register(kind: str, name: str) -> Callable[[T], T]:
         ...     strength: float = 1.0
         >>> create("objective", "my_loss", {"strength": 2.0})
         MyLoss(strength=2.0)
+        >>> @register("labelling_function", "long_text")
+        ... def long_text(prompt, *, words: int = 100):
+        ...     return "long" if len(prompt.split()) > words else None
+        >>> create("labelling_function", "long_text", {"words": 2})("one two three")
+        'long'
     """
     known = _kind(kind, _REGISTERED)
 
@@ -90,46 +100,61 @@ def names(kind: str) -> list[str]:
     return sorted({*_kind(kind, _BUILT_IN), *_REGISTERED[kind], *plugins})
 
 
-def lookup(kind: str, name: str) -> type:
-    """The class behind a name.
+def lookup(kind: str, name: str) -> Callable[..., Any]:
+    """The class or function behind a name.
 
     Raises:
         UnknownNameError: Nothing of that name is registered; the message offers the nearest one.
     """
-    registered: dict[str, type] = _kind(kind, _REGISTERED)
+    registered: dict[str, Callable[..., Any]] = _kind(kind, _REGISTERED)
     if name in registered:
         return registered[name]
     if name in _BUILT_IN[kind]:
         module, _, attribute = _BUILT_IN[kind][name].partition(":")
-        found: type = getattr(importlib.import_module(module), attribute)
+        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
         return found
     for point in entry_points(group=f"outgrow.{kind}"):
         if point.name == name:
-            loaded: type = point.load()
+            loaded: Callable[..., Any] = point.load()
             return loaded
     raise UnknownNameError(f"There is no {kind} named {name!r}.", fix=did_you_mean(name, names(kind)))
 
 
 def create(kind: str, name: str, params: Mapping[str, Any]) -> Any:
-    """Builds the object behind a name with the parameters a user gave.
+    """Builds the object behind a name, or binds the function, with the parameters a user gave.
 
     Raises:
         UnknownNameError: The name is not registered.
         ConfigError: A parameter does not exist, is missing, or is refused by the object itself.
     """
     thing = lookup(kind, name)
-    allowed = [field.name for field in dataclasses.fields(thing) if field.init]
+    allowed = _parameters(thing)
     for key in params:
         if key not in allowed:
             advice = did_you_mean(key, allowed) if allowed else "it takes no parameters"
             raise ConfigError(f"The {kind} {name!r} has no parameter {key!r}.", fix=advice)
     try:
-        return thing(**_typed(thing, params))
+        typed = _typed(thing, params)
+        if isinstance(thing, type):
+            return thing(**typed)
+        missing = [name for name, needed in allowed.items() if needed and name not in typed]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} must be given")
+        return functools.partial(thing, **typed)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"The {kind} {name!r} refuses its parameters: {error}", found=dict(params)) from error
 
 
-def _typed(thing: type, params: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(thing: Callable[..., Any]) -> dict[str, bool]:
+    """The parameters a user may set, and whether they must be."""
+    if dataclasses.is_dataclass(thing):
+        return {field.name: False for field in dataclasses.fields(thing) if field.init}  # its constructor asks for them
+    arguments = inspect.signature(thing).parameters.values()
+    own = [argument for argument in arguments if argument.kind is inspect.Parameter.KEYWORD_ONLY]
+    return {argument.name: argument.default is inspect.Parameter.empty for argument in own}
+
+
+def _typed(thing: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as the types that the fields are annotated with: a list becomes a tuple, `2.0` an int.
 
     Raises:
@@ -141,7 +166,7 @@ def _typed(thing: type, params: Mapping[str, Any]) -> dict[str, Any]:
     typed = {}
     for key, value in params.items():
         try:
-            typed[key] = TypeAdapter(kinds[key]).validate_python(value)
+            typed[key] = TypeAdapter(kinds.get(key, Any)).validate_python(value)
         except ValidationError as error:
             said = dict.fromkeys(f"{key}: {problem['msg']}" for problem in error.errors())
             raise ValueError("; ".join(said)) from error

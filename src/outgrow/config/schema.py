@@ -164,19 +164,92 @@ class VotesSupervisor(_Frozen):
         return self
 
 
+class Rule(_Frozen):
+    """A regular expression and what it says of a prompt it is found in."""
+
+    pattern: str
+    """A regular expression as the package `regex` reads it (that of Python's `re`, and more), found anywhere in the
+    prompt; `(?i)` in front ignores case."""
+    label: str | int | bool
+    """The choice's name or index; `-1` (unless a choice has that name) withholds the vote."""
+    name: str | None = None
+    """With `decide: each`: the supervisor's name; by default that of the rules, and its number."""
+
+
+class RulesSupervisor(_Frozen):
+    """Regular expressions: `{rules: [{pattern: "(?i)great", label: positive}], name: words}`."""
+
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    """The rules, in order. A prompt in which none is found gets no vote."""
+    decide: Literal["first", "vote", "each"] = "first"
+    """Where several rules are found: the `first` in the list decides, or every one has a `vote` and the probabilities
+    are shares of votes; or `each` rule is a supervisor of its own, so that combiners find out which are right."""
+    flags: tuple[Literal["ascii", "dotall", "ignorecase", "multiline", "verbose"], ...] = ()
+    """Flags of all patterns."""
+    timeout: float = Field(default=1.0, gt=0)
+    """Seconds that the search for one pattern in one prompt may take; a pattern that takes longer is an error."""
+    name: str = "rules"
+    """A name for tables."""
+
+    @model_validator(mode="after")
+    def _patterns_compile(self) -> RulesSupervisor:
+        self.compiled()
+        return self
+
+    def compiled(self) -> tuple[Any, ...]:
+        """The patterns, ready to search with.
+
+        Raises:
+            ValueError: One is no regular expression.
+        """
+        import regex
+
+        flags = 0
+        for flag in self.flags:
+            flags |= getattr(regex, flag.upper())
+        patterns = []
+        for index, rule in enumerate(self.rules):
+            try:
+                patterns.append(regex.compile(rule.pattern, flags))
+            except regex.error as error:
+                raise ValueError(f"the pattern of rule {index}, {rule.pattern!r}, does not compile: {error}") from error
+        return tuple(patterns)
+
+
+class FunctionSupervisor(BaseModel):
+    """A registered labelling function; further keys are its parameters: `{function: long_words, threshold: 7}`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    function: str
+    """The name it was registered under, by a plug-in or with `outgrow.register("labelling_function", …)`."""
+    name: str | None = None
+    """A name for tables; by default the function's."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Everything but `function` and `name`."""
+        return dict(self.model_extra or {})
+
+
+_SUPERVISOR_KINDS = {key: key for key in ("function", "features", "model", "votes")} | {"rules": "rule set"}
+
+
 def _supervisor_kind(value: object) -> str | None:
     given = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
-    return next((kind for kind in ("features", "model", "votes") if kind in given), None)
+    return next((kind for key, kind in _SUPERVISOR_KINDS.items() if key in given), None)
 
 
 SupervisorConfig = Annotated[
     Annotated[FeaturesSupervisor, Tag("features")]
     | Annotated[ModelSupervisor, Tag("model")]
-    | Annotated[VotesSupervisor, Tag("votes")],
+    | Annotated[VotesSupervisor, Tag("votes")]
+    | Annotated[RulesSupervisor, Tag("rule set")]
+    | Annotated[FunctionSupervisor, Tag("function")],
     Discriminator(
         _supervisor_kind,
         custom_error_type="supervisor",
-        custom_error_message="a supervisor has one of the keys 'model', 'features' or 'votes'",
+        custom_error_message="a supervisor has one of the keys 'model', 'features', 'votes', 'rules' or 'function'",
     ),
 ]
 

@@ -12,6 +12,7 @@ from outgrow.config import ExperimentConfig, Named
 from outgrow.errors import DataError
 from outgrow.evaluate.accuracy import choice_scores
 from outgrow.labels import ChoiceVotes, Predictions, Rows, positions
+from outgrow.pipeline.gaps import gap_notes
 from outgrow.pipeline.method import ChoiceMethod
 from outgrow.supervisors import ChoiceSupervisor, choice_supervisor
 from outgrow.supervisors.gold import judged_rows
@@ -122,18 +123,11 @@ class ChoicePipeline:
         Raises:
             DataError: Nobody did.
         """
-        silence = np.isnan(votes.probs).all(axis=2).mean(axis=0)
-        heard = np.flatnonzero(silence < 1)
+        heard = np.flatnonzero(~np.isnan(votes.probs).all(axis=(0, 2)))
         if not len(heard):
             raise DataError("No supervisor has a vote on the unlabelled and test rows.")
-        mute = [name for name, share in zip(votes.supervisors, silence, strict=True) if share == 1]
-        if mute:
-            shown = ", ".join(mute[:5]) + (f" and {len(mute) - 5} more" if len(mute) > 5 else "")
-            self._note(f"Left out for want of any vote on the unlabelled and test rows: {shown}.")
-        for m in heard:
-            if silence[m]:
-                share = f"{silence[m]:.0%} of the rows" if silence[m] >= 0.005 else "under 1% of the rows"
-                self._note(f"{votes.supervisors[m]} says nothing about {share}; there it counts as a uniform guess.")
+        for note in gap_notes(votes):
+            self._note(note)
         names = tuple(votes.supervisors[m] for m in heard)
         errors = {key: text for key, text in votes.errors.items() if key[1] in names}
         return ChoiceVotes(votes.ids, names, votes.probs[:, heard], votes.status[:, heard], errors)

@@ -14,7 +14,7 @@ from outgrow.report.plots import dot_plot, plane
 from outgrow.report.table import metric_title, number_columns, ordered_lines
 from outgrow.report.words import details, headline
 
-_HEADWORDS = ("name", "model", "features", "votes", "server")
+_HEADWORDS = ("name", "model", "function", "features", "votes", "server")
 """Keys whose value names a thing; the first one present becomes its headword."""
 _KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes"}
 

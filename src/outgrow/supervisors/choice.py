@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from outgrow.config import FeaturesSupervisor, ModelSupervisor, SupervisorConfig
+from outgrow.config import (
+    FeaturesSupervisor,
+    FunctionSupervisor,
+    ModelSupervisor,
+    RulesSupervisor,
+    SupervisorConfig,
+)
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.supervisors.features import FeaturesLabeller
+from outgrow.supervisors.functions import FunctionLabeller
 from outgrow.supervisors.model import ModelLabeller
+from outgrow.supervisors.rules import RulesLabeller
 from outgrow.supervisors.votes import VotesReader
 from outgrow.workspace import Workspace
 
@@ -18,7 +26,7 @@ class ChoiceSupervisor(Protocol):
     def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
         """Votes on the unlabelled and the test part of `rows`, in order; learns from the gold part if it learns.
 
-        What it computes is kept in the workspace's store and found there the next time.
+        What costs time is kept in the workspace's store and found there the next time.
         """
 
 
@@ -28,4 +36,8 @@ def choice_supervisor(config: SupervisorConfig) -> ChoiceSupervisor:
         return FeaturesLabeller(config)
     if isinstance(config, ModelSupervisor):
         return ModelLabeller(config)
+    if isinstance(config, RulesSupervisor):
+        return RulesLabeller(config)
+    if isinstance(config, FunctionSupervisor):
+        return FunctionLabeller(config)
     return VotesReader(config)

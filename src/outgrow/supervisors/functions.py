@@ -1,0 +1,131 @@
+"""Supervisors that are labelling functions: a user's own Python code that looks at a prompt and may vote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.config import FunctionSupervisor
+from outgrow.errors import ConfigError, DataError
+from outgrow.labels import ChoiceVotes, Rows, check_probabilities
+from outgrow.registry import create
+from outgrow.supervisors.gold import judged_rows
+from outgrow.supervisors.votes import vote_index
+from outgrow.workspace import Workspace
+
+LabellingFunction = Callable[[str], Any]
+"""A prompt → a choice's name or index, a probability for each of the K choices, or None or -1 for no vote."""
+
+
+@dataclass(frozen=True)
+class FunctionLabeller:
+    """`{function: long_words, threshold: 7}`.
+
+    What a function says is not kept in the store, which cannot know what its code depends on: every run asks it once
+    about every row. Students are found in the store all the same, as long as the votes are.
+    """
+
+    config: FunctionSupervisor
+    """The line of the experiment file."""
+    _asked: dict[Rows, ChoiceVotes] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        _ = self._function  # made now, so that what is misspelt is said before anything is computed
+
+    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
+        """Asks the function about the unlabelled and the test part, once for all seeds; see `ask`.
+
+        Raises:
+            DataError: The function failed on every row.
+        """
+        judged = judged_rows(rows)
+        if judged not in self._asked:
+            name = self.config.name or self.config.function
+            with workspace.reporter.step(f"label with {name}", total=len(judged)) as step:
+                self._asked[judged] = ask(self._function, judged, name=name, on_row=step.advance)
+        return self._asked[judged]
+
+    @cached_property
+    def _function(self) -> LabellingFunction:
+        function: LabellingFunction = create("labelling_function", self.config.function, self.config.params)
+        if not callable(function):
+            raise ConfigError(f"The labelling function {self.config.function!r} cannot be called.", found=function)
+        return function
+
+
+def ask(
+    function: LabellingFunction, rows: Rows, *, name: str, on_row: Callable[[], object] = lambda: None
+) -> ChoiceVotes:
+    """The votes of a labelling function on N rows with K choices.
+
+    It sees prompts only, never the gold answers. Where it raises an exception, or answers what is no vote, the vote is
+    `failed` with what went wrong.
+
+    Args:
+        function: Called with a prompt. Its answer is a choice's name or index, K probabilities, or None or `-1`
+            (unless a choice has that name) for an abstention.
+        rows: The rows of a choice task.
+        name: The supervisor's name.
+        on_row: Called after every row.
+
+    Raises:
+        DataError: It failed on every row.
+
+    Example:
+        >>> rows = Rows(("a", "b"), ("great", "?"), ("test", "test"), (1, 0), choices=("bad", "good"))
+        >>> votes = ask(lambda prompt: "good" if "great" in prompt else None, rows, name="great")
+        >>> votes.probs[:, 0].tolist(), votes.status[:, 0].tolist()
+        ([[0.0, 1.0], [nan, nan]], ['ok', 'abstained'])
+    """
+    choices = rows.choices or ()
+    probs = np.full((len(rows), 1, len(choices)), np.nan)
+    status = np.full((len(rows), 1), "abstained", dtype=object)
+    errors: dict[tuple[str, str], str] = {}
+    for n, prompt in enumerate(rows.prompts):
+        try:
+            vote = distribution(function(prompt), choices, where=f"the answers of {name}")
+        except Exception as error:  # whatever a user's code raises is that row's outcome, not the end of the run
+            status[n], errors[rows.ids[n], name] = "failed", " ".join(f"{type(error).__name__}: {error}".split())
+        else:
+            if vote is not None:
+                status[n], probs[n, 0] = "ok", vote
+        on_row()
+    if rows.ids and len(errors) == len(rows):
+        raise DataError(
+            f"The labelling function {name} failed on every row.",
+            found=next(iter(errors.values())),
+            wanted="a choice's name or index, a probability for each choice, or None",
+        )
+    return ChoiceVotes(rows.ids, (name,), probs, status, errors)
+
+
+def distribution(answer: Any, choices: Sequence[str], *, where: str) -> NDArray[np.float64] | None:
+    """What a labelling function answered, as K probabilities; None for an abstention.
+
+    Raises:
+        DataError: It is neither a choice's name or index, nor a distribution over the K choices, nor an abstention.
+
+    Example:
+        >>> [distribution(answer, ("no", "yes"), where="f") for answer in ("yes", -1)]
+        [array([0., 1.]), None]
+        >>> distribution([0.25, 0.75], ("no", "yes"), where="f")
+        array([0.25, 0.75])
+    """
+    if np.ndim(answer) == 1:
+        probs: NDArray[np.float64] = np.asarray(answer, dtype=np.float64)
+        if probs.shape != (len(choices),):
+            raise DataError(f"A vote among {where} has the wrong length.", found=len(probs), wanted=len(choices))
+        check_probabilities(probs[None], where)
+        return probs / float(probs.sum())
+    value = answer.item() if isinstance(answer, np.generic) else answer
+    index = vote_index(value, choices, where=where)
+    if index is None:
+        return None
+    certain = np.zeros(len(choices))
+    certain[index] = 1.0
+    return certain
