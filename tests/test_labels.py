@@ -136,6 +136,14 @@ def test_predictions_go_to_arrow_and_back_unchanged() -> None:
     assert np.array_equal(back.probs, probs, equal_nan=True)
 
 
+def test_predictions_with_vacuity_go_to_arrow_and_back_unchanged() -> None:
+    vacuity = np.array([0.25, 1.0])
+    made = Predictions(("a", "b"), ("yes", "no"), {}, np.full((2, 2), 0.5), vacuity)
+    back = Predictions.from_arrow(made.to_arrow())
+    assert back.vacuity is not None
+    assert np.array_equal(back.vacuity, vacuity)
+
+
 def test_rows_with_repeated_ids_are_refused_and_the_ids_named() -> None:
     with pytest.raises(DataError, match=r"1 row id\(s\) occur more than once(.|\n)*found:  a\n"):
         Rows(("a", "b", "a"), ("x", "y", "z"), ("gold",) * 3, (None,) * 3)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from outgrow.errors import DataError, StoreError
-from outgrow.evaluate import Standing
+from outgrow.evaluate import Certainty, Standing
 from outgrow.results import Results
 
 
@@ -59,6 +59,57 @@ def test_saving_leaves_nothing_but_the_two_files(results, tmp_path):
     results.save(tmp_path / "new" / "folder")
     results.save(tmp_path / "new" / "folder")
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["results.json", "scores.parquet"]
+
+
+@pytest.fixture
+def sure(results):
+    """The same models, of which two say how sure they are, one of them with vacuity."""
+    random = np.random.default_rng(1)
+    gold, probs = random.integers(3, size=20), random.dirichlet(np.ones(3), size=(3, 20))
+    student = Certainty.stack([Certainty.of_choices(each, gold, random.random(20)) for each in probs])
+    given = {"small": Certainty.of_choices(probs[0], gold), "naive": student}
+    standings = [
+        Standing(each.name, each.role, each.scores, each.note, given.get(each.name)) for each in results.standings
+    ]
+    return Results("trial", standings, {"accuracy": 0.25}, {}, results.ids)
+
+
+def test_certainties_load_as_they_were_and_give_the_same_calibration(sure, tmp_path):
+    sure.save(tmp_path)
+    loaded = Results.load(tmp_path)
+    assert loaded.to_json() == sure.to_json()
+    assert [line["name"] for line in loaded.to_json()["summary"]["calibration"]["lines"]] == ["small", "naive"]
+    for mine, theirs in zip(sure.standings, loaded.standings, strict=True):
+        assert (mine.certainty is None) == (theirs.certainty is None)
+        if mine.certainty:
+            assert list(mine.certainty.arrays()) == list(theirs.certainty.arrays())
+            for name, array in mine.certainty.arrays().items():
+                assert np.array_equal(array, theirs.certainty.arrays()[name])
+
+
+def test_certainties_are_saved_one_line_per_model_seed_and_example(sure, tmp_path):
+    sure.save(tmp_path)
+    table = pq.read_table(tmp_path / "certainty.parquet").to_pylist()
+    assert len(table) == 20 * (1 + 3)
+    line = next(line for line in table if (line["name"], line["seed"], line["id"]) == ("naive", 2, "row-4"))
+    assert line["nll"] == sure.standings[1].certainty.nll[2, 4]
+    assert {line["vacuity"] for line in table if line["name"] == "small"} == {None}
+
+
+def test_results_saved_without_certainties_still_load(results, tmp_path):
+    results.save(tmp_path)
+    about = json.loads((tmp_path / "results.json").read_text())
+    for each in about["standings"]:
+        del each["certainty"]
+    (tmp_path / "results.json").write_text(json.dumps(about))
+    assert Results.load(tmp_path).summary.calibration is None
+
+
+def test_certainties_that_are_announced_but_missing_are_named(sure, tmp_path):
+    sure.save(tmp_path)
+    (tmp_path / "certainty.parquet").unlink()
+    with pytest.raises(StoreError, match=r"no certainty\.parquet"):
+        Results.load(tmp_path)
 
 
 def test_ids_that_do_not_fit_are_refused_before_anything_is_written(results, tmp_path):

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import yaml
+from numpy.typing import NDArray
 
 from outgrow.config import ExperimentConfig, load_config, parse_config
 from outgrow.errors import ConfigError
-from outgrow.evaluate import Standing
+from outgrow.evaluate import Certainty, Standing
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.loading import model_identity
@@ -94,7 +95,9 @@ class Experiment:
         rows = task.read(self.config.task)
         pipeline = self._pipeline(task, rows, workspace)
         predictions = self._predictions(pipeline, rows)
-        standings = [_standing(role, name, runs) for (role, name), runs in predictions.items()]
+        test = rows.part("test")
+        gold = test.gold_indices() if rows.choices is not None else None
+        standings = [_standing(role, name, runs, gold) for (role, name), runs in predictions.items()]
         self._write_predictions(predictions)
         provenance = {
             "config": self.config.model_dump(mode="json"),
@@ -107,7 +110,7 @@ class Experiment:
             "started": started.isoformat(timespec="seconds"),
             "notes": list(pipeline.notes),
         }
-        results = Results(self.config.name, standings, pipeline.chance, provenance, rows.part("test").ids)
+        results = Results(self.config.name, standings, pipeline.chance, provenance, test.ids)
         results.save(self.output)
         write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
         results.save_report(self.output / "report.html")
@@ -155,8 +158,12 @@ class Experiment:
         write_table(self.output / "predictions.parquet", pa.concat_tables(tables, promote_options="default"))
 
 
-def _standing(role: Role, name: str, runs: Sequence[Predictions]) -> Standing:
-    return Standing(name, role, {metric: np.stack([run.scores[metric] for run in runs]) for metric in runs[0].scores})
+def _standing(role: Role, name: str, runs: Sequence[Predictions], gold: NDArray[np.int64] | None) -> Standing:
+    scores = {metric: np.stack([run.scores[metric] for run in runs]) for metric in runs[0].scores}
+    if gold is None:
+        return Standing(name, role, scores)
+    sure = [Certainty.of_choices(run.probs, gold, run.vacuity) for run in runs if run.probs is not None]
+    return Standing(name, role, scores, certainty=Certainty.stack(sure) if sure else None)
 
 
 def _seconds(store: Store, total: float) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from outgrow.errors import DataError, StoreError
-from outgrow.evaluate import Standing, Summary, summarise
+from outgrow.evaluate import Certainty, Standing, Summary, summarise
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
 
 FORMAT = 1
@@ -72,7 +72,13 @@ class Results:
             "name": self.name,
             "chance": _plain(self.chance),
             "standings": [
-                {"name": each.name, "role": each.role, "note": each.note, "metrics": list(each.scores)}
+                {
+                    "name": each.name,
+                    "role": each.role,
+                    "note": each.note,
+                    "metrics": list(each.scores),
+                    "certainty": list(each.certainty.arrays()) if each.certainty else [],
+                }
                 for each in self.standings
             ],
             "summary": _plain(self.summary.to_dict()),
@@ -80,14 +86,20 @@ class Results:
         }
 
     def save(self, folder: str | Path) -> None:
-        """Writes `scores.parquet` (a line per example, seed, metric and model) and then `results.json`.
+        """Writes what was found, `results.json` last.
+
+        Before it come `scores.parquet`, a line per example, seed, metric and model, and, where anybody says how sure he
+        is, `certainty.parquet`, a line per example, seed and model.
 
         Raises:
             StoreError: Disk full or no permission; no half-written file is left.
         """
         folder = Path(folder)
         write_table(folder / "scores.parquet", self._scores())
-        # Last, so that its presence means that both are there.
+        certainties = [self._certainty_block(each, each.certainty) for each in self.standings if each.certainty]
+        if certainties:
+            write_table(folder / "certainty.parquet", pa.concat_tables(certainties, promote_options="default"))
+        # Last, so that its presence means that all are there.
         write_json(folder / "results.json", self.to_json())
 
     @classmethod
@@ -98,12 +110,7 @@ class Results:
             StoreError: There are no results in the folder, or they are damaged.
         """
         folder = Path(folder)
-        for name in ("results.json", "scores.parquet"):
-            if not (folder / name).is_file():
-                raise StoreError(
-                    f"There are no results in {folder}.", found=f"no {name}", fix="Give the folder of a finished run."
-                )
-        about, table = read_json(folder / "results.json"), read_table(folder / "scores.parquet")
+        about, table = read_json(_existing(folder, "results.json")), read_table(_existing(folder, "scores.parquet"))
         try:
             if about["format"] != FORMAT:
                 raise StoreError(
@@ -112,7 +119,9 @@ class Results:
                     wanted=f"format {FORMAT}",
                     fix="Run the experiment again: what is in its store is not computed anew.",
                 )
-            standings, ids = _standings(about["standings"], table)
+            sure = any(each.get("certainty") for each in about["standings"])
+            certainty = read_table(_existing(folder, "certainty.parquet")) if sure else None
+            standings, ids = _standings(about["standings"], table, certainty)
             return cls(about["name"], standings, about["chance"], about["provenance"], ids)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
@@ -138,7 +147,18 @@ class Results:
         return pa.concat_tables(tables)
 
     def _score_block(self, standing: Standing, metric: str, scores: np.ndarray[Any, Any]) -> pa.Table:
-        seeds, examples = scores.shape
+        block = self._block(standing, *scores.shape)
+        block = block.add_column(2, "metric", _repeated(metric, scores.size))
+        return block.append_column("score", pa.array(scores.reshape(-1)))
+
+    def _certainty_block(self, standing: Standing, certainty: Certainty) -> pa.Table:
+        block = self._block(standing, *certainty.correct.shape)
+        for name, array in certainty.arrays().items():
+            block = block.append_column(name, pa.array(array.reshape(-1)))
+        return block
+
+    def _block(self, standing: Standing, seeds: int, examples: int) -> pa.Table:
+        """Whose numbers these are, and of which runs and examples."""
         if self.ids is not None and len(self.ids) != examples:
             raise DataError("There are not as many ids as scores.", found=len(self.ids), wanted=examples)
         ids = list(self.ids) * seeds if self.ids is not None else [None] * (seeds * examples)
@@ -146,12 +166,10 @@ class Results:
             {
                 "role": _repeated(standing.role, seeds * examples),
                 "name": _repeated(standing.name, seeds * examples),
-                "metric": _repeated(metric, seeds * examples),
                 # The position among the runs, not the number that seeded it: that is in the provenance.
                 "seed": pa.array(np.repeat(np.arange(seeds), examples)),
                 "example": pa.array(np.tile(np.arange(examples), seeds)),
                 "id": pa.array(ids, pa.string()),
-                "score": pa.array(scores.reshape(-1)),
             }
         )
 
@@ -160,23 +178,41 @@ def _repeated(text: str, times: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, dtype=np.int32)), pa.array([text], pa.string()))
 
 
+def _existing(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise StoreError(
+            f"There are no results in {folder}.", found=f"no {name}", fix="Give the folder of a finished run."
+        )
+    return folder / name
+
+
 def _standings(
-    about: Sequence[Mapping[str, Any]], table: pa.Table
+    about: Sequence[Mapping[str, Any]], table: pa.Table, certainty: pa.Table | None
 ) -> tuple[tuple[Standing, ...], tuple[str, ...] | None]:
-    """Rebuilds standings and ids from the two files; blocks lie in the order in which they were written."""
+    """Rebuilds standings and ids from the files; blocks lie in the order in which they were written."""
     columns = {name: table[name].to_numpy() for name in ("role", "name", "metric", "seed", "example", "score")}
     standings = []
     for each in about:
         own = (columns["role"] == each["role"]) & (columns["name"] == each["name"])
-        scores = {}
-        for metric in each["metrics"]:
-            chosen = own & (columns["metric"] == metric)
-            shape = int(columns["seed"][chosen].max()) + 1, int(columns["example"][chosen].max()) + 1
-            scores[metric] = columns["score"][chosen].reshape(shape)
-        standings.append(Standing(each["name"], each["role"], scores, each["note"]))
+        scores = {
+            metric: _runs(columns, own & (columns["metric"] == metric), columns["score"]) for metric in each["metrics"]
+        }
+        sure = _certainty(each, certainty) if certainty is not None and each.get("certainty") else None
+        standings.append(Standing(each["name"], each["role"], scores, each["note"], sure))
     examples = next(iter(standings[0].scores.values())).shape[1]
     ids = table["id"].slice(0, examples).to_pylist()
     return tuple(standings), None if None in ids else tuple(ids)
+
+
+def _certainty(about: Mapping[str, Any], table: pa.Table) -> Certainty:
+    columns = {name: table[name].to_numpy() for name in ("role", "name", "seed", "example", *about["certainty"])}
+    own = (columns["role"] == about["role"]) & (columns["name"] == about["name"])
+    return Certainty(**{name: _runs(columns, own, columns[name]) for name in about["certainty"]})
+
+
+def _runs(columns: Mapping[str, np.ndarray[Any, Any]], own: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> Any:
+    """The chosen values by seed and example."""
+    return values[own].reshape(int(columns["seed"][own].max()) + 1, int(columns["example"][own].max()) + 1)
 
 
 def _plain(value: Any) -> Any:

@@ -79,6 +79,7 @@ def test_predictions_of_every_model_seed_and_row_are_saved(planted: tuple[Path, 
 def test_results_files_and_report_are_written(planted: tuple[Path, Results]) -> None:
     output = planted[0].parent / "output"
     assert {path.name for path in output.iterdir()} == {
+        "certainty.parquet",
         "config.yaml",
         "predictions.parquet",
         "report.html",
@@ -86,6 +87,18 @@ def test_results_files_and_report_are_written(planted: tuple[Path, Results]) -> 
         "scores.parquet",
     }
     assert scores(Results.load(output)) == scores(planted[1])
+
+
+def test_everyone_on_a_choice_task_is_measured_for_calibration(planted: tuple[Path, Results]) -> None:
+    calibration = planted[1].summary.calibration
+    assert calibration is not None
+    found = {line.name: line for line in calibration.lines}
+    assert list(found) == [each.name for each in planted[1].standings]
+    # Hard votes that are wrong on three rows in ten claim certainty: all of that is calibration error.
+    wrong = 1 - scores(planted[1])["noisy1"]
+    assert found["noisy1"].error.value == pytest.approx(wrong)
+    assert found["noisy1"].impossible == pytest.approx(wrong)
+    assert Results.load(planted[0].parent / "output").summary.calibration == calibration
 
 
 def test_the_written_configuration_runs_again_to_the_same_numbers(planted: tuple[Path, Results]) -> None:
@@ -269,6 +282,16 @@ def test_every_objective_and_combiner_lets_a_student_outgrow_three_people(three_
     methods = set(found) - {"noisy1", "noisy2", "noisy3", "base", "ceiling"}
     assert len(methods) == 8
     assert {name: found[name] for name in methods if found[name] <= best + 0.05} == {}
+
+
+def test_students_trained_with_evidence_say_how_much_they_have(three_people: Path) -> None:
+    calibration = run(three_people).summary.calibration
+    assert calibration is not None
+    with_vacuity = {line.name for line in calibration.lines if line.vacuity}
+    assert with_vacuity == {"weighted", "bayesian", "dirichlet_multinomial", "dependence"}
+    table = read_table(three_people.parent / "output/predictions.parquet").to_pylist()
+    assert all((row["vacuity"] is not None) == (row["name"] in with_vacuity) for row in table)
+    assert all(0 < row["vacuity"] <= 1 for row in table if row["name"] in with_vacuity)
 
 
 def test_an_objective_that_learns_from_each_supervisor_gets_every_vote_and_its_weight(three_people: Path) -> None:

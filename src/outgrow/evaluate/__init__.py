@@ -1,13 +1,38 @@
 """Scores, their intervals, and the gap between weak supervisors and the strong ceiling. Needs no torch."""
 
 from outgrow.evaluate.accuracy import choice_scores, exact_match, token_f1
+from outgrow.evaluate.calibration import (
+    Bin,
+    brier_scores,
+    calibration_error,
+    confidences,
+    negative_log_likelihoods,
+    reliability_bins,
+    wilson_interval,
+)
+from outgrow.evaluate.certainty import Certainty
 from outgrow.evaluate.compare import summarise
 from outgrow.evaluate.gap import Gap, performance_gap
 from outgrow.evaluate.intervals import SignTest, resampled_means, sign_test
+from outgrow.evaluate.selective import error_bins, error_detection, risk_coverage
 from outgrow.evaluate.slu import SluCounts, SluScore, slu_counts, slu_f1
-from outgrow.evaluate.summary import Comparison, Estimate, Line, MetricSummary, Standing, Summary
+from outgrow.evaluate.summary import (
+    CalibrationLine,
+    CalibrationSummary,
+    Comparison,
+    Estimate,
+    Line,
+    MetricSummary,
+    Standing,
+    Summary,
+    VacuitySummary,
+)
 
 __all__ = [
+    "Bin",
+    "CalibrationLine",
+    "CalibrationSummary",
+    "Certainty",
     "Comparison",
     "Estimate",
     "Gap",
@@ -18,13 +43,23 @@ __all__ = [
     "SluScore",
     "Standing",
     "Summary",
+    "VacuitySummary",
+    "brier_scores",
+    "calibration_error",
     "choice_scores",
+    "confidences",
+    "error_bins",
+    "error_detection",
     "exact_match",
+    "negative_log_likelihoods",
     "performance_gap",
+    "reliability_bins",
     "resampled_means",
+    "risk_coverage",
     "sign_test",
     "slu_counts",
     "slu_f1",
     "summarise",
     "token_f1",
+    "wilson_interval",
 ]

@@ -36,24 +36,38 @@ def choice_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
         >>> choice_scores([[0.9, 0.1], [0.5, 0.5], [float("nan")] * 2], [0, 1, 1]).tolist()
         [1.0, 0.5, 0.5]
     """
+    votes, right = filled_votes(probs, gold)
+    tied = votes >= votes.max(axis=1, keepdims=True) - _TIE
+    scores: NDArray[np.float64] = tied[np.arange(len(right)), right] / tied.sum(axis=1)
+    return scores
+
+
+def filled_votes(probs: ArrayLike, gold: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Checked probabilities (N, K), uniform where there were abstentions, and checked gold answers (N,).
+
+    Raises:
+        DataError: The shapes do not fit, a row is NaN only in part, or gold is not an index of a choice.
+
+    Example:
+        >>> votes, _ = filled_votes([[0.9, 0.1], [float("nan")] * 2], [0, 1])
+        >>> votes.tolist()
+        [[0.9, 0.1], [0.5, 0.5]]
+    """
     votes, right = np.asarray(probs, dtype=np.float64), np.asarray(gold)
-    if votes.ndim != 2 or right.shape != votes.shape[:1]:
+    if votes.ndim != 2 or not votes.shape[1] or right.shape != votes.shape[:1]:
         raise DataError(
             "Probabilities and gold answers do not fit together.",
             found=f"{votes.shape} and {right.shape}",
-            wanted="(N, K) and (N,)",
+            wanted="(N, K) and (N,), K ≥ 1",
         )
-    count, choices = votes.shape
+    choices = votes.shape[1]
     if not np.issubdtype(right.dtype, np.integer) or ((right < 0) | (right >= choices)).any():
         raise DataError("A gold answer is not one of the choices.", wanted=f"whole numbers from 0 to {choices - 1}")
     silent = np.isnan(votes)
-    abstained = silent.all(axis=1)
-    if (silent.any(axis=1) & ~abstained).any():
+    abstained = silent.all(axis=1, keepdims=True)
+    if (silent & ~abstained).any():
         raise DataError("A vote is NaN only in part.", fix="An abstention leaves the whole vote empty.")
-    best = np.where(silent, 0.0, votes)
-    tied = best >= best.max(axis=1, keepdims=True) - _TIE
-    scores: NDArray[np.float64] = tied[np.arange(count), right] / tied.sum(axis=1)
-    return scores
+    return np.where(abstained, 1 / choices, votes), right.astype(np.int64)
 
 
 def exact_match(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:

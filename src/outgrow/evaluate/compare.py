@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
+from outgrow.evaluate.calibration_summary import summarise_calibration
 from outgrow.evaluate.cautions import cautions
 from outgrow.evaluate.gap import Gap, gain_interval, gap_from_draws
 from outgrow.evaluate.intervals import RESAMPLES, aligned_scores, bounded_interval, resampled_means, sign_test
@@ -36,7 +37,7 @@ def summarise(standings: Sequence[Standing], chance: Mapping[str, float], *, see
     _check(standings)
     names = list(dict.fromkeys(metric for standing in standings for metric in standing.scores))
     metrics = tuple(_summarise_metric(metric, standings, chance.get(metric), seed) for metric in names)
-    return Summary(metrics, cautions(metrics), RESAMPLES)
+    return Summary(metrics, cautions(metrics), RESAMPLES, summarise_calibration(standings, seed=seed))
 
 
 def _check(standings: Sequence[Standing]) -> None:

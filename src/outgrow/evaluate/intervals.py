@@ -8,7 +8,7 @@ independently of each other (a crossed design); by Owen (2007, *The pigeonhole b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,17 +110,38 @@ def resampled_means(
     stacked = np.stack(scores)
     methods, seeds, examples = stacked.shape
     flat = np.ascontiguousarray(stacked.reshape(methods * seeds, examples).T)
-    random = np.random.default_rng(seed)
-    seed_counts = _draw_counts(random, resamples, seeds)
     means: NDArray[np.float64] = np.empty((resamples, methods))
-    block = max(1, _CELLS // examples)
-    for start in range(0, resamples, block):
-        chosen = seed_counts[start : start + block]
-        counts = _draw_counts(random, len(chosen), examples)
+    for block, chosen, counts in resampled_counts(seeds, examples, resamples=resamples, seed=seed):
         sums = (counts @ flat).reshape(len(chosen), methods, seeds)
-        means[start : start + block] = np.einsum("bms,bs->bm", sums, chosen)
+        means[block] = np.einsum("bms,bs->bm", sums, chosen)
     means /= seeds * examples
     return means
+
+
+def resampled_counts(
+    seeds: int, examples: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
+    """The resamples behind every interval, in blocks: for what is no mean of scores and so needs the counts themselves.
+
+    Args:
+        seeds: Number S of runs.
+        examples: Number N of examples.
+        resamples: Number B of resamples.
+        seed: Makes the draws reproducible; equal sizes and seeds give equal draws.
+
+    Yields:
+        Which resamples these are, how often each seed was drawn, shape (b, S), and each example, shape (b, N).
+
+    Example:
+        >>> [(block, *chosen[0], int(counts.sum())) for block, chosen, counts in resampled_counts(1, 5, resamples=2)]
+        [(slice(0, 2, None), np.float64(1.0), 10)]
+    """
+    random = np.random.default_rng(seed)
+    seed_counts = _draw_counts(random, resamples, seeds)
+    size = max(1, _CELLS // examples)
+    for start in range(0, resamples, size):
+        chosen = seed_counts[start : start + size]
+        yield slice(start, start + len(chosen)), chosen, _draw_counts(random, len(chosen), examples)
 
 
 def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.evaluate.calibration import Bin
+from outgrow.evaluate.certainty import Certainty
 from outgrow.evaluate.gap import Gap
 from outgrow.evaluate.wording import Interval
 
@@ -33,6 +35,8 @@ class Standing:
     """Per metric the score of every example, shape (seeds, examples); higher is better."""
     note: str = ""
     """A remark for the reader, such as where the labels come from."""
+    certainty: Certainty | None = None
+    """How sure it was of its answers, where it says so."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,58 @@ class MetricSummary:
 
 
 @dataclass(frozen=True)
+class VacuitySummary:
+    """Does the vacuity of an evidential student tell where it errs?"""
+
+    detection: Estimate | None
+    """Area under the ROC curve of vacuity as a detector of errors; None where a run has none, or nothing else."""
+    confidence_detection: Estimate | None
+    """The same of one minus confidence, which every model has."""
+    bins: tuple[Bin, ...]
+    """Error rate by deciles of vacuity, all seeds together."""
+
+
+@dataclass(frozen=True)
+class CalibrationLine:
+    """How well one model knows how sure it may be."""
+
+    name: str
+    """As in its `Standing`."""
+    role: Role
+    """As in its `Standing`."""
+    error: Estimate
+    """Expected calibration error, mean over seeds; the interval begins at 0 where chance alone may explain it."""
+    overconfidence: Estimate
+    """Mean confidence minus accuracy: above 0 the model is surer than it may be."""
+    brier: Estimate
+    """Multi-class Brier score, in [0, 2]."""
+    nll: Estimate
+    """Negative log-likelihood of the right answer, in nats."""
+    impossible: float
+    """Share of examples whose right answer was given a probability of (nearly) zero; the floor decides their NLL."""
+    against: str | None
+    """The naive student (the first one) for every other student; else None."""
+    error_change: Estimate | None
+    """Calibration error minus that student's, on the same resamples: below 0 is better."""
+    bins: tuple[Bin, ...]
+    """Reliability diagram, all seeds together."""
+    vacuity: VacuitySummary | None
+    """Only for students that have it."""
+
+
+@dataclass(frozen=True)
+class CalibrationSummary:
+    """Everyone who says how sure he is."""
+
+    examples: int
+    """Number of test examples."""
+    bins: int
+    """Number of bins of equal width behind the calibration error."""
+    lines: tuple[CalibrationLine, ...]
+    """One per standing with certainties, in the order given."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """All models on all metrics."""
 
@@ -119,6 +175,8 @@ class Summary:
     """What a reader should know before believing the numbers, in whole sentences."""
     resamples: int
     """Bootstrap resamples behind every interval."""
+    calibration: CalibrationSummary | None = None
+    """None where nobody says how sure he is."""
 
     def to_dict(self) -> dict[str, Any]:
         """The same as lists, dictionaries, strings, numbers and None: ready for JSON, never NaN."""

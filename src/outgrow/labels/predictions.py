@@ -22,6 +22,8 @@ class Predictions:
     """Metric name → score of each row, shape (N,); higher is better."""
     probs: NDArray[np.float64] | None = None
     """Choice tasks: predicted distributions of shape (N, K)."""
+    vacuity: NDArray[np.float64] | None = None
+    """Students trained with evidence: how little of it there is for any answer, shape (N,), from 1 for none to 0."""
 
     def to_arrow(self) -> pa.Table:
         """One line per row; each metric is a column `score.<name>`."""
@@ -29,6 +31,8 @@ class Predictions:
         columns |= {f"score.{name}": pa.array(values, pa.float64()) for name, values in self.scores.items()}
         if self.probs is not None:
             columns["probs"] = pa.array(self.probs.tolist(), pa.list_(pa.float64()))
+        if self.vacuity is not None:
+            columns["vacuity"] = pa.array(self.vacuity, pa.float64())
         return pa.table(columns)
 
     @classmethod
@@ -40,4 +44,5 @@ class Predictions:
             if name.startswith("score.")
         }
         probs = np.array(table["probs"].to_pylist(), dtype=np.float64) if "probs" in table.column_names else None
-        return cls(tuple(table["id"].to_pylist()), tuple(table["answer"].to_pylist()), scores, probs)
+        vacuity = table["vacuity"].to_numpy() if "vacuity" in table.column_names else None
+        return cls(tuple(table["id"].to_pylist()), tuple(table["answer"].to_pylist()), scores, probs, vacuity)

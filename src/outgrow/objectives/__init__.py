@@ -7,7 +7,7 @@ from outgrow.objectives.confidence import Confidence, class_offsets, confidence
 from outgrow.objectives.cross_entropy import CrossEntropy, cross_entropy
 from outgrow.objectives.dirichlet_multinomial import DirichletMultinomial, dirichlet_multinomial
 from outgrow.objectives.evidential import Evidential, evidential
-from outgrow.objectives.protocol import Objective, StepContext
+from outgrow.objectives.protocol import EvidentialObjective, Objective, StepContext
 from outgrow.objectives.robust import (
     GCE,
     Bootstrap,
@@ -28,6 +28,7 @@ __all__ = [
     "CrossEntropy",
     "DirichletMultinomial",
     "Evidential",
+    "EvidentialObjective",
     "Objective",
     "Product",
     "StepContext",

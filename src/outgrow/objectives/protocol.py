@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -36,3 +36,11 @@ class Objective(Protocol):
 
     def predict(self, logits: Tensor) -> Tensor:
         """Predicted distributions (N, K) of a student trained with this objective."""
+
+
+@runtime_checkable
+class EvidentialObjective(Protocol):
+    """An objective whose students say how much evidence they have."""
+
+    def vacuity(self, logits: Tensor) -> Tensor:
+        """How little evidence there is for any answer, shape (N,): from 1 for none towards 0."""

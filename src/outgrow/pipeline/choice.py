@@ -74,7 +74,7 @@ class ChoicePipeline:
         left_out = len(self._unlabelled) - len(targets.ids)
         if left_out:
             self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
-        return self._on_test(way.student(targets, self._judged, self.workspace, seed=seed))
+        return self._on_test(*way.student(targets, self._judged, self.workspace, seed=seed))
 
     @cached_property
     def _unlabelled(self) -> Rows:
@@ -107,15 +107,16 @@ class ChoicePipeline:
             self._votes[seed] = self._heard(ChoiceVotes.stack(votes))
         return self._votes[seed]
 
-    def _on_test(self, probs: NDArray[np.float64]) -> Predictions:
+    def _on_test(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
         """The predictions on the test part, of those on all judged rows."""
-        return self._predictions(probs[positions(self._judged.ids, self._test.ids)])
+        test = positions(self._judged.ids, self._test.ids)
+        return self._predictions(probs[test], None if vacuity is None else vacuity[test])
 
-    def _predictions(self, probs: NDArray[np.float64]) -> Predictions:
+    def _predictions(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
         scores = {"accuracy": choice_scores(probs, self._test.gold_indices())}
         choices = self.rows.choices or ()
         answers = tuple("" if np.isnan(row).any() else choices[int(row.argmax())] for row in probs)
-        return Predictions(self._test.ids, answers, scores, probs)
+        return Predictions(self._test.ids, answers, scores, probs, vacuity)
 
     def _heard(self, votes: ChoiceVotes) -> ChoiceVotes:
         """The votes of those who said anything; what is missing is noted.

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from outgrow.combine.filtering import surest
 from outgrow.combine.mean import Mean
 from outgrow.config import Filter, Method, Named, Strong
@@ -19,7 +16,7 @@ from outgrow.refine.relabelling import make_relabeller
 from outgrow.registry import create
 from outgrow.store import read_table, write_table
 from outgrow.train.features import FrozenFeatures
-from outgrow.train.learners import ChoiceLearner, learned_hashes, predictions_of, rows_of
+from outgrow.train.learners import ChoiceLearner, Outlook, learned_hashes, outlook_of, rows_of
 from outgrow.workspace import Workspace
 
 
@@ -67,7 +64,7 @@ class ChoiceMethod:
         kept = votes.take(positions(votes.ids, targets.ids)).probs
         return dataclasses.replace(targets, votes=kept, lambdas=lambdas)
 
-    def student(self, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int) -> NDArray[np.float64]:
+    def student(self, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int) -> Outlook:
         """What the strong model predicts once it has learnt the combined targets.
 
         Args:
@@ -75,16 +72,13 @@ class ChoiceMethod:
             rows: The unlabelled and the test rows, N of them.
             workspace: Store and reporter.
             seed: Training seed.
-
-        Returns:
-            Probabilities, shape (N, K).
         """
         step = f"{self.name}, seed {seed}"
         if self.filter is not None:
             targets = surest(targets, self.filter.keep, per_class=self.filter.per_class, seed=seed)
         if self.refine is not None:
             targets = self._relabelled(targets, self.refine, rows, workspace, seed)
-        return predictions_of(self.learner, targets, self.objective, rows, workspace, seed=seed, name=step)
+        return outlook_of(self.learner, targets, self.objective, rows, workspace, seed=seed, name=step)
 
     def _relabelled(
         self, targets: ChoiceTargets, refine: Named, rows: Rows, workspace: Workspace, seed: int

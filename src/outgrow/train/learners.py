@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +66,35 @@ def choice_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any])
     return NetworkLearner(config.model, config.adapter, config.max_length, config.batch_size, trainer, early_stopping)
 
 
+class Outlook(NamedTuple):
+    """What a trained model predicts on N rows."""
+
+    probs: NDArray[np.float64]
+    """Distributions, shape (N, K)."""
+    vacuity: NDArray[np.float64] | None
+    """How little evidence it has, shape (N,); None unless it was trained with evidence."""
+
+
+def outlook_of(
+    learner: ChoiceLearner,
+    targets: ChoiceTargets,
+    objective: Named,
+    rows: Rows,
+    workspace: Workspace,
+    *,
+    seed: int,
+    name: str,
+) -> Outlook:
+    """What a model predicts on all of `rows` once it has learnt targets on some of them."""
+    from outgrow.objectives import EvidentialObjective
+
+    trained = learner.train(rows, targets, objective, workspace, seed=seed, name=f"train {name}")
+    logits = learner.logits(trained, rows, workspace, name=f"predict {name}")
+    loss, _ = make_objective(objective)
+    vacuity = loss.vacuity(logits).double().numpy() if isinstance(loss, EvidentialObjective) else None
+    return Outlook(loss.predict(logits).double().numpy(), vacuity)
+
+
 def predictions_of(
     learner: ChoiceLearner,
     targets: ChoiceTargets,
@@ -76,12 +105,8 @@ def predictions_of(
     seed: int,
     name: str,
 ) -> NDArray[np.float64]:
-    """What a model predicts on all of `rows`, shape (N, K), once it has learnt targets on some of them."""
-    trained = learner.train(rows, targets, objective, workspace, seed=seed, name=f"train {name}")
-    logits = learner.logits(trained, rows, workspace, name=f"predict {name}")
-    loss, _ = make_objective(objective)
-    probs: NDArray[np.float64] = loss.predict(logits).double().numpy()
-    return probs
+    """The distributions of `outlook_of`, shape (N, K)."""
+    return outlook_of(learner, targets, objective, rows, workspace, seed=seed, name=name).probs
 
 
 def gold_targets(rows: Rows) -> ChoiceTargets:

@@ -1,0 +1,229 @@
+"""From the certainties of all models to their calibration, on the resamples that every other interval rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.evaluate.calibration import (
+    BINS,
+    PROBABILITY_FLOOR,
+    Bin,
+    bin_indices,
+    calibration_error,
+    reliability_bins,
+)
+from outgrow.evaluate.certainty import Certainty
+from outgrow.evaluate.intervals import (
+    NO_SPREAD,
+    TAIL,
+    aligned_scores,
+    bounded_interval,
+    percentile_interval,
+    resampled_counts,
+    resampled_means,
+)
+from outgrow.evaluate.selective import detection_terms, error_bins
+from outgrow.evaluate.summary import CalibrationLine, CalibrationSummary, Estimate, Standing, VacuitySummary
+from outgrow.evaluate.wording import Interval
+
+_LARGEST_NLL = -math.log(PROBABILITY_FLOOR)
+_RANGES = {
+    "overconfidence": (-1.0, 1.0),
+    "brier": (0.0, 2.0),
+    "nll": (0.0, _LARGEST_NLL),
+    "vacuity": (0.0, 1.0),
+    "confidence": (0.0, 1.0),
+}
+"""Smallest and largest possible mean of each quantity of `_mean_terms`."""
+
+
+def summarise_calibration(standings: Sequence[Standing], *, seed: int = 0) -> CalibrationSummary | None:
+    """Calibration error, Brier score, NLL and overconfidence of every model that says how sure it is.
+
+    The calibration error of several seeds is the mean of theirs.
+
+    Args:
+        standings: As for `summarise`; those without `certainty` are left out.
+        seed: Makes the resamples reproducible.
+
+    Returns:
+        The summary, or None where nobody says how sure he is.
+
+    Raises:
+        DataError: Numbers of examples or seeds that do not fit, or values that are not finite.
+
+    Example:
+        >>> sure = Certainty.of_choices([[0.9, 0.1]] * 100, [0] * 60 + [1] * 40)
+        >>> summary = summarise_calibration([Standing("naive", "student", {}, certainty=sure)])
+        >>> round(summary.lines[0].error.value, 3), round(summary.lines[0].overconfidence.value, 3)
+        (0.3, 0.3)
+    """
+    models = _aligned(standings)
+    if not models:
+        return None
+    certainties = [certainty for _, certainty in models]
+    means = _mean_estimates(certainties, seed)
+    errors, noise = resampled_calibration_errors(certainties, seed=seed)
+    columns = [_Errors(each, *draws) for each, *draws in zip(certainties, errors.T, noise.T, strict=True)]
+    students = [index for index, (standing, _) in enumerate(models) if standing.role == "student"]
+    naive = next((index for index in students if models[index][0].name == "naive"), students[0] if students else None)
+    lines = []
+    for index, (standing, certainty) in enumerate(models):
+        other = naive if index in students and index != naive else None
+        lines.append(
+            CalibrationLine(
+                name=standing.name,
+                role=standing.role,
+                error=columns[index].estimate(),
+                overconfidence=means[index]["overconfidence"],
+                brier=means[index]["brier"],
+                nll=means[index]["nll"],
+                impossible=float((certainty.nll >= _LARGEST_NLL).mean()),
+                against=None if other is None else models[other][0].name,
+                error_change=None if other is None else columns[index].change(columns[other]),
+                bins=_reliability(certainty),
+                vacuity=_vacuity(certainty, means[index]),
+            )
+        )
+    return CalibrationSummary(certainties[0].correct.shape[1], BINS, tuple(lines))
+
+
+def _aligned(standings: Sequence[Standing]) -> list[tuple[Standing, Certainty]]:
+    """Those who say how sure they are, with arrays of one shape (S, N)."""
+    given = {
+        (each, name): array for each in standings if each.certainty for name, array in each.certainty.arrays().items()
+    }
+    shaped = aligned_scores({f"{each.name} ({each.role}, {name})": array for (each, name), array in given.items()})
+    found: dict[Standing, dict[str, NDArray[np.float64]]] = {}
+    for (each, name), array in zip(given, shaped.values(), strict=True):
+        found.setdefault(each, {})[name] = array
+    return [(each, Certainty(**arrays)) for each, arrays in found.items()]
+
+
+def _reliability(certainty: Certainty) -> tuple[Bin, ...]:
+    confidence, correct = certainty.confidence, certainty.correct
+    return reliability_bins(confidence.ravel(), correct.ravel(), seeds=len(confidence))
+
+
+def _vacuity(certainty: Certainty, means: dict[str, Estimate]) -> VacuitySummary | None:
+    if certainty.vacuity is None:
+        return None
+    bins = error_bins(certainty.vacuity.ravel(), certainty.correct.ravel(), seeds=len(certainty.vacuity))
+    return VacuitySummary(means.get("vacuity"), means.get("confidence"), bins)
+
+
+def _mean_terms(certainty: Certainty) -> dict[str, NDArray[np.float64]]:
+    """Everything that is a mean over examples and seeds, term by term, shape (S, N)."""
+    terms = {
+        "overconfidence": certainty.confidence - certainty.correct,
+        "brier": certainty.brier,
+        "nll": certainty.nll,
+    }
+    if certainty.vacuity is not None:
+        for name, doubt in (("vacuity", certainty.vacuity), ("confidence", 1 - certainty.confidence)):
+            found = [detection_terms(*each) for each in zip(doubt, certainty.correct, strict=True)]
+            areas = [each for each in found if each is not None]
+            if len(areas) == len(found):
+                terms[name] = np.stack(areas)
+    return terms
+
+
+def _mean_estimates(certainties: Sequence[Certainty], seed: int) -> list[dict[str, Estimate]]:
+    """Of each model, by name, from one draw for all."""
+    terms = [(index, *item) for index, each in enumerate(certainties) for item in _mean_terms(each).items()]
+    draws = resampled_means([array for *_, array in terms], seed=seed).T
+    found: list[dict[str, Estimate]] = [{} for _ in certainties]
+    for (index, name, array), own in zip(terms, draws, strict=True):
+        low, high = _RANGES[name]
+        value = float(array.mean())
+        # Areas under curves are means only to first order, so their resamples may leave the range.
+        inside = np.clip(own, low, high)
+        interval = bounded_interval(value, inside, low=low, high=high, examples=array.shape[1])
+        found[index][name] = Estimate(value, interval)
+    return found
+
+
+def resampled_calibration_errors(
+    certainties: Sequence[Certainty], *, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Expected calibration error of J models on the same resamples of examples and seeds.
+
+    In a bin, count times (accuracy − confidence) is a sum over examples: a resample weighs it by how often each was
+    drawn, and takes absolute values afterwards.
+
+    Args:
+        certainties: Arrays of shape (S, N), the same for all.
+        seed: Makes the draws reproducible; they are those of `resampled_means`.
+
+    Returns:
+        Errors and noise, each of shape (B, J). Noise is Σ_b of the absolute change in what the bins add up to: the
+        error that the resample would have if the model were perfectly calibrated.
+    """
+    seeds, examples = certainties[0].correct.shape
+    signed = [[_by_bin(*run) for run in zip(each.confidence, each.correct, strict=True)] for each in certainties]
+    blocks = []
+    for _, chosen, counts in resampled_counts(seeds, examples, seed=seed):
+        both = np.zeros((2, len(chosen), len(certainties)))
+        for model, runs in enumerate(signed):
+            for run, terms in enumerate(runs):
+                gaps = counts @ terms
+                for kind, each in enumerate((gaps, gaps - terms.sum(axis=0))):
+                    both[kind, :, model] += chosen[:, run] * np.abs(each).sum(axis=1)
+        blocks.append(both / (seeds * examples))
+    errors, noise = np.concatenate(blocks, axis=1)
+    return errors, noise
+
+
+def _by_bin(confidence: NDArray[np.float64], correct: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correct − confidence of each example in the column of its bin, shape (N, occupied bins)."""
+    _, column = np.unique(bin_indices(confidence, BINS, "width"), return_inverse=True)
+    terms = np.zeros((len(confidence), column.max() + 1))
+    terms[np.arange(len(confidence)), column] = correct - confidence
+    return terms
+
+
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """Calibration error of one model, and what it is in every resample, shape (B,)."""
+
+    certainty: Certainty
+    draws: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+    @property
+    def value(self) -> float:
+        runs = zip(self.certainty.confidence, self.certainty.correct, strict=True)
+        return float(np.mean([calibration_error(*run) for run in runs]))
+
+    def estimate(self) -> Estimate:
+        """With an interval from 0 where a perfectly calibrated model could have this error."""
+        examples = self.certainty.correct.shape[1]
+        interval = _two_sided(self.value, self.draws, low=0.0, high=1.0, examples=examples)
+        if interval is not None and self.value <= np.quantile(self.noise, 1 - TAIL):
+            interval = (0.0, interval[1])
+        return Estimate(self.value, interval)
+
+    def change(self, other: _Errors) -> Estimate:
+        """This error minus another, on the same resamples."""
+        value, examples = self.value - other.value, self.certainty.correct.shape[1]
+        draws = self.draws - other.draws
+        return Estimate(value, _two_sided(value, draws, low=-1.0, high=1.0, examples=examples))
+
+
+def _two_sided(value: float, draws: NDArray[np.float64], *, low: float, high: float, examples: int) -> Interval | None:
+    """The percentile interval and its mirror image at the value, together, within [low, high].
+
+    A calibration error is biased upwards, and that of a resample once more: near zero all resamples lie above the
+    truth, and percentiles never cover it. The mirror image (the basic bootstrap) takes the bias off, but may miss the
+    value itself. Either end is taken from where it errs on the wide side.
+    """
+    interval = bounded_interval(value, draws, low=low, high=high, examples=examples)
+    if interval is None or np.ptp(draws) <= NO_SPREAD:
+        return interval
+    below, above = percentile_interval(draws)
+    return max(low, min(below, 2 * value - above)), min(high, max(above, 2 * value - below))

@@ -1,0 +1,136 @@
+"""Uncertainty against error: does a model know where it errs? Pure functions of arrays, numpy only.
+
+Any measure of doubt will do that grows with it: the vacuity of an evidential student, or one minus confidence.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outgrow.errors import DataError
+from outgrow.evaluate.calibration import Bin, bin_indices, binned
+
+UNCERTAINTY_BINS = 10
+"""Deciles: enough to see a trend, few enough to have examples in each."""
+
+
+def error_bins(
+    uncertainty: ArrayLike, correct: ArrayLike, *, bins: int = UNCERTAINTY_BINS, seeds: int = 1
+) -> tuple[Bin, ...]:
+    """Error rate of the examples with the least uncertainty, the next tenth, and so on.
+
+    Args:
+        uncertainty: Any finite numbers that grow with doubt, shape (N,).
+        correct: 1 where the answer is right, 0 where not, or between the two; shape (N,).
+        bins: Number of bins of equal mass; equal uncertainties stay in one bin.
+        seeds: Number of runs on the same examples that the arrays are put together from (see `reliability_bins`).
+
+    Raises:
+        DataError: Shapes do not fit, values that are not finite, or correctness outside [0, 1].
+
+    Example:
+        >>> [(each.level, each.rate) for each in error_bins([0.1, 0.3, 0.8, 1.0], [1, 1, 1, 0], bins=2)]
+        [(0.2, 0.0), (0.9, 0.5)]
+    """
+    doubt, right = _checked(uncertainty, correct)
+    return binned(doubt, 1 - right, bin_indices(doubt, bins, "mass"), seeds)
+
+
+def error_detection(uncertainty: ArrayLike, correct: ArrayLike) -> float | None:
+    """Area under the ROC curve of uncertainty as a detector of errors.
+
+    The probability that a wrong answer has more uncertainty than a right one, ties counting half: .5 says nothing of
+    errors, 1 orders all wrong answers behind all right ones.
+
+    Args:
+        uncertainty: Any finite numbers that grow with doubt, shape (N,).
+        correct: 1 where the answer is right, 0 where not; shape (N,). A fraction counts on both sides.
+
+    Returns:
+        The area, or None where all answers are right or all wrong.
+
+    Raises:
+        DataError: As for `error_bins`.
+
+    Example:
+        >>> error_detection([0.1, 0.3, 0.8, 1.0], [1, 0, 1, 0])
+        0.75
+    """
+    terms = detection_terms(uncertainty, correct)
+    return None if terms is None else float(terms.mean())
+
+
+def detection_terms(uncertainty: ArrayLike, correct: ArrayLike) -> NDArray[np.float64] | None:
+    """What each example adds to `error_detection`, shape (N,): their mean is the area, to first order in resamples too.
+
+    The area plus its influence function (the structural components of DeLong et al. 1988). So the doubt about it comes
+    from the same resamples of means as that about all other scores.
+
+    Returns:
+        The terms, or None where the area is undefined.
+
+    Raises:
+        DataError: As for `error_bins`.
+
+    Example:
+        >>> detection_terms([0.1, 0.3, 0.8, 1.0], [1, 0, 1, 0]).tolist()
+        [1.25, 0.25, 0.25, 1.25]
+    """
+    doubt, right = _checked(uncertainty, correct)
+    wrong = 1 - right
+    if wrong.sum() <= 0 or right.sum() <= 0:
+        return None
+    _, group = np.unique(doubt, return_inverse=True)
+    # Share of right answers with less uncertainty than this example, and of wrong ones with more; ties count half.
+    rights, wrongs = (np.bincount(group, weights=each) / each.sum() for each in (right, wrong))
+    below, above = np.cumsum(rights) - rights / 2, 1 - np.cumsum(wrongs) + wrongs / 2
+    area = float(wrongs @ below)
+    terms: NDArray[np.float64] = (
+        area + wrong / wrong.mean() * (below[group] - area) + right / right.mean() * (above[group] - area)
+    )
+    return terms
+
+
+def risk_coverage(uncertainty: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Error rate among the n answers with the least uncertainty, for n = 1 … N.
+
+    The mean of the risks is the area under the curve (AURC, Geifman et al. 2019): less is better. Among answers of
+    equal uncertainty the order is random and the risk its expectation.
+
+    Args:
+        uncertainty: Any finite numbers that grow with doubt, shape (N,).
+        correct: 1 where the answer is right, 0 where not, or between the two; shape (N,).
+
+    Returns:
+        Coverages n/N and risks, each of shape (N,).
+
+    Raises:
+        DataError: As for `error_bins`.
+
+    Source:
+        El-Yaniv & Wiener 2010.
+
+    Example:
+        >>> coverage, risk = risk_coverage([0.1, 0.3, 0.8, 1.0], [1, 1, 1, 0])
+        >>> coverage.tolist(), risk.tolist()
+        ([0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.0, 0.25])
+    """
+    doubt, right = _checked(uncertainty, correct)
+    _, group, sizes = np.unique(doubt, return_inverse=True, return_counts=True)
+    shares = np.bincount(group, weights=1 - right) / sizes
+    kept = np.arange(1, len(doubt) + 1)
+    return kept / len(doubt), np.cumsum(np.repeat(shares, sizes)) / kept
+
+
+def _checked(uncertainty: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    doubt, right = np.asarray(uncertainty, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if doubt.ndim != 1 or doubt.shape != right.shape or not doubt.size:
+        raise DataError(
+            "Uncertainty and correctness do not fit together.",
+            found=f"{doubt.shape} and {right.shape}",
+            wanted="both (N,), N ≥ 1",
+        )
+    if not np.isfinite(doubt).all() or not ((right >= 0) & (right <= 1)).all():
+        raise DataError("Uncertainty is not finite, or correctness is outside [0, 1].")
+    return doubt, right
