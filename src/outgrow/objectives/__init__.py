@@ -18,6 +18,7 @@ from outgrow.objectives.robust import (
     generalized_cross_entropy,
     product,
 )
+from outgrow.objectives.tokens import token_divergence, token_evidential
 
 __all__ = [
     "GCE",
@@ -42,4 +43,6 @@ __all__ = [
     "evidential",
     "generalized_cross_entropy",
     "product",
+    "token_divergence",
+    "token_evidential",
 ]

@@ -1,21 +1,15 @@
-"""Loss and gradient of the evidential objectives in one sweep over cache-sized chunks of rows.
-
-Autograd would keep a dozen tensors as large as the logits; here the gradient is worked out together with the loss, in
-the buffer that is handed back, and everything else lives in a few chunks.
-"""
+"""Loss and gradient of the evidential objectives in one sweep over cache-sized chunks of rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from outgrow.objectives.chunks import in_chunks, rows_per_chunk
 from outgrow.objectives.dirichlet import divergence, expected_divergence
 from outgrow.objectives.special import opinion_gain, wide
 
@@ -46,75 +40,18 @@ class Plan:
 def sweep(logits: Tensor, targets: Tensor, plan: Plan) -> Tensor:
     """Losses (N,) of logits (N, K) and targets: classes (N,), or shares or counts (N, K) that no gradient reaches."""
     targets = targets.detach()
-    differentiate = torch.is_grad_enabled() and logits.requires_grad
-    losses: Tensor = _Sweep.apply(logits, targets, plan, differentiate)  # type: ignore[no-untyped-call]
-    return losses
-
-
-class _Sweep(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, plan: Plan, differentiate: bool) -> Tensor:
-        losses, gradient = _all_chunks(logits, targets, plan, differentiate)
-        if differentiate:
-            ctx.save_for_backward(logits, targets)
-            ctx.plan, ctx.gradient = plan, gradient
-        return losses
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:
-        # The buffer is scaled in place and given away; only a second pass over a retained graph has to work again.
-        gradient, ctx.gradient = ctx.gradient, None
-        if gradient is None:
-            logits, targets = ctx.saved_tensors
-            gradient = _all_chunks(logits, targets, ctx.plan, True)[1]
-        return gradient.mul_(outer[:, None].to(gradient.dtype)), None, None, None
-
-
-def _all_chunks(logits: Tensor, targets: Tensor, plan: Plan, differentiate: bool) -> tuple[Tensor, Tensor | None]:
-    kept = torch.promote_types(logits.dtype, torch.float32)
     # A few choices cost nothing in float64, and a soft target near the prediction needs it: its gradient is a small
     # difference. Of many tokens one rounding more or less does not show.
-    work = wide(logits.device) if logits.shape[1] <= NARROW else kept
-    losses = logits.new_empty(len(logits), dtype=kept)
-    gradient = torch.empty_like(logits, memory_format=torch.contiguous_format) if differentiate else None
-    rows = _chunk_rows(logits, targets, plan)
-
-    def do(start: int) -> None:
-        part = slice(start, start + rows)
-        out = None if gradient is None else gradient[part]
-        with torch.no_grad():  # a matter of each thread
-            losses[part] = _chunk(logits[part].to(work), targets[part], plan, out)
-
-    _for_each(do, range(0, len(logits), rows), logits)
-    return losses, gradient
-
-
-def _for_each(do: Callable[[int], None], starts: range, logits: Tensor) -> None:
-    """Runs the chunks; on a CPU as many at a time as torch has threads, each chunk in one thread.
-
-    Threads that share every small operation wait for each other after each of them: on two busy cores that takes six
-    times as long.
-    """
-    threads = torch.get_num_threads()
-    if logits.device.type != "cpu" or threads == 1 or len(starts) < 2 * threads:
-        for start in starts:
-            do(start)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(do, starts))
-    finally:
-        # The setting is each thread's own, but the last one made is what threads to come begin with.
-        torch.set_num_threads(threads)
-
-
-def _chunk_rows(logits: Tensor, targets: Tensor, plan: Plan) -> int:
-    """Rows per chunk: half a megabyte on a CPU (its cache), on an accelerator enough to keep it busy."""
-    most = 2**17 if logits.device.type == "cpu" else max(2**18, min(2**22, logits.numel() // 32))
+    narrow = logits.shape[1] <= NARROW
+    work = wide(logits.device) if narrow else torch.promote_types(logits.dtype, torch.float32)
+    rows = rows_per_chunk(logits)
     if targets.ndim == 2 and plan.strength and plan.removal == "expected":
-        most //= 4  # float64, and many numbers per class
-    return max(1, most // logits.shape[1])
+        rows = max(1, rows // 4)  # float64, and many numbers per class
+
+    def chunk(part: slice, z: Tensor, out: Tensor | None) -> Tensor:
+        return _chunk(z, targets[part], plan, out)
+
+    return in_chunks(logits, chunk, rows=rows, work=work)
 
 
 class _Pivot(NamedTuple):
