@@ -5,11 +5,14 @@ are plain functions and frozen dataclasses; topics (`outgrow theory NAME`) put t
 """
 
 from outgrow.theory.estimators import HullLeastSquares, Naive, Refined, RefinedStudent, Source
+from outgrow.theory.forward import concept_posterior, next_token
+from outgrow.theory.hmm import HiddenMarkovWorld, make_ginc, sample_documents
 from outgrow.theory.hull import project_to_hull, statistical_dimension
 from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound, refined_excess_risk, simulate
 from outgrow.theory.world import RegressionWorld, orthonormal_world, posterior
 
 __all__ = [
+    "HiddenMarkovWorld",
     "HullLeastSquares",
     "Naive",
     "Refined",
@@ -17,12 +20,16 @@ __all__ = [
     "RegressionWorld",
     "Risk",
     "Source",
+    "concept_posterior",
+    "make_ginc",
     "naive_excess_risk",
     "naive_lower_bound",
+    "next_token",
     "orthonormal_world",
     "posterior",
     "project_to_hull",
     "refined_excess_risk",
+    "sample_documents",
     "simulate",
     "statistical_dimension",
 ]

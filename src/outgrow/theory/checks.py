@@ -28,6 +28,16 @@ def at_least(name: str, value: int, least: int) -> None:
         raise ConfigError(f"{name} must be at least {least}.", found=value)
 
 
+def probability(name: str, value: float) -> None:
+    """Refuses what is not between 0 and 1.
+
+    Raises:
+        ConfigError: With the name and the value.
+    """
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} must be between 0 and 1.", found=value)
+
+
 def distribution(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:
     """Checks probabilities.
 
