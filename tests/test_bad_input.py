@@ -288,6 +288,11 @@ def test_refinement_of_texts_in_a_choice_task(trial: Trial) -> None:
     assert untouched(trial)
 
 
+def test_a_chain_with_a_model_that_is_missing(trial: Trial) -> None:
+    trial.fails("There is no model folder", "nowhere", methods={"m": {"chain": [{"model": "./nowhere"}]}})
+    assert untouched(trial)
+
+
 def test_more_neighbours_than_rows(trial: Trial) -> None:
     methods = {"m": {"refine": {"name": "neighbours", "k": 1000}}}
     trial.fails("Too few rows for 1000 neighbours each", "Lower `k`", methods=methods)

@@ -63,6 +63,11 @@ def test_seeds_that_make_no_sense_are_refused(seeds: object) -> None:
             "task.columns.prompts: unknown key; did you mean 'prompt'?",
         ),
         ({"methods": {"m": {"objectve": "x"}}}, "methods.m.objectve: unknown key; did you mean 'objective'?"),
+        ({"methods": {"filter": {"filtr": 1}}}, "methods.filter.filtr: unknown key; did you mean 'filter'?"),
+        (
+            {"methods": {"m": {"chain": [{"model": "x", "fold": 2}]}}},
+            "methods.m.chain.0.fold: unknown key; did you mean 'folds'?",
+        ),
         ({"metods": {}}, "metods: unknown key; did you mean 'methods'?"),
         ({"supervisors": [{"features": "tfidf", "row": 3}]}, "supervisors.0.row: unknown key; did you mean 'rows'?"),
         (

@@ -342,3 +342,22 @@ def test_relabelled_targets_are_better_than_the_votes_and_a_rerun_does_no_work(
     gold = {row["id"]: row["label"] for row in rows}
     assert np.mean(targets.probs.argmax(axis=1) == [gold[row] for row in targets.ids]) > 0.78  # of the votes, 0.7
     assert set(run(path).provenance["seconds"]) == {"total"}
+
+
+def test_a_chain_hands_labels_on_and_a_rerun_does_no_work(
+    tmp_path: Path, encoder_folder: Path, decoder_folder: Path
+) -> None:
+    probe = {"name": "probe", "epochs": 5, "learning_rate": 0.02}
+    chain = [
+        {"model": str(decoder_folder), "adapter": probe},
+        {"model": str(encoder_folder), "adapter": probe, "folds": 2},
+    ]
+    methods = {"chained": {"chain": chain}, "refined": {"filter": 0.9, "refine": "linear", "chain": chain[:1]}}
+    path = write_experiment(tmp_path, encoder_folder, planted_rows(600), methods=methods, ceiling=False)
+    first = run(path)
+    students = [key for key in first.provenance["artefacts"] if key.startswith("student/")]
+    assert len(students) == (1 + 2 + 1) + (1 + 1)
+    assert scores(first)["chained"] > 0.78  # the supervisor has 0.7
+    again = run(path)
+    assert set(again.provenance["seconds"]) == {"total"}
+    assert scores(again) == scores(first)

@@ -22,6 +22,7 @@ from outgrow.config.schema import (
     Filter,
     FunctionSupervisor,
     Generate,
+    Intermediate,
     Method,
     ModelSupervisor,
     Rule,
@@ -140,11 +141,14 @@ _MODEL_UNDER: dict[Any, type[BaseModel]] = {
     "strong": Strong,
     "methods": Method,
     "filter": Filter,
+    "chain": Intermediate,
     "generate": Generate,
 }
 
 
 def _keys_at(location: Sequence[Any]) -> list[str]:
+    if location[:1] == ["methods"]:
+        location = ["methods", *location[2:]]  # what a user calls a method is no section
     model = next((_MODEL_UNDER[part] for part in reversed(location) if part in _MODEL_UNDER), ExperimentConfig)
     return list(model.model_fields)
 

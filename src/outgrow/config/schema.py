@@ -269,6 +269,17 @@ class Strong(_Frozen):
     """Patience in epochs on a held-out tenth of the (weakly labelled) training rows; null trains to the end."""
 
 
+class Intermediate(Strong):
+    """A model between the supervisors and the strong one."""
+
+    early_stopping: int | None = Field(default=None, gt=0)
+    """Patience in epochs on a held-out tenth of the rows it learns from; null trains to the end."""
+    trainer: dict[str, Any] | None = None
+    """TrainingArguments for it; by default those of the experiment."""
+    folds: int | None = Field(default=None, ge=2)
+    """Cross-fitting: each of so many folds is labelled by a model trained on the others; null trains one for all."""
+
+
 class Filter(_Frozen):
     """Only the rows that the supervisors are surest of: `0.5`, or `{keep: 0.5, per_class: true}`."""
 
@@ -291,8 +302,11 @@ class Method(_Frozen):
     """Train on the surest share of the combined targets only (choice tasks)."""
     refine: Choice | None = None
     """How the strong model relabels the unlabelled rows itself before it is trained."""
+    chain: tuple[Intermediate, ...] = ()
+    """Intermediate models: each learns the labels of the one before and relabels all unlabelled rows for the next; the
+    last does so for the strong model (choice tasks)."""
     objective: Choice = Named(name="cross_entropy")
-    """What the student minimises."""
+    """What the student minimises, and every intermediate model."""
 
 
 class Generate(_Frozen):

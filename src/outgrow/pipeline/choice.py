@@ -98,8 +98,7 @@ class ChoicePipeline:
 
     @cached_property
     def _methods(self) -> dict[str, ChoiceMethod]:
-        strong = self.config.strong
-        return {name: ChoiceMethod.of(name, each, strong, self._learner) for name, each in self.config.methods.items()}
+        return {name: ChoiceMethod.of(name, self.config, self._learner) for name in self.config.methods}
 
     def _labels(self, seed: int) -> ChoiceVotes:
         if seed not in self._votes:

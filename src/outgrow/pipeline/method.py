@@ -9,12 +9,13 @@ from typing import Any
 
 from outgrow.combine.filtering import surest
 from outgrow.combine.mean import Mean
-from outgrow.config import Filter, Method, Named, Strong
+from outgrow.config import ExperimentConfig, Filter, Named
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
 from outgrow.objectives import Objective
 from outgrow.refine.relabelling import make_relabeller
 from outgrow.registry import create
 from outgrow.store import read_table, write_table
+from outgrow.train.chain import Link
 from outgrow.train.features import FrozenFeatures
 from outgrow.train.learners import ChoiceLearner, Outlook, learned_hashes, outlook_of, rows_of
 from outgrow.workspace import Workspace
@@ -38,20 +39,30 @@ class ChoiceMethod:
     """Which rows teach; None for all."""
     refine: Named | None = None
     """How the strong model relabels rows before it learns; None if it does not."""
+    chain: tuple[Link, ...] = ()
+    """Models between the supervisors and the strong one."""
 
     @classmethod
-    def of(cls, name: str, settings: Method, strong: Strong, learner: ChoiceLearner) -> ChoiceMethod:
-        """The method that an experiment file describes.
+    def of(cls, name: str, config: ExperimentConfig, learner: ChoiceLearner) -> ChoiceMethod:
+        """The method of this name in an experiment file.
 
         Raises:
             ConfigError: A name or a parameter is wrong, or the method cannot be used for a choice task.
         """
+        settings = config.methods[name]
         create("objective", settings.objective.name, settings.objective.params)
         if settings.refine is not None:
             make_relabeller(settings.refine)
-        combiner = create("combiner", settings.combine.name, settings.combine.params)
-        features = FrozenFeatures.of(strong)
-        return cls(name, combiner, settings.objective, learner, features, settings.filter, settings.refine)
+        return cls(
+            name,
+            create("combiner", settings.combine.name, settings.combine.params),
+            settings.objective,
+            learner,
+            FrozenFeatures.of(config.strong),
+            settings.filter,
+            settings.refine,
+            tuple(Link.of(each, config.trainer) for each in settings.chain),
+        )
 
     def combined(self, votes: ChoiceVotes) -> ChoiceTargets:
         """One target per row that has a usable vote; with every vote beside it where the objective learns from each."""
@@ -78,6 +89,10 @@ class ChoiceMethod:
             targets = surest(targets, self.filter.keep, per_class=self.filter.per_class, seed=seed)
         if self.refine is not None:
             targets = self._relabelled(targets, self.refine, rows, workspace, seed)
+        for link in self.chain:
+            targets = link.relabel(
+                targets, rows.part("unlabelled"), self.objective, workspace, seed=seed, name=f"relabel for {step}"
+            )
         return outlook_of(self.learner, targets, self.objective, rows, workspace, seed=seed, name=step)
 
     def _relabelled(

@@ -27,7 +27,7 @@ from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
-_FOR_CHOICES = ("filter",)
+_FOR_CHOICES = ("filter", "chain")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class TextPipeline:
         text_learner(self.config.strong, self.config.trainer)
         for name, method in self.config.methods.items():
             for part in _FOR_CHOICES:
-                if getattr(method, part) is not None:
+                if getattr(method, part):
                     raise ConfigError(
                         f"methods.{name}: `{part}` is for choice tasks, and {self.config.task.name} is a text task.",
                         fix=f"Remove `{part}`.",
