@@ -4,6 +4,7 @@ Needs numpy and scipy; figures need matplotlib, and the topic that trains a netw
 are plain functions and frozen dataclasses; topics (`outgrow theory NAME`) put them together and draw.
 """
 
+from outgrow.theory.deconvolution import Deconvolved, PriorEstimate, estimate_prior
 from outgrow.theory.estimators import HullLeastSquares, Naive, Refined, RefinedStudent, Source
 from outgrow.theory.forward import concept_posterior, next_token
 from outgrow.theory.hmm import HiddenMarkovWorld, make_ginc, sample_documents
@@ -12,15 +13,18 @@ from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound
 from outgrow.theory.world import RegressionWorld, orthonormal_world, posterior
 
 __all__ = [
+    "Deconvolved",
     "HiddenMarkovWorld",
     "HullLeastSquares",
     "Naive",
+    "PriorEstimate",
     "Refined",
     "RefinedStudent",
     "RegressionWorld",
     "Risk",
     "Source",
     "concept_posterior",
+    "estimate_prior",
     "make_ginc",
     "naive_excess_risk",
     "naive_lower_bound",

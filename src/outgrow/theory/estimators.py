@@ -93,19 +93,27 @@ class HullLeastSquares:
 
 @dataclass(frozen=True)
 class Refined:
-    """One prompt's refinement: the strong model's prediction after n weak demonstrations.
+    """Refinement: the strong model's prediction after n weak demonstrations, one prompt or the mean over several.
+
+    The mean is what a student of any capacity learns from the refined labels of so many prompts.
 
     Source:
         [TL] Algorithm 1; that the strong model is Bayesian is a reconstruction.
     """
 
+    prompts: int = 1
+    """m: prompts over which the predictions are averaged."""
+
+    def __post_init__(self) -> None:
+        at_least("prompts", self.prompts, 1)
+
     def shape(self, n: int) -> tuple[int, int]:
-        """One prompt of n demonstrations."""
-        return 1, n
+        """Prompts of n demonstrations each."""
+        return self.prompts, n
 
     def __call__(self, world: RegressionWorld, x: Array, y: Array) -> Array:
         """Σ_k w_k β_k with w the exact posterior."""
-        weights = posterior(x[:, 0], y[:, 0], world.components, world.sigma, world.prior)
+        weights = posterior(x, y, world.components, world.sigma, world.prior).mean(axis=1)
         predictors: Array = weights @ world.components
         return predictors
 
@@ -160,11 +168,9 @@ def shrunk_least_squares(x: Array, y: Array, centre: Array, eta: float) -> Array
     size = max(x.shape[1], 1)
     gram = x.mT @ x / size
     moment = np.einsum("rnd,rn->rd", x, y - x @ centre) / size
-    if eta > 0:
-        step = np.linalg.solve(gram + eta * np.eye(len(centre)), moment[..., None])
-    elif x.shape[1] > len(centre):
-        step = np.linalg.solve(gram, moment[..., None])
-    else:
-        step = np.linalg.pinv(gram, rcond=1e-12, hermitian=True) @ moment[..., None]
-    predictors: Array = centre + step[..., 0]
+    scale, axes = np.linalg.eigh(gram)
+    # Along an axis in which no input varies the moment is 0, and so is the step.
+    seen = scale > 1e-12 * scale[:, -1:]
+    along = np.where(seen, (moment[:, None] @ axes)[:, 0] / np.where(seen, scale + eta, 1.0), 0.0)
+    predictors: Array = centre + (axes @ along[..., None])[..., 0]
     return predictors

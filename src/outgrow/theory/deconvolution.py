@@ -1,0 +1,218 @@
+"""How often each concept occurs in the target, from all weak data together.
+
+Works on likelihoods alone: a row says how probable one unit of data is under each concept. In the regression world a
+unit is a prompt (all of its demonstrations share a concept) or a single item; in the HMM world it is a sequence.
+Averaging per-unit posteriors under the source's prior, as refinement does, is one round of this EM from that prior:
+it goes part of the way from the source's prior to the target's and stops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outgrow.errors import DataError
+from outgrow.theory.checks import at_least, distribution
+from outgrow.theory.world import RegressionWorld, log_likelihood
+
+Array = NDArray[np.float64]
+
+FLAT = 1.0
+"""Nats: a change of the prior by 1 that costs less than half of this is not ruled out by the data."""
+
+
+@dataclass(frozen=True)
+class PriorEstimate:
+    """The target's prior over concepts, and what the data cannot say about it."""
+
+    prior: Array
+    """π̂, shape (K,). Within a confounded group the shares are those of the start."""
+    standard_error: Array
+    """From the observed information, shape (K,); infinite for confounded concepts, 0 for those that are ruled out."""
+    confounded: tuple[tuple[int, ...], ...]
+    """Groups of concepts whose shares the data cannot tell apart: only their sum means something."""
+    rounds: int
+    """Rounds of EM."""
+    shortfall: float
+    """Nats by which the log-likelihood of all units may still be below its maximum."""
+
+    def notes(self, names: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """What a reader of the estimate must know, a sentence each.
+
+        Args:
+            names: Of the concepts; by default their numbers.
+        """
+        called = names or tuple(str(index) for index in range(len(self.prior)))
+        said = tuple(
+            f"Concepts {', '.join(called[member] for member in group)} cannot be told apart by these data: "
+            f"together they have a share of {self.prior[list(group)].sum():.3f}."
+            for group in self.confounded
+        )
+        if self.shortfall > 0.1:
+            said += (f"EM stopped {self.shortfall:.2g} nats below the maximum; allow more rounds.",)
+        return said
+
+
+def estimate_prior(
+    log_likelihood: ArrayLike, *, start: ArrayLike | None = None, rounds: int = 10_000, tolerance: float = 1e-3
+) -> PriorEstimate:
+    """Maximum likelihood of the mixture Σ_k π_k r_k(unit) by EM, with a check of what can be identified.
+
+    The log-likelihood is concave in π. At π the shortfall from its maximum is at most N·(max_k D_k − 1) with
+    D_k = mean_i r_k(i) / Σ_l π_l r_l(i), which is when EM stops. A direction in which the curvature of the
+    log-likelihood is next to nothing, among concepts that the data do not rule out, is one the data do not identify.
+
+    Args:
+        log_likelihood: log r_k of each unit, up to a constant per unit, shape (N, K); −inf is impossible.
+        start: Where EM starts, shape (K,), by default uniform. A concept that starts at 0 stays there.
+        rounds: Most rounds of EM.
+        tolerance: Nats below the maximum, over all units together, at which EM stops.
+
+    Raises:
+        DataError: No units, a unit that is impossible under every concept, or numbers that are not finite.
+        ConfigError: The start is no distribution.
+
+    Source:
+        Ours, after the limits of refinement on mixtures shown in arXiv 2508.17018; the bound on the shortfall is that
+        of Lindsay 1983 for mixtures.
+
+    Example:
+        >>> likely, unlikely = np.log([0.9, 0.1]), np.log([0.1, 0.9])
+        >>> found = estimate_prior([likely] * 70 + [unlikely] * 30)
+        >>> found.prior.round(2).tolist(), found.confounded
+        ([0.75, 0.25], ())
+        >>> estimate_prior([[0.0, 0.0]] * 10).notes()
+        ('Concepts 0, 1 cannot be told apart by these data: together they have a share of 1.000.',)
+    """
+    scores = np.asarray(log_likelihood, dtype=np.float64)
+    if scores.ndim != 2 or not scores.size:
+        raise DataError("Log-likelihoods have the wrong shape.", found=scores.shape, wanted="(units, concepts)")
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        raise DataError("Some log-likelihoods are not numbers.")
+    impossible = np.flatnonzero(np.isneginf(scores).all(axis=1))
+    if len(impossible):
+        raise DataError(
+            f"{len(impossible)} units are impossible under every concept.", found=f"the first is row {impossible[0]}"
+        )
+    concepts = scores.shape[1]
+    first = np.full(concepts, 1 / concepts) if start is None else distribution("The start", start, concepts)
+    likelihood = np.exp(scores - scores.max(axis=1, keepdims=True))
+    prior, used = maximise(likelihood[None], first, rounds=rounds, tolerance=tolerance)
+    ratio = likelihood / (likelihood @ prior[0])[:, None]
+    slope = ratio.mean(axis=0)
+    possible = (first > 0) & ((prior[0] > 1e-6) | (len(scores) * (1 - slope) < FLAT))
+    error, confounded = _identified(ratio, possible)
+    return PriorEstimate(prior[0], error, confounded, used, float(len(scores) * max(slope[first > 0].max() - 1, 0.0)))
+
+
+def maximise(likelihood: Array, start: Array, *, rounds: int, tolerance: float) -> tuple[Array, int]:
+    """EM for the prior of many data sets at once.
+
+    Args:
+        likelihood: r_k of each unit, up to a factor per unit, shape (R, N, K), N above 0.
+        start: Shape (K,).
+        rounds: Most rounds.
+        tolerance: Nats below the maximum at which a data set is done.
+
+    Returns:
+        π̂, shape (R, K), and the rounds of the slowest data set.
+
+    Example:
+        >>> prior, _ = maximise(np.array([[[0.9, 0.1], [0.9, 0.1]]]), np.array([0.5, 0.5]), rounds=100, tolerance=1e-3)
+        >>> prior.round(3).tolist()
+        [[1.0, 0.0]]
+    """
+    prior = np.tile(start, (len(likelihood), 1))
+    enough = tolerance / likelihood.shape[1]
+    todo, part = np.arange(len(likelihood)), likelihood
+    for used in range(rounds):
+        here = prior[todo]
+        weight = 1 / (part @ here[..., None])[..., 0]
+        slope = (weight[:, None] @ part)[:, 0] / likelihood.shape[1]
+        moving = (slope * (start > 0)).max(axis=1) > 1 + enough
+        prior[todo] = here * slope
+        if not moving.any():
+            return prior, used
+        # Only now and then: taking a part of the data is a copy.
+        if moving.mean() < 0.7:
+            todo, part = todo[moving], part[moving]
+    return prior, rounds
+
+
+@dataclass(frozen=True)
+class Deconvolved:
+    """A student that predicts by the mixture of concepts found in all weak data together.
+
+    Source:
+        Ours.
+    """
+
+    prompts: int = 32
+    """m: prompts whose weak labels are pooled."""
+    rounds: int = 500
+    """Most rounds of EM."""
+
+    def __post_init__(self) -> None:
+        at_least("prompts", self.prompts, 1)
+        at_least("rounds", self.rounds, 1)
+
+    def shape(self, n: int) -> tuple[int, int]:
+        """The prompts, of n demonstrations each."""
+        return self.prompts, n
+
+    def __call__(self, world: RegressionWorld, x: Array, y: Array) -> Array:
+        """Σ_k π̂_k β_k; without labels the source."""
+        if not y.shape[-1]:
+            return np.broadcast_to(world.source, (len(x), world.dimension))
+        prior, _ = maximise(unit_likelihood(world, x, y), world.prior, rounds=self.rounds, tolerance=1e-2)
+        predictors: Array = prior @ world.components
+        return predictors
+
+
+def unit_likelihood(world: RegressionWorld, x: Array, y: Array) -> Array:
+    """Likelihood of each unit that has one concept: a prompt, or an item where concepts change within prompts.
+
+    Args:
+        world: Says which of the two it is, and the components.
+        x: Shape (R, m, n, d).
+        y: Shape (R, m, n).
+
+    Returns:
+        Shape (R, units, K), the largest of each unit 1.
+    """
+    scores = log_likelihood(x, y, world.components, world.sigma)
+    scores = scores.sum(axis=2) if world.mixing == "prompt" else scores.reshape(len(scores), -1, world.concepts)
+    likelihood: Array = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return likelihood
+
+
+def _identified(ratio: Array, possible: NDArray[np.bool_]) -> tuple[Array, tuple[tuple[int, ...], ...]]:
+    """Standard errors, and groups of possible concepts between which shares move for free.
+
+    Args:
+        ratio: r_k(i) / Σ_l π_l r_l(i), shape (N, K).
+        possible: Concepts that the data do not rule out, shape (K,).
+    """
+    error, members = np.zeros(ratio.shape[1]), np.flatnonzero(possible)
+    if len(members) == 1:
+        return error, ()
+    # Orthonormal directions in which shares move between the possible concepts: they sum to 0.
+    moves = np.linalg.svd(np.ones((1, len(members))))[2][1:].T
+    curvature, directions = np.linalg.eigh((ratio[:, members] @ moves).T @ (ratio[:, members] @ moves))
+    loadings = moves @ directions
+    free = curvature < FLAT
+    error[members] = np.sqrt((loadings[:, ~free] ** 2 / curvature[~free]).sum(axis=1))
+    together = np.abs(loadings[:, free] @ loadings[:, free].T) > 0.05
+    error[members[np.diagonal(together)]] = np.inf
+    return error, tuple(tuple(members[list(group)].tolist()) for group in _connected(together))
+
+
+def _connected(together: NDArray[np.bool_]) -> list[list[int]]:
+    """Groups of two or more that are tied to one another, directly or through others."""
+    from scipy.sparse.csgraph import connected_components
+
+    count, label = connected_components(together, directed=False)
+    groups = [np.flatnonzero(label == index).tolist() for index in range(count)]
+    return [group for group in groups if len(group) > 1]
