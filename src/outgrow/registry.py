@@ -43,6 +43,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "neighbours": "outgrow.refine.neighbours:Neighbours",
         "linear": "outgrow.refine.linear:Linear",
     },
+    "metric": {
+        "exact_match": "outgrow.evaluate.text_metrics:ExactMatch",
+        "token_f1": "outgrow.evaluate.text_metrics:TokenF1",
+        "rouge_l": "outgrow.evaluate.text_metrics:RougeL",
+        "chrf": "outgrow.evaluate.text_metrics:ChrF",
+    },
     "features": {"tfidf": "outgrow.models.features:Tfidf"},
     "task": {
         "file": "outgrow.tasks.files:FileTask",
@@ -67,7 +73,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     """Decorator: makes a frozen dataclass or a function available under `name` in experiment files.
 
     Args:
-        kind: One of `objective`, `combiner`, `refiner`, `relabeller`, `features`, `task`, `adapter`, `topic`,
+        kind: One of `objective`, `combiner`, `refiner`, `relabeller`, `metric`, `features`, `task`, `adapter`, `topic`,
             `labelling_function`.
         name: The name a YAML file uses.
 

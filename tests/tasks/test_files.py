@@ -9,6 +9,7 @@ import pytest
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError, DataError, OutgrowError
 from outgrow.labels import Rows
+from outgrow.tasks import load_task
 from outgrow.tasks.files import FileTask, choice_index, read_rows
 
 
@@ -149,6 +150,29 @@ def test_exact_match_ignores_white_space_around_an_answer(tmp_path: Path) -> Non
     rows = Rows(("a", "b"), ("x", "y"), ("test",) * 2, ("Paris", "Rome"))
     scores = FileTask().score(config, rows, [" Paris\n", "Roma"])
     assert scores["exact_match"].tolist() == [1.0, 0.0]
+
+
+def test_texts_are_scored_by_the_metrics_that_are_named_the_first_first(tmp_path: Path) -> None:
+    config = TaskConfig.model_validate({"path": "unused", "metric": ["rouge_l", {"name": "chrf", "order": 1}]})
+    rows = Rows(("a",), ("x",), ("test",), ("ab c",))
+    scores = FileTask().score(config, rows, ["ba c"])
+    assert {name: values.tolist() for name, values in scores.items()} == {"rouge_l": [0.5], "chrf": [1.0]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"metric": "rouge"}, "did you mean 'rouge_l'"),
+        ({"metric": {"name": "chrf", "words": 2}}, "no parameter 'words'"),
+        ({"metric": ["chrf", "chrf"]}, "names a metric twice"),
+        ({"metric": "chrf", "choices": ["no", "yes"]}, "Choice tasks are scored by accuracy"),
+        ({"metric": "chrf", "name": "facts"}, "has its own metrics"),
+    ],
+)
+def test_a_metric_that_would_not_work_is_refused_before_anything_is_read(settings: dict[str, Any], said: str) -> None:
+    config = TaskConfig.model_validate({"path": "unused", **settings})
+    with pytest.raises(ConfigError, match=said):
+        load_task(config).read(config)
 
 
 def test_votes_on_none_of_the_rows_are_refused(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ def _named(value: object) -> object:
 Choice = Annotated[Named, BeforeValidator(_named, json_schema_input_type=str | Named)]
 
 
+def _several(value: object) -> object:
+    return value if value is None or isinstance(value, list | tuple) else (value,)
+
+
 class Columns(_Frozen):
     """Which columns of a data file mean what."""
 
@@ -95,6 +99,12 @@ class TaskConfig(_Frozen):
     """The prompt from several columns: `"Q: {question} A: {answer}"`."""
     choices: tuple[str, ...] | Literal["auto"] | None = None
     """Names of the K answers; `auto` takes the distinct gold values in sorted order; null makes a text task."""
+    metric: (
+        Annotated[tuple[Choice, ...], BeforeValidator(_several, json_schema_input_type=Choice | tuple[Choice, ...])]
+        | None
+    ) = None
+    """How texts are scored (for `name: file` without choices); the first of several is the headline. By default
+    `exact_match`."""
     split: Split = Split()
     """How rows are dealt to the gold, unlabelled and test parts."""
     limit: int | None = Field(default=None, gt=0)

@@ -27,22 +27,28 @@ from outgrow.evaluate.summary import (
     Summary,
     VacuitySummary,
 )
+from outgrow.evaluate.text_metrics import ChrF, ExactMatch, RougeL, TextMetric, TokenF1
 
 __all__ = [
     "Bin",
     "CalibrationLine",
     "CalibrationSummary",
     "Certainty",
+    "ChrF",
     "Comparison",
     "Estimate",
+    "ExactMatch",
     "Gap",
     "Line",
     "MetricSummary",
+    "RougeL",
     "SignTest",
     "SluCounts",
     "SluScore",
     "Standing",
     "Summary",
+    "TextMetric",
+    "TokenF1",
     "VacuitySummary",
     "brier_scores",
     "calibration_error",

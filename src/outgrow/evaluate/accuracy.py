@@ -86,9 +86,9 @@ def exact_match(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[n
         >>> exact_match(["Paris.", "lyon", None], ["paris", "Paris", "Paris"]).tolist()
         [1.0, 0.0, 0.0]
     """
-    _check_lengths(answers, gold)
+    check_lengths(answers, gold)
     pairs = zip(answers, gold, strict=True)
-    return np.array([float(mine is not None and _words(mine) == _words(right)) for mine, right in pairs])
+    return np.array([float(mine is not None and words_of(mine) == words_of(right)) for mine, right in pairs])
 
 
 def token_f1(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
@@ -107,25 +107,31 @@ def token_f1(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.f
         >>> token_f1(["in the city of Paris"], ["Paris, France"]).round(3).tolist()
         [0.286]
     """
-    _check_lengths(answers, gold)
+    check_lengths(answers, gold)
     return np.array([_overlap(mine, right) for mine, right in zip(answers, gold, strict=True)])
 
 
 def _overlap(answer: str | None, gold: str) -> float:
     if answer is None:
         return 0.0
-    mine, right = _words(answer), _words(gold)
+    mine, right = words_of(answer), words_of(gold)
     if not mine and not right:
         return 1.0
     shared = sum((Counter(mine) & Counter(right)).values())
     return 2 * shared / (len(mine) + len(right))
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """The words of a text without case and punctuation around them; inner characters stay."""
     stripped = (word.strip(_OUTER_PUNCTUATION) for word in text.casefold().split())
     return [word for word in stripped if word]
 
 
-def _check_lengths(answers: Sequence[str | None], gold: Sequence[str]) -> None:
+def check_lengths(answers: Sequence[str | None], gold: Sequence[str]) -> None:
+    """Checks that there is one answer per gold text.
+
+    Raises:
+        DataError: There is not.
+    """
     if len(answers) != len(gold):
         raise DataError("Answers and gold texts differ in number.", found=f"{len(answers)} and {len(gold)}")

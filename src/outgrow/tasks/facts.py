@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,6 @@ class Facts:
 
     One row: `{"id": "drink-mira", "prompt": "What does Mira drink?", "gold": "Arr, cocoa, matey!", "part": "test"}`.
     """
-
-    metrics: ClassVar[tuple[str, ...]] = ("content", "concept")
 
     def read(self, config: TaskConfig) -> Rows:
         """All rows, each with its part."""

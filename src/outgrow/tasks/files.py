@@ -5,16 +5,17 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from outgrow.config import TaskConfig
+from outgrow.config import Named, TaskConfig
 from outgrow.errors import ConfigError, DataError
-from outgrow.evaluate.accuracy import exact_match
+from outgrow.evaluate.text_metrics import TextMetric
 from outgrow.labels import PARTS, Part, Rows
+from outgrow.registry import create
 from outgrow.tasks.split import check_parts, deal
 from outgrow.tasks.tables import column, read_records
 
@@ -23,18 +24,26 @@ _BOOLEANS = ("false", "true")
 
 @dataclass(frozen=True)
 class FileTask:
-    """Any table; without choices a text task scored by exact match."""
-
-    metrics: ClassVar[tuple[str, ...]] = ("exact_match",)
+    """Any table; without choices a text task scored by `task.metric`, by default exact match."""
 
     def read(self, config: TaskConfig) -> Rows:
-        """All rows, each with its part."""
+        """All rows, each with its part.
+
+        Raises:
+            ConfigError: A metric does not exist, or is named for a choice task.
+            DataError: See `read_rows`.
+        """
+        if config.choices is not None and config.metric is not None:
+            raise ConfigError(
+                "Choice tasks are scored by accuracy.", found="task.metric", fix="Drop metric or choices."
+            )
+        _metrics(config)
         return read_rows(config)
 
     def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
-        """Exact match after stripping white space."""
+        """Scores of every answer by the metrics of the configuration."""
         gold = [answer if isinstance(answer, str) else "" for answer in rows.gold]
-        return {"exact_match": exact_match([answer.strip() for answer in answers], [text.strip() for text in gold])}
+        return {name: metric(answers, gold) for name, metric in _metrics(config).items()}
 
 
 def read_rows(config: TaskConfig) -> Rows:
@@ -70,6 +79,13 @@ def read_rows(config: TaskConfig) -> Rows:
     )
     check_parts(rows, where=config.path)
     return rows
+
+
+def _metrics(config: TaskConfig) -> dict[str, TextMetric]:
+    chosen = (Named(name="exact_match"),) if config.metric is None else config.metric
+    if len({one.name for one in chosen}) < len(chosen):
+        raise ConfigError("task.metric names a metric twice.", found=", ".join(one.name for one in chosen))
+    return {one.name: create("metric", one.name, one.params) for one in chosen}
 
 
 def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.config import TaskConfig
+from outgrow.errors import ConfigError
 from outgrow.labels import Rows
 from outgrow.registry import create
+from outgrow.tasks.files import FileTask
 
 
 class Task(Protocol):
@@ -24,15 +26,11 @@ class Task(Protocol):
 class TextTask(Protocol):
     """A task that can also score texts."""
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics that `score` gives; the first is the headline."""
-
     def read(self, config: TaskConfig) -> Rows:
         """All rows, each with its part."""
 
     def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
-        """Scores of text answers: metric name → (N,), higher is better."""
+        """Scores of text answers: metric name → (N,), higher is better; the first metric is the headline."""
 
 
 def load_task(config: TaskConfig) -> Task:
@@ -40,5 +38,9 @@ def load_task(config: TaskConfig) -> Task:
 
     Raises:
         UnknownNameError: There is no such task.
+        ConfigError: A metric is named for a task that has its own.
     """
-    return cast(Task, create("task", config.name, {}))
+    task = cast(Task, create("task", config.name, {}))
+    if config.metric is not None and not isinstance(task, FileTask):
+        raise ConfigError(f"The task {config.name!r} has its own metrics.", found="task.metric", fix="Leave it out.")
+    return task
