@@ -124,7 +124,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(trial: Path) -> None:
             heard.append(line)
             if line.startswith("train ceiling, seed 1: done"):
                 os.kill(running.pid, signal.SIGINT)
-    assert running.returncode == 130
+    assert running.returncode == 130, "".join(heard)
     told = "".join(heard)
     assert "Interrupted. Finished work is kept: the same command goes on from there." in told
     assert "Traceback" not in told

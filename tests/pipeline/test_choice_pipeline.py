@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from outgrow.errors import ConfigError, DataError
 from outgrow.experiment import Experiment
-from outgrow.labels import ChoiceTargets, positions
+from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.pipeline.choice import ChoicePipeline
 from outgrow.results import Results
 from outgrow.store import Store, read_table
@@ -298,10 +299,10 @@ def test_an_objective_that_learns_from_each_supervisor_gets_every_vote_and_its_w
     config = Experiment.from_yaml(three_people).config
     rows = load_task(config.task).read(config.task)
     pipeline = ChoicePipeline(config, rows, Workspace(Store.default()))
-    votes = pipeline._labels(0)
-    combined = pipeline._methods["naive"].combined(votes)
-    each = pipeline._methods["weighted"].combined(votes)
-    posterior = pipeline._methods["dawid_skene"].combined(votes)
+    votes, nobody = pipeline._labels(0), rows.part("validation")
+    combined = pipeline._methods["naive"].combined(votes, nobody)
+    each = pipeline._methods["weighted"].combined(votes, nobody)
+    posterior = pipeline._methods["dawid_skene"].combined(votes, nobody)
     assert combined.votes is None
     assert posterior.votes is None
     assert each.votes is not None
@@ -361,3 +362,104 @@ def test_a_chain_hands_labels_on_and_a_rerun_does_no_work(
     again = run(path)
     assert set(again.provenance["seconds"]) == {"total"}
     assert scores(again) == scores(first)
+
+
+def combined_targets(experiment: Experiment, method: str) -> tuple[Rows, ChoiceTargets]:
+    """All rows of an experiment, and what a method's student would learn."""
+    rows = load_task(experiment.config.task).read(experiment.config.task)
+    pipeline = ChoicePipeline(experiment.config, rows, Workspace(Store.default()))
+    votes, validation = pipeline._labels(0), rows.part("validation")
+    taught_by = positions(votes.ids, validation.ids + rows.part("unlabelled").ids)
+    return rows, pipeline._methods[method].combined(votes.take(taught_by), validation)
+
+
+def test_validation_rows_say_whom_to_believe_and_teach_nobody(tmp_path: Path, encoder_folder: Path) -> None:
+    rows = planted_rows(600)
+    votes = [
+        vote for seed, wrong in enumerate((0.45, 0.45, 0.05)) for vote in noisy_votes(rows, wrong=wrong, seed=seed)
+    ]
+    write_lines(tmp_path / "votes.jsonl", votes)
+    task = {
+        "path": "rows.jsonl",
+        "columns": {"id": "id"},
+        "choices": ["no", "yes"],
+        "split": {"gold": 0, "validation": 200, "unlabelled": 200, "test": 200},
+    }
+    methods = {"naive": {}, "calibrated": {"combine": {"name": "mean", "weights": "calibrated"}}}
+    path = write_experiment(tmp_path, encoder_folder, rows, task=task, methods=methods)
+    experiment = Experiment.from_yaml(path)
+    rows_read, targets = combined_targets(experiment, "calibrated")
+    assert targets.ids == rows_read.part("unlabelled").ids
+    gold = rows_read.take(positions(rows_read.ids, targets.ids)).gold_indices()
+    assert (targets.probs.argmax(axis=1) == gold).mean() > 0.9  # the one good supervisor outvotes the two poor ones
+    assert scores(run(path))["calibrated"] > 0.85
+
+
+def test_calibrating_without_validation_rows_is_refused_before_anything_is_computed(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    path = write_experiment(tmp_path, encoder_folder, methods={"calibrated": {"calibrate": True}})
+    with pytest.raises(ConfigError, match=r"no validation rows(.|\n)*task.split.validation"):
+        run(path)
+    assert not (tmp_path / "store/student").exists()
+
+
+def test_temperatures_take_back_a_supervisors_overconfidence(tmp_path: Path, encoder_folder: Path) -> None:
+    rows = planted_rows(600)
+    sure = [
+        {"task": vote["task"], "p_sure": 0.999 if vote["label"] else 0.001} for vote in noisy_votes(rows, wrong=0.3)
+    ]
+    write_lines(tmp_path / "votes.jsonl", sure)
+    task = {
+        "path": "rows.jsonl",
+        "columns": {"id": "id"},
+        "choices": ["no", "yes"],
+        "split": {"gold": 0, "validation": 200, "unlabelled": 200, "test": 200},
+    }
+    path = write_experiment(
+        tmp_path,
+        encoder_folder,
+        rows,
+        task=task,
+        supervisors=[{"votes": "votes.jsonl", "probabilities": "p_*"}],
+        methods={"calibrated": {"calibrate": True}},
+    )
+    _, targets = combined_targets(Experiment.from_yaml(path), "calibrated")
+    assert targets.probs.max(axis=1).mean() == pytest.approx(0.7, abs=0.08)
+
+
+def test_a_supervisors_leaning_is_taken_out_by_class_proportions(tmp_path: Path, encoder_folder: Path) -> None:
+    rows = planted_rows(600)
+    random = np.random.default_rng(0)
+    leaning = [
+        {"task": row["id"], "p_leaning": float(1 / (1 + np.exp(-random.normal(2.0 * row["label"] - 1 + 1.5))))}
+        for row in rows
+    ]
+    write_lines(tmp_path / "votes.jsonl", leaning)
+    methods = {"naive": {}, "matched": {"proportions": {"no": 0.5, "yes": 0.5}}, "gold": {"proportions": "gold"}}
+    path = write_experiment(
+        tmp_path,
+        encoder_folder,
+        rows,
+        supervisors=[{"votes": "votes.jsonl", "probabilities": "p_*"}],
+        methods=methods,
+    )
+    found = scores(run(path))
+    assert found["matched"] > found["naive"] + 0.1
+    assert found["gold"] == pytest.approx(found["matched"], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ({"proportions": {"no": 1.0}}, "one share per choice"),
+        ({"proportions": {"no": 0.7, "yes": 0.7}}, "no distribution"),
+        ({"proportions": "gold", "objective": "bayesian"}, "learns from single votes"),
+    ],
+)
+def test_proportions_that_make_no_sense_are_refused(
+    tmp_path: Path, encoder_folder: Path, method: dict[str, Any], said: str
+) -> None:
+    path = write_experiment(tmp_path, encoder_folder, methods={"wrong": method})
+    with pytest.raises((ConfigError, DataError), match=said):
+        run(path)

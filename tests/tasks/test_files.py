@@ -97,7 +97,9 @@ def test_given_parts_are_kept_and_rows_without_one_are_left_out(tmp_path: Path) 
 
 def test_a_part_of_an_unknown_name_is_refused(tmp_path: Path) -> None:
     rows = [{**row, "part": "train"} for row in twenty()]
-    with pytest.raises(DataError, match=r"unknown parts(.|\n)*found:  train(.|\n)*wanted: gold, unlabelled, test"):
+    with pytest.raises(
+        DataError, match=r"unknown parts(.|\n)*found:  train(.|\n)*wanted: gold, validation, unlabelled, test"
+    ):
         read(tmp_path, rows, columns={"part": "part"})
 
 

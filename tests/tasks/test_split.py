@@ -47,12 +47,12 @@ def test_rows_linked_through_a_prompt_and_a_group_stay_in_one_part() -> None:
         assert len({parts[0], parts[1], parts[20], parts[21]}) == 1
 
 
-@given(PROMPTS, SEED, st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8)))
+@given(PROMPTS, SEED, st.tuples(*[st.integers(1, 8)] * 4))
 def test_parts_are_of_the_size_asked_for_within_one_group(
-    prompts: list[str], seed: int, shares: tuple[int, int, int]
+    prompts: list[str], seed: int, shares: tuple[int, int, int, int]
 ) -> None:
     scale = max(sum(shares), 10)
-    split = Split(gold=shares[0] / scale, unlabelled=shares[1] / scale, test=shares[2] / scale, seed=seed)
+    split = Split(**{part: share / scale for part, share in zip(PARTS, shares, strict=True)}, seed=seed)
     sizes = Counter(deal(prompts, [0] * len(prompts), split))
     largest = max(Counter(map(normalise, prompts)).values())
     for part, share in zip(PARTS, shares, strict=True):
@@ -156,11 +156,11 @@ def test_a_prompt_twice_in_one_part_passes() -> None:
 def test_an_empty_part_is_refused_and_all_are_counted(empty: str) -> None:
     parts = [part for part in PARTS if part != empty]
     with pytest.raises(DataError, match=rf"The {empty} part of x.csv is empty(.|\n)*{empty}: 0"):
-        check_parts(given_parts(["a", "b"], parts, [0, 1]), where="x.csv")
+        check_parts(given_parts(["a", "b", "c"], parts, [0, 1, 1]), where="x.csv")
 
 
-@pytest.mark.parametrize("part", ["gold", "test"])
+@pytest.mark.parametrize("part", ["gold", "validation", "test"])
 def test_a_row_without_gold_where_it_is_needed_is_refused(part: str) -> None:
     gold = [None if own == part else 1 for own in PARTS]
     with pytest.raises(DataError, match=f"1 rows of the {part} part"):
-        check_parts(given_parts(["a", "b", "c"], list(PARTS), gold), where="x.csv")
+        check_parts(given_parts(["a", "b", "c", "d"], list(PARTS), gold), where="x.csv")

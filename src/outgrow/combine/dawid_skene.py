@@ -62,14 +62,19 @@ class DawidSkene:
         if self.smoothing <= 0 or self.iterations < 1 or self.tolerance <= 0:
             raise ValueError("smoothing, iterations and tolerance are above 0")
 
-    def __call__(self, votes: ChoiceVotes) -> ChoiceTargets:
+    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
         """Targets for the rows that have at least one vote; the others are left out, not guessed.
+
+        Args:
+            votes: Votes on N rows.
+            gold: Known answers, shape (N,), -1 where unknown; they hold their rows, and teach who is right.
 
         Raises:
             DataError: No row has a usable vote.
         """
         ballots = Ballots.of(votes)
-        return targets_of(votes, self.posterior(ballots).probs, ballots.has_votes)
+        known = checked_gold(gold, ballots.rows, ballots.choices)
+        return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
         """Posterior of every row; gold rows (`gold >= 0`) are held at their answer and teach who is right."""

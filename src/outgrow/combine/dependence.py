@@ -54,14 +54,19 @@ class Dependence:
         if not 0 < self.copy_excess <= 1 or self.iterations < 1:
             raise ValueError("copy_excess is above 0 and at most 1, iterations at least 1")
 
-    def __call__(self, votes: ChoiceVotes) -> ChoiceTargets:
+    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
         """Targets for the rows that have at least one vote; the others are left out, not guessed.
+
+        Args:
+            votes: Votes on N rows.
+            gold: Known answers, shape (N,), -1 where unknown; they hold their rows, and teach who is right.
 
         Raises:
             DataError: No row has a usable vote.
         """
         ballots = Ballots.of(votes)
-        return targets_of(votes, self.posterior(ballots).probs, ballots.has_votes)
+        known = checked_gold(gold, ballots.rows, ballots.choices)
+        return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
         """Posterior of every row; gold rows (`gold >= 0`) are certain, and calibrate the others."""

@@ -25,14 +25,19 @@ class Majority:
     harden: bool = False
     """Put all probability on the choice with the most votes; ties share it."""
 
-    def __call__(self, votes: ChoiceVotes) -> ChoiceTargets:
+    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
         """Targets for the rows that have at least one vote; the others are left out, not guessed.
+
+        Args:
+            votes: Votes on N rows.
+            gold: Known answers, shape (N,), -1 where unknown; they hold their rows, and teach who is right.
 
         Raises:
             DataError: No row has a usable vote.
         """
         ballots = Ballots.of(votes)
-        return targets_of(votes, self.posterior(ballots).probs, ballots.has_votes)
+        known = checked_gold(gold, ballots.rows, ballots.choices)
+        return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)
 
     def posterior(
         self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None

@@ -28,18 +28,22 @@ class Mean:
 
     weights: dict[str, float] | str | None = None
     """λ of each supervisor by name, not negative; only their ratios matter. By default all are equal (`uniform`);
-    `estimated` takes them from the dependence-aware posterior, which needs no gold."""
+    `estimated` takes them from the dependence-aware posterior, which needs no gold, `calibrated` from gold rows."""
     harden: bool = False
     """Put all probability on the most likely choice; ties share it."""
 
-    def __call__(self, votes: ChoiceVotes) -> ChoiceTargets:
+    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
         """Targets for the rows that have at least one usable vote; the others are left out, not guessed.
+
+        Args:
+            votes: Votes on N rows.
+            gold: Known answers, shape (N,), -1 where unknown, from which `calibrated` weights are taken.
 
         Raises:
             ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or all are 0.
             DataError: No row has a usable vote.
         """
-        weights = self.lambdas(votes.supervisors, votes)
+        weights = self.lambdas(votes.supervisors, votes, gold)
         given = ~np.isnan(votes.probs).all(axis=2)
         mass = given @ weights
         usable = np.flatnonzero(mass > 0)
@@ -52,12 +56,15 @@ class Mean:
             probs = best / best.sum(axis=1, keepdims=True)
         return ChoiceTargets(tuple(votes.ids[row] for row in usable), probs, np.ones(len(usable)))
 
-    def lambdas(self, supervisors: tuple[str, ...], votes: ChoiceVotes | None = None) -> NDArray[np.float64]:
+    def lambdas(
+        self, supervisors: tuple[str, ...], votes: ChoiceVotes | None = None, gold: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
         """The weight of each supervisor, shape (M,).
 
         Args:
             supervisors: Names, M of them.
             votes: What `estimated` weights are estimated from.
+            gold: Answers that `calibrated` weights are taken from, shape (N,), -1 where unknown.
 
         Raises:
             ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or weights are to be
@@ -66,7 +73,7 @@ class Mean:
         if self.weights is None:
             return np.ones(len(supervisors))
         if isinstance(self.weights, str):
-            return self._by_name(self.weights, supervisors, votes)
+            return self._by_name(self.weights, supervisors, votes, gold)
         values = np.array(list(self.weights.values()))
         sensible = np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0
         if set(self.weights) != set(supervisors) or not sensible:
@@ -77,13 +84,15 @@ class Mean:
             )
         return np.array([self.weights[name] for name in supervisors])
 
-    def _by_name(self, name: str, supervisors: tuple[str, ...], votes: ChoiceVotes | None) -> NDArray[np.float64]:
+    def _by_name(
+        self, name: str, supervisors: tuple[str, ...], votes: ChoiceVotes | None, gold: NDArray[np.int64] | None
+    ) -> NDArray[np.float64]:
         from outgrow.combine.methods import combine
         from outgrow.combine.weights import check_weighting
 
-        check_weighting(name, has_gold=False)
+        check_weighting(name, has_gold=gold is not None and bool((gold >= 0).any()))
         if name == "uniform":
             return np.ones(len(supervisors))
         if votes is None:
             raise ConfigError("Weights can be estimated from choice votes only.", fix="Give a number per supervisor.")
-        return combine(votes, "dependence", weights=name).weights
+        return combine(votes, "mean", gold=gold, weights=name).weights

@@ -47,7 +47,7 @@ class Columns(_Frozen):
     id: str | None = None
     """A unique name per row; by default rows are numbered."""
     part: str | None = None
-    """A column that says `gold`, `unlabelled` or `test`; without it `task.split` decides."""
+    """A column that says `gold`, `validation`, `unlabelled` or `test`; without it `task.split` decides."""
 
 
 class VotesTable(_Frozen):
@@ -62,7 +62,7 @@ class VotesTable(_Frozen):
 
 
 class Split(_Frozen):
-    """How rows are dealt to the three parts. Shares below 1 are fractions, whole numbers are counts."""
+    """How rows are dealt to the parts. Shares below 1 are fractions, whole numbers are counts."""
 
     gold: int | float = 0.4
     """Rows that train the supervisors."""
@@ -70,6 +70,9 @@ class Split(_Frozen):
     """Rows that the supervisors label and the student learns from."""
     test: int | float = 0.2
     """Rows that nobody trains on."""
+    validation: int | float = 0
+    """Gold rows that nobody trains on either and the supervisors vote on: combiners learn from them whom to believe
+    (`weights: calibrated`, gold anchors, temperatures)."""
     group: str | None = None
     """A column whose equal values stay in one part, such as the question of several answers."""
     seed: int = 0
@@ -78,7 +81,7 @@ class Split(_Frozen):
     """Votes made elsewhere: only rows they cover become unlabelled or test rows, and the groups of these stay out of
     the gold part."""
 
-    @field_validator("gold", "unlabelled", "test")
+    @field_validator("gold", "unlabelled", "test", "validation")
     @classmethod
     def _positive(cls, value: float) -> float:
         if value < 0 or (value > 1 and value != int(value)):
@@ -106,7 +109,7 @@ class TaskConfig(_Frozen):
     """How texts are scored (for `name: file` without choices); the first of several is the headline. By default
     `exact_match`."""
     split: Split = Split()
-    """How rows are dealt to the gold, unlabelled and test parts."""
+    """How rows are dealt to the gold, unlabelled, test and, if wanted, validation parts."""
     limit: int | None = Field(default=None, gt=0)
     """Use only this many rows, taken at random with the split's seed."""
 
@@ -306,8 +309,13 @@ def _share(value: object) -> object:
 class Method(_Frozen):
     """A choice at each door between labels and student; everything left out is the naive method."""
 
+    calibrate: bool = False
+    """Fit a temperature to every supervisor's votes on the validation part first (choice tasks)."""
     combine: Choice = Named(name="mean")
     """How several supervisors become one target (choice tasks)."""
+    proportions: Literal["gold", "estimated"] | dict[str, float] | None = None
+    """Class proportions that the combined targets should have in the mean (choice tasks): those of the `gold` part,
+    those `estimated` from the targets if only the proportions have changed since then, or a share per choice."""
     filter: Annotated[Filter, BeforeValidator(_share, json_schema_input_type=float | Filter)] | None = None
     """Train on the surest share of the combined targets only (choice tasks)."""
     refine: Choice | None = None

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from outgrow.errors import DataError
 from outgrow.labels.arrow import metadata, with_metadata
 
-Part = Literal["gold", "unlabelled", "test"]
-"""Where a row belongs: the gold half trains supervisors, the unlabelled half the student, nobody trains on test."""
+Part = Literal["gold", "validation", "unlabelled", "test"]
+"""Where a row belongs: the gold half trains supervisors; validation rows show, by gold that nobody trains on, whom to
+believe; the unlabelled half trains the student; nobody trains on test."""
 PARTS: tuple[Part, ...] = get_args(Part)
 
 

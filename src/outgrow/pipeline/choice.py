@@ -70,7 +70,9 @@ class ChoicePipeline:
     def student(self, method: str, seed: int) -> Predictions:
         """The strong model trained by a method of the experiment."""
         way, votes = self._methods[method], self._labels(seed)
-        targets = way.combined(votes.take(positions(votes.ids, self._unlabelled.ids)))
+        validation = self.rows.part("validation")
+        taught_by = positions(votes.ids, validation.ids + self._unlabelled.ids)
+        targets = way.combined(votes.take(taught_by), validation)
         left_out = len(self._unlabelled) - len(targets.ids)
         if left_out:
             self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
@@ -98,7 +100,7 @@ class ChoicePipeline:
 
     @cached_property
     def _methods(self) -> dict[str, ChoiceMethod]:
-        return {name: ChoiceMethod.of(name, self.config, self._learner) for name in self.config.methods}
+        return {name: ChoiceMethod.of(name, self.config, self.rows, self._learner) for name in self.config.methods}
 
     def _labels(self, seed: int) -> ChoiceVotes:
         if seed not in self._votes:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from outgrow.combine.filtering import surest
-from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Filter, Named
-from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
-from outgrow.objectives import Objective
+from outgrow.labels import ChoiceTargets, Rows, positions
+from outgrow.pipeline.combination import Combination
 from outgrow.refine.relabelling import make_relabeller
-from outgrow.registry import create
 from outgrow.store import read_table, write_table
 from outgrow.train.chain import Link
 from outgrow.train.features import FrozenFeatures
@@ -27,7 +23,7 @@ class ChoiceMethod:
 
     name: str
     """What the experiment calls it."""
-    combiner: Any
+    combined: Combination
     """Votes to targets."""
     objective: Named
     """What the student minimises."""
@@ -43,19 +39,24 @@ class ChoiceMethod:
     """Models between the supervisors and the strong one."""
 
     @classmethod
-    def of(cls, name: str, config: ExperimentConfig, learner: ChoiceLearner) -> ChoiceMethod:
+    def of(cls, name: str, config: ExperimentConfig, rows: Rows, learner: ChoiceLearner) -> ChoiceMethod:
         """The method of this name in an experiment file.
+
+        Args:
+            name: What the experiment calls it.
+            config: The experiment.
+            rows: All rows of the task.
+            learner: Trains the strong model.
 
         Raises:
             ConfigError: A name or a parameter is wrong, or the method cannot be used for a choice task.
         """
         settings = config.methods[name]
-        create("objective", settings.objective.name, settings.objective.params)
         if settings.refine is not None:
             make_relabeller(settings.refine)
         return cls(
             name,
-            create("combiner", settings.combine.name, settings.combine.params),
+            Combination.of(name, settings, rows),
             settings.objective,
             learner,
             FrozenFeatures.of(config.strong),
@@ -64,22 +65,11 @@ class ChoiceMethod:
             tuple(Link.of(each, config.trainer) for each in settings.chain),
         )
 
-    def combined(self, votes: ChoiceVotes) -> ChoiceTargets:
-        """One target per row that has a usable vote; with every vote beside it where the objective learns from each."""
-        targets: ChoiceTargets = self.combiner(votes)
-        objective: Objective = create("objective", self.objective.name, self.objective.params)
-        if not objective.takes_votes or not isinstance(self.combiner, Mean):
-            # A posterior is one opinion: whoever estimated it has already weighed every vote.
-            return targets
-        lambdas = self.combiner.lambdas(votes.supervisors, votes)
-        kept = votes.take(positions(votes.ids, targets.ids)).probs
-        return dataclasses.replace(targets, votes=kept, lambdas=lambdas)
-
     def student(self, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int) -> Outlook:
         """What the strong model predicts once it has learnt the combined targets.
 
         Args:
-            targets: See `combined`.
+            targets: What `combined` returned.
             rows: The unlabelled and the test rows, N of them.
             workspace: Store and reporter.
             seed: Training seed.

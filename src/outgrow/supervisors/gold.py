@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
 from outgrow.errors import DataError
@@ -9,7 +11,7 @@ from outgrow.labels import Rows
 
 
 def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Rows:
-    """The gold part, or `count` of its rows drawn at random with the seed.
+    """The gold part, or `count` of its rows drawn at random, for every seed and every supervisor others.
 
     Raises:
         DataError: There are not as many gold rows, or those of a choice task are all of one class.
@@ -23,7 +25,7 @@ def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Row
             fix="Raise task.split.gold, or lower the supervisor's rows.",
         )
     if count is not None:
-        gold = gold.take(np.sort(np.random.default_rng(seed).permutation(len(gold))[:count]))
+        gold = gold.take(np.sort(_draws(seed, name).permutation(len(gold))[:count]))
     if rows.choices is not None and len(set(gold.gold)) < 2:
         raise DataError(
             f"The supervisor {name} cannot be trained on one class only.",
@@ -35,6 +37,13 @@ def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Row
 
 
 def judged_rows(rows: Rows) -> Rows:
-    """The rows that supervisors judge: those the student learns from, then those everyone is tested on."""
-    judged = [index for part in ("unlabelled", "test") for index, own in enumerate(rows.parts) if own == part]
+    """The rows that supervisors judge: validation, those the student learns from, those everyone is tested on."""
+    judged = [
+        index for part in ("validation", "unlabelled", "test") for index, own in enumerate(rows.parts) if own == part
+    ]
     return rows.take(judged)
+
+
+def _draws(seed: int, name: str) -> np.random.Generator:
+    """Of its own for every supervisor: two that learnt from the same rows would err on the same rows."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -1,4 +1,4 @@
-"""Dealing rows to the gold, unlabelled and test parts so that nothing leaks from one into another."""
+"""Dealing rows to the gold, validation, unlabelled and test parts so that nothing leaks from one into another."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ def deal(
     else:
         _fill(parts, "gold", [rows for rows in outside if all(gold[row] is not None for row in rows)], sizes["gold"])
     with_gold = _fill(parts, "test", with_gold, sizes["test"])
+    with_gold = _fill(parts, "validation", with_gold, sizes["validation"])
     _fill(parts, "unlabelled", [*without_gold, *with_gold], sizes["unlabelled"])
     return parts
 
@@ -95,7 +96,7 @@ def check_parts(rows: Rows, *, where: str) -> None:
                 found=", ".join(f"{name}: {rows.parts.count(name)}" for name in PARTS),
                 fix="Change task.split, or the column named by task.columns.part.",
             )
-    for part in ("gold", "test"):
+    for part in ("gold", "validation", "test"):
         unknown = sum(answer is None for own, answer in zip(rows.parts, rows.gold, strict=True) if own == part)
         if unknown:
             raise DataError(f"{unknown} rows of the {part} part of {where} have no gold answer.", wanted="gold for all")
@@ -127,7 +128,7 @@ def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDAr
 
 
 def _sizes(split: Split, rows: int) -> dict[Part, int]:
-    shares = {"gold": split.gold, "unlabelled": split.unlabelled, "test": split.test}
+    shares = {part: getattr(split, part) for part in PARTS}
     exact = {part: share * rows if share < 1 else share for part, share in shares.items()}
     sizes = {part: round(size) for part, size in exact.items()}
     if sum(exact.values()) > rows + 1e-6:
@@ -135,7 +136,7 @@ def _sizes(split: Split, rows: int) -> dict[Part, int]:
             "The parts ask for more rows than there are.",
             found=f"{rows} rows",
             wanted=", ".join(f"{part}: {size}" for part, size in sizes.items()),
-            fix="Lower task.split.gold, task.split.unlabelled or task.split.test.",
+            fix="Lower the sizes in task.split.",
         )
     return {part: sizes[part] for part in PARTS}
 

@@ -1,0 +1,114 @@
+"""From the votes on a choice task to what its student learns: calibrate, combine, mend class proportions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.combine.calibration import apply_temperatures, fit_temperatures
+from outgrow.combine.mean import Mean
+from outgrow.combine.proportions import checked_proportions, match_proportions, shifted_proportions
+from outgrow.config import Method
+from outgrow.errors import ConfigError
+from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
+from outgrow.objectives import Objective
+from outgrow.registry import create
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The doors of a method at which votes become targets."""
+
+    combiner: Any
+    """Votes (and gold, where known) to targets."""
+    every_vote: bool
+    """Whether the student learns from every vote, and not only from their mean."""
+    calibrate: bool
+    """Whether votes get a temperature per supervisor first."""
+    proportions: NDArray[np.float64] | None
+    """Class proportions the combined targets should have, shape (K,); None as they come."""
+    shifted: bool
+    """Whether `proportions` are those the supervisors learned from, and the targets' are estimated from them."""
+
+    @classmethod
+    def of(cls, name: str, settings: Method, rows: Rows) -> Combination:
+        """What a line of an experiment file asks for.
+
+        Args:
+            name: What the experiment calls the method.
+            settings: The line of the file.
+            rows: All rows of the task.
+
+        Raises:
+            ConfigError: A name or a parameter is wrong, or does not fit the others or the rows.
+        """
+        objective: Objective = create("objective", settings.objective.name, settings.objective.params)
+        combiner = create("combiner", settings.combine.name, settings.combine.params)
+        wanted = settings.proportions
+        calibrated = settings.calibrate or getattr(combiner, "weights", None) == "calibrated"
+        if calibrated and "validation" not in rows.parts:
+            raise ConfigError(
+                f"methods.{name}: there are no validation rows to calibrate on.",
+                fix="Set task.split.validation, say to 100 rows.",
+            )
+        if wanted is not None and objective.takes_votes:
+            raise ConfigError(
+                f"methods.{name}: the objective {settings.objective.name!r} learns from single votes, and class "
+                "proportions are brought about in combined targets.",
+                fix="Remove `proportions`, or choose another objective.",
+            )
+        # A posterior is one opinion: whoever estimated it has already weighed every vote.
+        every_vote = objective.takes_votes and isinstance(combiner, Mean)
+        proportions = None if wanted is None else _proportions(name, wanted, rows)
+        return cls(combiner, every_vote, settings.calibrate, proportions, shifted=wanted == "estimated")
+
+    def __call__(self, votes: ChoiceVotes, validation: Rows) -> ChoiceTargets:
+        """One target per row that has a usable vote; with every vote beside it where the student learns from each.
+
+        Args:
+            votes: Votes on the validation and the unlabelled rows.
+            validation: Rows whose gold says whom to believe; they are no targets themselves.
+
+        Raises:
+            DataError: No row has a usable vote, or class proportions cannot be reached.
+        """
+        gold = np.full(len(votes.ids), -1, dtype=np.int64)
+        gold[positions(votes.ids, validation.ids)] = validation.gold_indices()
+        if self.calibrate:
+            temperatures = fit_temperatures(votes, gold)
+            votes = dataclasses.replace(votes, probs=apply_temperatures(votes.probs, temperatures))
+        every: ChoiceTargets = self.combiner(votes, gold)
+        known = frozenset(validation.ids)
+        targets = every.take([row for row, each in enumerate(every.ids) if each not in known])
+        if self.proportions is not None:
+            wanted = shifted_proportions(targets.probs, self.proportions) if self.shifted else self.proportions
+            matched = match_proportions(targets.probs, wanted, weights=targets.weights)
+            targets = dataclasses.replace(targets, probs=matched)
+        if not self.every_vote:
+            return targets
+        lambdas = self.combiner.lambdas(votes.supervisors, votes, gold)
+        kept = votes.take(positions(votes.ids, targets.ids)).probs
+        return dataclasses.replace(targets, votes=kept, lambdas=lambdas)
+
+
+def _proportions(name: str, wanted: str | Mapping[str, float], rows: Rows) -> NDArray[np.float64]:
+    """The class proportions that a method names, those of the gold part for a name, shape (K,)."""
+    choices = rows.choices or ()
+    if not isinstance(wanted, str):
+        if set(wanted) != set(choices):
+            raise ConfigError(
+                f"methods.{name}: proportions need one share per choice.", found=dict(wanted), wanted=", ".join(choices)
+            )
+        return checked_proportions([wanted[choice] for choice in choices], len(choices))
+    gold = rows.part("gold")
+    if not len(gold):
+        raise ConfigError(
+            f"methods.{name}: there are no gold rows to take class proportions from.",
+            fix="Give a share per choice, or raise task.split.gold.",
+        )
+    return np.bincount(gold.gold_indices(), minlength=len(choices)) / len(gold)
