@@ -60,6 +60,16 @@ def test_the_correlation_of_two_votes_is_pearsons():
     np.testing.assert_allclose(found, np.corrcoef(labels.T), atol=1e-9)
 
 
+def test_agreement_counted_in_blocks_is_that_of_all_rows(monkeypatch):
+    votes = gaussian([1, 1, 1], exponents=[1, 1, 1], rows=100, choices=3).votes
+    votes[::3, 1] = np.nan
+    whole = Agreement.of(Ballots.of(votes))
+    monkeypatch.setattr("outgrow.combine.agreement._ROWS", 7)
+    blocks = Agreement.of(Ballots.of(votes))
+    for name in ("together", "product", "mean"):
+        np.testing.assert_allclose(getattr(blocks, name), getattr(whole, name), atol=1e-12)
+
+
 def test_a_constant_voter_correlates_with_nobody():
     labels = np.stack([np.zeros(50, dtype=int), np.arange(50) % 2], axis=1)
     assert Agreement.of(Ballots.of(one_hot(labels))).correlation().tolist() == [[0, 0], [0, 1]]

@@ -8,12 +8,16 @@ from outgrow.combine.ballots import Ballots
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.difficulty import DifficultyModel, _Objective, difficulty_posterior
 from outgrow.combine.lines import Lines
+from outgrow.combine.merging import Merged
+
+
+def merged_of(votes, gold=None):
+    return Merged.of(Ballots.of(votes), np.full(len(votes), -1) if gold is None else gold)
 
 
 def lines_of(votes, gold=None):
-    ballots = Ballots.of(votes)
-    gold = np.full(len(votes), -1) if gold is None else gold
-    return Lines.of(ballots, gold, DawidSkene().posterior(ballots).probs)
+    merged = merged_of(votes, gold)
+    return Lines.of(merged.ballots, merged.gold, DawidSkene().posterior(merged.ballots).probs)
 
 
 def test_the_gradient_is_that_of_the_objective():
@@ -45,7 +49,8 @@ def test_the_posterior_is_the_integral_over_the_row_effect():
                 logits = model.intercept[own, None] + model.slope[own, answer, None] * (1 + 0.4 * effect)
                 total *= np.exp(logits - logsumexp(logits, axis=0))[votes[row, person].argmax()]
             expected[row, answer] = np.log(total.sum()) + model.log_balance[answer]
-    np.testing.assert_allclose(difficulty_posterior(model, lines), expected, atol=1e-6)
+    found = difficulty_posterior(model, lines)[merged_of(votes).of_row]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_rows_on_which_the_same_was_said_become_one_line():
@@ -53,7 +58,7 @@ def test_rows_on_which_the_same_was_said_become_one_line():
     lines = lines_of(votes)
     assert len(lines.count) == 8
     assert lines.count.sum() == 500
-    np.testing.assert_array_equal(lines.symbols.toarray()[lines.of_row][:, 1::2], votes[:, :, 1])
+    np.testing.assert_array_equal(lines.symbols.toarray()[merged_of(votes).of_row][:, 1::2], votes[:, :, 1])
 
 
 def test_rows_that_differ_in_gold_stay_apart():

@@ -164,3 +164,25 @@ def test_the_choices_of_probabilities_can_be_named(tmp_path: Path) -> None:
     columns = VotesSupervisor(votes=path, probabilities="p_*")
     posteriors = combine_table(path, "mean", columns=columns, choices=["no", "yes"]).posteriors().to_pylist()
     assert posteriors[0]["answer"] == "yes"
+
+
+def test_posteriors_written_piece_by_piece_are_all_of_them(
+    votes: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outgrow.pipeline.voting._LINES", 7)
+    result = combine_table(str(votes[1]), "majority")
+    result.write(tmp_path / "posteriors.parquet")
+    assert pq.read_table(tmp_path / "posteriors.parquet").equals(result.posteriors())
+
+
+def test_an_empty_cell_of_a_csv_file_is_an_abstention_and_leading_zeros_stay(tmp_path: Path) -> None:
+    (tmp_path / "votes.csv").write_text("task,worker,label\n007,x,yes\n007,y,\n7,x,\n8,x,no\n")
+    posteriors = combine_table(str(tmp_path / "votes.csv"), "majority").posteriors().to_pylist()
+    assert {line["task"]: line["answer"] for line in posteriors} == {"007": "yes", "7": None, "8": "no"}
+
+
+def test_whole_numbers_that_a_program_wrote_with_a_point_are_the_same_labels(tmp_path: Path) -> None:
+    (tmp_path / "votes.csv").write_text("task,worker,label,gold\na,x,1,1.0\na,y,0,1.0\nb,x,NA,\n")
+    result = combine_table(str(tmp_path / "votes.csv"), "majority", gold="gold")
+    assert result.choices == ("0", "1")
+    assert [line["answer"] for line in result.posteriors().to_pylist()] == ["1", None]

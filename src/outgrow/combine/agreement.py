@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import Ballots
+from outgrow.combine.ballots import Ballots, Index
+
+MOST_PAIRS = 2000
+"""Supervisors beyond which pairs are not looked at: M² numbers that few shared rows support."""
+_ROWS = 50_000
+"""Rows counted at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,21 +30,24 @@ class Agreement:
 
     @classmethod
     def of(cls, ballots: Ballots) -> Agreement:
-        """Counts them, in memory linear in votes plus M²."""
+        """Counts them, block by block: beside the votes it takes memory for M² numbers."""
         people, k = len(ballots.names), ballots.choices
-        shape = (ballots.rows, people)
-        given = sparse.csr_matrix((np.ones(len(ballots.row)), (ballots.row, ballots.supervisor)), shape)
-        if ballots.probs is None:
-            values = np.ones(len(ballots.row))
-            cell, person = ballots.row * k + ballots.label, ballots.supervisor
-        else:
-            values = ballots.probs.ravel()
-            cell, person = (ballots.row[:, None] * k + np.arange(k)).ravel(), np.repeat(ballots.supervisor, k)
-        cells = sparse.csr_matrix((values, (cell, person)), (ballots.rows * k, people))
-        total = np.bincount(person * k + cell % k, values, minlength=people * k).reshape(people, k)
-        together = (given.T @ given).toarray()
-        product = (cells.T @ cells).toarray() / np.maximum(together, 1.0)
-        return cls(together, product, total / np.maximum(ballots.per_supervisor, 1)[:, None])
+        together, product, total = np.zeros((people, people)), np.zeros((people, people)), np.zeros(people * k)
+        ends = np.searchsorted(ballots.row, np.arange(0, ballots.rows + _ROWS, _ROWS))
+        for start, part in enumerate(slice(*pair) for pair in pairwise(ends.tolist())):
+            row, person = ballots.row[part] - start * _ROWS, ballots.supervisor[part]
+            weight = np.ones(len(row)) if ballots.repeats is None else ballots.repeats[ballots.row[part]]
+            together += _gram(np.ones(len(row)), weight, row, person, (_ROWS, people))
+            values, answer = np.ones(len(row)), ballots.label[part]
+            if ballots.probs is not None:
+                values, answer = ballots.probs[part].ravel(), np.tile(np.arange(k), len(row))
+                row, person, weight = np.repeat(row, k), np.repeat(person, k), np.repeat(weight, k)
+            cell = np.multiply(row, k, dtype=np.int64) + answer
+            product += _gram(values, weight, cell, person, (_ROWS * k, people))
+            cell = np.multiply(person, k, dtype=np.int64) + answer
+            total += np.bincount(cell, weight * values, minlength=people * k)
+        votes = np.maximum(ballots.per_supervisor, 1)[:, None]
+        return cls(together, product / np.maximum(together, 1.0), total.reshape(people, k) / votes)
 
     def correlation(self, explained: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Correlation of the votes beyond what is explained, shape (M, M); zero for constant votes.
@@ -54,3 +63,22 @@ class Agreement:
         scale = np.sqrt(np.outer(variance, variance))
         known = (self.together > 0) & (scale > 1e-12)
         return np.where(known, np.clip(covariance / np.where(known, scale, 1.0), -1.0, 1.0), 0.0)
+
+
+def agreement_of(ballots: Ballots) -> Agreement | None:
+    """How the supervisors agree; None where there are too many of them, or no votes."""
+    return Agreement.of(ballots) if len(ballots.names) <= MOST_PAIRS and len(ballots.row) else None
+
+
+def _gram(
+    values: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    row: Index,
+    column: Index,
+    shape: tuple[int, int],
+) -> NDArray[np.float64]:
+    """AᵀWA of a sparse matrix A with a weight per row, shape (columns, columns)."""
+    left = sparse.csr_matrix((values * weight, (row, column)), shape)
+    right = sparse.csr_matrix((values, (row, column)), shape)
+    found: NDArray[np.float64] = (left.T @ right).toarray()
+    return found

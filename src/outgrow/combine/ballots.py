@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import scipy.sparse as sparse
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, check_probabilities
+
+Index: TypeAlias = NDArray[np.signedinteger[Any]]
+"""Indices of votes take four bytes where that is enough: fifty million votes have three of them each."""
 
 HARD = 1e-9
 """A vote whose largest probability is this close to one is a plain choice, not an opinion with a strength."""
@@ -26,11 +30,11 @@ class Ballots:
         ([True, False, True], [1, 2])
     """
 
-    row: NDArray[np.int64]
+    row: Index
     """Row of each vote, shape (V,), not decreasing."""
-    supervisor: NDArray[np.int64]
+    supervisor: Index
     """Supervisor of each vote, shape (V,)."""
-    label: NDArray[np.int64]
+    label: Index
     """Most probable choice of each vote, shape (V,); the first one of a tie."""
     probs: NDArray[np.float64] | None
     """Probabilities of each vote, shape (V, K); None if every vote is a plain choice."""
@@ -40,6 +44,8 @@ class Ballots:
     """K."""
     names: tuple[str, ...]
     """Names of the M supervisors, silent ones included."""
+    repeats: NDArray[np.float64] | None = None
+    """How many rows each row stands for, shape (N,), where rows with the same votes are merged; None: one each."""
 
     @classmethod
     def of(cls, votes: ChoiceVotes | ArrayLike | Ballots) -> Ballots:
@@ -88,7 +94,7 @@ class Ballots:
         Raises:
             DataError: The columns differ in length, or an index is out of range.
         """
-        columns = [np.asarray(each, dtype=np.int64) for each in (row, supervisor, label)]
+        columns = [_whole(each) for each in (row, supervisor, label)]
         if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
             raise DataError("The columns of the votes differ in length.", found=[column.shape for column in columns])
         people = len(names) if names is not None else int(columns[1].max(initial=-1)) + 1
@@ -100,8 +106,13 @@ class Ballots:
             raise DataError(
                 "Votes need a supervisor and two choices.", found=f"{people} supervisors, {choices} choices"
             )
-        order = np.argsort(columns[0], kind="stable")
-        rows_of, people_of, labels = (column[order] for column in columns)
+        largest = max(rows, people, choices, len(columns[0]))
+        small = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
+        columns = [column.astype(small, copy=False) for column in columns]
+        if (columns[0][1:] < columns[0][:-1]).any():
+            order = np.argsort(columns[0], kind="stable")
+            columns = [column[order] for column in columns]
+        rows_of, people_of, labels = columns
         return cls(rows_of, people_of, labels, None, rows, choices, names or _numbered(people))
 
     @property
@@ -112,7 +123,13 @@ class Ballots:
     @property
     def per_supervisor(self) -> NDArray[np.int64]:
         """Number of votes of each supervisor, shape (M,)."""
-        return np.bincount(self.supervisor, minlength=len(self.names))
+        weights = None if self.repeats is None else self.repeats[self.row]
+        return np.rint(np.bincount(self.supervisor, weights, minlength=len(self.names))).astype(np.int64)
+
+    @property
+    def count(self) -> NDArray[np.float64]:
+        """How many rows each row stands for, shape (N,)."""
+        return np.ones(self.rows) if self.repeats is None else self.repeats
 
     def distributions(self) -> NDArray[np.float64]:
         """Probabilities of each vote, shape (V, K); plain choices become certain."""
@@ -134,12 +151,26 @@ class Ballots:
 
         Counting instead of sorting: time and memory are linear in votes.
         """
-        code = self.supervisor * self.choices + self.label
+        code = self.codes()
         occurs = np.bincount(code, minlength=len(self.names) * self.choices) > 0
-        return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[code]
+        return np.flatnonzero(occurs), (np.cumsum(occurs) - 1).astype(self.row.dtype)[code]
+
+    def codes(self) -> NDArray[np.int64]:
+        """Supervisor·K + label of each vote, shape (V,)."""
+        code: NDArray[np.int64] = np.multiply(self.supervisor, self.choices, dtype=np.int64)
+        code += self.label
+        return code
+
+    def incidence(self, column: Index, width: int) -> sparse.csr_matrix:
+        """Ones at (row, column) of each vote, shape (N, width); built in place, because votes are sorted by row."""
+        ends = np.zeros(self.rows + 1, dtype=np.int64)
+        np.cumsum(np.bincount(self.row, minlength=self.rows), out=ends[1:])
+        return sparse.csr_matrix((np.ones(len(column)), column, ends), (self.rows, width))
 
     def select(self, which: NDArray[np.bool_]) -> Ballots:
         """The votes that a mask of shape (V,) keeps; rows and supervisors stay as they are."""
+        if which.all():
+            return self
         probs = None if self.probs is None else self.probs[which]
         kept: dict[str, Any] = {name: getattr(self, name)[which] for name in ("row", "supervisor", "label")}
         return dataclasses.replace(self, probs=probs, **kept)
@@ -164,6 +195,11 @@ def checked_gold(gold: ArrayLike | None, rows: int, choices: int) -> NDArray[np.
             "A gold answer is outside the choices.", found=found, wanted=f"0 to {choices - 1}, -1 = unknown"
         )
     return known.astype(np.int64)
+
+
+def _whole(column: ArrayLike) -> Index:
+    values = np.asarray(column)
+    return values if values.dtype in (np.int32, np.int64) else values.astype(np.int64)
 
 
 def _numbered(count: int) -> tuple[str, ...]:

@@ -61,7 +61,9 @@ def apply_temperatures(votes: ArrayLike, temperatures: ArrayLike) -> NDArray[np.
     return probs
 
 
-def recalibrate(log_joint: NDArray[np.float64], gold: NDArray[np.int64]) -> NDArray[np.float64]:
+def recalibrate(
+    log_joint: NDArray[np.float64], gold: NDArray[np.int64], count: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Fits one temperature and an offset per class of a posterior on its gold rows, and applies them to all rows.
 
     Votes alone do not say how often everybody is wrong together; gold rows do. Normal priors on log T
@@ -70,9 +72,11 @@ def recalibrate(log_joint: NDArray[np.float64], gold: NDArray[np.int64]) -> NDAr
     Args:
         log_joint: Unnormalised log-posterior of shape (N, K), in which the gold rows' own answers are not used.
         gold: Answers of shape (N,), -1 where unknown.
+        count: How many rows each row stands for, shape (N,); by default one.
     """
     known = np.flatnonzero(gold >= 0)
-    if len(known) < _LEAST_GOLD:
+    times = np.ones(len(known)) if count is None else count[known]
+    if times.sum() < _LEAST_GOLD:
         return log_joint
     logits = log_joint - log_joint.mean(axis=1, keepdims=True)
     own, answers = logits[known], gold[known]
@@ -81,7 +85,7 @@ def recalibrate(log_joint: NDArray[np.float64], gold: NDArray[np.int64]) -> NDAr
     def loss(parameters: NDArray[np.float64]) -> float:
         scaled = np.exp(-parameters[0]) * own + parameters[1:]
         picked = scaled[np.arange(len(own)), answers]
-        return float((logsumexp(scaled, axis=1) - picked).sum() + 0.5 * ((parameters / width) ** 2).sum())
+        return float(times @ (logsumexp(scaled, axis=1) - picked) + 0.5 * ((parameters / width) ** 2).sum())
 
     from scipy.optimize import minimize  # here, because it takes longer to import than all else in this room
 

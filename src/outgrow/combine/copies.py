@@ -7,18 +7,18 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.agreement import Agreement
+from outgrow.combine.agreement import MOST_PAIRS, Agreement
 from outgrow.combine.ballots import Ballots
 
 NEVER_DIFFER = 0.99
 """Correlation from which two supervisors count as one without further evidence."""
 LEAST_TOGETHER = 50
 """Rows two supervisors must share before never differing means anything."""
-MOST_SUPERVISORS = 2000
-"""Beyond, pairs are not searched: crowds of thousands share too few rows with each other to show copying."""
 
 
-def find_copies(ballots: Ballots, *, excess: float, standard_errors: float = 4.0) -> tuple[tuple[int, ...], ...]:
+def find_copies(
+    ballots: Ballots, *, excess: float, standard_errors: float = 4.0, agreement: Agreement | None = None
+) -> tuple[tuple[int, ...], ...]:
     """Groups of near-copies, two or more supervisors each, found by merging the most suspicious pair first.
 
     If i and j err independently given the answer, then r_ij = r_ik·r_jl / r_kl for any other k and l (the tetrads
@@ -35,23 +35,20 @@ def find_copies(ballots: Ballots, *, excess: float, standard_errors: float = 4.0
         ballots: The votes.
         excess: Correlation beyond the explained one that makes two supervisors copies; above 1 none are found.
         standard_errors: How many standard errors the excess must exceed that by.
+        agreement: How the supervisors agree, where that is counted already.
 
     Returns:
         Groups as sorted supervisor indices.
     """
     groups: list[tuple[int, ...]] = [(index,) for index in range(len(ballots.names))]
-    if len(groups) > MOST_SUPERVISORS:
+    if len(groups) > MOST_PAIRS:
         return ()
-    merged = ballots
-    while len(groups) > 1:
-        agreement = Agreement.of(merged)
-        pair = _most_suspicious(agreement, excess, standard_errors)
-        if pair is None:
-            break
+    agreement = agreement or Agreement.of(ballots)
+    while (pair := _most_suspicious(agreement, excess, standard_errors)) is not None:
         first, second = pair
         groups[first] = tuple(sorted(groups[first] + groups[second]))
         del groups[second]
-        merged = pool(ballots, tuple(groups))
+        agreement = Agreement.of(pool(ballots, tuple(groups)))
     return tuple(group for group in groups if len(group) > 1)
 
 
@@ -70,11 +67,13 @@ def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...]) -> Ballots:
     names = tuple(" + ".join(ballots.names[member] for member in group) for group in groups)
     if len(groups) == len(ballots.names):
         return dataclasses.replace(ballots, supervisor=new_index[ballots.supervisor], names=names)
-    cell, entry = np.unique(ballots.row * len(groups) + new_index[ballots.supervisor], return_inverse=True)
+    every = np.multiply(ballots.row, len(groups), dtype=np.int64) + new_index[ballots.supervisor]
+    cell, entry = np.unique(every, return_inverse=True)
     counts = np.bincount(entry)
     probs = np.stack([np.bincount(entry, column) / counts for column in ballots.distributions().T], axis=1)
     row, supervisor = np.divmod(cell, len(groups))
-    together = Ballots(row, supervisor, probs.argmax(axis=1), probs, ballots.rows, ballots.choices, names)
+    label = probs.argmax(axis=1)
+    together = dataclasses.replace(ballots, row=row, supervisor=supervisor, label=label, probs=probs, names=names)
     return together if ballots.probs is not None else _favourite(together)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
@@ -81,7 +80,7 @@ class DawidSkene:
         merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
         probs, usable = finished(pooled(merged.ballots), merged.ballots, merged.gold)
         likelihoods = self._likelihoods(merged)
-        share = merged.count * usable
+        share = merged.ballots.count * usable
         notes: tuple[str, ...] = ()
         for _ in range(self.iterations):
             for likelihood in likelihoods:
@@ -104,7 +103,7 @@ class DawidSkene:
         if not soft.all():
             hard = ballots.select(~soft)
             full = ballots.choices <= FULL_CONFUSION_UP_TO
-            found.append((ConfusionMatrices if full else Accuracies)(hard, merged.count, self.smoothing))
+            found.append((ConfusionMatrices if full else Accuracies)(hard, self.smoothing))
         if soft.any():
             found.append(SoftVotes(ballots.select(soft)))
         return found
@@ -113,13 +112,12 @@ class DawidSkene:
 class ConfusionMatrices:
     """A confusion matrix per supervisor, kept for the (supervisor, label) pairs that occur."""
 
-    def __init__(self, ballots: Ballots, count: NDArray[np.float64], smoothing: float) -> None:
+    def __init__(self, ballots: Ballots, smoothing: float) -> None:
         k, self._smoothing = ballots.choices, smoothing
         pairs, column = ballots.symbols()
-        shape = (ballots.rows, len(pairs))
         # One sparse matrix, rows × pairs with one entry per vote, serves both steps of EM.
-        self._votes = sparse.csr_matrix((np.ones(len(column)), (ballots.row, column)), shape)
-        self._by_pair = (sparse.diags(count) @ self._votes).T.tocsr()
+        self._votes = ballots.incidence(column, len(pairs))
+        self._count = ballots.count
         self._owner, self._label = pairs // k, pairs % k
         self._people = len(ballots.names)
         self._log_confusion = np.zeros((len(pairs), k))
@@ -127,7 +125,7 @@ class ConfusionMatrices:
     def fit(self, responsibilities: NDArray[np.float64]) -> None:
         """Posterior mean of each confusion matrix."""
         k = responsibilities.shape[1]
-        counts = self._by_pair @ responsibilities
+        counts = self._votes.T @ (self._count[:, None] * responsibilities)
         totals = np.full((self._people, k), self._smoothing, dtype=np.float64)
         np.add.at(totals, self._owner, counts)
         self._log_confusion = np.log((counts + self._smoothing / k) / totals[self._owner])
@@ -140,9 +138,9 @@ class ConfusionMatrices:
 class Accuracies:
     """One accuracy per supervisor; mistakes fall on all other choices alike."""
 
-    def __init__(self, ballots: Ballots, count: NDArray[np.float64], smoothing: float) -> None:
+    def __init__(self, ballots: Ballots, smoothing: float) -> None:
         self._ballots, self._smoothing = ballots, smoothing
-        self._count = count[ballots.row]
+        self._count = ballots.count[ballots.row]
         self._given = np.bincount(ballots.supervisor, self._count, minlength=len(ballots.names))
         self._bonus = np.zeros(len(ballots.names))
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.agreement import agreement_of
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.calibration import recalibrate
 from outgrow.combine.copies import find_copies, pool
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.difficulty import difficulty_posterior, fit_difficulty
 from outgrow.combine.lines import Lines
+from outgrow.combine.merging import Merged
 from outgrow.combine.result import Posterior, finished, normalised, targets_of
 from outgrow.labels import ChoiceTargets, ChoiceVotes
 
@@ -70,22 +72,24 @@ class Dependence:
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
         """Posterior of every row; gold rows (`gold >= 0`) are certain, and calibrate the others."""
-        known = checked_gold(gold, ballots.rows, ballots.choices)
-        copies = find_copies(ballots, excess=self.copy_excess)
-        pooled = pool(ballots, copies) if copies else ballots
+        merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
+        lines, known = merged.ballots, merged.gold
+        agreement = agreement_of(lines)
+        copies = find_copies(lines, excess=self.copy_excess, agreement=agreement)
+        pooled = pool(lines, copies) if copies else lines
         start = DawidSkene().posterior(pooled, gold=known)
         voices = int((pooled.per_supervisor > 0).sum())
         if not self.difficulty or voices < 3 or ballots.choices > DIFFICULTY_UP_TO:
             reason = () if not self.difficulty or voices < 3 else (_TOO_MANY_CHOICES,)
-            return Posterior(start.probs, copies, notes=start.notes + reason)
+            return Posterior(start.probs[merged.of_row], copies, notes=start.notes + reason, agreement=agreement)
         log_joint, spread = self._with_difficulty(pooled, start.probs, known)
-        probs, _ = finished(normalised(recalibrate(log_joint, known)), ballots, known)
-        return Posterior(probs, copies, spread, start.notes)
+        probs, _ = finished(normalised(recalibrate(log_joint, known, lines.count)), lines, known)
+        return Posterior(probs[merged.of_row], copies, spread, start.notes, agreement)
 
     def _with_difficulty(
         self, ballots: Ballots, start: NDArray[np.float64], gold: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], float]:
-        """Log-joint of answers and votes (N, K), gold answers unused in it, and the spread τ of difficulty."""
+        """Log-joint of answers and votes (P, K), gold answers unused in it, and the spread τ of difficulty."""
         lines = Lines.of(ballots, gold, start)
         model = fit_difficulty(lines, start, iterations=self.iterations)
         return difficulty_posterior(model, lines), model.spread

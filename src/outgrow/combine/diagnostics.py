@@ -14,14 +14,7 @@ Array = NDArray[np.float64]
 _Z = 1.959964
 _SIGNIFICANT = 3.0
 """Standard errors from zero below which a shared error is taken for noise; more among many pairs."""
-_MOST_PAIRS = 2000
-"""Supervisors beyond which shared errors are not computed: M² numbers that few shared rows support."""
 _FEW_GOLD = 30
-
-
-def agreement_of(ballots: Ballots) -> Agreement | None:
-    """How the supervisors agree; None where there are too many of them, or no votes."""
-    return Agreement.of(ballots) if len(ballots.names) <= _MOST_PAIRS and len(ballots.row) else None
 
 
 def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -> Array:
@@ -32,7 +25,8 @@ def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -
     people, k = len(ballots.names), ballots.choices
     if agreement is None:
         return np.eye(people)
-    balance = probs[ballots.has_votes].mean(axis=0)
+    balance = (ballots.count * ballots.has_votes) @ probs
+    balance /= max(balance.sum(), 1.0)
     expected = np.zeros((people, people))
     for answer in range(k):
         mean = _mean_vote(ballots, probs[:, answer])
@@ -65,11 +59,11 @@ def effective_supervisors(ballots: Ballots, errors: Array) -> float:
 def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], errors: Array) -> Diagnostics:
     """Everything a reader should know about the supervisors and this combination."""
     votes = ballots.per_supervisor
-    right = posterior.probs[ballots.row, ballots.label]
+    right = (ballots.count[:, None] * posterior.probs)[ballots.row, ballots.label]
     hits = np.bincount(ballots.supervisor, right, minlength=len(votes))
     silent = votes == 0
     accuracy = np.where(silent, np.nan, hits / np.maximum(votes, 1))
-    unusable = int((~ballots.has_votes & (gold < 0)).sum())
+    unusable = int(ballots.count @ (~ballots.has_votes & (gold < 0)))
     return Diagnostics(
         ballots.names,
         votes,
@@ -86,9 +80,9 @@ def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], er
 def _mean_vote(ballots: Ballots, weights: Array) -> Array:
     """Mean vote of each supervisor over rows weighted by the probability of an answer, shape (M, K)."""
     people, k = len(ballots.names), ballots.choices
-    own = weights[ballots.row]
+    own = (ballots.count * weights)[ballots.row]
     if ballots.probs is None:
-        total = np.bincount(ballots.supervisor * k + ballots.label, own, minlength=people * k).reshape(people, k)
+        total = np.bincount(ballots.codes(), own, minlength=people * k).reshape(people, k)
     else:
         columns = [np.bincount(ballots.supervisor, own * column, minlength=people) for column in ballots.probs.T]
         total = np.stack(columns, axis=1)
@@ -107,7 +101,9 @@ def _wilson(share: Array, count: NDArray[np.int64]) -> Array:
 def _oddities(ballots: Ballots, unusable: int) -> list[str]:
     votes, notes = ballots.per_supervisor, []
     if unusable:
-        notes.append(f"{unusable} of {ballots.rows} rows have no vote: they stay uniform and are no targets.")
+        notes.append(
+            f"{unusable} of {ballots.count.sum():.0f} rows have no vote: they stay uniform and are no targets."
+        )
     silent = [ballots.names[index] for index in np.flatnonzero(votes == 0)]
     if silent:
         notes.append(f"Never voted: {_listed(silent)}.")
@@ -122,7 +118,7 @@ def _oddities(ballots: Ballots, unusable: int) -> list[str]:
 
 def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> list[str]:
     """What votes alone cannot identify, in plain sentences."""
-    known, notes = int((gold >= 0).sum()), []
+    known, notes = int(ballots.count @ (gold >= 0)), []
     if known < _FEW_GOLD:
         notes.append(
             "Votes alone cannot tell supervisors that are right together from supervisors that are wrong together: "

@@ -57,14 +57,13 @@ def fit_difficulty(lines: Lines, start: Array, *, iterations: int) -> Difficulty
 
     Args:
         lines: The votes; lines with gold are held at their answer.
-        start: A first posterior of shape (N, K), such as Dawid–Skene's.
+        start: A first posterior of the lines, shape (P, K), such as Dawid–Skene's.
         iterations: Most steps.
     """
-    mean = np.stack([np.bincount(lines.of_row, column, minlength=len(lines.count)) for column in start.T], axis=1)
-    counts = lines.symbols.T @ mean + 0.5
+    counts = lines.symbols.T @ (lines.count[:, None] * start) + 0.5
     confusion = np.log(counts / _per_supervisor(counts, lines.owner))
     intercept = confusion.mean(axis=1)
-    balance = np.log(start.sum(axis=0) + 1.0)
+    balance = np.log(lines.count @ start + 1.0)
     first = [intercept, (confusion - intercept[:, None]).ravel(), balance - balance.mean(), [-1.0]]
     objective = _Objective(lines, start.shape[1])
     options = {"maxiter": iterations, "maxcor": 20}
@@ -75,13 +74,13 @@ def fit_difficulty(lines: Lines, start: Array, *, iterations: int) -> Difficulty
 
 
 def difficulty_posterior(model: DifficultyModel, lines: Lines) -> Array:
-    """Log of the joint probability of the answer and the votes, shape (N, K); gold is not used."""
+    """Log of the joint probability of the answer and the votes of each line, shape (P, K); gold is not used."""
     found = np.empty(lines.evidence.shape)
     emission, normaliser = _emission(model, lines.owner), _normaliser(model.spread, lines)[0]
     for part in _parts(len(found)):
         joint = _joint(model, lines, part, emission, normaliser)
         found[part] = logsumexp(joint, axis=2) + model.log_balance
-    return found[lines.of_row]
+    return found
 
 
 class _Objective:

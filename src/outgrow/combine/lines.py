@@ -9,7 +9,6 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots
-from outgrow.combine.merging import Merged
 from outgrow.combine.soft import SoftVotes
 
 _CALIBRATION_ROUNDS = 20
@@ -18,7 +17,7 @@ _CALIBRATION_ROUNDS = 20
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """P distinct lines of N rows. Plain choices are symbols, votes with a strength are evidence."""
+    """P distinct lines. Plain choices are symbols, votes with a strength are evidence."""
 
     symbols: sparse.csr_matrix
     """Ones at (line, symbol); a symbol is a choice of one supervisor; shape (P, S)."""
@@ -34,24 +33,21 @@ class Lines:
     """Gold answer of each line, shape (P,), -1 where unknown."""
     count: NDArray[np.float64]
     """Rows that share each line, shape (P,)."""
-    of_row: NDArray[np.intp]
-    """Line of each row, shape (N,)."""
 
     @classmethod
-    def of(cls, ballots: Ballots, gold: NDArray[np.int64], belief: NDArray[np.float64]) -> Lines:
+    def of(cls, lines: Ballots, gold: NDArray[np.int64], belief: NDArray[np.float64]) -> Lines:
         """Encodes the votes.
 
         Args:
-            ballots: The votes.
-            gold: Answers of shape (N,), -1 where unknown.
-            belief: A posterior of shape (N, K) to which votes with a strength are calibrated.
+            lines: The votes, merged where they can be: P rows.
+            gold: Answers of shape (P,), -1 where unknown.
+            belief: A posterior of shape (P, K) to which votes with a strength are calibrated.
         """
-        merged = Merged.of(ballots, gold)
-        lines, k = merged.ballots, ballots.choices
+        k = lines.choices
         soft = lines.soft_supervisors()[lines.supervisor]
         hard, strong = lines.select(~soft), lines.select(soft)
         pairs, symbol = hard.symbols()
-        symbols = sparse.csr_matrix((np.ones(len(symbol)), (hard.row, symbol)), (lines.rows, len(pairs)))
+        symbols = hard.incidence(symbol, len(pairs))
         evidence, column = np.zeros((lines.rows, k)), np.zeros(0, dtype=np.int64)
         samples: list[NDArray[np.float64]] = []
         if soft.any():
@@ -61,5 +57,5 @@ class Lines:
             votes.add_to(evidence)
             people, samples = votes.samples()
             column = np.searchsorted(people, strong.supervisor)
-        present = sparse.csr_matrix((np.ones(len(column)), (strong.row, column)), (lines.rows, len(samples)))
-        return cls(symbols, pairs // k, evidence, present, tuple(samples), merged.gold, merged.count, merged.of_row)
+        present = strong.incidence(column, len(samples))
+        return cls(symbols, pairs // k, evidence, present, tuple(samples), gold, lines.count)

@@ -67,7 +67,8 @@ def pooled(
     mass = np.bincount(ballots.row, strength, minlength=ballots.rows)
     strength = np.where(mass[ballots.row] > 0, strength, 1.0)
     if ballots.probs is None:
-        total = np.bincount(ballots.row * k + ballots.label, strength, minlength=ballots.rows * k)
+        cell = np.multiply(ballots.row, k, dtype=np.int64) + ballots.label
+        total = np.bincount(cell, strength, minlength=ballots.rows * k)
         total = total.reshape(ballots.rows, k)
     else:
         votes = _split_favourites(ballots.probs) if favourites else ballots.probs

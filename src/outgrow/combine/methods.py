@@ -7,13 +7,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from outgrow.combine.agreement import Agreement
+from outgrow.combine.agreement import Agreement, agreement_of
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.dependence import Dependence
-from outgrow.combine.diagnostics import agreement_of, describe, effective_supervisors, shared_errors
+from outgrow.combine.diagnostics import describe, effective_supervisors, shared_errors
 from outgrow.combine.majority import Majority, pooled
+from outgrow.combine.merging import Merged
 from outgrow.combine.result import Combined, Posterior, finished
 from outgrow.combine.weights import Weights, check_weighting, explicit_weights, informed_weights
 from outgrow.errors import ConfigError, UnknownNameError, did_you_mean
@@ -65,21 +66,24 @@ def combine(
     """
     if calibrate:
         votes = _calibrated(votes, gold)
-    ballots = Ballots.of(votes)
-    known = checked_gold(gold, ballots.rows, ballots.choices)
+    every = Ballots.of(votes)
+    # From here on rows with the same votes are one: with few people and choices a thousand lines stand for millions.
+    merged = Merged.of(every, checked_gold(gold, every.rows, every.choices))
+    ballots, known = merged.ballots, merged.gold
     if isinstance(weights, str):
         check_weighting(weights, has_gold=bool((known >= 0).any()))
     simple = method in ("mean", "majority")
     posterior = None if simple else _method(method).posterior(ballots, gold=known)
     wanted = weights if weights is not None else ("uniform" if simple else "estimated")
-    agreement = agreement_of(ballots)
+    agreement = (posterior and posterior.agreement) or agreement_of(ballots)
     lambdas = _lambdas(wanted, ballots, posterior, known, agreement)
     if posterior is None:
         posterior = _simple(str(method), ballots, known, lambdas)
     usable = ballots.has_votes | (known >= 0)
     errors = shared_errors(ballots, posterior.probs, agreement)
     diagnostics = describe(ballots, posterior, known, errors)
-    return Combined(posterior.probs, lambdas, effective_supervisors(ballots, errors), diagnostics, usable)
+    probs, usable = posterior.probs[merged.of_row], usable[merged.of_row]
+    return Combined(probs, lambdas, effective_supervisors(ballots, errors), diagnostics, usable)
 
 
 def _simple(method: str, ballots: Ballots, gold: NDArray[np.int64], weights: Array) -> Posterior:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.agreement import Agreement
 from outgrow.combine.ballots import Ballots
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, ChoiceVotes
@@ -24,6 +25,8 @@ class Posterior:
     """Standard deviation τ of the rows' difficulty; None if the method knows no difficulty."""
     notes: tuple[str, ...] = ()
     """What a reader should know about this fit."""
+    agreement: Agreement | None = None
+    """How the supervisors agree, where the method has counted it."""
 
 
 @dataclass(frozen=True, eq=False)

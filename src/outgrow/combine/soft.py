@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import Ballots
+from outgrow.combine.ballots import Ballots, Index
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class SoftVotes:
         for k in range(log_joint.shape[1]):
             log_joint[:, k] += np.bincount(self._row, evidence[:, k], minlength=len(log_joint))
 
-    def samples(self) -> tuple[NDArray[np.int64], list[Array]]:
+    def samples(self) -> tuple[Index, list[Array]]:
         """The supervisors, and the log-evidence (≤ 1000, K) of evenly spread votes of each."""
         evidence, people = self._evidence(), np.unique(self._person)
         found = []

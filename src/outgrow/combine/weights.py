@@ -76,11 +76,12 @@ def informed_weights(ballots: Ballots, belief: Array, errors: Array) -> Array:
         errors: Shared errors ρ, shape (M, M).
     """
     people, k = len(ballots.names), ballots.choices
+    belief = belief * ballots.count[:, None]
     mass = np.zeros((people, k))
     for answer in range(k):
         mass[:, answer] = np.bincount(ballots.supervisor, belief[ballots.row, answer], minlength=people)
-    cell = ballots.supervisor * k + ballots.label
-    hits = np.bincount(cell, belief[ballots.row, ballots.label], minlength=people * k).reshape(people, k)
+    right = belief[ballots.row, ballots.label]
+    hits = np.bincount(ballots.codes(), right, minlength=people * k).reshape(people, k)
     recall = (hits + _PRIOR_VOTES / k) / (mass + _PRIOR_VOTES)
     accuracy = np.clip(recall.mean(axis=1), 1e-6, 1 - 1e-6)
     worth = np.maximum(np.log(accuracy * (k - 1) / (1 - accuracy)), 0.0)

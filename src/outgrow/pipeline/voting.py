@@ -10,57 +10,62 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.parquet
 from numpy.typing import NDArray
 
 from outgrow.combine import Ballots, Combined, combine
 from outgrow.config import VotesSupervisor
-from outgrow.errors import DataError, did_you_mean
+from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes
-from outgrow.store import replacing, write_table
+from outgrow.store import replacing
 from outgrow.supervisors.votes import ABSTENTION, VotesReader
+from outgrow.tasks.coded import Coded, labels_of, read_coded
 from outgrow.tasks.tables import column, read_records
+
+_LINES = 2**17
+"""Tasks whose posteriors are written at once."""
 
 
 @dataclass(frozen=True)
 class VotingResult:
     """A combined table of votes."""
 
-    tasks: tuple[str, ...]
-    """What was voted on, N of them, in order of appearance."""
+    tasks: pa.Array
+    """What was voted on, N texts in order of appearance."""
     choices: tuple[str, ...]
     """The K answers."""
     combined: Combined
     """Posteriors, λ, the effective number of supervisors, and what was found out about each."""
 
-    def posteriors(self) -> pa.Table:
+    def posteriors(self, tasks: slice = slice(None)) -> pa.Table:
         """One line per task: `task`, `answer`, `confidence`, and a column `p_<choice>` per choice.
 
         A task without a usable vote has no answer.
+
+        Args:
+            tasks: Which ones; by default all.
         """
-        probs, usable = self.combined.probs, self.combined.usable
-        best = probs.argmax(axis=1)
-        answers = [self.choices[k] if ok else None for k, ok in zip(best, usable, strict=True)]
+        probs, usable = self.combined.probs[tasks], self.combined.usable[tasks]
+        best = pa.array(probs.argmax(axis=1), mask=~usable)
         columns: dict[str, Any] = {
-            "task": pa.array(self.tasks, pa.string()),
-            "answer": pa.array(answers, pa.string()),
+            "task": self.tasks[tasks].cast(pa.string()),
+            "answer": pa.array(self.choices, pa.string()).take(best),
             "confidence": pa.array(probs.max(axis=1), mask=~usable),
         }
         columns |= {f"p_{choice}": pa.array(probs[:, k]) for k, choice in enumerate(self.choices)}
         return pa.table(columns)
 
     def write(self, path: Path) -> None:
-        """Writes the posteriors as Parquet or, by its suffix, as CSV.
+        """Writes the posteriors, piece by piece, as Parquet or, by its suffix, as CSV.
 
         Raises:
             StoreError: Disk full or no permission.
         """
-        if path.suffix != ".csv":
-            write_table(path, self.posteriors())
-            return
-        with replacing(path) as temporary:
-            pyarrow.csv.write_csv(self.posteriors(), temporary)
+        kind = pyarrow.csv.CSVWriter if path.suffix == ".csv" else pyarrow.parquet.ParquetWriter
+        with replacing(path) as temporary, kind(temporary, self.posteriors(slice(0)).schema) as writer:
+            for start in range(0, len(self.tasks), _LINES):
+                writer.write_table(self.posteriors(slice(start, start + _LINES)))
 
 
 def combine_table(
@@ -89,41 +94,41 @@ def combine_table(
         DataError: A column is missing, a label is outside the choices, or there is nothing to combine.
     """
     columns = columns or VotesSupervisor(votes=path)
-    table = read_records(path)
     reader = VotesReader(columns)
     if columns.probabilities is not None:
-        tasks, names, votes = _wide(table, reader, choices)
+        tasks, names, votes = _wide(read_records(path), reader, choices)
         return VotingResult(tasks, names, combine(votes, method, weights=weights))
-    table = reader.long_table(table, keep=[gold] if gold is not None else [])
-    tasks, names, ballots, answers, notes = _long(table, columns, choices, gold)
+    tasks, names, ballots, answers, notes = _long(_read(path, reader, gold), columns, choices, gold)
     combined = combine(ballots, method, gold=answers, weights=weights)
     about = dataclasses.replace(combined.diagnostics, notes=(*combined.diagnostics.notes, *notes))
     return VotingResult(tasks, names, dataclasses.replace(combined, diagnostics=about))
 
 
+def _read(path: str, reader: VotesReader, gold: str | None) -> dict[str, Coded]:
+    """The columns of a long table, or of a wide one of answers that is made long."""
+    columns, further = reader.config, [] if gold is None else [gold]
+    wanted = [columns.task, columns.worker, columns.label, *further]
+    if columns.answers is None:
+        return read_coded(path, wanted)
+    table = reader.long_table(read_records(path), keep=further)
+    return {name: Coded.of(table[name].chunks) for name in wanted}
+
+
 def _long(
-    table: pa.Table, columns: VotesSupervisor, named: Sequence[str] | None, gold: str | None
-) -> tuple[tuple[str, ...], tuple[str, ...], Ballots, NDArray[np.int64] | None, list[str]]:
-    task, tasks = _codes(table, columns.task, columns.votes)
-    worker, workers = _codes(table, columns.worker, columns.votes)
-    label, labels = _codes(table, columns.label, columns.votes)
-    known, answers = _codes(table, gold, columns.votes) if gold is not None else (None, ())
-    choices, notes = _choices({*labels, *answers}, columns, named)
-    label = _renumbered(label, labels, choices)
-    if (task < 0).any() or (worker < 0).any():
+    read: dict[str, Coded], columns: VotesSupervisor, named: Sequence[str] | None, gold: str | None
+) -> tuple[pa.Array, tuple[str, ...], Ballots, NDArray[np.int64] | None, list[str]]:
+    task, worker = read[columns.task], read[columns.worker]
+    labels, answers = labels_of(read[columns.label]), [] if gold is None else labels_of(read[gold])
+    choices, notes = _choices({value for value in (*labels, *answers) if value is not None}, columns, named)
+    label = _renumbered(read[columns.label].codes, labels, choices)
+    if task.codes.min() < 0 or worker.codes.min() < 0:
         raise DataError(f"A vote in {columns.votes} has no task or no worker.", wanted="both in every line")
-    given = label >= 0
-    ballots = Ballots.from_labels(
-        task[given], worker[given], label[given], rows=len(tasks), choices=len(choices), names=workers
-    )
-    if known is None:
-        return tasks, choices, ballots, None, notes
-    held = np.full(len(tasks), -1, dtype=np.int64)
-    known = _renumbered(known, answers, choices)
-    held[task[known >= 0]] = known[known >= 0]
-    if (held[task[known >= 0]] != known[known >= 0]).any():
-        raise DataError(f"A task in {columns.votes} has two different gold answers.", wanted="one, or none")
-    return tasks, choices, ballots, held, notes
+    given = slice(None) if label.min() >= 0 else label >= 0
+    cast = (task.codes[given], worker.codes[given], label[given])
+    names = tuple(worker.values.to_pylist())
+    ballots = Ballots.from_labels(*cast, rows=len(task.values), choices=len(choices), names=names)
+    held = None if gold is None else _held(task, _renumbered(read[gold].codes, answers, choices), columns.votes)
+    return task.values, choices, ballots, held, notes
 
 
 def _choices(
@@ -153,28 +158,25 @@ def _choices(
     return choices, [f"The label {ABSTENTION} counts as an abstention; if it is a choice, name the choices."] * silent
 
 
-def _codes(table: pa.Table, name: str, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """A column as indices into its distinct values (-1 where empty), and these; no text is copied per line."""
-    if name not in table.column_names:
-        raise DataError(
-            f"{where} has no column {name!r}.",
-            found=", ".join(table.column_names),
-            fix=f"Name the column; {did_you_mean(name, table.column_names)}",
-        )
-    coded = pc.cast(table[name], pa.string()).combine_chunks().dictionary_encode()
-    indices = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return indices, tuple(coded.dictionary.to_pylist())
+def _held(task: Coded, known: NDArray[np.int32], where: str) -> NDArray[np.int64]:
+    """Gold answer of each task, -1 where unknown."""
+    held = np.full(len(task.values), -1, dtype=np.int64)
+    which, said = task.codes[known >= 0], known[known >= 0]
+    held[which] = said
+    if (held[which] != said).any():
+        raise DataError(f"A task in {where} has two different gold answers.", wanted="one, or none")
+    return held
 
 
-def _renumbered(codes: NDArray[np.int64], old: Sequence[str], new: Sequence[str]) -> NDArray[np.int64]:
+def _renumbered(codes: NDArray[np.int32], old: Sequence[str | None], new: Sequence[str]) -> NDArray[np.int32]:
     place = {value: index for index, value in enumerate(new)}
-    translation = np.array([*(place.get(value, -1) for value in old), -1], dtype=np.int64)
+    translation = np.array([*(place.get(value or "", -1) for value in old), -1], dtype=np.int32)
     return translation[codes]
 
 
 def _wide(
     table: pa.Table, reader: VotesReader, named: Sequence[str] | None
-) -> tuple[tuple[str, ...], tuple[str, ...], ChoiceVotes]:
+) -> tuple[pa.Array, tuple[str, ...], ChoiceVotes]:
     widths = {len(names) for names in reader.columns(table).values()}
     if len(widths) != 1:
         raise DataError(f"Supervisors in {reader.config.votes} have different numbers of columns.", found=widths)
@@ -182,4 +184,4 @@ def _wide(
     choices = tuple(named) if named is not None else tuple(str(k) for k in range(max(width, 2)))
     values = column(table, reader.config.task, where=reader.config.votes, setting="--task")
     tasks = tuple(dict.fromkeys(str(value) for value in values))
-    return tasks, choices, reader.read(tasks, tasks, choices)
+    return pa.array(tasks, pa.large_string()), choices, reader.read(tasks, tasks, choices)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from outgrow.errors import DataError, MissingExtraError, did_you_mean
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -64,29 +66,56 @@ def check_column(table: pa.Table, name: str, *, where: str, setting: str) -> Non
     Raises:
         DataError: It is not; the message names the setting to change.
     """
-    if name not in table.column_names:
+    check_name(table.column_names, name, where=where, setting=setting)
+
+
+def check_name(found: Sequence[str], name: str, *, where: str, setting: str) -> None:
+    """Checks that a name is among those of a table's columns; see `check_column`."""
+    if name not in found:
         raise DataError(
             f"{where} has no column {name!r}.",
-            found=", ".join(table.column_names),
-            fix=f"Set {setting}; {did_you_mean(name, table.column_names)}",
+            found=", ".join(found),
+            fix=f"Set {setting}; {did_you_mean(name, found)}",
         )
 
 
 def _read_file(file: Path) -> pa.Table:
-    kind = next((suffix for suffix in reversed(file.suffixes) if suffix != ".gz"), "")
-    if kind not in _KINDS:
-        raise DataError(f"{file} is of an unknown kind.", found=kind or "no suffix", wanted=", ".join(_KINDS))
-    try:
+    kind = kind_of(file)
+    with readable(file):
         if kind == ".parquet":
             return pa.parquet.read_table(file)
-        with pa.input_stream(str(file), compression="gzip" if file.suffix == ".gz" else None) as stream:
-            if kind in _DELIMITERS:
-                parsing = pa.csv.ParseOptions(delimiter=_DELIMITERS[kind], newlines_in_values=True)
+        with opened(file) as stream:
+            if kind in DELIMITERS:
+                parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind], newlines_in_values=True)
                 # A NaN that someone computed is not an empty cell: it is to be noticed.
                 empty = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
                 converting = pa.csv.ConvertOptions(null_values=empty)
                 return pa.csv.read_csv(stream, parse_options=parsing, convert_options=converting)
             return _read_json(stream.read().decode("utf-8-sig"), lines=kind == ".jsonl")
+
+
+def kind_of(file: Path) -> str:
+    """The suffix that says how to read a file, `.gz` left out.
+
+    Raises:
+        DataError: It is none of the known kinds.
+    """
+    kind = next((suffix for suffix in reversed(file.suffixes) if suffix != ".gz"), "")
+    if kind not in _KINDS:
+        raise DataError(f"{file} is of an unknown kind.", found=kind or "no suffix", wanted=", ".join(_KINDS))
+    return kind
+
+
+def opened(file: Path) -> Any:
+    """The bytes of a file as a stream, unpacked if its name ends in `.gz`."""
+    return pa.input_stream(str(file), compression="gzip" if file.suffix == ".gz" else None)
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Turns what Arrow and Python say of damaged files into a `DataError`."""
+    try:
+        yield
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
 

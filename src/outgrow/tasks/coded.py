@@ -1,0 +1,144 @@
+"""Columns of long tables as codes of their distinct values, read piece by piece: no text is kept per line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from outgrow.errors import DataError
+from outgrow.tasks.tables import DELIMITERS, check_name, kind_of, opened, read_records, readable
+
+_BLOCK = 2**24
+"""Bytes of text read at once; a line must fit."""
+_LINES = 2**18
+"""Lines of a Parquet file read at once."""
+
+_MISSING = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
+"""What stands for an empty cell among numbers. A NaN that someone computed does not: it is to be noticed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """A column: which of its distinct values each line has."""
+
+    codes: NDArray[np.int32]
+    """Index into the values of each line, shape (V,); -1 where empty."""
+    values: pa.Array
+    """The distinct values as texts, in order of appearance."""
+
+    @classmethod
+    def of(cls, pieces: Iterable[pa.Array]) -> Coded:
+        """Encodes a column that comes in pieces.
+
+        Example:
+            >>> coded = Coded.of([pa.array(["b", None]), pa.array(["a", "b"])])
+            >>> coded.codes.tolist(), coded.values.to_pylist()
+            ([0, -1, 1, 0], ['b', 'a'])
+        """
+        kind = pa.dictionary(pa.int32(), pa.large_string())
+        column = pa.chunked_array([_encoded(piece) for piece in pieces], kind).unify_dictionaries()
+        codes = np.empty(len(column), dtype=np.int32)
+        start = 0
+        for piece in column.chunks:
+            codes[start : start + len(piece)] = pc.fill_null(piece.indices, -1).to_numpy(zero_copy_only=False)
+            start += len(piece)
+        return cls(codes, column.chunk(0).dictionary if column.num_chunks else pa.array([], pa.large_string()))
+
+
+def read_coded(path: str, names: Sequence[str]) -> dict[str, Coded]:
+    """Reads columns of a table, and nothing else of it.
+
+    Memory is a few bytes per line, and the distinct values. Parquet and csv files are read in pieces, other tables are
+    loaded first. Cells of csv files are taken as they are written: `007` is not 7.
+
+    Args:
+        path: What `read_records` takes.
+        names: The columns.
+
+    Raises:
+        DataError: The file is missing, damaged or empty, or a column is missing.
+    """
+    file = Path(path)
+    kind = kind_of(file) if file.is_file() else ""
+    pieces: dict[str, list[pa.Array]] = {name: [] for name in names}
+    with readable(file):
+        if kind == ".parquet":
+            batches = _parquet(file, names)
+        elif kind in DELIMITERS:
+            batches = _delimited(file, DELIMITERS[kind], names)
+        else:
+            batches = _loaded(path, names)
+        for batch in batches:
+            for name, found in pieces.items():
+                found.append(_encoded(batch.column(name)))
+    columns = {name: Coded.of(found) for name, found in pieces.items()}
+    if not all(len(column.codes) for column in columns.values()):
+        raise DataError(f"{path} has no rows.", wanted="at least one row")
+    return columns
+
+
+def labels_of(column: Coded) -> list[str | None]:
+    """The distinct values of a column of labels; where all are numbers `1.0` is `1`, and `NA` and the like are None.
+
+    Example:
+        >>> labels_of(Coded.of([pa.array(["1.0", "0", "NA"])])), labels_of(Coded.of([pa.array(["1.0", "x"])]))
+        (['1', '0', None], ['1.0', 'x'])
+    """
+    missing = pc.is_in(column.values, value_set=pa.array(_MISSING, pa.large_string()))
+    try:
+        numbers = pc.cast(pc.if_else(missing, None, column.values), pa.float64())
+    except pa.ArrowInvalid:
+        return list(column.values.to_pylist())
+    return list(pc.cast(numbers, pa.string()).to_pylist())
+
+
+def _check(found: Sequence[str], names: Sequence[str], where: str) -> None:
+    for name in names:
+        check_name(found, name, where=where, setting="the columns of the votes")
+
+
+def _loaded(path: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    table = read_records(path)
+    _check(table.column_names, names, path)
+    yield from table.select(list(dict.fromkeys(names))).to_batches()
+
+
+def _parquet(file: Path, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with pa.parquet.ParquetFile(file) as table:
+        if set(names) <= set(table.schema_arrow.names):
+            yield from table.iter_batches(_LINES, columns=list(dict.fromkeys(names)))
+        else:
+            # A name such as `pred.a` may be a field of a nested object.
+            yield from _loaded(str(file), names)
+
+
+def _delimited(file: Path, delimiter: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    reading = pa.csv.ReadOptions(block_size=_BLOCK)
+    parsing = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing) as reader:
+        _check(reader.schema.names, names, str(file))
+    converting = pa.csv.ConvertOptions(
+        column_types={name: pa.large_string() for name in names},
+        include_columns=list(dict.fromkeys(names)),
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+    with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing, converting) as reader:
+        yield from reader
+
+
+def _encoded(column: pa.Array) -> pa.DictionaryArray:
+    if pa.types.is_dictionary(column.type):
+        if column.type.value_type == pa.large_string():
+            return column
+        column = pc.cast(column, column.type.value_type)
+    coded = column.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(coded.indices, pc.cast(coded.dictionary, pa.large_string()))
