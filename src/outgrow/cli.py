@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -83,10 +84,14 @@ def combine(
     ] = None,
     abstain: Annotated[list[str] | None, typer.Option(help="A further label that is an abstention.")] = None,
     gold: Annotated[str | None, typer.Option(help="A column with known answers, empty where unknown.")] = None,
+    check: Annotated[
+        str | None, typer.Option(help="A column with known answers that are only compared with the posteriors.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Combine a table of votes into posteriors, and say what is known of the supervisors."""
     from outgrow.config import VotesSupervisor
+    from outgrow.pipeline.checking import check as compare
     from outgrow.pipeline.voting import combine_table
     from outgrow.report.voting import summary_of, voting_text
 
@@ -102,11 +107,15 @@ def combine(
         probabilities=probabilities,
     )
     result = combine_table(str(votes), method, columns=columns, choices=choice, gold=gold)
+    checked = compare(result, str(votes), task=task, answer=check) if check else None
     result.write(output)
     if as_json:
-        typer.echo(json.dumps(summary_of(result.combined), indent=2, allow_nan=False))
+        about = summary_of(result.combined) | {"check": dataclasses.asdict(checked) if checked else None}
+        typer.echo(json.dumps(about, indent=2, allow_nan=False))
     else:
         typer.echo(voting_text(result.combined))
+        if checked:
+            typer.echo(f"\n{checked.text()}")
         typer.echo(f"\nPosteriors: {output}")
 
 

@@ -1,0 +1,73 @@
+"""Posteriors of a votes table compared with answers that were known all along, and not used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from outgrow.errors import DataError
+from outgrow.evaluate.accuracy import choice_scores
+from outgrow.evaluate.calibration import confidences, negative_log_likelihoods
+from outgrow.evaluate.wording import number_text
+from outgrow.pipeline.voting import VotingResult
+from outgrow.tasks.files import choice_index
+from outgrow.tasks.tables import column, read_records
+
+
+@dataclass(frozen=True)
+class Check:
+    """How good posteriors are where the answer is known."""
+
+    tasks: int
+    """Tasks with a known answer and a posterior."""
+    accuracy: float
+    """Share of them whose most probable choice is right; a tie counts in part."""
+    confidence: float
+    """Mean probability of the most probable choice: above the accuracy, they are too sure."""
+    nll: float
+    """Mean negative log-likelihood of the right answer, in nats."""
+
+    def text(self) -> str:
+        """The same in one line.
+
+        Example:
+            >>> Check(tasks=800, accuracy=0.9287, confidence=0.9834, nll=0.2751).text()
+            'Against 800 known answers: accuracy .929, mean confidence .983, NLL .275.'
+        """
+        accuracy, confidence, nll = map(number_text, (self.accuracy, self.confidence, self.nll))
+        return f"Against {self.tasks:,} known answers: accuracy {accuracy}, mean confidence {confidence}, NLL {nll}."
+
+
+def check(result: VotingResult, path: str, *, task: str, answer: str) -> Check:
+    """Compares posteriors with the known answers of a table, such as the votes table itself.
+
+    Args:
+        result: What `combine_table` returned.
+        path: A table with a line or more per task.
+        task: Its column that says what the answer is to.
+        answer: Its column with the answer as a choice's name or index, empty where unknown.
+
+    Raises:
+        DataError: A column is missing, an answer is outside the choices or contradicts another one, or none is about a
+            task that has a posterior.
+    """
+    table = read_records(path)
+    tasks = column(table, task, where=path, setting="the column of the tasks")
+    answers = column(table, answer, where=path, setting="the column to check against")
+    known: dict[str, int] = {}
+    for name, value in zip(map(str, tasks), answers, strict=True):
+        index = choice_index(value, result.choices, where=path)
+        if index is not None and known.setdefault(name, index) != index:
+            raise DataError(f"The task {name} in {path} has two different known answers.", wanted="one, or none")
+    gold = np.array([known.get(name, -1) for name in result.posteriors()["task"].to_pylist()])
+    checked = (gold >= 0) & result.combined.usable
+    if not checked.any():
+        raise DataError(f"No task with a posterior has a known answer in the column {answer!r} of {path}.")
+    probs, gold = result.combined.probs[checked], gold[checked]
+    return Check(
+        tasks=int(checked.sum()),
+        accuracy=float(choice_scores(probs, gold).mean()),
+        confidence=float(confidences(probs, gold).mean()),
+        nll=float(negative_log_likelihoods(probs, gold).mean()),
+    )
