@@ -293,6 +293,12 @@ def test_a_chain_with_a_model_that_is_missing(trial: Trial) -> None:
     assert untouched(trial)
 
 
+def test_a_setting_of_pretuning_that_does_not_exist(trial: Trial) -> None:
+    methods = {"m": {"pretune": {"trainer": {"learning_rte": 1.0e-4}}}}
+    trial.fails("no such field; did you mean 'learning_rate'", methods=methods)
+    assert untouched(trial)
+
+
 def test_more_neighbours_than_rows(trial: Trial) -> None:
     methods = {"m": {"refine": {"name": "neighbours", "k": 1000}}}
     trial.fails("Too few rows for 1000 neighbours each", "Lower `k`", methods=methods)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -463,3 +464,37 @@ def test_proportions_that_make_no_sense_are_refused(
     path = write_experiment(tmp_path, encoder_folder, methods={"wrong": method})
     with pytest.raises((ConfigError, DataError), match=said):
         run(path)
+
+
+def test_a_pretuned_student_starts_from_what_language_modelling_made_and_a_rerun_does_no_work(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    pretune = {"trainer": {"max_steps": 20, "learning_rate": 5e-3, "save_strategy": "no"}}
+    methods = {"naive": {}, "pretuned": {"pretune": pretune, "refine": "linear"}}
+    path = write_experiment(tmp_path, encoder_folder, planted_rows(600), methods=methods, ceiling=False)
+    first = run(path)
+    artefacts = Counter(key.partition("/")[0] for key in first.provenance["artefacts"])
+    assert artefacts == {"pretuned": 1, "features": 2, "refined": 1, "student": 2}
+    assert scores(first)["pretuned"] > 0.78  # the supervisor has 0.7
+    again = run(path)
+    assert set(again.provenance["seconds"]) == {"total"}
+    assert scores(again) == scores(first)
+
+
+def test_pretuning_reads_the_unlabelled_prompts_only(tmp_path: Path, encoder_folder: Path) -> None:
+    rows = planted_rows(120)
+    for index, row in enumerate(rows):
+        row["part"] = ("gold", "unlabelled", "test")[index // 2 % 3]
+    write_lines(tmp_path / "votes.jsonl", noisy_votes(rows))
+    changed = {
+        "task": {"path": "rows.jsonl", "columns": {"id": "id", "part": "part"}, "choices": ["no", "yes"]},
+        "methods": {"pretuned": {"pretune": {"trainer": {"max_steps": 1, "save_strategy": "no"}}}},
+        "ceiling": False,
+    }
+    run(write_experiment(tmp_path, encoder_folder, rows, **changed))
+    before = set((tmp_path / "store/pretuned").glob("*/manifest.json"))
+    for row in rows:
+        if row["part"] != "unlabelled":
+            row["text"] += " plot"
+    run(write_experiment(tmp_path, encoder_folder, rows, **changed))
+    assert set((tmp_path / "store/pretuned").glob("*/manifest.json")) == before

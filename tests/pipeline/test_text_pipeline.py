@@ -119,7 +119,8 @@ def test_what_cannot_work_is_refused_before_anything_is_computed(
 
 
 @pytest.mark.parametrize(
-    "part", [{"filter": 0.5}, {"chain": [{"model": "any"}]}, {"calibrate": True}, {"proportions": "gold"}]
+    "part",
+    [{"filter": 0.5}, {"pretune": {}}, {"chain": [{"model": "any"}]}, {"calibrate": True}, {"proportions": "gold"}],
 )
 def test_parts_of_a_method_that_are_for_choice_tasks_are_refused(
     folder: Path, tmp_path: Path, part: dict[str, Any]

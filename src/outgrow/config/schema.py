@@ -293,6 +293,15 @@ class Intermediate(Strong):
     """Cross-fitting: each of so many folds is labelled by a model trained on the others; null trains one for all."""
 
 
+class Pretune(_Frozen):
+    """Language modelling on the unlabelled prompts, before the strong model learns the task."""
+
+    mask: float = Field(default=0.15, gt=0, lt=1)
+    """Share of a text's tokens that encoders have to fill in; decoders predict every next token."""
+    trainer: dict[str, Any] = {}
+    """Passed through to transformers' TrainingArguments; one epoch by default."""
+
+
 class Filter(_Frozen):
     """Only the rows that the supervisors are surest of: `0.5`, or `{keep: 0.5, per_class: true}`."""
 
@@ -316,6 +325,8 @@ class Method(_Frozen):
     proportions: Literal["gold", "estimated"] | dict[str, float] | None = None
     """Class proportions that the combined targets should have in the mean (choice tasks): those of the `gold` part,
     those `estimated` from the targets if only the proportions have changed since then, or a share per choice."""
+    pretune: Pretune | None = None
+    """Let the strong model first go on with language modelling on the unlabelled prompts (choice tasks)."""
     filter: Annotated[Filter, BeforeValidator(_share, json_schema_input_type=float | Filter)] | None = None
     """Train on the surest share of the combined targets only (choice tasks)."""
     refine: Choice | None = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from outgrow.errors import DataError
-from outgrow.models.loading import context_length, load_encoder, load_tokenizer
+from outgrow.models.loading import context_length, is_bidirectional, load_encoder, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
@@ -74,11 +74,7 @@ def embed(backbone: nn.Module, inputs: dict[str, Tensor] | BatchEncoding, poolin
 
 def default_pooling(backbone: PreTrainedModel) -> Pooling:
     """`last` for networks whose tokens see only what is before them, `mean` for the others."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-    config = backbone.config.get_text_config()
-    bidirectional = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
-    return "mean" if bidirectional else "last"
+    return "mean" if is_bidirectional(backbone.config) else "last"
 
 
 def hidden_size(backbone: PreTrainedModel) -> int:

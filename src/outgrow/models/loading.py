@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from outgrow.errors import ModelError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _SHARDS = ("*.safetensors", "model.safetensors.index.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
@@ -56,6 +56,37 @@ def load_causal_lm(model: str) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     return _load_network(AutoModelForCausalLM, model)
+
+
+def load_masked_lm(model: str) -> PreTrainedModel:
+    """A masked language model, fp32, in evaluation mode; a head that the folder does not hold is drawn at random.
+
+    Raises:
+        ModelError: The folder has no weights, only pickled ones, or they cannot be read.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    return _load_network(AutoModelForMaskedLM, model, fresh_head=True)
+
+
+def is_masked_lm(model: str) -> bool:
+    """Whether a model of this configuration learns language from masked tokens, rather than from what comes next.
+
+    Raises:
+        ModelError: See `check_model`; or a configuration that cannot be read.
+    """
+    from transformers import AutoConfig
+
+    check_model(model)
+    return is_bidirectional(_load(AutoConfig, "configuration", model))
+
+
+def is_bidirectional(config: PretrainedConfig) -> bool:
+    """Whether every token sees all others, and not only those before it."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    config = config.get_text_config()
+    return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
 
 
 def short_name(model: str) -> str:
@@ -147,14 +178,15 @@ def context_length(network: PreTrainedModel) -> int | None:
     return None
 
 
-def _load_network(auto: Any, model: str) -> PreTrainedModel:
+def _load_network(auto: Any, model: str, *, fresh_head: bool = False) -> PreTrainedModel:
     import torch
 
     check_model(model)
     options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
     network, about = _load(auto, "weights", model, **options)
     # A pooler is a head of its own, which nothing here uses; anything else would be left at random values.
-    missing = sorted(name for name in about["missing_keys"] if "pooler" not in name)
+    needed = f"{network.base_model_prefix}." if fresh_head else ""
+    missing = sorted(name for name in about["missing_keys"] if name.startswith(needed) and "pooler" not in name)
     if missing:
         raise ModelError(
             f"The weights in {model} are not those of the model that its config.json describes.",

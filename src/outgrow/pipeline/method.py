@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from outgrow.combine.filtering import surest
-from outgrow.config import ExperimentConfig, Filter, Named
+from outgrow.config import ExperimentConfig, Method, Named, Pretune, Strong
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.pipeline.combination import Combination
 from outgrow.refine.relabelling import make_relabeller
 from outgrow.store import read_table, write_table
 from outgrow.train.chain import Link
 from outgrow.train.features import FrozenFeatures
-from outgrow.train.learners import ChoiceLearner, Outlook, learned_hashes, outlook_of, rows_of
+from outgrow.train.learners import ChoiceLearner, Outlook, choice_learner, learned_hashes, outlook_of, rows_of
 from outgrow.workspace import Workspace
+
+if TYPE_CHECKING:
+    from outgrow.train.pretune import Pretuner
 
 
 @dataclass(frozen=True)
@@ -23,19 +27,15 @@ class ChoiceMethod:
 
     name: str
     """What the experiment calls it."""
+    config: ExperimentConfig
+    """The experiment."""
     combined: Combination
     """Votes to targets."""
-    objective: Named
-    """What the student minimises."""
     learner: ChoiceLearner
-    """Trains the strong model."""
-    features: FrozenFeatures
-    """What the untrained strong model sees in a row."""
-    filter: Filter | None = None
-    """Which rows teach; None for all."""
-    refine: Named | None = None
-    """How the strong model relabels rows before it learns; None if it does not."""
-    chain: tuple[Link, ...] = ()
+    """Trains the strong model as it is."""
+    pretuner: Pretuner | None
+    """Language modelling that comes first; None for none."""
+    chain: tuple[Link, ...]
     """Models between the supervisors and the strong one."""
 
     @classmethod
@@ -54,16 +54,14 @@ class ChoiceMethod:
         settings = config.methods[name]
         if settings.refine is not None:
             make_relabeller(settings.refine)
-        return cls(
-            name,
-            Combination.of(name, settings, rows),
-            settings.objective,
-            learner,
-            FrozenFeatures.of(config.strong),
-            settings.filter,
-            settings.refine,
-            tuple(Link.of(each, config.trainer) for each in settings.chain),
-        )
+        pretuner = None if settings.pretune is None else make_pretuner(config.strong, settings.pretune)
+        chain = tuple(Link.of(each, config.trainer) for each in settings.chain)
+        return cls(name, config, Combination.of(name, settings, rows), learner, pretuner, chain)
+
+    @property
+    def settings(self) -> Method:
+        """What the experiment file says of it."""
+        return self.config.methods[self.name]
 
     def student(self, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int) -> Outlook:
         """What the strong model predicts once it has learnt the combined targets.
@@ -74,33 +72,53 @@ class ChoiceMethod:
             workspace: Store and reporter.
             seed: Training seed.
         """
-        step = f"{self.name}, seed {seed}"
-        if self.filter is not None:
-            targets = surest(targets, self.filter.keep, per_class=self.filter.per_class, seed=seed)
-        if self.refine is not None:
-            targets = self._relabelled(targets, self.refine, rows, workspace, seed)
+        step, unlabelled = f"{self.name}, seed {seed}", rows.part("unlabelled")
+        strong, learner, objective = self.config.strong, self.learner, self.settings.objective
+        if self.pretuner is not None:
+            model = self.pretuner(unlabelled, workspace, seed=seed, name=f"pretune for {step}")
+            strong = strong.model_copy(update={"model": str(model)})
+            learner = choice_learner(strong, self.config.trainer)
+        if self.settings.filter is not None:
+            targets = surest(targets, **self.settings.filter.model_dump(), seed=seed)
+        if self.settings.refine is not None:
+            features, refine = FrozenFeatures.of(strong), self.settings.refine
+            targets = relabelled(refine, features, targets, rows, workspace, seed=seed, name=f"refine for {step}")
         for link in self.chain:
-            targets = link.relabel(
-                targets, rows.part("unlabelled"), self.objective, workspace, seed=seed, name=f"relabel for {step}"
-            )
-        return outlook_of(self.learner, targets, self.objective, rows, workspace, seed=seed, name=step)
+            name = f"relabel for {step}"
+            targets = link.relabel(targets, unlabelled, objective, workspace, seed=seed, name=name)
+        return outlook_of(learner, targets, objective, rows, workspace, seed=seed, name=step)
 
-    def _relabelled(
-        self, targets: ChoiceTargets, refine: Named, rows: Rows, workspace: Workspace, seed: int
-    ) -> ChoiceTargets:
-        relabeller = make_relabeller(refine)
 
-        def make(folder: Path) -> None:
-            seen = self.features(rows, workspace)[positions(rows.ids, targets.ids)]
-            with workspace.reporter.step(f"refine for {self.name}, seed {seed}", total=1) as step:
-                refined = relabeller(seen.numpy(), targets, seed=seed)
-                write_table(folder / "targets.parquet", refined.to_arrow())
-                step.advance()
+def relabelled(
+    refine: Named,
+    features: FrozenFeatures,
+    targets: ChoiceTargets,
+    rows: Rows,
+    workspace: Workspace,
+    *,
+    seed: int,
+    name: str,
+) -> ChoiceTargets:
+    """What a relabeller makes of targets about some of `rows`; found in the store if it was done before."""
+    relabeller = make_relabeller(refine)
 
-        recipe = {
-            **self.features.about(),
-            "relabeller": {"name": refine.name, **vars(relabeller)},
-            **learned_hashes(rows_of(rows, targets), targets),
-            "seed": seed,
-        }
-        return ChoiceTargets.from_arrow(read_table(workspace.get("refined", recipe, make).path / "targets.parquet"))
+    def make(folder: Path) -> None:
+        seen = features(rows, workspace)[positions(rows.ids, targets.ids)]
+        with workspace.reporter.step(name, total=1) as step:
+            write_table(folder / "targets.parquet", relabeller(seen.numpy(), targets, seed=seed).to_arrow())
+            step.advance()
+
+    recipe = {
+        **features.about(),
+        "relabeller": {"name": refine.name, **vars(relabeller)},
+        **learned_hashes(rows_of(rows, targets), targets),
+        "seed": seed,
+    }
+    return ChoiceTargets.from_arrow(read_table(workspace.get("refined", recipe, make).path / "targets.parquet"))
+
+
+def make_pretuner(strong: Strong, settings: Pretune) -> Pretuner:
+    """The pretuner that an experiment file describes; imported here, as the Trainer takes seconds to import."""
+    from outgrow.train.pretune import Pretuner
+
+    return Pretuner(strong.model, strong.max_length, settings)

@@ -27,7 +27,7 @@ from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
-_FOR_CHOICES = ("calibrate", "chain", "filter", "proportions")
+_FOR_CHOICES = ("calibrate", "chain", "filter", "pretune", "proportions")
 
 
 @dataclass(frozen=True)
