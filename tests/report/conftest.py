@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from outgrow.evaluate import Standing, summarise
+from outgrow.evaluate import Certainty, Standing, summarise
 
 
 def scores(share, seeds=3, examples=200, salt=0):
@@ -54,3 +54,39 @@ def hostile():
         for index, (name, role) in enumerate(names.items())
     ]
     return summarise(built, {})
+
+
+def certainty(excess, *, seeds=3, examples=600, salt=0, vacuity=None):
+    """Answers right with a probability that is `excess` below what the model believes; vacuity grows with doubt."""
+    random = np.random.default_rng([salt, int(1000 * abs(excess))])
+    confidence = random.uniform(0.6, 0.95, (seeds, examples))
+    runs = []
+    for sure in confidence:
+        best = np.where(random.random(examples) < sure - excess, sure, 1 - sure)
+        doubt = {None: None, "tells": 1 - sure, "misleads": sure, "silent": random.random(examples)}[vacuity]
+        runs.append(Certainty.of_choices(np.stack([best, 1 - best], axis=1), np.zeros(examples, dtype=int), doubt))
+    return Certainty.stack(runs)
+
+
+def judged(name, role="student", **how):
+    """A model with a certainty of its own."""
+    sure = certainty(how.pop("excess", 0.0), **how)
+    return Standing(name, role, {"accuracy": sure.correct}, certainty=sure)
+
+
+@pytest.fixture(scope="session")
+def calibrated():
+    """One of each: too sure, not sure enough, just right; with and without vacuity; and hard votes."""
+    hard = Certainty.of_choices(np.eye(2)[[0, 1] * 300], np.zeros(600, dtype=int))
+    return summarise(
+        [
+            Standing("people", "supervisor", {"accuracy": hard.correct}, certainty=hard),
+            judged("naive", excess=0.15),
+            judged("timid", excess=-0.05, salt=1),
+            judged("bayesian", salt=2, vacuity="tells"),
+            judged("contrary", salt=3, vacuity="misleads", excess=0.151),
+            judged("mute", salt=4, vacuity="silent", excess=0.3),
+            judged("gold", "ceiling", salt=5),
+        ],
+        {},
+    )

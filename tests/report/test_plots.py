@@ -7,7 +7,8 @@ import matplotlib
 import pytest
 
 from outgrow.evaluate import Standing, summarise
-from outgrow.report.plots import dot_plot, plane, shortened
+from outgrow.report.canvas import shortened
+from outgrow.report.plots import dot_plot, plane
 
 TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 

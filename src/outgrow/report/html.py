@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
 from outgrow.evaluate.wording import estimate_text, probability_text
+from outgrow.report.calibration import calibration_section
 from outgrow.report.plots import dot_plot, plane
 from outgrow.report.table import metric_title, number_columns, ordered_lines
-from outgrow.report.words import details, headline
+from outgrow.report.words import details, headline, typeset
 
 _HEADWORDS = ("name", "model", "function", "features", "votes", "server")
 """Keys whose value names a thing; the first one present becomes its headword."""
@@ -43,13 +43,14 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any]) -> s
     config = provenance.get("config") or {}
     return environment.get_template("report.html.jinja").render(
         name=name,
-        headline=_typeset(headline(summary)),
-        details=[_typeset(text) for text in details(summary)],
-        warnings=[_typeset(text) for text in summary.warnings],
+        headline=typeset(headline(summary)),
+        details=[typeset(text) for text in details(summary)],
+        warnings=[typeset(text) for text in summary.warnings],
         notes=[str(note) for note in provenance.get("notes") or ()],
         setting=list(_setting(config, provenance, summary)),
         metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
         plane=_plane(summary),
+        calibration=calibration_section(summary.calibration) if summary.calibration else None,
         resamples=summary.resamples,
         started=_moment(provenance.get("started")),
         provenance=list(_provenance(provenance)),
@@ -103,19 +104,14 @@ def _spoken(line: Line) -> str:
 def _split(cell: str) -> tuple[str, str]:
     """Number and interval of a cell."""
     value, _, interval = cell.partition("\n")
-    return _typeset(value), _typeset(interval)
+    return typeset(value), typeset(interval)
 
 
 def _comparison(line: Line) -> tuple[str, str]:
     if line.comparison is None:
         return "", ""
     test = line.comparison
-    return f"{test.wins} / {test.losses}", _typeset(f"{probability_text(test.p)} against {test.against}")
-
-
-def _typeset(text: str) -> str:
-    """Minus signs instead of hyphens before numbers, and p-values that no line break tears apart."""
-    return re.sub(r"\bp ([<=]) ", "p\u00a0\\1\u00a0", re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text))
+    return f"{test.wins} / {test.losses}", typeset(f"{probability_text(test.p)} against {test.against}")
 
 
 def _setting(

@@ -25,7 +25,8 @@ _NAME_WIDTH = 14
 """Names are broken over lines where they are longer than this and space is short."""
 _GUTTER = 2
 """Columns between columns."""
-_ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
+ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
+"""What is compared stands between its ends."""
 _STYLES: dict[str, str] = {"supervisor": "", "base": "dim", "student": "bold", "ceiling": "dim"}
 
 
@@ -41,7 +42,7 @@ class Column:
 
 def ordered_lines(metric: MetricSummary) -> tuple[Line, ...]:
     """Supervisors with their mean after them, base, students, ceiling: what is compared stands between its ends."""
-    lines = [line for role in _ORDER for line in metric.of(role)]
+    lines = [line for role in ORDER for line in metric.of(role)]
     supervisors = len(metric.of("supervisor"))
     if supervisors > 1 and metric.mean_supervisor is not None:
         nothing = dict.fromkeys(("against_best", "against_mean", "gain_over_best", "gain_over_base", "comparison"))

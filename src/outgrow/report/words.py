@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
@@ -12,6 +13,16 @@ LEGEND = (
     "PGR is the share of the gap between supervisor (the best one, or the mean of all) and ceiling that a student "
     "recovers; the ceiling is the strong model trained on gold labels, the base the same model untouched."
 )
+
+
+def typeset(text: str) -> str:
+    """Minus signs instead of hyphens before numbers, and p-values that no line break tears apart.
+
+    Example:
+        >>> typeset("gpt-2 is at -.050")
+        'gpt-2 is at −.050'
+    """
+    return re.sub(r"\bp ([<=]) ", "p\u00a0\\1\u00a0", re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text))
 
 
 def best_student(summary: Summary) -> str | None:
