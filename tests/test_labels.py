@@ -144,6 +144,13 @@ def test_predictions_with_vacuity_go_to_arrow_and_back_unchanged() -> None:
     assert np.array_equal(back.vacuity, vacuity)
 
 
+def test_predictions_with_weighted_scores_go_to_arrow_and_back_unchanged() -> None:
+    made = Predictions(("a", "b"), ("", ""), {"f1": np.ones(2)}, weights={"f1": np.array([2.0, 0.0])})
+    back = Predictions.from_arrow(made.to_arrow())
+    assert {name: own.tolist() for name, own in back.weights.items()} == {"f1": [2.0, 0.0]}
+    assert list(back.scores) == ["f1"]
+
+
 def test_rows_with_repeated_ids_are_refused_and_the_ids_named() -> None:
     with pytest.raises(DataError, match=r"1 row id\(s\) occur more than once(.|\n)*found:  a\n"):
         Rows(("a", "b", "a"), ("x", "y", "z"), ("gold",) * 3, (None,) * 3)

@@ -41,6 +41,17 @@ def test_saved_results_load_as_they_were(results, tmp_path):
             assert np.array_equal(mine.scores[metric], theirs.scores[metric])
 
 
+def test_weighted_scores_load_as_they_were_and_give_the_same_means(results, tmp_path):
+    weights = {"f1": np.arange(60.0).reshape(3, 20)}
+    standings = [Standing("naive", "student", dict(results.standings[1].scores), weights=weights)]
+    mine = Results("trial", standings, {})
+    mine.save(tmp_path)
+    loaded = Results.load(tmp_path)
+    assert loaded.to_json() == mine.to_json()
+    assert np.array_equal(loaded.standings[0].weights["f1"], weights["f1"])
+    assert list(loaded.standings[0].weights) == ["f1"]
+
+
 def test_results_without_ids_load_without_ids(results, tmp_path):
     Results("trial", results.standings, {}).save(tmp_path)
     assert Results.load(tmp_path).ids is None

@@ -160,8 +160,9 @@ class Experiment:
 
 def _standing(role: Role, name: str, runs: Sequence[Predictions], gold: NDArray[np.int64] | None) -> Standing:
     scores = {metric: np.stack([run.scores[metric] for run in runs]) for metric in runs[0].scores}
+    weights = {metric: np.stack([run.weights[metric] for run in runs]) for metric in runs[0].weights}
     if gold is None:
-        return Standing(name, role, scores)
+        return Standing(name, role, scores, weights=weights)
     sure = [Certainty.of_choices(run.probs, gold, run.vacuity) for run in runs if run.probs is not None]
     return Standing(name, role, scores, certainty=Certainty.stack(sure) if sure else None)
 

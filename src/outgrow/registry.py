@@ -55,6 +55,8 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "sciq": "outgrow.tasks.sciq:SciQ",
         "sentiment": "outgrow.tasks.sentiment:Sentiment",
         "facts": "outgrow.tasks.facts:Facts",
+        "slurp": "outgrow.tasks.slurp:Slurp",
+        "snips": "outgrow.tasks.snips:Snips",
     },
     "adapter": {
         "none": "outgrow.models.adapters:FullFineTuning",

@@ -77,6 +77,7 @@ class Results:
                     "role": each.role,
                     "note": each.note,
                     "metrics": list(each.scores),
+                    "weighted": list(each.weights),
                     "certainty": list(each.certainty.arrays()) if each.certainty else [],
                 }
                 for each in self.standings
@@ -140,16 +141,19 @@ class Results:
 
     def _scores(self) -> pa.Table:
         tables = [
-            self._score_block(each, metric, np.asarray(scores, dtype=np.float64))
+            self._score_block(each, metric, np.asarray(scores, dtype=np.float64), each.weights.get(metric))
             for each in self.standings
             for metric, scores in each.scores.items()
         ]
-        return pa.concat_tables(tables)
+        return pa.concat_tables(tables, promote_options="default")
 
-    def _score_block(self, standing: Standing, metric: str, scores: np.ndarray[Any, Any]) -> pa.Table:
+    def _score_block(
+        self, standing: Standing, metric: str, scores: np.ndarray[Any, Any], weights: np.ndarray[Any, Any] | None
+    ) -> pa.Table:
         block = self._block(standing, *scores.shape)
         block = block.add_column(2, "metric", _repeated(metric, scores.size))
-        return block.append_column("score", pa.array(scores.reshape(-1)))
+        block = block.append_column("score", pa.array(scores.reshape(-1)))
+        return block if weights is None else block.append_column("weight", pa.array(weights.reshape(-1)))
 
     def _certainty_block(self, standing: Standing, certainty: Certainty) -> pa.Table:
         block = self._block(standing, *certainty.correct.shape)
@@ -190,7 +194,8 @@ def _standings(
     about: Sequence[Mapping[str, Any]], table: pa.Table, certainty: pa.Table | None
 ) -> tuple[tuple[Standing, ...], tuple[str, ...] | None]:
     """Rebuilds standings and ids from the files; blocks lie in the order in which they were written."""
-    columns = {name: table[name].to_numpy() for name in ("role", "name", "metric", "seed", "example", "score")}
+    names = [name for name in table.column_names if name != "id"]
+    columns = {name: table[name].to_numpy() for name in names}
     standings = []
     for each in about:
         own = (columns["role"] == each["role"]) & (columns["name"] == each["name"])
@@ -198,7 +203,11 @@ def _standings(
             metric: _runs(columns, own & (columns["metric"] == metric), columns["score"]) for metric in each["metrics"]
         }
         sure = _certainty(each, certainty) if certainty is not None and each.get("certainty") else None
-        standings.append(Standing(each["name"], each["role"], scores, each["note"], sure))
+        weights = {
+            metric: _runs(columns, own & (columns["metric"] == metric), columns["weight"])
+            for metric in each.get("weighted", ())
+        }
+        standings.append(Standing(each["name"], each["role"], scores, each["note"], sure, weights))
     examples = next(iter(standings[0].scores.values())).shape[1]
     ids = table["id"].slice(0, examples).to_pylist()
     return tuple(standings), None if None in ids else tuple(ids)

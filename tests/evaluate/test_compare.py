@@ -136,3 +136,22 @@ def test_standings_that_make_no_sense_are_refused(standings, message):
 def test_a_supervisor_and_a_student_may_share_a_name():
     summary = summarise([standing("tfidf", "supervisor", 90), standing("tfidf", "student", 100)], {})
     assert [line.role for line in summary.metrics[0].lines] == ["supervisor", "student"]
+
+
+def test_weighted_scores_are_averaged_by_their_weights():
+    weak, strong = np.array([[1.0, 0.0, 0.0]]), np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    standings = [
+        Standing("weak", "supervisor", {"f1": weak}, weights={"f1": np.array([[1.0, 1.0, 2.0]])}),
+        Standing("naive", "student", {"f1": strong}, weights={"f1": np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 1.0]])}),
+    ]
+    found = lines(summarise(standings, {}))
+    assert found["weak"].score.value == 0.25
+    assert found["naive"].score.value == 0.5
+    assert found["naive"].gain_over_best.value == 0.25
+
+
+@pytest.mark.parametrize("weights", [np.ones((1, 3)), np.array([[1.0, -1.0]]), np.array([[1.0, np.inf]])])
+def test_weights_that_do_not_fit_their_scores_are_refused(weights):
+    standing = Standing("naive", "student", {"f1": np.ones((1, 2))}, weights={"f1": weights})
+    with pytest.raises(DataError, match="weights of 'naive' on f1 do not fit"):
+        summarise([standing], {})

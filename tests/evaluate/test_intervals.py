@@ -12,10 +12,13 @@ from outgrow.evaluate.intervals import (
     aligned_scores,
     bounded_interval,
     percentile_interval,
+    resampled_counts,
     resampled_means,
     sign_test,
     unseen_share,
+    weighted_mean,
 )
+from outgrow.evaluate.slu import f1_of_counts
 
 
 def test_resamples_follow_the_exact_distribution_of_all_draws():
@@ -163,3 +166,30 @@ def test_the_sign_test_takes_rounding_for_a_tie():
 def test_the_sign_test_refuses_other_examples():
     with pytest.raises(DataError, match="different numbers of examples"):
         sign_test([[1, 0]], [[1, 0, 1]])
+
+
+def test_the_f1_of_a_corpus_is_resampled_as_if_it_were_counted_anew():
+    random = np.random.default_rng(0)
+    counts = random.integers(4, size=(30, 3)).astype(float)
+    counts[:3] = 0
+    scores = np.array([[f1_of_counts(row) for row in counts]])
+    weights = counts[None] @ np.array([2.0, 1.0, 1.0])
+    draws = resampled_means([scores], weights=[weights], resamples=50)
+    again = next(resampled_counts(1, 30, resamples=50))[2]
+    assert draws[:, 0] == pytest.approx([f1_of_counts(own @ counts) for own in again])
+    assert weighted_mean(scores, weights) == pytest.approx(f1_of_counts(counts.sum(axis=0)))
+
+
+@given(st.integers(1, 3), st.integers(1, 6), st.floats(0.1, 10))
+def test_equal_weights_weigh_nothing(seeds, examples, weight):
+    scores = np.random.default_rng(seeds).random((2, seeds, examples))
+    weights = np.full_like(scores, weight)
+    plain = resampled_means(list(scores), resamples=10)
+    assert resampled_means(list(scores), weights=list(weights), resamples=10) == pytest.approx(plain)
+    assert weighted_mean(scores[0], weights[0]) == pytest.approx(weighted_mean(scores[0]))
+
+
+def test_a_run_without_any_weight_keeps_its_plain_mean():
+    scores, weights = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 0.0], [1.0, 0.0]])
+    assert weighted_mean(scores, weights) == 0.75
+    assert resampled_means([scores[:1]], weights=[weights[:1]], resamples=5).tolist() == [[0.5]] * 5

@@ -79,6 +79,22 @@ def test_a_run_writes_everything_and_a_second_run_makes_nothing(folder: Path, tm
     assert set(again.provenance["seconds"]) == {"total"}
 
 
+def test_what_a_task_remarks_on_answers_is_noted_with_their_author(tmp_path: Path) -> None:
+    decoder = make_decoder(tmp_path / "decoder")
+    rows = [{"text": f"a plot {word}", "entities": []} for word in WORDS]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = {"name": "slurp", "path": str(tmp_path / "rows.jsonl"), "template": "{utterance}"}
+    supervisors = [{"model": str(decoder), "name": "first"}]
+    changes = {"task": task, "supervisors": supervisors, "strong": {"model": str(decoder)}, "ceiling": False}
+    pipeline = pipeline_in(tmp_path, tmp_path, **changes)
+    found = pipeline.supervisors(0)["first"]
+    test = len(pipeline.rows.part("test"))
+    assert pipeline.notes == [f"first: Of {test} answers, {test} no JSON of slots."]
+    # Nothing was to be found, and nothing was: right, and of no weight.
+    assert found.scores["slu_f1"].tolist() == [1.0] * test
+    assert found.weights["slu_f1"].tolist() == [0.0] * test
+
+
 def test_two_methods_that_teach_the_same_share_one_student(folder: Path, tmp_path: Path) -> None:
     weights = {"first": 1.0, "second": 0.0}
     methods = {"naive": {}, "same": {"combine": {"name": "mean", "weights": {"first": 1.0, "second": 1.0}}}}

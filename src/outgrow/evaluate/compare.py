@@ -12,7 +12,14 @@ from outgrow.errors import DataError
 from outgrow.evaluate.calibration_summary import summarise_calibration
 from outgrow.evaluate.cautions import cautions
 from outgrow.evaluate.gap import Gap, gain_interval, gap_from_draws
-from outgrow.evaluate.intervals import RESAMPLES, aligned_scores, bounded_interval, resampled_means, sign_test
+from outgrow.evaluate.intervals import (
+    RESAMPLES,
+    aligned_scores,
+    bounded_interval,
+    resampled_means,
+    sign_test,
+    weighted_mean,
+)
 from outgrow.evaluate.summary import ROLES, Comparison, Estimate, Line, MetricSummary, Role, Standing, Summary
 
 
@@ -92,14 +99,35 @@ def _sheet(metric: str, standings: Sequence[Standing], seed: int) -> _Sheet:
     present = [standing for standing in standings if metric in standing.scores]
     given: dict[str, ArrayLike] = {f"{each.name} ({each.role}, {metric})": each.scores[metric] for each in present}
     arrays = list(aligned_scores(given).values())
-    draws = resampled_means(arrays, seed=seed).T
+    weights = _weights(metric, present, arrays)
+    own_weights: Sequence[NDArray[np.float64] | None] = weights or [None] * len(arrays)
+    draws = resampled_means(arrays, weights=weights, seed=seed).T
     columns = tuple(
-        _Column(standing, len(standing.scores[metric]), array, float(array.mean()), own)
-        for standing, array, own in zip(present, arrays, draws, strict=True)
+        _Column(standing, len(standing.scores[metric]), array, weighted_mean(array, weight), own)
+        for standing, array, weight, own in zip(present, arrays, own_weights, draws, strict=True)
     )
     low = min(0.0, *(float(array.min()) for array in arrays))
     high = max(1.0, *(float(array.max()) for array in arrays))
     return _Sheet(columns, arrays[0].shape[1], low, high)
+
+
+def _weights(
+    metric: str, standings: Sequence[Standing], arrays: Sequence[NDArray[np.float64]]
+) -> list[NDArray[np.float64]] | None:
+    """How much each example of each standing counts; None where all count alike."""
+    if not any(metric in each.weights for each in standings):
+        return None
+    given = [
+        np.asarray(each.weights.get(metric, np.ones_like(each.scores[metric])), dtype=np.float64) for each in standings
+    ]
+    for each, own in zip(standings, given, strict=True):
+        if own.shape != np.shape(each.scores[metric]) or not (own >= 0).all() or not np.isfinite(own).all():
+            raise DataError(
+                f"The weights of {each.name!r} on {metric} do not fit its scores.",
+                found=own.shape,
+                wanted=f"{np.shape(each.scores[metric])}, finite and not negative",
+            )
+    return [np.broadcast_to(own, array.shape) for own, array in zip(given, arrays, strict=True)]
 
 
 def _summarise_metric(metric: str, standings: Sequence[Standing], chance: float | None, seed: int) -> MetricSummary:

@@ -86,7 +86,11 @@ def _numbers(name: str, scores: ArrayLike) -> NDArray[np.float64]:
 
 
 def resampled_means(
-    scores: Sequence[NDArray[np.float64]], *, resamples: int = RESAMPLES, seed: int = 0
+    scores: Sequence[NDArray[np.float64]],
+    *,
+    weights: Sequence[NDArray[np.float64]] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
     """Mean scores of J methods on the same resamples of examples and seeds.
 
@@ -95,6 +99,8 @@ def resampled_means(
 
     Args:
         scores: J arrays of shape (S, N), as `aligned_scores` returns them.
+        weights: J arrays of the same shape, for scores whose means over examples are weighted; of each run and resample
+            by its own weights. A run that has none in a resample keeps its plain mean over all examples.
         resamples: Number B of resamples.
         seed: Makes the draws reproducible.
 
@@ -109,13 +115,40 @@ def resampled_means(
     """
     stacked = np.stack(scores)
     methods, seeds, examples = stacked.shape
-    flat = np.ascontiguousarray(stacked.reshape(methods * seeds, examples).T)
+    heavy = None if weights is None else np.stack(weights)
+    flat = _columns(stacked if heavy is None else stacked * heavy)
+    heaviness = None if heavy is None else _columns(heavy)
+    plain = stacked.mean(axis=2)
     means: NDArray[np.float64] = np.empty((resamples, methods))
     for block, chosen, counts in resampled_counts(seeds, examples, resamples=resamples, seed=seed):
         sums = (counts @ flat).reshape(len(chosen), methods, seeds)
-        means[block] = np.einsum("bms,bs->bm", sums, chosen)
-    means /= seeds * examples
+        total = float(examples) if heaviness is None else (counts @ heaviness).reshape(sums.shape)
+        own = np.divide(sums, total, out=np.broadcast_to(plain, sums.shape).copy(), where=np.greater(total, 0))
+        means[block] = np.einsum("bms,bs->bm", own, chosen)
+    means /= seeds
     return means
+
+
+def weighted_mean(scores: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
+    """Mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean.
+
+    Args:
+        scores: Shape (S, N).
+        weights: The same shape; None weighs all examples alike.
+
+    Example:
+        >>> weighted_mean(np.array([[1.0, 0.0]]), np.array([[3.0, 1.0]]))
+        0.75
+    """
+    if weights is None:
+        return float(scores.mean())
+    total, plain = weights.sum(axis=1), scores.mean(axis=1)
+    return float(np.divide((scores * weights).sum(axis=1), total, out=plain, where=total > 0).mean())
+
+
+def _columns(stacked: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(J, S, N) as (N, J·S)."""
+    return np.ascontiguousarray(stacked.reshape(-1, stacked.shape[2]).T)
 
 
 def resampled_counts(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -37,6 +37,8 @@ class Standing:
     """A remark for the reader, such as where the labels come from."""
     certainty: Certainty | None = None
     """How sure it was of its answers, where it says so."""
+    weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """How much each example counts, shape (seeds, examples), for metrics that are weighted means."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ All are frozen, check themselves when made, and go to and from Arrow unchanged.
 from __future__ import annotations
 
 from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_probabilities
-from outgrow.labels.predictions import Predictions
+from outgrow.labels.predictions import Predictions, Weighted
 from outgrow.labels.rows import PARTS, Part, Rows, positions
 from outgrow.labels.text import Completion, TextLabels, TextTargets
 
@@ -21,6 +21,7 @@ __all__ = [
     "Status",
     "TextLabels",
     "TextTargets",
+    "Weighted",
     "check_probabilities",
     "positions",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named
 from outgrow.errors import ConfigError, DataError
-from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, positions
+from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, Weighted, positions
 from outgrow.models.loading import model_identity, short_name
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
@@ -22,7 +22,7 @@ from outgrow.registry import create
 from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import content_hash, read_table, table_hash, write_table
 from outgrow.supervisors.gold import judged_rows, training_rows
-from outgrow.tasks import TextTask
+from outgrow.tasks import RemarkingTask, TextTask
 from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
 
@@ -219,7 +219,13 @@ class TextPipeline:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""
         best = [labels.best(row, supervisor) for row in range(len(labels.ids))]
         answers = tuple("" if one is None else _trim(one.text) for one in best)
-        return Predictions(self._test.ids, answers, dict(self.task.score(self.config.task, self._test, answers)))
+        if isinstance(self.task, RemarkingTask):
+            for remark in self.task.remarks(self.config.task, self._test, answers):
+                self._note(f"{labels.supervisors[supervisor]}: {remark}")
+        found = self.task.score(self.config.task, self._test, answers)
+        weights = {name: own.weights for name, own in found.items() if isinstance(own, Weighted)}
+        scores = {name: own.scores if isinstance(own, Weighted) else own for name, own in found.items()}
+        return Predictions(self._test.ids, answers, scores, weights=weights)
 
     def _ask(self, prompt: str) -> str:
         return fill(self.config.generate.template, {"prompt": prompt})

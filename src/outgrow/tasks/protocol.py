@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError
-from outgrow.labels import Rows
+from outgrow.labels import Rows, Weighted
 from outgrow.registry import create
 from outgrow.tasks.files import FileTask
 
@@ -29,8 +29,18 @@ class TextTask(Protocol):
     def read(self, config: TaskConfig) -> Rows:
         """All rows, each with its part."""
 
-    def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+    def score(
+        self, config: TaskConfig, rows: Rows, answers: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float64] | Weighted]:
         """Scores of text answers: metric name → (N,), higher is better; the first metric is the headline."""
+
+
+@runtime_checkable
+class RemarkingTask(Protocol):
+    """A text task that has more to say about answers than their scores."""
+
+    def remarks(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Sequence[str]:
+        """What a reader should know of these answers, in whole sentences; nothing where all is well."""
 
 
 def load_task(config: TaskConfig) -> Task:
