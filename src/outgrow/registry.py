@@ -31,6 +31,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "product": "outgrow.objectives.robust:Product",
         "bootstrap": "outgrow.objectives.robust:Bootstrap",
         "confidence_window": "outgrow.objectives.robust:ConfidenceWindow",
+        "raven": "outgrow.objectives.raven:Raven",
     },
     "combiner": {
         "mean": "outgrow.combine.mean:Mean",

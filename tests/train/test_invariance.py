@@ -20,7 +20,7 @@ from outgrow.config import Named
 from outgrow.labels import TextTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
 from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
-from outgrow.objectives import Objective
+from outgrow.objectives import Objective, WeighingObjective
 from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.train.choice import train_choice
@@ -51,6 +51,8 @@ def trained_weights(model: Path, folder: Path, objective: Named, **trainer: obje
     texts, targets = texts_and_targets()
     weights = np.linspace(0.5, 1.5, len(texts))
     made: Objective = create("objective", objective.name, objective.params)
+    if isinstance(made, WeighingObjective):
+        targets = np.stack([targets, targets[::-1]], axis=1)  # two supervisors to weigh
     settings = {"learning_rate": 1e-2, "num_train_epochs": 2, "save_strategy": "no", **trainer}
     train_choice(network, encoder, texts, targets, made, folder, weights=weights, seed=3, trainer=settings)
     return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
@@ -71,7 +73,8 @@ def test_sixteen_rows_at_once_train_like_four_times_four(tmp_path: Path, objecti
 def test_two_processes_train_like_one(tmp_path: Path) -> None:
     model = make_encoder(tmp_path / "model")
     tests = Path(__file__).parents[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(tests)}
+    path = os.pathsep.join([str(tests), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": path}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", __file__, str(model), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)

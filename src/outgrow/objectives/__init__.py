@@ -7,7 +7,8 @@ from outgrow.objectives.confidence import Confidence, class_offsets, confidence
 from outgrow.objectives.cross_entropy import CrossEntropy, cross_entropy
 from outgrow.objectives.dirichlet_multinomial import DirichletMultinomial, dirichlet_multinomial
 from outgrow.objectives.evidential import Evidential, evidential
-from outgrow.objectives.protocol import EvidentialObjective, Objective, StepContext
+from outgrow.objectives.protocol import EvidentialObjective, Objective, StepContext, WeighingObjective, WeightMemory
+from outgrow.objectives.raven import Raven
 from outgrow.objectives.robust import (
     GCE,
     Bootstrap,
@@ -32,7 +33,10 @@ __all__ = [
     "EvidentialObjective",
     "Objective",
     "Product",
+    "Raven",
     "StepContext",
+    "WeighingObjective",
+    "WeightMemory",
     "bayesian",
     "bootstrap",
     "class_offsets",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -44,3 +44,24 @@ class EvidentialObjective(Protocol):
 
     def vacuity(self, logits: Tensor) -> Tensor:
         """How little evidence there is for any answer, shape (N,): from 1 for none towards 0."""
+
+
+class WeightMemory(Protocol):
+    """λ while they are learned; kept by the trainer, since objectives are frozen."""
+
+    def step(self, log_probs: Tensor, votes: Tensor, weights: Tensor) -> Tensor:
+        """λ (M,) for a step whose rows have these log-probabilities (n, K), votes (n, M, K) and weights (n,)."""
+
+    def state(self) -> Any:
+        """What a resumed run needs, as JSON values."""
+
+    def restore(self, state: Any) -> None:
+        """Takes it back."""
+
+
+@runtime_checkable
+class WeighingObjective(Protocol):
+    """An objective that learns the supervisors' weights together with the student."""
+
+    def memory(self, lambdas: Tensor) -> WeightMemory:
+        """λ as they are learned, starting from these (M,)."""

@@ -15,55 +15,48 @@ from torch import Tensor, nn
 from outgrow.config import Named
 from outgrow.models.adapters import FullFineTuning, LoRA
 from outgrow.models.classifier import ChoiceNetwork, Encoder, by_length, load_choice_network
-from outgrow.objectives import Objective, StepContext
+from outgrow.objectives import Objective
 from outgrow.progress import Reporter
 from outgrow.registry import create
 from outgrow.store import read_json, replacing, write_json
+from outgrow.train.lookahead import Lookahead
 from outgrow.train.supervised import Gather, fit, training_arguments
-from outgrow.train.window import window_for
 
 
 class ChoiceLosses:
-    """Row losses of an objective, with the window of recent predictions where the objective wants one."""
+    """Row losses of an objective, which is told of the whole step where it wants to be."""
 
     def __init__(self, objective: Objective, targets: Tensor, weights: Tensor, lambdas: Tensor | None) -> None:
-        self._objective, self._lambdas = objective, lambdas
-        self._window = window_for(objective, targets, weights)
-        self._offsets: Tensor | None = None
+        self._objective, self._lookahead = objective, Lookahead(objective, targets, weights, lambdas)
 
     def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
         """Looks at all rows of the step, of all processes, before the loss of any is computed.
 
-        One more forward pass, without gradients, for objectives that harden predictions.
+        One more forward pass, without gradients, for objectives that harden predictions or learn whom to believe.
         """
-        if self._window is None:
+        if not self._lookahead.needed:
             return
         training = model.training
         model.eval()
         with torch.no_grad():
             seen = [
-                (gather(torch.log_softmax(_logits(model, piece), -1)), gather(piece["weights"])) for piece in pieces
+                (torch.log_softmax(_logits(model, piece), -1), piece["targets"], piece["weights"]) for piece in pieces
             ]
         model.train(training)
-        # Rows without weight teach nothing, and may only fill up a batch.
-        self._offsets = self._window.offsets(torch.cat([log_probs[weights > 0] for log_probs, weights in seen]))
+        self._lookahead.look(*(torch.cat([gather(each) for each in column]) for column in zip(*seen, strict=True)))
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Losses of shape (N,)."""
         logits = _logits(model, batch)
-        offsets, lambdas = (
-            None if values is None else values.to(logits.device) for values in (self._offsets, self._lambdas)
-        )
-        return self._objective(logits, batch["targets"], StepContext(progress, offsets, lambdas))
+        return self._objective(logits, batch["targets"], self._lookahead.context(progress, logits.device))
 
     def state(self) -> Any:
-        """The window."""
-        return None if self._window is None else self._window.state()
+        """What is remembered from step to step."""
+        return self._lookahead.state()
 
     def restore(self, state: Any) -> None:
-        """Takes the window back."""
-        if self._window is not None:
-            self._window.restore(state)
+        """Takes it back."""
+        self._lookahead.restore(state)
 
 
 def _logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:

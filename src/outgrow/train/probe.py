@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from outgrow.config import Named
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.models.adapters import Probe
-from outgrow.objectives import Objective, StepContext
+from outgrow.objectives import Objective
 from outgrow.progress import Step
 from outgrow.store import Artefact, replacing
 from outgrow.train.features import FrozenFeatures
 from outgrow.train.learners import learned_hashes, make_objective, rows_of
-from outgrow.train.window import window_for
+from outgrow.train.lookahead import Lookahead
 from outgrow.workspace import Workspace
 
 
@@ -74,7 +74,7 @@ def train_probe(
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     generator = torch.Generator().manual_seed(seed)
-    window = window_for(objective, targets, weights)
+    lookahead = Lookahead(objective, targets, weights, lambdas)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     steps = settings.epochs * math.ceil(len(inputs) / settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
@@ -82,8 +82,9 @@ def train_probe(
     for _ in range(settings.epochs):
         for rows in torch.randperm(len(inputs), generator=generator).split(settings.batch_size):
             logits = head(inputs[rows])
-            offsets = window.offsets(torch.log_softmax(logits.detach(), dim=-1)) if window else None
-            context = StepContext(done / steps, offsets, lambdas)
+            if lookahead.needed:
+                lookahead.look(torch.log_softmax(logits.detach(), dim=-1), targets[rows], weights[rows])
+            context = lookahead.context(done / steps, logits.device)
             losses = objective(logits, targets[rows], context) * weights[rows]
             optimizer.zero_grad()
             (losses.sum() / weights[rows].sum()).backward()
