@@ -9,6 +9,7 @@ from voting_worlds import (
     one_hot,
     overconfidence,
     read_rte,
+    read_sciq,
     read_strategyqa,
 )
 
@@ -80,6 +81,26 @@ def test_independent_supervisors_with_strengths_lose_little(choices):
     assert nll(combine(world.votes, "dependence").probs, world.truth) < nll(world.posterior, world.truth) + 0.02
 
 
+def test_strengths_whose_noise_is_shared_are_believed_less():
+    world = gaussian([1, 1, 1, 1], exponents=[1] * 4, shared=0.6)
+    probs, plain = combine(world.votes).probs, combine(world.votes, "dawid_skene").probs
+    assert accuracy(probs, world.truth) > accuracy(plain, world.truth) - 0.01
+    assert overconfidence(probs, world.truth) < overconfidence(plain, world.truth) - 0.03
+    assert nll(probs, world.truth) < nll(plain, world.truth) - 0.2
+
+
+def test_strengths_whose_noise_is_shared_are_warned_of():
+    votes = gaussian([1, 1, 1, 1], exponents=[1] * 4, shared=0.6).votes
+    notes = " ".join(combine(votes).diagnostics.notes)
+    assert "share errors that the answer does not explain" in notes
+    assert "Their own probabilities claim" in notes
+
+
+def test_strengths_with_independent_noise_are_not_warned_of():
+    notes = combine(gaussian([1, 1, 1, 1], exponents=[1] * 4).votes).diagnostics.notes
+    assert not any("share errors" in note for note in notes)
+
+
 def test_a_contrary_voter_is_read_the_right_way_round():
     world = independent([0.7, 0.75, 0.8, 0.1])
     combined = combine(world.votes, "dependence")
@@ -104,7 +125,7 @@ def test_the_spread_of_difficulty_is_recovered(spread):
 def test_difficulty_can_be_switched_off():
     votes, _ = failing_together(1.2, rows=200)
     without = combine(votes, Dependence(difficulty=False)).probs
-    np.testing.assert_array_equal(without, combine(votes, "dawid_skene").probs)
+    np.testing.assert_allclose(without, combine(votes, "dawid_skene").probs, atol=1e-12)
 
 
 def test_identical_supervisors_count_as_one():
@@ -168,3 +189,20 @@ def test_weak_language_models_are_combined_with_a_hundred_gold_rows():
         gaps.append(abs(overconfidence(probs, truth[gold < 0])))
     assert np.mean(losses) <= 0.53
     assert np.mean(gaps) <= 0.04
+
+
+def test_four_language_models_that_fail_together_are_doubted_and_no_worse_than_their_mean():
+    votes, truth = read_sciq()
+    combined = combine(votes)
+    assert nll(combined.probs, truth) < 0.6 * nll(combine(votes, "dawid_skene").probs, truth)
+    assert accuracy(combined.probs, truth) > accuracy(combine(votes, "mean").probs, truth) - 0.005
+    assert any("share errors" in note for note in combined.diagnostics.notes)
+
+
+def test_a_hundred_gold_rows_correct_four_language_models_that_fail_together():
+    votes, truth = read_sciq()
+    gold = np.where(np.arange(len(truth)) % 58 == 0, truth, -1)
+    rest = gold < 0
+    without, anchored = combine(votes).probs[rest], combine(votes, gold=gold).probs[rest]
+    assert abs(overconfidence(anchored, truth[rest])) < 0.5 * overconfidence(without, truth[rest])
+    assert nll(anchored, truth[rest]) < nll(without, truth[rest]) - 0.1

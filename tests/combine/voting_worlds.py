@@ -59,13 +59,17 @@ def copies(*, rows=5000, seed=0, flip=0.05):
     return World(one_hot(np.stack([*copied, *honest], axis=1)), truth, softmax(log_joint))
 
 
-def gaussian(sharpness, *, exponents, rows=5000, choices=2, seed=0):
-    """Supervisors that see the truth through Gaussian noise and report their posterior, raised to an exponent."""
+def gaussian(sharpness, *, exponents, rows=5000, choices=2, seed=0, shared=0.0):
+    """Supervisors that see the truth through Gaussian noise and report their posterior, raised to an exponent.
+
+    A share of the noise's variance is the same for all of them; the world's posterior holds for a share of zero.
+    """
     random = np.random.default_rng(seed)
     truth = random.integers(0, choices, rows)
     evidence = []
+    common = random.normal(size=(rows, choices)) if shared else 0.0
     for sharp in sharpness:
-        seen = random.normal(size=(rows, choices))
+        seen = np.sqrt(shared) * common + np.sqrt(1 - shared) * random.normal(size=(rows, choices))
         seen[np.arange(rows), truth] += sharp
         evidence.append(sharp * seen)
     votes = np.stack([softmax(each * power) for each, power in zip(evidence, exponents, strict=True)], axis=1)
@@ -107,6 +111,15 @@ def read_strategyqa(weakest=12):
     labels = np.array([[meaning.get(line["pred"][name], -1) for name in names] for line in lines])
     kept = np.sort(np.argsort((labels == truth[:, None]).mean(axis=0))[:weakest])
     return one_hot(labels[:, kept]), truth
+
+
+def read_sciq(seed=0):
+    """Votes (5840, 4, 2) of four GPT-2 models of different size, fine-tuned on other questions, and truth."""
+    with gzip.open(_existing(f"sciq/gpt2_family_weak_labels_seed{seed}.jsonl.gz"), "rt") as file:
+        lines = [json.loads(line) for line in file]
+    names = [name for name in lines[0] if name.startswith("p_true_")]
+    probs = np.array([[line[name] for name in names] for line in lines])
+    return np.stack([1 - probs, probs], axis=2), np.array([line["gt_label"] for line in lines])
 
 
 def _existing(name):

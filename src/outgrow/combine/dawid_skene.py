@@ -20,6 +20,9 @@ FULL_CONFUSION_UP_TO = 20
 from the votes a supervisor gives, and one accuracy per supervisor is estimated instead."""
 
 
+_ALONE = "Only one supervisor voted: what it says is taken as it is."
+
+
 class Likelihood(Protocol):
     """How probable the votes are under each answer, refitted in every round of EM."""
 
@@ -56,6 +59,8 @@ class DawidSkene:
     """Most rounds of EM."""
     tolerance: float = 1e-3
     """Stop when no probability moves further than this."""
+    discount: bool = False
+    """Let votes with a strength count for less where supervisors share errors (see `SoftVotes`)."""
 
     def __post_init__(self) -> None:
         if self.smoothing <= 0 or self.iterations < 1 or self.tolerance <= 0:
@@ -79,6 +84,9 @@ class DawidSkene:
         """Posterior of every row; gold rows (`gold >= 0`) are held at their answer and teach who is right."""
         merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
         probs, usable = finished(pooled(merged.ballots), merged.ballots, merged.gold)
+        if np.count_nonzero(merged.ballots.per_supervisor) == 1 and (merged.gold < 0).all():
+            # Its accuracy cannot be learnt from anything, and the likeliest answer would be its favourite everywhere.
+            return Posterior(probs[merged.of_row], notes=(_ALONE,), unheld=probs[merged.of_row])
         likelihoods = self._likelihoods(merged)
         share = merged.ballots.count * usable
         notes: tuple[str, ...] = ()
@@ -89,12 +97,13 @@ class DawidSkene:
             log_joint = np.tile(np.log(balance / balance.sum()), (len(probs), 1))
             for likelihood in likelihoods:
                 likelihood.add_to(log_joint)
-            before, probs = probs, held(normalised(log_joint), usable, merged.gold)
+            unheld = normalised(log_joint)
+            before, probs = probs, held(unheld, usable, merged.gold)
             if np.abs(probs - before).max(initial=0.0) < self.tolerance:
                 break
         else:
             notes = (f"Expectation–maximisation had not settled after {self.iterations} rounds.",)
-        return Posterior(probs[merged.of_row], notes=notes)
+        return Posterior(probs[merged.of_row], notes=notes, unheld=unheld[merged.of_row])
 
     def _likelihoods(self, merged: Merged) -> list[Likelihood]:
         ballots = merged.ballots
@@ -105,7 +114,7 @@ class DawidSkene:
             full = ballots.choices <= FULL_CONFUSION_UP_TO
             found.append((ConfusionMatrices if full else Accuracies)(hard, self.smoothing))
         if soft.any():
-            found.append(SoftVotes(ballots.select(soft)))
+            found.append(SoftVotes(ballots.select(soft), discount=self.discount))
         return found
 
 

@@ -30,6 +30,8 @@ class Dependence:
     2. Dawid–Skene on what remains gives a start.
     3. A latent-class model with a random difficulty per row turns it into a posterior (`DifficultyModel`): where
        supervisors fail together, agreement counts for less. Independent supervisors give τ ≈ 0, which is Dawid–Skene.
+       Votes that all come with a strength tell themselves how hard a row is; there the votes' evidence is discounted
+       by the errors that supervisors share instead (`SoftVotes`), and nothing is if they share none.
     4. Gold rows, if any, anchor the model, and the temperature and bias of the posterior are fitted on them.
 
     Source:
@@ -45,7 +47,7 @@ class Dependence:
         0.9
     """
 
-    copy_excess: float = 0.55
+    copy_excess: float = 0.65
     """Supervisors are copies if their votes correlate by this much more than being right explains; 1 finds none."""
     difficulty: bool = True
     """Whether rows may differ in difficulty."""
@@ -77,14 +79,18 @@ class Dependence:
         agreement = agreement_of(lines)
         copies = find_copies(lines, excess=self.copy_excess, agreement=agreement)
         pooled = pool(lines, copies) if copies else lines
-        start = DawidSkene().posterior(pooled, gold=known)
-        voices = int((pooled.per_supervisor > 0).sum())
-        if not self.difficulty or voices < 3 or ballots.choices > DIFFICULTY_UP_TO:
-            reason = () if not self.difficulty or voices < 3 else (_TOO_MANY_CHOICES,)
-            return Posterior(start.probs[merged.of_row], copies, notes=start.notes + reason, agreement=agreement)
-        log_joint, spread = self._with_difficulty(pooled, start.probs, known)
+        active = pooled.per_supervisor > 0
+        strengths = bool(pooled.soft_supervisors()[active].all())
+        start = DawidSkene(discount=strengths).posterior(pooled, gold=known)
+        notes, spread = start.notes, None
+        if not self.difficulty or strengths or active.sum() < 3:
+            log_joint = _log_joint(start)
+        elif ballots.choices > DIFFICULTY_UP_TO:
+            log_joint, notes = _log_joint(start), (*notes, _TOO_MANY_CHOICES)
+        else:
+            log_joint, spread = self._with_difficulty(pooled, start.probs, known)
         probs, _ = finished(normalised(recalibrate(log_joint, known, lines.count)), lines, known)
-        return Posterior(probs[merged.of_row], copies, spread, start.notes, agreement)
+        return Posterior(probs[merged.of_row], copies, spread, notes, agreement)
 
     def _with_difficulty(
         self, ballots: Ballots, start: NDArray[np.float64], gold: NDArray[np.int64]
@@ -93,6 +99,12 @@ class Dependence:
         lines = Lines.of(ballots, gold, start)
         model = fit_difficulty(lines, start, iterations=self.iterations)
         return difficulty_posterior(model, lines), model.spread
+
+
+def _log_joint(start: Posterior) -> NDArray[np.float64]:
+    probs = start.probs if start.unheld is None else start.unheld
+    log_probs: NDArray[np.float64] = np.log(np.maximum(probs, np.finfo(float).tiny))
+    return log_probs
 
 
 _TOO_MANY_CHOICES = (

@@ -15,6 +15,10 @@ _Z = 1.959964
 _SIGNIFICANT = 3.0
 """Standard errors from zero below which a shared error is taken for noise; more among many pairs."""
 _FEW_GOLD = 30
+_MOST_SHARED = 0.75
+"""Effective number over number of supervisors below which their shared errors are warned of."""
+_MORE_THAN_CLAIMED = 0.02
+"""How far an estimated accuracy may exceed what the supervisors' own probabilities claim before that is said."""
 
 
 def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -> Array:
@@ -73,7 +77,12 @@ def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], er
         errors,
         unusable,
         posterior.spread,
-        (*posterior.notes, *_oddities(ballots, unusable), *_limits(ballots, posterior, gold)),
+        (
+            *posterior.notes,
+            *_oddities(ballots, unusable),
+            *_limits(ballots, posterior, gold),
+            *_failing_together(ballots, accuracy, gold, errors),
+        ),
     )
 
 
@@ -140,6 +149,27 @@ def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> 
             "are misled, and the class balance, are then only weakly determined by votes."
         )
     return notes
+
+
+def _failing_together(ballots: Ballots, accuracy: Array, gold: NDArray[np.int64], errors: Array) -> list[str]:
+    """A warning where the estimates are suspect, by errors that supervisors share and by how sure they say they are."""
+    voices = np.count_nonzero(ballots.per_supervisor)
+    independent = effective_supervisors(ballots, errors)
+    if ballots.count @ (gold >= 0) >= _FEW_GOLD or independent > _MOST_SHARED * voices:
+        return []
+    note = (
+        f"Supervisors share errors that the answer does not explain ({voices} amount to {independent:.1f}): if they "
+        "are wrong together, the accuracies, intervals and confidences here are too high."
+    )
+    soft = ballots.soft_supervisors()
+    if ballots.probs is None or not soft.any():
+        return [note]
+    votes = np.maximum(ballots.per_supervisor, 1)
+    claimed = np.bincount(ballots.supervisor, ballots.probs.max(axis=1), minlength=len(votes)) / votes
+    claims, found = float(claimed[soft].mean()), float(accuracy[soft].mean())
+    if found > claims + _MORE_THAN_CLAIMED:
+        note += f" Their own probabilities claim {claims:.0%} on average, their agreement makes it {found:.0%}."
+    return [note]
 
 
 def _listed(names: list[str]) -> str:

@@ -27,6 +27,8 @@ class Posterior:
     """What a reader should know about this fit."""
     agreement: Agreement | None = None
     """How the supervisors agree, where the method has counted it."""
+    unheld: NDArray[np.float64] | None = None
+    """The same as `probs` where gold rows are not held at their answers, which calibration needs; not always known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.agreement import agreement_of
 from outgrow.combine.ballots import Ballots, Index
+from outgrow.combine.diagnostics import effective_supervisors, shared_errors
 
 Array = NDArray[np.float64]
 
@@ -26,11 +28,17 @@ class SoftVotes:
     β < 1 takes back overconfidence, β < 0 reads a contrary supervisor the right way round (K = 2), b removes a bias
     towards a class.
 
+    With `discount` the evidence of M supervisors that amount to M′ independent ones, by the errors they share under the
+    posterior, counts M′/M. Those that err independently lose nothing.
+
     Source:
-        Vector scaling (Guo et al. 2017) as the M-step of Dawid–Skene; ours.
+        Vector scaling (Guo et al. 2017) as the M-step of Dawid–Skene; the discount is that of a composite likelihood
+        (Varin, Reid & Firth 2011) with the effective number for the information; ours.
     """
 
-    def __init__(self, ballots: Ballots) -> None:
+    def __init__(self, ballots: Ballots, *, discount: bool = False) -> None:
+        self._ballots, self._share = ballots, 1.0
+        self._agreement = agreement_of(ballots) if discount else None
         self._row, self._person, self._rows = ballots.row, ballots.supervisor, ballots.rows
         log_votes = np.log(np.maximum(ballots.distributions(), _FLOOR))
         self._log_votes = log_votes - log_votes.mean(axis=1, keepdims=True)
@@ -54,6 +62,10 @@ class SoftVotes:
             share = self._per_person(np.exp(self._log_predicted())) + 1.0
             self._offset += np.log(wanted_share / share)
         self._log_prior = np.log(wanted_share / wanted_share.sum(axis=1, keepdims=True))
+        if self._agreement is not None:
+            errors = shared_errors(self._ballots, responsibilities, self._agreement)
+            voices = np.count_nonzero(self._ballots.per_supervisor)
+            self._share = effective_supervisors(self._ballots, errors) / voices
 
     def add_to(self, log_joint: Array) -> None:
         """Adds log p(k | y) − log π_k of every vote to an array of shape (N, K)."""
@@ -72,6 +84,7 @@ class SoftVotes:
 
     def _evidence(self) -> Array:
         evidence: Array = self._log_predicted() - self._log_prior[self._person]
+        evidence *= self._share
         return evidence
 
     def _log_predicted(self) -> Array:
