@@ -65,6 +65,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "probe": "outgrow.models.adapters:Probe",
     },
     "topic": {
+        "hmm": "outgrow.theory.topics.hmm:HmmTopic",
         "regression": "outgrow.theory.topics.regression:RegressionTopic",
     },
     "labelling_function": {},  # the user's own

@@ -16,6 +16,15 @@ from outgrow.theory.topic import Finding, Table, page
 
 SMALL = {
     "regression": {"counts": [1, 4], "kappas": [1.0, 0.5], "repetitions": 40, "labels": 30},
+    "hmm": {
+        "concepts": 3,
+        "entities": 3,
+        "properties": 4,
+        "counts": [1, 4],
+        "faults": [0.5],
+        "prompts": 10,
+        "worlds": 2,
+    },
 }
 """Settings under which a topic takes a second at most."""
 

@@ -154,7 +154,7 @@ def spoken(world: HiddenMarkovWorld, states: NDArray[np.float64]) -> NDArray[np.
     """Turns probabilities of states, shape (…, E, P), into probabilities of tokens, shape (…, V)."""
     says = np.zeros((world.memory.size, world.vocabulary))
     says[np.arange(world.memory.size), world.memory.ravel()] = 1.0
-    return np.asarray(states.reshape(*states.shape[:-2], -1) @ says)
+    return np.asarray(states.reshape(*states.shape[:-2], world.memory.size) @ says)
 
 
 def _forward(world: HiddenMarkovWorld, tokens: NDArray[np.int64], jump: float) -> Filtered:

@@ -169,7 +169,12 @@ def answers(
 
 
 def task_log_likelihoods(
-    tasks: HiddenMarkovWorld, inputs: NDArray[np.int64], outputs: NDArray[np.int64], *, corruption: float = 0.0
+    tasks: HiddenMarkovWorld,
+    inputs: NDArray[np.int64],
+    outputs: NDArray[np.int64],
+    *,
+    corruption: float = 0.0,
+    jump: float = 0.0,
 ) -> NDArray[np.float64]:
     """Log-probability of single examples under every task, shape (N, H) in nats; −inf where impossible.
 
@@ -178,6 +183,7 @@ def task_log_likelihoods(
         inputs: Shape (N, k − 1).
         outputs: Shape (N,).
         corruption: Probability with which an output is believed to be a token drawn from all but the delimiter.
+        jump: See `forward`.
 
     Raises:
         ConfigError: `corruption` is out of range.
@@ -192,13 +198,15 @@ def task_log_likelihoods(
     distinct, row = np.unique(np.column_stack([inputs, outputs]), axis=0, return_inverse=True)
     with np.errstate(divide="ignore"):
         kept, drawn = np.log1p(-corruption), np.log(corruption / (tasks.vocabulary - 1))
-    clean = forward(tasks, distinct).log_likelihood + kept
-    noise = forward(tasks, distinct[:, :-1]).log_likelihood + drawn
+    clean = forward(tasks, distinct, jump=jump).log_likelihood + kept
+    noise = forward(tasks, distinct[:, :-1], jump=jump).log_likelihood + drawn
     noise[distinct[:, -1] == DELIMITER] = -np.inf
     return np.asarray(np.logaddexp(clean, noise)[row])
 
 
-def task_posterior(tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: float = 0.0) -> NDArray[np.float64]:
+def task_posterior(
+    tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: float = 0.0, jump: float = 0.0
+) -> NDArray[np.float64]:
     """Probability of each task given a prompt's demonstrations and query, shape (N, H).
 
     Unlike `concept_posterior` of the whole sequence it knows the layout: examples are independent given the task.
@@ -207,6 +215,7 @@ def task_posterior(tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: fl
         tasks: What `tasks_of` returns, H tasks.
         prompts: The prompts.
         corruption: Corruption of outputs that is reckoned with.
+        jump: See `forward`; demonstrations of several tasks in one prompt need it.
 
     Raises:
         DataError: A prompt is impossible under every task.
@@ -219,17 +228,17 @@ def task_posterior(tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: fl
         7
     """
     count, shots, _ = prompts.inputs.shape
-    evidence = forward(tasks, prompts.query).log_likelihood
+    evidence = forward(tasks, prompts.query, jump=jump).log_likelihood
     if shots:
         single = task_log_likelihoods(
-            tasks, prompts.inputs.reshape(count * shots, -1), prompts.outputs.ravel(), corruption=corruption
+            tasks, prompts.inputs.reshape(count * shots, -1), prompts.outputs.ravel(), corruption=corruption, jump=jump
         )
         evidence = evidence + single.reshape(count, shots, -1).sum(axis=1)
     total = mixed(tasks, evidence)
     if not np.isfinite(total).all():
         raise DataError(
             f"Prompt {np.flatnonzero(~np.isfinite(total))[0]} is impossible under every task.",
-            fix="Reckon with corrupted outputs: give a corruption above 0.",
+            fix="Reckon with corrupted outputs (corruption above 0) or, if tasks are mixed, with jumps (jump above 0).",
         )
     return np.asarray(tasks.prior * np.exp(evidence - total[:, None]))
 

@@ -1,0 +1,173 @@
+"""A GPT-2 decoder pretrained on documents of a hidden Markov world, and fine-tuned to answer single inputs."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from outgrow.errors import DataError
+from outgrow.progress import Reporter
+from outgrow.theory.checks import at_least
+from outgrow.theory.hmm import HiddenMarkovWorld, sample_documents
+from outgrow.theory.training import Recipe, decoder_config, device, fit
+
+
+def pretrain_language_model(
+    world: HiddenMarkovWorld,
+    recipe: Recipe,
+    *,
+    context: int,
+    documents: int = 1000,
+    length: int = 10_240,
+    seed: int,
+    reporter: Reporter,
+) -> Any:
+    """Trains a decoder on random windows of documents of all concepts.
+
+    Args:
+        world: Where documents come from.
+        recipe: Shape and length of training.
+        context: Most tokens that it reads, and the length of the windows.
+        documents: Number of documents.
+        length: Tokens in each, more than `context`.
+        seed: Of weights, documents and windows.
+        reporter: Told of every step.
+
+    Returns:
+        A `GPT2LMHeadModel` in evaluation mode.
+
+    Raises:
+        ConfigError: The documents are no longer than the context.
+
+    Source:
+        Xie et al. 2021, section 4.2: 1,000 documents of 10,240 tokens. They read each five times in blocks; here
+        windows begin anywhere.
+
+    Example:
+        >>> from outgrow.progress import SilentReporter
+        >>> from outgrow.theory.hmm import make_ginc
+        >>> recipe = Recipe(width=8, layers=1, heads=1, steps=2, batch=2, learning_rate=1e-3)
+        >>> model = pretrain_language_model(
+        ...     make_ginc(seed=0), recipe, context=6, documents=3, length=20, seed=0, reporter=SilentReporter()
+        ... )
+        >>> answer_distribution(model, np.zeros((4, 5), dtype=np.int64)).shape
+        (4, 50)
+    """
+    from transformers import GPT2LMHeadModel
+
+    at_least("context", context, 1)
+    at_least("length", length, context + 1)
+    corpus = torch.from_numpy(sample_documents(world, count=documents, length=length, seed=seed).tokens)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = GPT2LMHeadModel(decoder_config(recipe, positions=context, vocabulary=world.vocabulary)).to(device())
+    rng = np.random.default_rng([seed, recipe.steps])
+
+    def loss() -> Tensor:
+        rows = rng.integers(documents, size=(recipe.batch, 1))
+        first = rng.integers(length - context, size=(recipe.batch, 1))
+        window = corpus[rows, first + np.arange(context + 1)].to(model.device)
+        logits = model(input_ids=window[:, :-1]).logits
+        return functional.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten())
+
+    fit(model, loss, recipe, reporter=reporter, name="pretrain the language model")
+    return model
+
+
+def fine_tune(
+    model: Any, inputs: NDArray[np.int64], labels: NDArray[np.int64], recipe: Recipe, *, seed: int, reporter: Reporter
+) -> Any:
+    """A student: a copy of the model that is trained to answer single inputs as somebody labelled them.
+
+    Args:
+        model: The strong model; it stays as it is.
+        inputs: Inputs, shape (N, k − 1).
+        labels: Tokens, shape (N,).
+        recipe: Length of training; the shape is the model's.
+        seed: Of the batches.
+        reporter: Told of every step.
+
+    Returns:
+        Another `GPT2LMHeadModel` in evaluation mode.
+
+    Raises:
+        DataError: There is nothing to learn from.
+    """
+    if not len(inputs):
+        raise DataError("A student needs at least one labelled input.")
+    student = copy.deepcopy(model)
+    asked, said = torch.from_numpy(inputs).to(student.device), torch.from_numpy(labels).to(student.device)
+    rng = np.random.default_rng([seed, recipe.steps])
+
+    def loss() -> Tensor:
+        rows = torch.from_numpy(rng.integers(len(inputs), size=recipe.batch))
+        logits = student(input_ids=asked[rows], logits_to_keep=1).logits[:, -1]
+        return functional.cross_entropy(logits, said[rows])
+
+    fit(student, loss, recipe, reporter=reporter, name="train a student")
+    return student
+
+
+@torch.no_grad()
+def answer_distribution(model: Any, tokens: NDArray[np.int64], *, batch: int = 500) -> NDArray[np.float64]:
+    """The model's probabilities of the token after each sequence.
+
+    Args:
+        model: What `pretrain_language_model` or `fine_tune` returned.
+        tokens: Sequences, shape (N, T), T ≥ 1.
+        batch: Sequences at a time.
+
+    Returns:
+        Shape (N, V).
+
+    Raises:
+        DataError: The sequences are longer than the model's context.
+    """
+    _check_context(model, tokens)
+    found = []
+    for first in range(0, len(tokens), batch):
+        part = torch.from_numpy(tokens[first : first + batch]).to(model.device)
+        logits = model(input_ids=part, logits_to_keep=1).logits[:, -1]
+        found.append(logits.double().softmax(-1).cpu().numpy())
+    return np.concatenate(found)
+
+
+@torch.no_grad()
+def language_model_loss(model: Any, tokens: NDArray[np.int64], *, batch: int = 100) -> NDArray[np.float64]:
+    """Mean negative log-probability of the tokens of each sequence but its first, in nats.
+
+    Args:
+        model: What `pretrain_language_model` returned.
+        tokens: Sequences, shape (N, T), T ≥ 2.
+        batch: Sequences at a time.
+
+    Returns:
+        Shape (N,).
+
+    Raises:
+        DataError: The sequences are longer than the model's context.
+    """
+    _check_context(model, tokens[:, 1:])
+    found = []
+    for first in range(0, len(tokens), batch):
+        part = torch.from_numpy(tokens[first : first + batch]).to(model.device)
+        logits = model(input_ids=part[:, :-1]).logits
+        losses = functional.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten(), reduction="none")
+        found.append(losses.view(len(part), -1).double().mean(1).cpu().numpy())
+    return np.concatenate(found)
+
+
+def _check_context(model: Any, tokens: NDArray[np.int64]) -> None:
+    if tokens.shape[1] > model.config.n_positions:
+        raise DataError(
+            "The prompts are longer than the model's context.",
+            found=f"{tokens.shape[1]} tokens",
+            wanted=f"at most {model.config.n_positions}",
+            fix="Use fewer demonstrations, or pretrain with a longer context.",
+        )

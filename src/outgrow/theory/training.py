@@ -1,0 +1,117 @@
+"""Training the lab's small decoders: a plain loop, since there is nothing to it that a trainer would add."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from outgrow.progress import Reporter
+from outgrow.theory.checks import above_zero, at_least
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The shape of a GPT-2 decoder and the length of its training.
+
+    Example:
+        >>> Recipe(width=64, layers=2, heads=2, steps=100, batch=8, learning_rate=1e-3).warm_up
+        0.05
+    """
+
+    width: int
+    """Size of the residual stream."""
+    layers: int
+    """Number of transformer blocks."""
+    heads: int
+    """Attention heads in each; they share the width."""
+    steps: int
+    """Optimiser steps."""
+    batch: int
+    """Sequences in a step."""
+    learning_rate: float
+    """Peak learning rate of AdamW, from where it falls to zero on a line."""
+    warm_up: float = 0.05
+    """Share of the steps in which the learning rate climbs to its peak."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "steps", "batch"):
+            at_least(name, getattr(self, name), 1)
+        above_zero("learning_rate", self.learning_rate)
+        at_least("width // heads", self.width // self.heads, 1)
+
+
+def decoder_config(recipe: Recipe, *, positions: int, vocabulary: int) -> Any:
+    """A `GPT2Config` without dropout.
+
+    Args:
+        recipe: Its shape.
+        positions: Longest sequence.
+        vocabulary: Number of tokens; 1 where sequences come as vectors.
+    """
+    from transformers import GPT2Config
+
+    return GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=positions,
+        n_embd=recipe.width,
+        n_layer=recipe.layers,
+        n_head=recipe.heads,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        # The customary 0.02 is made for wide models: here it would cost hundreds of steps before anything is learned.
+        initializer_range=max(0.02, recipe.width**-0.5),
+        use_cache=False,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+
+
+def device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fit(
+    model: torch.nn.Module, loss: Callable[[], Tensor], recipe: Recipe, *, reporter: Reporter, name: str
+) -> torch.nn.Module:
+    """Takes the recipe's steps of AdamW down a loss.
+
+    Args:
+        model: What is trained, in place.
+        loss: Draws a batch and returns its mean loss.
+        recipe: How many steps, how large.
+        reporter: Told of every step.
+        name: What to call the training there.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Example:
+        >>> from outgrow.progress import SilentReporter
+        >>> model = torch.nn.Linear(1, 1)
+        >>> one = torch.ones(1, 1)
+        >>> recipe = Recipe(width=1, layers=1, heads=1, steps=300, batch=1, learning_rate=0.05)
+        >>> _ = fit(model, lambda: (model(one) - 3).square().mean(), recipe, reporter=SilentReporter(), name="line")
+        >>> round(model(one).item(), 1)
+        3.0
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    climb = max(1.0, recipe.warm_up * recipe.steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / climb, (recipe.steps - step) / (recipe.steps - climb + 1))
+    )
+    model.train()
+    with reporter.step(name, recipe.steps) as progress:
+        for _ in range(recipe.steps):
+            loss().backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            progress.advance()
+    return model.eval()

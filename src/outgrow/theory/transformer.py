@@ -1,0 +1,168 @@
+"""A decoder pretrained on regression prompts: what refinement is for a network that was never told Bayes' rule.
+
+Position i of a prompt holds demonstration i − 1 and the input that is asked about, and is trained to say its answer.
+The exact predictor that it is measured against knows the concepts and their prior; the decoder has only seen prompts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from torch import Tensor
+
+from outgrow.errors import ConfigError, DataError
+from outgrow.progress import Reporter
+from outgrow.theory.checks import at_least
+from outgrow.theory.training import Recipe, decoder_config, device, fit
+from outgrow.theory.world import RegressionWorld, log_likelihood
+
+
+class RegressionDecoder(torch.nn.Module):
+    """GPT-2's body between a linear layer that reads examples and one that says an answer."""
+
+    def __init__(self, recipe: Recipe, *, dimension: int, points: int) -> None:
+        from transformers import GPT2Model
+
+        super().__init__()
+        self.points = points
+        self.read = torch.nn.Linear(2 * dimension + 1, recipe.width)
+        self.body: Any = GPT2Model(decoder_config(recipe, positions=points, vocabulary=1))
+        self.say = torch.nn.Linear(recipe.width, 1)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Answers to every input given what came before it.
+
+        Args:
+            x: Inputs, shape (N, n, d).
+            y: Labels, shape (N, n); the last is not read.
+
+        Returns:
+            Shape (N, n).
+        """
+        before = torch.cat([x, y[..., None]], dim=-1)[:, :-1]
+        before = torch.nn.functional.pad(before, (0, 0, 1, 0))
+        states = self.body(inputs_embeds=self.read(torch.cat([x, before], dim=-1))).last_hidden_state
+        answers: Tensor = self.say(states)[..., 0]
+        return answers
+
+
+def pretrain_decoder(
+    world: RegressionWorld, recipe: Recipe, *, points: int, seed: int, reporter: Reporter
+) -> RegressionDecoder:
+    """Trains a decoder on fresh prompts of the strong model's mixture.
+
+    Args:
+        world: Its components, prior and σ are the mixture; the weak supervisor is not seen.
+        recipe: Shape and length.
+        points: n, examples in a prompt.
+        seed: Of weights and prompts.
+        reporter: Told of every step.
+
+    Raises:
+        ConfigError: The world turns its basis at random, so that there is nothing to learn by heart; or points < 1.
+
+    Source:
+        [TL] §4 lets Bayes' rule stand for the strong model. Prompts of a regression as pretraining: Garg et al. 2022
+        (arXiv 2208.01066). That a position holds the example before it is ours: half the length, and one layer less to
+        bring inputs and labels together.
+
+    Example:
+        >>> from outgrow.progress import SilentReporter
+        >>> from outgrow.theory.world import orthonormal_world
+        >>> world = orthonormal_world(dimension=2, concepts=2, kappa=1.0, rotated=False)
+        >>> recipe = Recipe(width=8, layers=1, heads=1, steps=2, batch=4, learning_rate=1e-3)
+        >>> decoder = pretrain_decoder(world, recipe, points=3, seed=0, reporter=SilentReporter())
+        >>> decoder_predictions(decoder, np.zeros((5, 3, 2)), np.zeros((5, 3))).shape
+        (5, 3)
+    """
+    at_least("points", points, 1)
+    if world.rotated:
+        raise ConfigError(
+            "A decoder learns one basis, and this world turns it in every repetition.", fix="rotated=False"
+        )
+    mixture = pretraining_world(world)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        decoder = RegressionDecoder(recipe, dimension=world.dimension, points=points).to(device())
+    rng = np.random.default_rng([seed, recipe.steps])
+
+    def loss() -> Tensor:
+        x, y = (_tensor(array[:, 0]) for array in mixture.sample(rng, recipe.batch, 1, points))
+        return torch.nn.functional.mse_loss(decoder(x, y), y)
+
+    fit(decoder, loss, recipe, reporter=reporter, name="pretrain the decoder")
+    return decoder
+
+
+def pretraining_world(world: RegressionWorld) -> RegressionWorld:
+    """The world as the strong model saw it: every prompt has one concept, answered rightly, with noise σ."""
+    return dataclasses.replace(
+        world, weak=world.components, target=world.prior, weak_noise=world.sigma, mixing="prompt"
+    )
+
+
+@torch.no_grad()
+def decoder_predictions(
+    decoder: RegressionDecoder, x: NDArray[np.float64], y: NDArray[np.float64], *, batch: int = 1000
+) -> NDArray[np.float64]:
+    """What the decoder answers to every input of prompts, given the examples before it.
+
+    Args:
+        decoder: A trained decoder.
+        x: Inputs, shape (N, n, d).
+        y: Labels, shape (N, n); the last is not read.
+        batch: Prompts at a time.
+
+    Returns:
+        Shape (N, n).
+
+    Raises:
+        DataError: The prompts are longer than the decoder's context.
+    """
+    if x.shape[1] > decoder.points:
+        raise DataError(
+            "The prompts are longer than the decoder's context.",
+            found=f"{x.shape[1]} examples",
+            wanted=f"at most {decoder.points}",
+            fix="Pretrain with more points.",
+        )
+    parts = [
+        decoder(_tensor(x[first : first + batch]), _tensor(y[first : first + batch])).cpu().numpy()
+        for first in range(0, len(x), batch)
+    ]
+    return np.concatenate(parts).astype(np.float64) if parts else np.empty(x.shape[:2])
+
+
+def exact_predictions(world: RegressionWorld, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What Bayes' rule answers to every input of prompts, given the examples before it.
+
+    Args:
+        world: Its components, prior and σ are what is believed.
+        x: Inputs, shape (N, n, d).
+        y: Labels, shape (N, n); the last is not read.
+
+    Returns:
+        Σ_k w_k β_kᵀx with w_k ∝ α_k exp(−Σ_{j<i} (y_j − β_kᵀx_j)² / 2σ²), shape (N, n).
+
+    Source:
+        [TL] §2, reconstruction.
+
+    Example:
+        >>> from outgrow.theory.world import orthonormal_world
+        >>> world = orthonormal_world(dimension=2, concepts=2, sigma=0.1, rotated=False)
+        >>> exact_predictions(world, np.array([[[1.0, 0.0], [1.0, 0.0]]]), np.array([[1.0, 0.0]])).round(3).tolist()
+        [[0.5, 1.0]]
+    """
+    each = log_likelihood(x, y, world.components, world.sigma)
+    with np.errstate(divide="ignore"):
+        before = np.cumsum(each, axis=1) - each + np.log(world.prior)
+    return np.asarray((softmax(before, axis=-1) * (x @ world.components.T)).sum(axis=-1))
+
+
+def _tensor(array: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(array).to(device(), torch.float32)
