@@ -14,6 +14,7 @@ from outgrow.labels import (
     ChoiceTargets,
     ChoiceVotes,
     Completion,
+    Opinion,
     Predictions,
     Rows,
     TextLabels,
@@ -116,6 +117,54 @@ def test_text_labels_survive_a_file(tmp_path_factory: pytest.TempPathFactory) ->
 def test_text_targets_go_to_arrow_and_back_unchanged() -> None:
     made = TextTargets(("a", "a"), ("p", "p"), (" x", " y"), (0.25, 0.75), ("one", "one+two"))
     assert TextTargets.from_arrow(made.to_arrow()) == made
+
+
+def test_opinions_on_texts_go_to_arrow_and_back_unchanged() -> None:
+    opinion = Opinion(0.25, Completion(" x", (-0.5, -0.1), ((0, 2), (2, 2)), finished=True))
+    made = TextTargets(("a", "a"), ("p", "p"), (" x", " y"), (0.25, 0.75), ("one", "two"), ((opinion,), ()))
+    assert TextTargets.from_arrow(made.to_arrow()) == made
+
+
+@pytest.mark.parametrize("opinions", [((),), ((), (Opinion(1.0, Completion("z", (), (), finished=False)),))])
+def test_opinions_that_do_not_belong_to_the_texts_are_refused(opinions: tuple[tuple[Opinion, ...], ...]) -> None:
+    with pytest.raises(DataError, match="opinions do not belong"):
+        TextTargets(("a", "b"), ("p", "p"), ("x", "y"), (1.0, 1.0), ("one", "two"), opinions)
+
+
+@pytest.mark.parametrize(
+    ("text", "finished", "status"),
+    [
+        ("Paris", True, "finished"),
+        ("Paris is", False, "open"),
+        (" \n", True, "empty"),
+        ("", False, "empty"),
+        ("well, well, well, well, ", False, "repeating"),
+        ("aaaaaaaaaaaaaaaa", False, "repeating"),
+        ("no no no no no no", True, "finished"),
+        ("it costs 1000000", False, "open"),
+        ("to be or not to be", False, "open"),
+    ],
+)
+def test_the_status_of_a_text_says_what_became_of_it(text: str, finished: bool, status: str) -> None:
+    assert Completion(text, (-1.0,), ((0, len(text)),), finished).status == status
+
+
+def test_one_text_is_as_unsure_as_its_tokens() -> None:
+    one = Completion("ab", (-1.0, -3.0), ((0, 1), (1, 2)), finished=False)
+    labels = TextLabels(("a",), ("x", "y"), (((one,), ()),))
+    assert labels.entropies()[0, 0] == pytest.approx(2.0)
+    assert np.isnan(labels.entropies()[0, 1])
+
+
+def test_the_entropy_of_all_texts_of_one_length_is_that_of_their_distribution() -> None:
+    probs = np.array([0.5, 0.3, 0.2])
+    cell = tuple(Completion(text, (float(np.log(p)),), ((0, 1),), True) for text, p in zip("abc", probs, strict=True))
+    assert TextLabels(("a",), ("x",), ((cell,),)).entropies()[0, 0] == pytest.approx(-(probs @ np.log(probs)))
+
+
+def test_labels_of_one_supervisor_keep_its_errors_only() -> None:
+    made = TextLabels(("a",), ("x", "y"), (((), ()),), {("a", "x"): "late", ("a", "y"): "lost"})
+    assert made.of(1) == TextLabels(("a",), ("y",), (((),),), {("a", "y"): "lost"})
 
 
 def test_choice_targets_go_to_arrow_and_back_unchanged() -> None:

@@ -33,11 +33,17 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "confidence_window": "outgrow.objectives.robust:ConfidenceWindow",
         "raven": "outgrow.objectives.raven:Raven",
     },
+    "token_objective": {
+        "cross_entropy": "outgrow.objectives.token_methods:TokenCrossEntropy",
+        "evidential": "outgrow.objectives.token_methods:TokenEvidential",
+        "bayesian": "outgrow.objectives.token_methods:TokenBayesian",
+    },
     "combiner": {
         "mean": "outgrow.combine.mean:Mean",
         "majority": "outgrow.combine.majority:Majority",
         "dawid_skene": "outgrow.combine.dawid_skene:DawidSkene",
         "dependence": "outgrow.combine.dependence:Dependence",
+        "joint_decoding": "outgrow.combine.joint_decoding:JointDecoding",
     },
     "refiner": {"icl": "outgrow.refine.icl:ICL"},
     "relabeller": {
@@ -77,8 +83,8 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     """Decorator: makes a frozen dataclass or a function available under `name` in experiment files.
 
     Args:
-        kind: One of `objective`, `combiner`, `refiner`, `relabeller`, `metric`, `features`, `task`, `adapter`, `topic`,
-            `labelling_function`.
+        kind: One of `objective`, `token_objective`, `combiner`, `refiner`, `relabeller`, `metric`, `features`, `task`,
+            `adapter`, `topic`, `labelling_function`.
         name: The name a YAML file uses.
 
     Example:

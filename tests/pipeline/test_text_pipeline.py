@@ -10,12 +10,11 @@ import pytest
 
 from outgrow.errors import ConfigError, OutgrowError
 from outgrow.experiment import Experiment
-from outgrow.labels import Completion, TextLabels
 from outgrow.pipeline.text import TextPipeline
 from outgrow.store import Store
 from outgrow.tasks import load_task
 from outgrow.workspace import Workspace
-from tiny_models import WORDS, make_decoder
+from tiny_models import WORDS, letter_decoder, make_decoder
 
 
 @pytest.fixture(scope="module")
@@ -49,23 +48,6 @@ def pipeline_in(folder: Path, where: Path, **changes: Any) -> TextPipeline:
     config = Experiment.from_dict(settings_in(folder, where, **changes)).config
     task = load_task(config.task)
     return TextPipeline(config, task, task.read(config.task), Workspace(Store(where / "store")))
-
-
-def labels_of(pipeline: TextPipeline, *texts: tuple[str | None, str | None]) -> TextLabels:
-    ids = pipeline.rows.part("unlabelled").ids
-    cells = [tuple(() if text is None else (Completion(text, (), (), finished=True),) for text in row) for row in texts]
-    return TextLabels(ids, ("first", "second"), tuple(cells))
-
-
-def test_identical_weak_texts_of_a_row_become_one_target_with_the_sum_of_their_weights(
-    folder: Path, tmp_path: Path
-) -> None:
-    pipeline = pipeline_in(folder, tmp_path)
-    labels = labels_of(pipeline, (" yes", "yes"), ("yes", "no"), ("", None), (None, None))
-    targets = pipeline._targets(labels, {"first": 2.0, "second": 1.0})
-    assert targets.texts == (" yes", " yes", " no", " ")
-    assert targets.weights == (3.0, 2.0, 1.0, 2.0)
-    assert targets.sources == ("first+second", "first", "second", "first")
 
 
 def test_a_run_writes_everything_and_a_second_run_makes_nothing(folder: Path, tmp_path: Path) -> None:
@@ -116,9 +98,57 @@ def test_a_combiner_of_choice_tasks_is_refused(folder: Path, tmp_path: Path) -> 
         Experiment.from_dict(settings_in(folder, tmp_path, methods=methods)).run()
 
 
+JOINT = {"combine": "joint_decoding"}
+BAYESIAN = {"combine": "joint_decoding", "objective": "bayesian"}
+
+
+def test_joint_decoding_and_token_objectives_run_from_a_file_with_n_best_texts(folder: Path, tmp_path: Path) -> None:
+    methods = {
+        "naive": {"objective": {"name": "cross_entropy", "confidences": True}},
+        "joint": JOINT,
+        "bayesian": {"objective": "bayesian"},
+        "both": BAYESIAN,
+    }
+    generate = {"max_new_tokens": 3, "template": "{prompt}", "n_best": 2, "beams": 3}
+    settings = settings_in(folder, tmp_path, methods=methods, generate=generate, ceiling=False)
+    results = Experiment.from_dict(settings).run()
+    assert [line.name for line in results.standings][-4:] == ["naive", "joint", "bayesian", "both"]
+    assert any("the supervisors' weights are first 0.50, second 0.50" in note for note in results.provenance["notes"])
+    again = Experiment.from_dict(settings).run()
+    assert set(again.provenance["seconds"]) == {"total"}
+
+
+def test_supervisors_with_different_tokenizers_judge_each_other_s_texts(folder: Path, tmp_path: Path) -> None:
+    letters = letter_decoder(tmp_path / "letters")
+    supervisors = [{"model": str(folder / "decoder"), "name": "words"}, {"model": str(letters), "name": "letters"}]
+    generate = {"max_new_tokens": 4, "template": "{prompt}", "n_best": 2, "temperature": 1.5}
+    settings = settings_in(
+        folder, tmp_path, supervisors=supervisors, generate=generate, methods={"both": BAYESIAN}, ceiling=False
+    )
+    results = Experiment.from_dict(settings).run()
+    assert [line.name for line in results.standings] == ["words", "letters", "base", "both"]
+
+
+def test_a_prompt_that_is_too_long_for_a_supervisor_is_counted_and_not_fatal(folder: Path, tmp_path: Path) -> None:
+    short = make_decoder(tmp_path / "short", context=3)
+    supervisors = [{"model": str(folder / "decoder"), "name": "long"}, {"model": str(short), "name": "short"}]
+    pipeline = pipeline_in(folder, tmp_path, supervisors=supervisors, methods={"joint": JOINT, "naive": {}})
+    for method in ("naive", "joint"):
+        pipeline.student(method, 0)
+    scores = pipeline.supervisors(0)["short"]
+    assert scores.answers == ("",) * len(scores.answers)
+    parts = {note for note in pipeline.notes if "have no answer of short" in note}
+    assert len(parts) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"generate": {"n_best": 2}}, "Greedy decoding gives at most 1 texts per prompt"),
+        ({"generate": {"n_best": 5, "beams": 3}}, "Beam search gives at most 3 texts"),
+        ({"methods": {"joint": {"combine": {"name": "joint_decoding", "weights": {"first": 1}}}}}, "do not fit"),
+        ({"methods": {"joint": {"combine": {"name": "joint_decoding", "weights": "best"}}}}, "refuses its parameters"),
+        ({"methods": {"naive": {"objective": {"name": "bayesian", "gamma": 2}}}}, "out of range"),
         ({"methods": {"naive": {"objective": "confidence"}}}, "is for choice tasks"),
         ({"methods": {"refined": {"refine": {"name": "icl", "demonstrations": 0}}}}, "needs demonstrations"),
         ({"methods": {"refined": {"refine": "icll"}}}, "did you mean 'icl'"),

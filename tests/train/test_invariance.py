@@ -23,9 +23,10 @@ from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
 from outgrow.objectives import Objective, WeighingObjective
 from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
+from outgrow.train.answers import collate, tokenise
 from outgrow.train.choice import train_choice
 from outgrow.train.supervised import fit, training_arguments
-from outgrow.train.text import TokenLosses, collate, tokenise
+from outgrow.train.text import TokenLosses
 from tiny_models import WORDS, make_decoder, make_encoder
 
 CROSS_ENTROPY = Named(name="cross_entropy")
@@ -116,7 +117,7 @@ def test_text_students_with_answers_of_many_lengths_train_alike_in_pieces(tmp_pa
             {"learning_rate": 1e-2, "per_device_train_batch_size": size, "gradient_accumulation_steps": pieces},
             seed=1,
         )
-        losses = TokenLosses(create("objective", "cross_entropy", {}))
+        losses = TokenLosses(create("token_objective", "cross_entropy", {}))
         fit(network, tokenise(targets, tokenizer, limit=32, cut=False), collate, losses, arguments)
         ends.append(torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()]))
     torch.testing.assert_close(ends[0], ends[1], atol=2e-5, rtol=0)

@@ -15,10 +15,11 @@ from outgrow.config import Pretune
 from outgrow.errors import ConfigError, DataError, ModelError
 from outgrow.labels import Rows
 from outgrow.models.loading import load_causal_lm, load_encoder, load_masked_lm, load_tokenizer, model_identity
-from outgrow.objectives import CrossEntropy
+from outgrow.objectives import TokenCrossEntropy
 from outgrow.store import Store
+from outgrow.train.answers import certain_line, collate
 from outgrow.train.pretune import Pretuner
-from outgrow.train.text import TokenLosses, collate
+from outgrow.train.text import TokenLosses
 from outgrow.workspace import Workspace
 from small_experiments import FILLERS
 
@@ -42,9 +43,9 @@ def surprise(model: Path, rows: Rows) -> float:
     """Mean loss of a decoder per token."""
     network, tokenizer = load_causal_lm(str(model)), load_tokenizer(str(model))
     ids = [tokenizer(prompt)["input_ids"] for prompt in rows.prompts]
-    batch = collate([{"input_ids": each, "weights": [1.0] * (len(each) - 1)} for each in ids])
+    batch = collate([certain_line(each) for each in ids])
     with torch.no_grad():
-        losses = TokenLosses(CrossEntropy())(network, batch, 1.0)
+        losses = TokenLosses(TokenCrossEntropy())(network, batch, 1.0)
     return float((losses * batch["weights"]).sum() / batch["weights"].sum())
 
 

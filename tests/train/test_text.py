@@ -13,9 +13,10 @@ from outgrow.labels import TextTargets
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.objectives import CrossEntropy
+from outgrow.objectives import TokenCrossEntropy
 from outgrow.store import Store
-from outgrow.train.text import TextLearner, TokenLosses, collate, tokenise
+from outgrow.train.answers import collate, tokenise
+from outgrow.train.text import TextLearner, TokenLosses
 from outgrow.workspace import Workspace
 from tiny_models import make_decoder
 
@@ -38,15 +39,15 @@ def test_only_the_tokens_of_the_answer_and_its_end_are_learned(decoder: str) -> 
     [row] = tokenise(
         targets_of(("the film was", " very good"), weight=0.5), load_tokenizer(decoder), limit=32, cut=False
     )
-    assert row["weights"] == [0.0, 0.0, 0.5, 0.5, 0.5]
-    assert row["input_ids"][-1] == load_tokenizer(decoder).eos_token_id
+    assert row["weights"] == [[0.0, 0.0, 0.5, 0.5, 0.5]]
+    assert row["input_ids"][0][-1] == load_tokenizer(decoder).eos_token_id
 
 
 def test_the_loss_of_a_batch_is_the_negative_log_probability_of_each_answer(decoder: str) -> None:
     pairs = (("the film was", " very good"), ("a plot", " bad"))
     network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
     batch = collate(tokenise(targets_of(*pairs), tokenizer, limit=32, cut=False))
-    losses = TokenLosses(CrossEntropy())(network, batch, 1.0)
+    losses = TokenLosses(TokenCrossEntropy())(network, batch, 1.0)
     scored = LocalLanguageModel(network, tokenizer, name="tiny").logprobs(pairs)
     end = tokenizer.eos_token_id
     for row, one in enumerate(scored):
@@ -61,11 +62,11 @@ def test_padding_may_be_any_token_and_changes_nothing(decoder: str) -> None:
     network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
     rows = tokenise(targets_of(("the film was", " very good no"), ("a", " bad")), tokenizer, limit=32, cut=False)
     together, alone = collate(rows), collate(rows[1:])
-    losses = TokenLosses(CrossEntropy())
-    padded, bare = losses(network, together, 1.0)[1], losses(network, alone, 1.0)[0]
+    losses = TokenLosses(TokenCrossEntropy())
+    padded, bare = losses(network, together, 1.0)[1, 0], losses(network, alone, 1.0)[0, 0]
     torch.testing.assert_close(padded[: len(bare)], bare)
     together["input_ids"][together["attention_mask"] == 0] = 5
-    torch.testing.assert_close(losses(network, together, 1.0)[1], padded)
+    torch.testing.assert_close(losses(network, together, 1.0)[1, 0], padded)
 
 
 @pytest.mark.parametrize("adapter", [WHOLE, Named.model_validate({"name": "lora", "rank": 8, "alpha": 64})])
@@ -98,8 +99,8 @@ def test_a_training_text_that_is_too_long_is_an_error_unless_it_may_be_cut(decod
     with pytest.raises(DataError, match="longer than the model can read"):
         tokenise(targets, tokenizer, limit=32, cut=False)
     [row] = tokenise(targets, tokenizer, limit=32, cut=True)
-    assert len(row["input_ids"]) == 32
-    assert len(row["weights"]) == 31
+    assert len(row["input_ids"][0]) == 32
+    assert len(row["weights"][0]) == len(row["log_confidences"][0]) == 31
     with pytest.raises(DataError, match="longer than the model can read"):
         tokenise(targets_of(("the film was " * 20, " good")), tokenizer, limit=32, cut=True)
 

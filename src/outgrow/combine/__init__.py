@@ -11,6 +11,7 @@ from outgrow.combine.calibration import apply_temperatures, fit_temperatures
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.dependence import Dependence
 from outgrow.combine.filtering import surest
+from outgrow.combine.joint_decoding import JointDecoding, agreement_weights, joint_scores
 from outgrow.combine.majority import Majority
 from outgrow.combine.mean import Mean
 from outgrow.combine.methods import combine
@@ -22,10 +23,13 @@ __all__ = [
     "DawidSkene",
     "Dependence",
     "Diagnostics",
+    "JointDecoding",
     "Majority",
     "Mean",
+    "agreement_weights",
     "apply_temperatures",
     "combine",
     "fit_temperatures",
+    "joint_scores",
     "surest",
 ]

@@ -347,6 +347,13 @@ class Generate(_Frozen):
     """Most tokens of an answer."""
     stop: tuple[str, ...] = ()
     """Strings that end an answer."""
+    n_best: int = Field(default=1, gt=0)
+    """Texts a supervisor writes for each unlabelled row; the best is its label, the others are candidates for
+    `combine: joint_decoding`. More than one needs as many beams, or a temperature. Test rows are answered greedily."""
+    beams: int = Field(default=1, gt=0)
+    """Beams of the search for a supervisor's texts; 1 decodes greedily or samples."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Above 0 a supervisor's texts are sampled."""
 
 
 class ExperimentConfig(_Frozen):

@@ -8,18 +8,20 @@ from __future__ import annotations
 from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_probabilities
 from outgrow.labels.predictions import Predictions, Weighted
 from outgrow.labels.rows import PARTS, Part, Rows, positions
-from outgrow.labels.text import Completion, TextLabels, TextTargets
+from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, TextTargets
 
 __all__ = [
     "PARTS",
     "ChoiceTargets",
     "ChoiceVotes",
     "Completion",
+    "Opinion",
     "Part",
     "Predictions",
     "Rows",
     "Status",
     "TextLabels",
+    "TextStatus",
     "TextTargets",
     "Weighted",
     "check_probabilities",

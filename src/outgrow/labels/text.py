@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels.arrow import metadata, with_metadata
+
+TextStatus = Literal["finished", "open", "repeating", "empty"]
+"""Ended by its model; cut at its length or at a stop string; cut in the middle of saying the same again and again; or
+nothing but space."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,25 @@ class Completion:
     """Half-open character span in `text` of each token; the end-of-sequence token has the empty span at the end."""
     finished: bool
     """Whether the model ended the text itself (end-of-sequence token) rather than being cut or stopped."""
+
+    @property
+    def score(self) -> float:
+        """The mean token log-probability; NaN where there is none."""
+        return sum(self.logprobs) / len(self.logprobs) if self.logprobs else math.nan
+
+    @property
+    def status(self) -> TextStatus:
+        """What became of the generation; see `TextStatus`.
+
+        Example:
+            >>> Completion("so so so so so so", (-0.1,), ((0, 17),), finished=False).status
+            'repeating'
+        """
+        if not self.text.strip():
+            return "empty"
+        if self.finished:
+            return "finished"
+        return "repeating" if _repeats(self.text) else "open"
 
 
 @dataclass(frozen=True)
@@ -61,6 +85,23 @@ class TextLabels:
         """The best text of one supervisor for one row, or None if there is none."""
         candidates = self.texts[row][supervisor]
         return candidates[0] if candidates else None
+
+    def of(self, supervisor: int) -> TextLabels:
+        """The labels of one supervisor alone."""
+        name = self.supervisors[supervisor]
+        errors = {key: text for key, text in self.errors.items() if key[1] == name}
+        return TextLabels(self.ids, (name,), tuple((row[supervisor],) for row in self.texts), errors)
+
+    def entropies(self) -> NDArray[np.float64]:
+        """How unsure each supervisor is of its answer, shape (N, M), in nats per token; NaN where there is no text.
+
+        Over the distinct texts of an n-best list, each weighted by its share w of their probability:
+        −Σ w·log p / length. For one text that is its mean negative log-probability.
+
+        Source:
+            Malinin & Gales 2021 (arXiv 2002.07650), length-normalised predictive entropy of hypotheses.
+        """
+        return np.array([[_entropy(cell) for cell in row] for row in self.texts]).reshape(len(self.ids), -1)
 
     @classmethod
     def stack(cls, labels: Sequence[TextLabels]) -> TextLabels:
@@ -109,8 +150,22 @@ class TextLabels:
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What one weak model thinks of a text, token by token, and how much that counts."""
+
+    weight: float
+    """λ of the model."""
+    completion: Completion
+    """The text, with the model's log-probabilities."""
+
+
+@dataclass(frozen=True)
 class TextTargets:
-    """What a student of a text task learns; a row may occur several times, once per text."""
+    """What a student of a text task learns; a row may occur several times, once per text.
+
+    Raises:
+        DataError: There are opinions, but not for every text, or on another text.
+    """
 
     ids: tuple[str, ...]
     """Row id of each target."""
@@ -122,21 +177,40 @@ class TextTargets:
     """How much each target counts."""
     sources: tuple[str, ...]
     """Where each target came from: a supervisor's name, `gold`, or the refiner's name."""
+    opinions: tuple[tuple[Opinion, ...], ...] = ()
+    """What weak models think of each text, one tuple per target; nothing at all where texts are taken as certain."""
+
+    def __post_init__(self) -> None:
+        said = zip(self.texts, self.opinions, strict=False)
+        others = any(opinion.completion.text != text for text, opinions in said for opinion in opinions)
+        if len(self.opinions) not in (0, len(self.ids)) or others:
+            raise DataError(
+                "The opinions do not belong to the texts.",
+                found=f"opinions on {len(self.opinions)} texts" + (", some of them on another text" if others else ""),
+                wanted=f"opinions on each of {len(self.ids)} texts, or none at all",
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to_arrow(self) -> pa.Table:
         """One line per target."""
-        return pa.table(
-            [pa.array(getattr(self, field.name)) for field in dataclasses.fields(self)],
-            names=[field.name for field in dataclasses.fields(self)],
-        )
+        columns = {name: pa.array(getattr(self, name)) for name in _TARGET_COLUMNS}
+        if self.opinions:
+            opinions = [[dataclasses.asdict(one) for one in several] for several in self.opinions]
+            columns["opinions"] = pa.array(opinions, pa.list_(_OPINION))
+        return pa.table(columns)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> TextTargets:
         """The inverse of `to_arrow`."""
-        return cls(**{field.name: tuple(table[field.name].to_pylist()) for field in dataclasses.fields(cls)})
+        opinions = table["opinions"].to_pylist() if "opinions" in table.column_names else []
+        return cls(
+            **{name: tuple(table[name].to_pylist()) for name in _TARGET_COLUMNS},
+            opinions=tuple(
+                tuple(Opinion(one["weight"], _completion(one["completion"])) for one in each) for each in opinions
+            ),
+        )
 
 
 _COMPLETION = pa.struct(
@@ -147,8 +221,30 @@ _COMPLETION = pa.struct(
         ("finished", pa.bool_()),
     ]
 )
+_OPINION = pa.struct([("weight", pa.float64()), ("completion", _COMPLETION)])
+_TARGET_COLUMNS = ("ids", "prompts", "texts", "weights", "sources")
+_REPEATS, _LOOP = 4, 12
+"""A text goes round in circles if its end says the same so many times, in so many characters or more."""
 
 
 def _completion(fields: Mapping[str, Any]) -> Completion:
     offsets = tuple((start, end) for start, end in fields["offsets"])
     return Completion(fields["text"], tuple(fields["logprobs"]), offsets, fields["finished"])
+
+
+def _repeats(text: str) -> bool:
+    """Whether the end of a text is one piece over and over."""
+    for width in range(1, len(text) // _REPEATS + 1):
+        times = max(_REPEATS, -(-_LOOP // width))
+        if text.endswith(text[-width:] * times):
+            return True
+    return False
+
+
+def _entropy(completions: Sequence[Completion]) -> float:
+    scored = [one for one in completions if one.logprobs]
+    if not scored:
+        return math.nan
+    totals = np.array([sum(one.logprobs) for one in scored])
+    share = np.exp(totals - totals.max())
+    return float(-(share / share.sum()) @ np.array([one.score for one in scored]))

@@ -17,7 +17,7 @@ from outgrow.models.causal import CausalNetwork, check_number, left_pad
 from outgrow.models.decoding import Draft, Stops, decode, noise_for
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.protocols import GenerateOptions, TooLong, check_options
-from outgrow.models.tokens import contiguous_spans, cut, decode_after, spans_by_decoding
+from outgrow.models.tokens import cut, decode_after, encode_answer, spans_by_decoding
 
 
 class LocalLanguageModel:
@@ -215,12 +215,7 @@ class LocalLanguageModel:
         self, prompt: str, text: str, index: int, end: int | None
     ) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Tokens of the prompt, and tokens and spans of the continuation, with an end token if there is one."""
-        if self.tokenizer.is_fast:
-            encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-            tokens, spans = encoded["input_ids"], contiguous_spans(encoded["offset_mapping"], len(text))
-        else:
-            tokens = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            spans = spans_by_decoding(self.tokenizer, [], tokens, text)
+        tokens, spans = encode_answer(self.tokenizer, text)
         closing = [] if end is None else [end]
         return self._encode_prompt(prompt, index), tokens + closing, spans + [(len(text), len(text))] * len(closing)
 

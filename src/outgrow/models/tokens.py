@@ -23,6 +23,15 @@ def decode_after(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int]) -
     return whole[len(before) :] if whole.startswith(before) else _decode(tokenizer, tokens)
 
 
+def encode_answer(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Tokens of a text that follows a prompt, and their spans; no special tokens."""
+    if tokenizer.is_fast:
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return list(encoded["input_ids"]), contiguous_spans(encoded["offset_mapping"], len(text))
+    tokens = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return tokens, spans_by_decoding(tokenizer, [], tokens, text)
+
+
 def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[tuple[int, int]]:
     """Half-open character spans of tokens, found by decoding ever longer beginnings.
 
@@ -75,6 +84,21 @@ def cut(completion: Completion, end: int) -> Completion:
         offsets=tuple((completion.offsets[index][0], min(completion.offsets[index][1], end)) for index in kept),
         finished=False,
     )
+
+
+def with_leading_space(completion: Completion) -> Completion:
+    """The completion with exactly the space that separates it from its prompt, which its first token gets.
+
+    Example:
+        >>> with_leading_space(Completion("Paris", (-0.1,), ((0, 5),), finished=False))
+        Completion(text=' Paris', logprobs=(-0.1,), offsets=((0, 6),), finished=False)
+    """
+    if completion.text.startswith(" "):
+        return completion
+    moved = [(start + 1, end + 1) for start, end in completion.offsets]
+    if moved and completion.text:
+        moved[0] = (0, moved[0][1])
+    return dataclasses.replace(completion, text=f" {completion.text}", offsets=tuple(moved))
 
 
 def _agreement(one: str, other: str) -> int:

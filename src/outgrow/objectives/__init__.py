@@ -19,6 +19,7 @@ from outgrow.objectives.robust import (
     generalized_cross_entropy,
     product,
 )
+from outgrow.objectives.token_methods import TokenBayesian, TokenCrossEntropy, TokenEvidential, TokenObjective
 from outgrow.objectives.tokens import token_divergence, token_evidential
 
 __all__ = [
@@ -35,6 +36,10 @@ __all__ = [
     "Product",
     "Raven",
     "StepContext",
+    "TokenBayesian",
+    "TokenCrossEntropy",
+    "TokenEvidential",
+    "TokenObjective",
     "WeighingObjective",
     "WeightMemory",
     "bayesian",

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named
-from outgrow.errors import ConfigError, DataError
-from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, Weighted, positions
+from outgrow.errors import ConfigError
+from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, Weighted
 from outgrow.models.loading import model_identity, short_name
 from outgrow.models.local import LocalLanguageModel
-from outgrow.models.protocols import GenerateOptions
+from outgrow.models.protocols import GenerateOptions, check_options
+from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
+from outgrow.pipeline.writing import remarks, score, write
 from outgrow.refine.demonstrations import fill
 from outgrow.refine.relabelling import check_refine
 from outgrow.registry import create
 from outgrow.scale.generation import ShardedLanguageModel
-from outgrow.store import content_hash, read_table, table_hash, write_table
-from outgrow.supervisors.gold import judged_rows, training_rows
+from outgrow.store import read_table, table_hash, write_table
+from outgrow.supervisors.gold import training_rows
 from outgrow.tasks import RemarkingTask, TextTask
 from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
@@ -46,10 +49,11 @@ class TextPipeline:
     """Nothing: blind guessing has no score in free text."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know."""
-    _read: dict[int, TextLabels] = field(default_factory=dict)
+    _read: dict[tuple[int, str], TextLabels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is computed."""
+        check_options(self._labelling(0))
         for each in self.config.supervisors:
             if not isinstance(each, ModelSupervisor):
                 raise ConfigError(
@@ -68,34 +72,32 @@ class TextPipeline:
                     )
             token_objective(method.objective)
             if method.refine is None:
-                self._lambdas(method, ())
+                self._combiner(method)
             else:
                 self._refiner(method.refine)
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's texts on the test part."""
-        labels = self._labels(seed)
-        test = labels.take(positions(labels.ids, self._test.ids))
-        return {name: self._predictions(test, m) for m, name in enumerate(labels.supervisors)}
+        labels = self._labels(self._test, seed, self._answering)
+        return {name: self._predictions(labels, m) for m, name in enumerate(labels.supervisors)}
 
     def base(self) -> Predictions | None:
         """The untouched strong model, without demonstrations."""
-        texts = self._generate(self.config.strong.model, self._test, name="base", batch=self.config.strong.batch_size)
-        return self._predictions(texts, 0)
+        return self._answers(self.config.strong.model, "base")
 
     def ceiling(self, seed: int) -> Predictions:
         """The strong model trained on gold answers of the unlabelled part."""
-        return self._trained(self._gold_targets(self._unlabelled), _CROSS_ENTROPY, "ceiling", seed)
+        return self._trained(
+            gold_targets(self._unlabelled, self._asked(self._unlabelled)), _CROSS_ENTROPY, "ceiling", seed
+        )
 
     def student(self, method: str, seed: int) -> Predictions:
         """The strong model trained by a method of the experiment."""
         settings = self.config.methods[method]
-        labels = self._labels(seed)
-        labels = labels.take(positions(labels.ids, self._unlabelled.ids))
-        if settings.refine is None:
-            targets = self._targets(labels, self._lambdas(settings, labels.supervisors))
-        else:
-            targets = self._targets(self._refined(labels, settings.refine, method, seed), {settings.refine.name: 1.0})
+        labels = self._labels(self._unlabelled, seed, self._labelling(seed))
+        for remark in remarks(labels):
+            self._note(f"Of the unlabelled part (seed {seed}) {remark}")
+        targets = self._targets(labels, settings, method, seed)
         left_out = len(self._unlabelled) - len(set(targets.ids))
         if left_out:
             note = f"{method}: {left_out} of {len(self._unlabelled)} unlabelled rows have no text and teach nothing."
@@ -115,43 +117,63 @@ class TextPipeline:
         return text_learner(self.config.strong, self.config.trainer)
 
     @property
-    def _options(self) -> GenerateOptions:
-        return GenerateOptions(max_new_tokens=self.config.generate.max_new_tokens, stop=self.config.generate.stop)
+    def _answering(self) -> GenerateOptions:
+        """How test rows are answered, and rows are labelled again: greedily, all models alike."""
+        generate = self.config.generate
+        return GenerateOptions(max_new_tokens=generate.max_new_tokens, stop=generate.stop, too_long="empty")
 
-    def _labels(self, seed: int) -> TextLabels:
-        if seed not in self._read:
-            self._read[seed] = TextLabels.stack([self._label(each, seed) for each in self.config.supervisors])
-        return self._read[seed]
+    def _labelling(self, seed: int) -> GenerateOptions:
+        """How supervisors write the texts that are learned from."""
+        generate = self.config.generate
+        return dataclasses.replace(
+            self._answering,
+            n=generate.n_best,
+            beams=generate.beams,
+            temperature=generate.temperature,
+            seed=seed if generate.temperature else 0,
+        )
 
-    def _label(self, supervisor: Any, seed: int) -> TextLabels:
-        name = supervisor.name or short_name(supervisor.model)
-        model = supervisor.model
-        if supervisor.train is not None:
-            gold = training_rows(self.rows, supervisor.rows, seed=seed, name=name)
-            learner = text_learner(supervisor, supervisor.train)
-            step = f"train {name}, seed {seed}"
-            trained = learner.train(self._gold_targets(gold), _CROSS_ENTROPY, self.workspace, seed=seed, name=step)
-            model = str(trained.path / "model")
-        return self._generate(model, judged_rows(self.rows), name=name, batch=supervisor.batch_size)
+    def _labels(self, rows: Rows, seed: int, options: GenerateOptions) -> TextLabels:
+        """What every supervisor writes for rows of one part."""
+        key = (seed, rows.parts[0])
+        if key not in self._read:
+            prompts = self._asked(rows)
+            written = [
+                write(
+                    self._model(each, seed),
+                    rows.ids,
+                    prompts,
+                    options,
+                    self.workspace,
+                    name=_name(each),
+                    batch_size=each.batch_size,
+                )
+                for each in self._supervisors
+            ]
+            self._read[key] = TextLabels.stack(written)
+        return self._read[key]
 
-    def _generate(self, model: str, rows: Rows, *, name: str, batch: int) -> TextLabels:
-        """Greedy answers of a model to the rows' prompts, as labels of one supervisor of this name."""
-        prompts = [self._ask(prompt) for prompt in rows.prompts]
+    @property
+    def _supervisors(self) -> list[ModelSupervisor]:
+        return [each for each in self.config.supervisors if isinstance(each, ModelSupervisor)]
 
-        def make(folder: Path) -> None:
-            answering = LocalLanguageModel.load(model, name=name, batch_size=batch)
-            kept = ShardedLanguageModel(answering, folder, self.workspace.reporter, f"generate with {name}")
-            texts = tuple((tuple(row),) for row in kept.generate(prompts, self._options))
-            write_table(folder / "texts.parquet", TextLabels(rows.ids, (name,), texts).to_arrow())
+    def _model(self, supervisor: ModelSupervisor, seed: int) -> str:
+        """The supervisor's model folder or hub id, after its training if it is trained."""
+        if supervisor.train is None:
+            return supervisor.model
+        name = _name(supervisor)
+        gold = training_rows(self.rows, supervisor.rows, seed=seed, name=name)
+        learner = text_learner(supervisor, supervisor.train)
+        targets = gold_targets(gold, self._asked(gold))
+        step = f"train {name}, seed {seed}"
+        trained = learner.train(targets, _CROSS_ENTROPY, self.workspace, seed=seed, name=step)
+        return str(trained.path / "model")
 
-        recipe = {
-            "model": model_identity(model),
-            "name": name,
-            "ids": content_hash(list(rows.ids)),
-            "prompts": content_hash(prompts),
-            "options": vars(self._options) | {"stop": list(self._options.stop)},
-        }
-        return TextLabels.from_arrow(read_table(self.workspace.get("texts", recipe, make).path / "texts.parquet"))
+    def _answers(self, model: str, name: str) -> Predictions:
+        """What the strong model, as it is or trained, answers on the test part."""
+        prompts, batch = self._asked(self._test), self.config.strong.batch_size
+        labels = write(model, self._test.ids, prompts, self._answering, self.workspace, name=name, batch_size=batch)
+        return self._predictions(labels, 0)
 
     def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
         refiner = self._refiner(refine)
@@ -161,7 +183,7 @@ class TextPipeline:
             answering = LocalLanguageModel.load(strong.model, batch_size=strong.batch_size)
             step = f"refine for {method}, seed {seed}"
             kept = ShardedLanguageModel(answering, folder, self.workspace.reporter, step)
-            refined = refiner(self._unlabelled, labels, kept, options=self._options, seed=seed)
+            refined = refiner(self._unlabelled, labels, kept, options=self._answering, seed=seed)
             write_table(folder / "texts.parquet", refined.to_arrow())
 
         recipe = {
@@ -169,7 +191,7 @@ class TextPipeline:
             "refiner": {"name": refine.name, **vars(refiner)},
             "labels": table_hash(labels.to_arrow()),
             "rows": table_hash(self._unlabelled.to_arrow()),
-            "options": vars(self._options) | {"stop": list(self._options.stop)},
+            "options": vars(self._answering) | {"stop": list(self._answering.stop)},
             "seed": seed,
         }
         return TextLabels.from_arrow(read_table(self.workspace.get("refined", recipe, make).path / "texts.parquet"))
@@ -178,45 +200,62 @@ class TextPipeline:
         check_refine(refine, "refiner")
         return create("refiner", refine.name, {"query": self.config.generate.template, **refine.params})
 
-    def _lambdas(self, method: Method, supervisors: tuple[str, ...]) -> dict[str, float]:
-        """The weight of each supervisor's texts."""
+    def _combiner(self, method: Method) -> Mean | JointDecoding:
+        """How a method combines the supervisors' texts."""
         combiner = create("combiner", method.combine.name, method.combine.params)
+        names = tuple(_name(each) for each in self._supervisors)
+        if isinstance(combiner, JointDecoding):
+            if combiner.weights != "estimated":
+                combiner.lambdas(names, ())  # refuses weights that do not fit before anything is computed
+            return combiner
         if not isinstance(combiner, Mean) or combiner.harden:
             raise ConfigError(
                 f"The combiner {method.combine.name!r} with these parameters is for choice tasks.",
-                wanted="mean, with or without weights",
+                wanted="mean, with or without weights, or joint_decoding",
             )
-        return dict(zip(supervisors, combiner.lambdas(supervisors).tolist(), strict=True)) if supervisors else {}
+        combiner.lambdas(names)
+        return combiner
 
-    def _targets(self, labels: TextLabels, weights: Mapping[str, float]) -> TextTargets:
-        """One target per row and distinct text; the weights of supervisors that wrote the same are added."""
-        columns: list[tuple[str, str, str, float, str]] = []
-        for row, row_id in enumerate(labels.ids):
-            said: dict[str, list[str]] = defaultdict(list)
-            for m, supervisor in enumerate(labels.supervisors):
-                best = labels.best(row, m)
-                if best is not None and weights[supervisor] > 0:
-                    said[_trim(best.text)].append(supervisor)
-            for text, who in said.items():
-                weight = sum(weights[name] for name in who)
-                columns.append((row_id, self._ask(self._unlabelled.prompts[row]), f" {text}", weight, "+".join(who)))
-        if not columns:
-            raise DataError("No unlabelled row has a text to learn from.", found=f"{len(labels.ids)} rows without text")
-        return TextTargets(*zip(*columns, strict=True))
-
-    def _gold_targets(self, rows: Rows) -> TextTargets:
-        texts = tuple(f" {text}" for text in rows.gold)
-        prompts = tuple(self._ask(prompt) for prompt in rows.prompts)
-        return TextTargets(rows.ids, prompts, texts, (1.0,) * len(rows), ("gold",) * len(rows))
+    def _targets(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:
+        """What the student of a method learns."""
+        prompts = self._asked(self._unlabelled)
+        if method.refine is not None:
+            return naive_targets(self._refined(labels, method.refine, name, seed), prompts, {method.refine.name: 1.0})
+        combiner = self._combiner(method)
+        if isinstance(combiner, Mean):
+            lambdas = combiner.lambdas(labels.supervisors).tolist()
+            return naive_targets(labels, prompts, dict(zip(labels.supervisors, lambdas, strict=True)))
+        candidates = pool(labels)
+        scored = TextLabels.stack(
+            [
+                score(
+                    self._model(each, seed),
+                    labels.ids,
+                    prompts,
+                    candidates,
+                    self.workspace,
+                    name=_name(each),
+                    batch_size=each.batch_size,
+                )
+                for each in self._supervisors
+            ]
+        )
+        targets, weights = joint_targets(labels, scored, prompts, combiner)
+        shown = ", ".join(f"{who} {own:.2f}" for who, own in zip(scored.supervisors, weights, strict=True))
+        alone = sum(len(each) == 1 for each in candidates)
+        single = f"{alone} of {len(candidates)} rows had one candidate only"
+        self._note(f"{name} (seed {seed}): the supervisors' weights are {shown}; {single}.")
+        return targets
 
     def _trained(self, targets: TextTargets, objective: Named, name: str, seed: int) -> Predictions:
         step = f"{name}, seed {seed}"
         student = self._learner.train(targets, objective, self.workspace, seed=seed, name=f"train {step}")
-        model = str(student.path / "model")
-        return self._predictions(self._generate(model, self._test, name=step, batch=self.config.strong.batch_size), 0)
+        return self._answers(str(student.path / "model"), step)
 
     def _predictions(self, labels: TextLabels, supervisor: int) -> Predictions:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""
+        for remark in remarks(labels.of(supervisor)):
+            self._note(f"Of the test part {remark}")
         best = [labels.best(row, supervisor) for row in range(len(labels.ids))]
         answers = tuple("" if one is None else _trim(one.text) for one in best)
         if isinstance(self.task, RemarkingTask):
@@ -227,8 +266,9 @@ class TextPipeline:
         scores = {name: own.scores if isinstance(own, Weighted) else own for name, own in found.items()}
         return Predictions(self._test.ids, answers, scores, weights=weights)
 
-    def _ask(self, prompt: str) -> str:
-        return fill(self.config.generate.template, {"prompt": prompt})
+    def _asked(self, rows: Rows) -> list[str]:
+        """Prompts as models see them."""
+        return [fill(self.config.generate.template, {"prompt": prompt}) for prompt in rows.prompts]
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -237,3 +277,7 @@ class TextPipeline:
 
 def _trim(text: str) -> str:
     return text.removeprefix(" ")
+
+
+def _name(supervisor: ModelSupervisor) -> str:
+    return supervisor.name or short_name(supervisor.model)

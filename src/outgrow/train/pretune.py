@@ -22,11 +22,12 @@ from outgrow.models.loading import (
     load_tokenizer,
     model_identity,
 )
-from outgrow.objectives import CrossEntropy
+from outgrow.objectives import TokenCrossEntropy
+from outgrow.train.answers import certain_line, collate
 from outgrow.train.learners import prompts_hash
 from outgrow.train.masking import MaskedLosses, collate_masked, maskable
 from outgrow.train.supervised import RowLosses, fit, training_arguments
-from outgrow.train.text import TokenLosses, collate
+from outgrow.train.text import TokenLosses
 from outgrow.workspace import Workspace
 
 _DEFAULTS = {"num_train_epochs": 1}
@@ -103,8 +104,8 @@ class Pretuner:
         network = load_causal_lm(self.model)
         tokens = Encoder.load(self.model, network, max_length=self.max_length).tokenise(prompts)
         ids = [row["input_ids"] for row in tokens if len(row["input_ids"]) > 1]
-        rows: list[Mapping[str, Any]] = [{"input_ids": each, "weights": [1.0] * (len(each) - 1)} for each in ids]
-        return network, rows, collate, TokenLosses(CrossEntropy())
+        rows: list[Mapping[str, Any]] = [certain_line(each) for each in ids]
+        return network, rows, collate, TokenLosses(TokenCrossEntropy())
 
     def _masked(self, prompts: Sequence[str], seed: int) -> tuple[Any, list[Mapping[str, Any]], Any, RowLosses]:
         """An encoder, its rows, how they become a batch, and its losses."""

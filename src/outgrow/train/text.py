@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,32 +13,33 @@ import torch
 from torch import Tensor, nn
 
 from outgrow.config import ModelSupervisor, Named, Strong
-from outgrow.errors import ConfigError, DataError
+from outgrow.errors import ConfigError
 from outgrow.labels import TextTargets
 from outgrow.models.adapters import FullFineTuning, LoRA
 from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
-from outgrow.objectives import Objective, StepContext
-from outgrow.registry import create
+from outgrow.objectives import StepContext, TokenObjective
+from outgrow.registry import create, names
 from outgrow.store import Artefact, table_hash
+from outgrow.train.answers import collate, tokenise
 from outgrow.train.supervised import Gather, fit, training_arguments
 from outgrow.workspace import Workspace
-
-_TOKEN_OBJECTIVES = ("cross_entropy",)
 
 
 class TokenLosses:
     """Losses of the label tokens of a batch of texts."""
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: TokenObjective) -> None:
         self._objective = objective
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Losses of shape (N, T), zero where a token is not part of an answer."""
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
-        answer = batch["weights"] > 0
-        context = StepContext(progress)
+        """Losses of shape (N, M, T − 1), zero where a token is not part of an answer."""
+        learned = batch["weights"] > 0
+        there = batch["attention_mask"].any(-1)
+        ids, mask = batch["input_ids"][there], batch["attention_mask"][there]
+        logits = answer_logits(model, ids, mask, learned[there])
         losses = torch.zeros_like(batch["weights"])
-        losses[answer] = self._objective(logits[answer].float(), batch["input_ids"][:, 1:][answer], context)
+        labels, log_s = batch["input_ids"][..., 1:][learned], batch["log_confidences"][learned]
+        losses[learned] = self._objective(logits, labels, log_s, StepContext(progress))
         return losses
 
     def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
@@ -49,6 +51,30 @@ class TokenLosses:
 
     def restore(self, state: Any) -> None:
         """Nothing."""
+
+
+def answer_logits(model: Any, ids: Tensor, mask: Tensor, learned: Tensor) -> Tensor:
+    """The logits that predict learned tokens, shape (positions, V), row by row.
+
+    Nothing is projected onto the vocabulary but these positions: the prompts' logits can be larger than the model.
+
+    Args:
+        model: A causal language model, wrapped for several processes or not.
+        ids: Token ids (n, T), padded on the right.
+        mask: Attention mask (n, T).
+        learned: Whether each predicted token is learned, (n, T − 1).
+    """
+    head = getattr(model, "module", model).get_output_embeddings()
+
+    def select(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0][:, :-1][learned], *inputs[1:])
+
+    handle = head.register_forward_pre_hook(select)
+    try:
+        logits: Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    finally:
+        handle.remove()
+    return logits
 
 
 @dataclass(frozen=True)
@@ -78,13 +104,16 @@ class TextLearner:
         The artefact's folder `model` is a model folder like any other.
 
         Args:
-            targets: What to answer; prompts are whole, as the model will see them.
+            targets: What to answer; prompts are whole, as the model will see them. The texts of one row are learned in
+                one batch, whose size counts rows.
             objective: What to minimise on every label token.
             workspace: Store and reporter.
             seed: Fixes the order of rows and dropout.
             name: What the step is called.
         """
         loss = token_objective(objective)
+        if not loss.confidences:
+            targets = dataclasses.replace(targets, opinions=())
 
         def make(folder: Path) -> None:
             torch.manual_seed(seed)
@@ -126,65 +155,17 @@ def text_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any]) -
     return TextLearner(config.model, config.adapter, config.max_length, trainer, config.early_stopping)
 
 
-def token_objective(config: Named) -> Objective:
+def token_objective(config: Named) -> TokenObjective:
     """The objective that a configuration names, for the tokens of an answer.
 
     Raises:
         ConfigError: It is for choice tasks.
     """
-    if config.name not in _TOKEN_OBJECTIVES:
-        raise ConfigError(f"The objective {config.name!r} is for choice tasks.", wanted=", ".join(_TOKEN_OBJECTIVES))
-    objective: Objective = create("objective", config.name, config.params)
+    known = names("token_objective")
+    if config.name not in known and config.name in names("objective"):
+        raise ConfigError(f"The objective {config.name!r} is for choice tasks.", wanted=", ".join(known))
+    objective: TokenObjective = create("token_objective", config.name, config.params)
     return objective
-
-
-def tokenise(targets: TextTargets, tokenizer: Any, *, limit: int | None, cut: bool) -> list[dict[str, Any]]:
-    """Token ids of prompt, answer and end, and the weight of each *predicted* token: zero on the prompt.
-
-    Prompt and answer are tokenised apart, as `LocalLanguageModel` does when it generates, so that training sees the
-    very tokens that generation will.
-
-    Args:
-        targets: What to answer; the texts begin with the space that parts them from the prompt.
-        tokenizer: The student's.
-        limit: Most tokens of prompt, answer and end together.
-        cut: Whether to cut longer ones from the right; an error otherwise.
-
-    Raises:
-        DataError: A target is too long, or cutting would leave nothing of an answer.
-    """
-    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    rows, too_long = [], []
-    for index, (prompt, text, weight) in enumerate(zip(targets.prompts, targets.texts, targets.weights, strict=True)):
-        asked = tokenizer(prompt, verbose=False)["input_ids"]
-        answer = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] + end
-        if limit is not None and len(asked) + len(answer) > limit and (not cut or len(asked) >= limit):
-            too_long.append(index)
-        ids = (asked + answer)[:limit]
-        weights = ([0.0] * (len(asked) - 1) + [weight] * len(answer))[: len(ids) - 1]
-        rows.append({"input_ids": ids, "weights": weights})
-    if too_long:
-        raise DataError(
-            f"{len(too_long)} training texts are longer than the model can read.",
-            found=repr(targets.prompts[too_long[0]][:60]),
-            wanted=f"at most {limit} tokens for prompt and answer together",
-            fix="Set max_length to cut them, or shorten the texts.",
-        )
-    return rows
-
-
-def collate(rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """A batch padded on the right; the mask says what is padding, whatever its token id."""
-    longest = max(len(row["input_ids"]) for row in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    weights = torch.zeros(len(rows), longest - 1)
-    for index, row in enumerate(rows):
-        length = len(row["input_ids"])
-        ids[index, :length] = torch.tensor(row["input_ids"])
-        mask[index, :length] = 1
-        weights[index, : length - 1] = torch.tensor(row["weights"])
-    return {"input_ids": ids, "attention_mask": mask, "weights": weights}
 
 
 def _wrapper(adapter: Named) -> FullFineTuning | LoRA:

@@ -1,0 +1,121 @@
+"""The objectives that an experiment file can choose for the tokens of a text task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from outgrow.errors import ConfigError
+from outgrow.objectives.cross_entropy import cross_entropy
+from outgrow.objectives.evidential import Preset, check_parameters, ramp
+from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.tokens import token_divergence, token_evidential
+
+
+class TokenObjective(Protocol):
+    """A frozen dataclass whose fields are its parameters."""
+
+    @property
+    def confidences(self) -> bool:
+        """Whether it wants to know how sure the weak models were of each token."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
+        """Loss of each position, shape (N,), from logits (N, V), token ids (N,) and log-confidences (N,)."""
+
+
+@dataclass(frozen=True)
+class TokenCrossEntropy:
+    """Learn the tokens (`objective: cross_entropy`), or how sure the weak models were of them.
+
+    Source:
+        Cui et al. 2025 (arXiv 2406.03199), the naive method; with `confidences` on soft targets.
+    """
+
+    confidences: bool = False
+    """Learn each token with the weak models' confidence instead of with certainty: see `token_divergence`."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
+        """Loss of each position, shape (N,)."""
+        if self.confidences:
+            return token_divergence(logits, labels, log_confidences, reduction="none")
+        return cross_entropy(logits, labels, reduction="none")
+
+
+@dataclass(frozen=True)
+class TokenEvidential:
+    """Learn a Dirichlet distribution over the vocabulary at every position (`objective: evidential`)."""
+
+    confidences: bool = True
+    """Whether labels are only as sure as the weak models were of them."""
+    preset: Preset = "default"
+    """`default`, or `paper` for the regulariser of Cui et al. 2025 as published."""
+    regularization: float | None = None
+    """ρ after the warm-up; None takes the preset's, 0 leaves the regulariser out."""
+    warmup: float = 0.2
+    """Share of training over which ρ rises."""
+
+    def __post_init__(self) -> None:
+        check_parameters("evidential", "exp", self.preset, self.regularization)
+        if not 0 <= self.warmup <= 1:
+            raise ConfigError("The warm-up of the evidential objective is outside [0, 1].", found=self.warmup)
+
+    def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
+        """Loss of each position, shape (N,)."""
+        return token_evidential(
+            logits,
+            labels,
+            log_confidences if self.confidences else torch.zeros_like(log_confidences),
+            preset=self.preset,
+            progress=ramp(context.progress, self.warmup),
+            regularization=self.regularization,
+            reduction="none",
+        )
+
+
+@dataclass(frozen=True)
+class TokenBayesian:
+    """Evidential learning from all supervisors' texts, and a little from the student itself (`objective: bayesian`).
+
+    The sum over supervisors with their λ is in the targets' weights.
+
+    Source:
+        Cui et al. 2025 (arXiv 2406.03199), eqs. 4–5 for generation; as in its code, the trust in the student's own
+        choice is mixed into the target.
+    """
+
+    gamma: float = 0.25
+    """Trust in the student's own choice after the warm-up, in [0, 1]."""
+    confidences: bool = True
+    """Whether labels are only as sure as the weak models were of them."""
+    preset: Preset = "default"
+    """`default`, or `paper` for the regulariser of Cui et al. 2025 as published."""
+    regularization: float | None = None
+    """ρ after the warm-up; None takes the preset's, 0 leaves the regulariser out."""
+    warmup: float = 0.25
+    """Share of training over which γ and ρ rise."""
+
+    def __post_init__(self) -> None:
+        check_parameters("bayesian", "exp", self.preset, self.regularization)
+        if not 0 <= self.gamma <= 1 or not 0 <= self.warmup <= 1:
+            raise ConfigError(
+                "The bayesian objective has a parameter out of range.",
+                found=self,
+                wanted="0 ≤ gamma ≤ 1, 0 ≤ warmup ≤ 1",
+            )
+
+    def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
+        """Loss of each position, shape (N,)."""
+        progress = ramp(context.progress, self.warmup)
+        return token_evidential(
+            logits,
+            labels,
+            log_confidences if self.confidences else torch.zeros_like(log_confidences),
+            own_share=self.gamma * progress,
+            preset=self.preset,
+            progress=progress,
+            regularization=self.regularization,
+            reduction="none",
+        )

@@ -1,0 +1,124 @@
+"""Texts of models and what models think of texts, kept in the store; one model in memory at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from outgrow.labels import Completion, TextLabels
+from outgrow.models.loading import model_identity
+from outgrow.models.local import LocalLanguageModel
+from outgrow.models.protocols import GenerateOptions
+from outgrow.models.tokens import with_leading_space
+from outgrow.scale.generation import ShardedLanguageModel
+from outgrow.store import content_hash, read_table, write_table
+from outgrow.workspace import Workspace
+
+TOO_LONG = "its prompt is longer than the model's context"
+
+
+def write(
+    model: str,
+    ids: Sequence[str],
+    prompts: Sequence[str],
+    options: GenerateOptions,
+    workspace: Workspace,
+    *,
+    name: str,
+    batch_size: int,
+) -> TextLabels:
+    """What a model answers, as labels of one supervisor of this name.
+
+    Args:
+        model: A folder or hub id.
+        ids: Row ids, N of them.
+        prompts: What the model sees, N of them.
+        options: How it generates. Several samples are ordered by mean token log-probability, and a text is kept once.
+        workspace: Store and reporter.
+        name: A name for the model.
+        batch_size: Sequences at once.
+    """
+
+    def make(folder: Path) -> None:
+        answering = LocalLanguageModel.load(model, name=name, batch_size=batch_size)
+        kept = ShardedLanguageModel(answering, folder, workspace.reporter, f"generate with {name}")
+        texts = [best_first(answers) for answers in kept.generate(prompts, options)]
+        errors = {(row, name): TOO_LONG for row, cell in zip(ids, texts, strict=True) if not cell}
+        labels = TextLabels(tuple(ids), (name,), tuple((cell,) for cell in texts), errors)
+        write_table(folder / "texts.parquet", labels.to_arrow())
+
+    recipe = {
+        "model": model_identity(model),
+        "name": name,
+        "ids": content_hash(list(ids)),
+        "prompts": content_hash(list(prompts)),
+        "options": vars(options) | {"stop": list(options.stop)},
+    }
+    return TextLabels.from_arrow(read_table(workspace.get("texts", recipe, make).path / "texts.parquet"))
+
+
+def score(
+    model: str,
+    ids: Sequence[str],
+    prompts: Sequence[str],
+    candidates: Sequence[Sequence[str]],
+    workspace: Workspace,
+    *,
+    name: str,
+    batch_size: int,
+) -> TextLabels:
+    """What a model thinks of given texts, end included, as labels of one supervisor of this name.
+
+    Args:
+        model: A folder or hub id.
+        ids: Row ids, N of them.
+        prompts: What the model sees, N of them.
+        candidates: The texts of each row, in the order of the result; each begins with a space.
+        workspace: Store and reporter.
+        name: A name for the model.
+        batch_size: Sequences at once.
+
+    Returns:
+        Completions; one without log-probabilities is longer than the model's context.
+    """
+    pairs = [(prompt, text) for prompt, texts in zip(prompts, candidates, strict=True) for text in texts]
+
+    def make(folder: Path) -> None:
+        judging = LocalLanguageModel.load(model, name=name, batch_size=batch_size)
+        kept = ShardedLanguageModel(judging, folder, workspace.reporter, f"score with {name}")
+        scored = iter(kept.logprobs(pairs, end=True, too_long="empty"))
+        texts = tuple((tuple(next(scored) for _ in each),) for each in candidates)
+        write_table(folder / "texts.parquet", TextLabels(tuple(ids), (name,), texts).to_arrow())
+
+    recipe = {
+        "model": model_identity(model),
+        "name": name,
+        "ids": content_hash(list(ids)),
+        "pairs": content_hash([list(pair) for pair in pairs]),
+    }
+    return TextLabels.from_arrow(read_table(workspace.get("scores", recipe, make).path / "texts.parquet"))
+
+
+def best_first(completions: Sequence[Completion]) -> tuple[Completion, ...]:
+    """Distinct texts, by mean token log-probability; of equal texts the most probable."""
+    distinct: dict[str, Completion] = {}
+    for one in sorted(completions, key=lambda one: -one.score if one.logprobs else math.inf):
+        distinct.setdefault(with_leading_space(one).text, one)
+    return tuple(distinct.values())
+
+
+def remarks(labels: TextLabels) -> list[str]:
+    """What a reader should know of every supervisor's best texts: how many rows have none, or none worth reading."""
+    found = []
+    for m, name in enumerate(labels.supervisors):
+        best = [labels.best(row, m) for row in range(len(labels.ids))]
+        kinds = ["none" if one is None else one.status for one in best]
+        for kind, what in (
+            ("none", f"have no answer of {name}: {TOO_LONG}"),
+            ("empty", f"have an empty answer of {name}"),
+            ("repeating", f"have an answer of {name} that repeats itself without an end"),
+        ):
+            if kinds.count(kind):
+                found.append(f"{kinds.count(kind)} of {len(kinds)} rows {what}.")
+    return found

@@ -1,0 +1,72 @@
+"""What is kept of generated texts, and what is said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from outgrow.labels import Completion, TextLabels
+from outgrow.models.local import LocalLanguageModel
+from outgrow.models.protocols import GenerateOptions
+from outgrow.pipeline.writing import best_first, remarks, score, write
+from outgrow.store import Store
+from outgrow.workspace import Workspace
+from tiny_models import make_decoder
+
+PROMPTS = ["the film was", "a plot", "the plot was very"]
+IDS = ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_decoder(tmp_path_factory.mktemp("models") / "decoder"))
+
+
+def said(text: str, *logprobs: float, finished: bool = True) -> Completion:
+    return Completion(text, logprobs, ((0, len(text)),) * len(logprobs), finished)
+
+
+def test_the_best_of_equal_texts_is_kept_and_the_best_text_comes_first() -> None:
+    ranked = best_first([said("b", -2.0), said(" a", -3.0), said("c"), said("a", -1.0), said("b", -4.0)])
+    assert [(one.text, one.logprobs) for one in ranked] == [("a", (-1.0,)), ("b", (-2.0,)), ("c", ())]
+
+
+def test_samples_are_distinct_and_best_first_and_made_once(decoder: str, tmp_path: Path) -> None:
+    workspace = Workspace(Store(tmp_path))
+    options = GenerateOptions(2, temperature=2.0, n=6)
+    first, again = (write(decoder, IDS, PROMPTS, options, workspace, name="weak", batch_size=4) for _ in range(2))
+    assert first == again
+    assert len([path for path in (tmp_path / "texts").iterdir() if path.is_dir()]) == 1
+    for [cell] in first.texts:
+        assert len({one.text for one in cell}) == len(cell)
+        assert [one.score for one in cell] == sorted((one.score for one in cell), reverse=True)
+
+
+def test_a_prompt_without_room_is_an_error_of_its_row_alone(decoder: str, tmp_path: Path) -> None:
+    prompts = [*PROMPTS[:2], "good " * 40]
+    options = GenerateOptions(2, too_long="empty")
+    labels = write(decoder, IDS, prompts, options, Workspace(Store(tmp_path)), name="weak", batch_size=4)
+    assert [len(cell) for [cell] in labels.texts] == [1, 1, 0]
+    assert set(labels.errors) == {("c", "weak")}
+    assert remarks(labels) == ["1 of 3 rows have no answer of weak: its prompt is longer than the model's context."]
+
+
+def test_candidates_are_scored_in_their_order_with_their_end(decoder: str, tmp_path: Path) -> None:
+    candidates = [[" good", " very bad"], [], [" no", " good" * 40]]
+    scored = score(decoder, IDS, PROMPTS, candidates, Workspace(Store(tmp_path)), name="weak", batch_size=4)
+    assert [[one.text for one in cell] for [cell] in scored.texts] == candidates
+    plain = LocalLanguageModel.load(decoder).logprobs([(PROMPTS[0], text) for text in candidates[0]], end=True)
+    for one, other in zip(scored.texts[0][0], plain, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+    assert scored.texts[2][0][1].logprobs == ()
+
+
+def test_empty_and_endless_texts_are_counted() -> None:
+    endless = said("so it is" + 4 * " so it is", -1.0, finished=False)
+    cells = [(said(" ", -1.0),), (endless,), (said("fine", -1.0),)]
+    labels = TextLabels(("a", "b", "c"), ("weak",), tuple((cell,) for cell in cells))
+    assert remarks(labels) == [
+        "1 of 3 rows have an empty answer of weak.",
+        "1 of 3 rows have an answer of weak that repeats itself without an end.",
+    ]

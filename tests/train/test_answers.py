@@ -1,0 +1,104 @@
+"""Tokens to learn, with the confidence that a bridge brings to them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from outgrow.labels import Completion, Opinion, TextTargets
+from outgrow.models.loading import load_causal_lm, load_tokenizer
+from outgrow.models.local import LocalLanguageModel
+from outgrow.objectives import TokenBayesian, TokenCrossEntropy
+from outgrow.train.answers import collate, log_confidences, tokenise
+from outgrow.train.text import TokenLosses
+from tiny_models import letter_decoder, make_decoder
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_decoder(tmp_path_factory.mktemp("models") / "decoder"))
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(letter_decoder(tmp_path_factory.mktemp("models") / "letters"))
+
+
+def targets_of(text: str, *opinions: tuple[float, Completion], prompt: str = "the film was") -> TextTargets:
+    held = tuple(Opinion(weight, one) for weight, one in opinions)
+    return TextTargets(("a",), (prompt,), (text,), (1.0,), ("weak",), (held,))
+
+
+def test_a_model_s_own_log_probabilities_come_back_as_confidences(decoder: str) -> None:
+    [scored] = LocalLanguageModel.load(decoder).logprobs([("the film was", " very good")], end=True)
+    [line] = tokenise(targets_of(" very good", (1.0, scored)), load_tokenizer(decoder), limit=None, cut=False)
+    assert line["log_confidences"][0] == pytest.approx([0.0, 0.0, *scored.logprobs], abs=1e-6)
+
+
+def test_another_tokenizer_s_probability_arrives_whole(decoder: str, letters: str) -> None:
+    [scored] = LocalLanguageModel.load(letters).logprobs([("the film was", " very good")], end=True)
+    [line] = tokenise(targets_of(" very good", (1.0, scored)), load_tokenizer(decoder), limit=None, cut=False)
+    log_s = line["log_confidences"][0]
+    assert sum(log_s) == pytest.approx(sum(scored.logprobs), abs=1e-5)
+    assert log_s[-1] == 0.0  # bytes without an end token say nothing of the end
+
+
+def test_several_opinions_are_averaged_as_probabilities_with_their_weights() -> None:
+    sure = Completion(" a", (math.log(0.8), math.log(0.9)), ((0, 2), (2, 2)), finished=True)
+    unsure = Completion(" a", (math.log(0.2),), ((0, 2),), finished=False)
+    [found] = log_confidences(targets_of(" a", (3.0, sure), (1.0, unsure)), [[(0, 2), (2, 2)]])
+    np.testing.assert_allclose(np.exp(found), [(3 * 0.8 + 0.2) / 4, (3 * 0.9 + 1) / 4])
+
+
+@pytest.mark.parametrize(
+    "completion", [Completion(" ", (), (), finished=False), Completion(" ", (-1.0,), ((1, 1),), True)]
+)
+def test_an_empty_text_has_at_most_an_end(completion: Completion) -> None:
+    [found] = log_confidences(targets_of(" ", (1.0, completion)), [[(1, 1)]])
+    assert found.tolist() == ([-1.0] if completion.finished else [0.0])
+
+
+def test_texts_without_opinions_are_certain(decoder: str) -> None:
+    targets = TextTargets(("a",), ("the",), (" film",), (1.0,), ("gold",))
+    [line] = tokenise(targets, load_tokenizer(decoder), limit=None, cut=False)
+    assert line["log_confidences"] == [[0.0, 0.0]]
+
+
+def test_texts_of_one_row_are_one_line_and_their_batch_is_padded(decoder: str) -> None:
+    texts = (" very good", " bad", " no")
+    targets = TextTargets(("a", "a", "b"), ("the film",) * 3, texts, (0.5, 0.5, 1.0), ("weak",) * 3)
+    lines = tokenise(targets, load_tokenizer(decoder), limit=None, cut=False)
+    assert [len(line["input_ids"]) for line in lines] == [2, 1]
+    batch = collate(lines)
+    assert batch["input_ids"].shape == (2, 2, 5)
+    assert batch["attention_mask"].sum(-1).tolist() == [[5, 4], [4, 0]]
+    assert batch["weights"].sum(-1).tolist() == [[1.5, 1.0], [2.0, 0.0]]
+
+
+@pytest.mark.parametrize("objective", [TokenCrossEntropy(), TokenCrossEntropy(confidences=True), TokenBayesian()])
+def test_several_texts_in_a_batch_have_the_losses_they_have_alone(decoder: str, objective: object) -> None:
+    network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
+    texts = (" very good", " bad", " no")
+    opinions = tuple((Opinion(1.0, Completion(text, (-0.7,), ((0, len(text)),), finished=False)),) for text in texts)
+    targets = TextTargets(("a", "a", "b"), ("the film",) * 3, texts, (0.5, 0.5, 1.0), ("weak",) * 3, opinions)
+    losses = TokenLosses(objective)  # type: ignore[arg-type]
+    together = losses(network, collate(tokenise(targets, tokenizer, limit=None, cut=False)), 1.0)
+    alone = []
+    for index, text in enumerate(texts):
+        single = TextTargets(("a",), ("the film",), (text,), (1.0,), ("weak",), (opinions[index],))
+        alone.append(losses(network, collate(tokenise(single, tokenizer, limit=None, cut=False)), 1.0).sum())
+    sums = torch.stack([together[0, 0].sum(), together[0, 1].sum(), together[1, 0].sum()])
+    torch.testing.assert_close(sums, torch.stack(alone))
+
+
+def test_prompts_get_no_logits(decoder: str) -> None:
+    network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
+    seen: list[torch.Size] = []
+    network.get_output_embeddings().register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    targets = targets_of(" very good", prompt="the film was not a very good film")
+    TokenLosses(TokenCrossEntropy())(network, collate(tokenise(targets, tokenizer, limit=None, cut=False)), 1.0)
+    assert seen == [(3, len(tokenizer))]
+    assert not network.get_output_embeddings()._forward_pre_hooks
