@@ -79,7 +79,8 @@ def agreement_weights(scores: Sequence[ArrayLike]) -> Array:
         both = np.outer(heard, heard)
         agreed += both * ((chosen[:, None] == chosen[None, :]) - chance)
         possible += both * (1 - chance)
-    trust = _rank_one(agreed, possible)
+    # Less agreement than by chance is no sign of skill on either side.
+    trust = _rank_one(np.maximum(agreed, 0.0), possible)
     return trust / trust.sum() if trust.sum() > 0 else np.full(people, 1 / people)
 
 
