@@ -200,6 +200,13 @@ def test_predictions_with_weighted_scores_go_to_arrow_and_back_unchanged() -> No
     assert list(back.scores) == ["f1"]
 
 
+def test_predictions_without_vacuity_have_none_in_a_table_of_several_models_either() -> None:
+    with_it = Predictions(("a",), ("yes",), {}, np.full((1, 2), 0.5), np.array([0.25]))
+    without = Predictions(("a",), ("yes",), {}, np.full((1, 2), 0.5))
+    both = pa.concat_tables([with_it.to_arrow(), without.to_arrow()], promote_options="default")
+    assert Predictions.from_arrow(both.slice(1)).vacuity is None
+
+
 def test_rows_with_repeated_ids_are_refused_and_the_ids_named() -> None:
     with pytest.raises(DataError, match=r"1 row id\(s\) occur more than once(.|\n)*found:  a\n"):
         Rows(("a", "b", "a"), ("x", "y", "z"), ("gold",) * 3, (None,) * 3)

@@ -48,12 +48,12 @@ def test_every_estimate_lies_in_its_own_interval():
 
 
 def test_intervals_of_the_calibration_error_cover_the_planted_one_about_as_often_as_they_claim():
-    for excess in (0.0, 0.03, 0.15):
+    for excess in (0.0, 0.05):
         covered = 0
-        for run in range(40):
+        for run in range(30):
             low, high = lines(student("a", world(excess, seeds=1, examples=300, salt=run)))["a"].error.interval
             covered += low <= excess <= high
-        assert covered / 40 >= 0.88, excess
+        assert covered / 30 >= 0.9, excess
 
 
 def test_the_mean_over_seeds_is_taken_of_their_calibration_errors():

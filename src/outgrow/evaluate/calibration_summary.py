@@ -209,7 +209,11 @@ class _Errors:
         return Estimate(self.value, interval)
 
     def change(self, other: _Errors) -> Estimate:
-        """This error minus another, on the same resamples."""
+        """This error minus another, on the same resamples.
+
+        Where one of the two is all chance, it is biased upwards more than the other, and the difference is understated:
+        then its interval covers the truth in 80 to 92 % (simulated, 300 and 1,000 examples) rather than in 95 %.
+        """
         value, examples = self.value - other.value, self.certainty.correct.shape[1]
         draws = self.draws - other.draws
         return Estimate(value, _two_sided(value, draws, low=-1.0, high=1.0, examples=examples))

@@ -56,5 +56,7 @@ class Predictions:
             for kind in ("score.", "weight.")
         )
         probs = np.array(table["probs"].to_pylist(), dtype=np.float64) if "probs" in table.column_names else None
-        vacuity = table["vacuity"].to_numpy() if "vacuity" in table.column_names else None
+        # In a table of several models the column is there for all of them, and empty where it says nothing.
+        known = "vacuity" in table.column_names and not table["vacuity"].null_count
+        vacuity = table["vacuity"].to_numpy() if known else None
         return cls(tuple(table["id"].to_pylist()), tuple(table["answer"].to_pylist()), scores, probs, vacuity, weights)

@@ -1,0 +1,47 @@
+"""What a trained student predicts, and how much evidence it says it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from outgrow.config import Named
+from outgrow.labels import Rows
+from outgrow.store import Store
+from outgrow.train.learners import gold_targets, outlook_of, predictions_of
+from outgrow.workspace import Workspace
+
+ROWS = Rows(("a", "b"), ("x", "y"), ("unlabelled", "test"), (0, 1), ("no", "yes"))
+LOGITS = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
+
+
+class Fixed:
+    """A learner whose students always have the same logits."""
+
+    def train(self, *given: Any, **options: Any) -> Any:
+        return None
+
+    def logits(self, *given: Any, **options: Any) -> torch.Tensor:
+        return LOGITS
+
+
+def outlook(objective: Named, function: Any = outlook_of) -> Any:
+    learned = gold_targets(ROWS.part("unlabelled"))
+    return function(Fixed(), learned, objective, ROWS, Workspace(Store.default()), seed=0, name="trial")
+
+
+@pytest.mark.parametrize("name", ["evidential", "bayesian", "dirichlet_multinomial"])
+def test_a_student_trained_with_evidence_says_how_little_it_has(name: str) -> None:
+    found = outlook(Named(name=name, evidence="relu"))
+    assert found.vacuity.tolist() == [0.5, 1.0]  # α = (3, 1) and (1, 1)
+    assert found.probs.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+
+
+def test_other_students_do_not() -> None:
+    found = outlook(Named(name="cross_entropy"))
+    assert found.vacuity is None
+    assert found.probs == pytest.approx(LOGITS.double().softmax(1).numpy())
+    np.testing.assert_array_equal(outlook(Named(name="cross_entropy"), predictions_of), found.probs)
