@@ -39,8 +39,9 @@ class Linear:
 
     folds: int = 5
     """How many parts, each labelled by a fit on the others."""
-    penalty: float = 0.01
-    """Strength of the L2 penalty; scikit-learn's C is 1 / (N · penalty)."""
+    penalty: float = 0.1
+    """Strength of the L2 penalty; scikit-learn's C is 1 / (N · penalty). Of 0.001, 0.01, 0.1 and 1 the default gave the
+    best students on two sentiment sets with sentence embeddings (1,200 rows)."""
 
     def __post_init__(self) -> None:
         if self.folds < 2 or not self.penalty > 0:
