@@ -13,8 +13,10 @@ from outgrow.errors import ModelError
 from outgrow.models.loading import (
     check_model,
     context_length,
+    is_masked_lm,
     load_causal_lm,
     load_encoder,
+    load_masked_lm,
     load_tokenizer,
     model_identity,
     short_name,
@@ -92,8 +94,9 @@ def test_damaged_weights_are_said(copied: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "{}", '{"model_type": "nonsense"}'])
 def test_a_damaged_configuration_is_said(copied: Path, text: str) -> None:
     (copied / "config.json").write_text(text)
-    with pytest.raises(ModelError, match="cannot be read"):
-        load_encoder(str(copied))
+    for ask in (load_encoder, is_masked_lm):
+        with pytest.raises(ModelError, match="cannot be read"):
+            ask(str(copied))
 
 
 def test_weights_of_other_shapes_are_said(copied: Path) -> None:
@@ -114,6 +117,8 @@ def test_missing_layers_are_not_replaced_by_random_ones(copied: Path) -> None:
     save_file(kept, copied / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"such as encoder.layer.1"):
         load_encoder(str(copied))
+    with pytest.raises(ModelError, match=r"such as bert.encoder.layer.1"):
+        load_masked_lm(str(copied))
 
 
 def test_a_pooler_may_be_missing(copied: Path) -> None:
@@ -122,6 +127,15 @@ def test_a_pooler_may_be_missing(copied: Path) -> None:
     assert len(kept) < len(weights)
     save_file(kept, copied / "model.safetensors", metadata={"format": "pt"})
     load_encoder(str(copied))
+
+
+def test_the_configuration_says_from_what_a_model_learns_language(
+    encoder_folder: Path, decoder_folder: Path, copied: Path
+) -> None:
+    assert is_masked_lm(str(encoder_folder))
+    assert not is_masked_lm(str(decoder_folder))
+    set_config(copied, is_decoder=True)
+    assert not is_masked_lm(str(copied))
 
 
 def test_a_folder_without_tokenizer_is_said(copied: Path) -> None:
