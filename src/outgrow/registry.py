@@ -64,6 +64,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "facts": "outgrow.tasks.facts:Facts",
         "slurp": "outgrow.tasks.slurp:Slurp",
         "snips": "outgrow.tasks.snips:Snips",
+        "home": "outgrow.tasks.home:Home",
     },
     "adapter": {
         "none": "outgrow.models.adapters:FullFineTuning",

@@ -93,7 +93,7 @@ class TaskConfig(_Frozen):
     """What is to be learned, and from which rows."""
 
     name: str = "file"
-    """A built-in task (`sciq`, `sentiment`, `facts`), a plug-in, or `file` for any table."""
+    """A built-in task (`sciq`, `sentiment`, `facts`, `slurp`, `snips`, `home`), a plug-in, or `file` for any table."""
     path: str
     """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id."""
     columns: Columns = Columns()

@@ -1,0 +1,169 @@
+"""The world `home`: commands to a house that listens, and the slots they fill.
+
+A small grammar in place of data sets such as SLURP, for tests and tutorials: commands are drawn from templates, each
+with places for fillers of one type, so the slots of every command are known.
+
+```
+could you switch off the desk lamp in the living room at half past six
+                         └──┬────┘        └────┬────┘    └─────┬─────┘
+                         device              room            time
+```
+
+Types may repeat (`the oven and the radio`), fillers may have several words, and some commands fill no slot.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from outgrow.errors import ConfigError, StoreError
+from outgrow.evaluate.slu import Slot
+
+FILLERS = {
+    "amount": "ten percent|half power|twenty degrees|full power|thirty percent|sixteen degrees|the minimum|two notches",
+    "colour": "red|deep blue|green|warm white|purple|orange|pale pink|yellow",
+    "day": "today|tomorrow|on monday|next friday|this weekend|on the third of may|tonight|every day",
+    "device": "lamp|desk lamp|heater|radio|oven|robot vacuum|ceiling fan|blinds|coffee machine|television",
+    "music": "jazz|some old blues|the evening news|bach|folk songs|my running playlist|piano music|techno",
+    "person": "anna|my sister|doctor novak|omar|the neighbours|uncle ben|grandma|li wei",
+    "room": "kitchen|living room|attic|bathroom|guest room|hall|garage|upstairs bedroom",
+    "time": "noon|half past six|ten am|seven in the evening|midnight|quarter to nine|five pm|sunrise",
+}
+"""Fillers of every slot type, with bars between. None occurs in a template, in another type or inside another one."""
+
+TEMPLATES = (
+    "turn on the {device}",
+    "turn on the {device} in the {room}",
+    "switch off the {device} in the {room} at {time}",
+    "switch off the {device} and the {device}",
+    "switch off the {device} in the {room} and the {device} in the {room}",
+    "set the {device} to {amount}",
+    "set the {device} in the {room} to {amount} {day}",
+    "make the {room} {colour}",
+    "paint the walls of the {room} with {colour} light at {time}",
+    "play {music}",
+    "play {music} in the {room}",
+    "start {day} with {music} and end with {music}",
+    "wake me at {time}",
+    "wake me {day} at {time} with {music}",
+    "call {person}",
+    "call {person} {day} at {time}",
+    "tell {person} and {person} that dinner is at {time}",
+    "is the {device} in the {room} still running",
+    "what will it be like outside {day}",
+    "what did you say",
+    "never mind",
+    "who are you",
+)
+"""Commands with places for fillers."""
+
+OPENINGS = ("", "please ", "could you ", "hey house ")
+ENDINGS = ("", " please", " right away", " thank you")
+"""What may stand before and after a command; it says nothing."""
+
+SCHEMA = tuple(FILLERS)
+"""Names of all slots, sorted."""
+
+_VALUES = {name: tuple(values.split("|")) for name, values in FILLERS.items()}
+_PLACE = re.compile(r"\{(\w+)\}")
+MOST = 5000
+"""Most different commands a world may have: far fewer than there are, so that drawing them is quick."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something that was said to the house."""
+
+    text: str
+    """Its words, in lower case."""
+    slots: tuple[Slot, ...]
+    """What it says, in the order of the words."""
+
+
+def draw(random: np.random.Generator) -> Command:
+    """Draws a command: opening, template, fillers and ending, each uniformly.
+
+    Example:
+        >>> draw(np.random.default_rng(1)).text
+        'please start every day with jazz and end with some old blues thank you'
+    """
+    opening, template, ending = (_one_of(kind, random) for kind in (OPENINGS, TEMPLATES, ENDINGS))
+    slots: list[Slot] = []
+
+    def fill(place: re.Match[str]) -> str:
+        filler = _one_of(_VALUES[place[1]], random)
+        slots.append({"type": place[1], "filler": filler})
+        return filler
+
+    text = _PLACE.sub(fill, template)
+    return Command(f"{opening}{text}{ending}", tuple(slots))
+
+
+def draw_different(count: int, *, seed: int = 0) -> list[Command]:
+    """Draws commands until there are `count` different ones.
+
+    Args:
+        count: How many.
+        seed: Seed of all draws; with more commands the first ones stay the same.
+
+    Raises:
+        ConfigError: More are asked for than a small grammar should give.
+
+    Example:
+        >>> len({command.text for command in draw_different(50)})
+        50
+    """
+    if not 0 < count <= MOST:
+        raise ConfigError(f"The world cannot have {count} commands.", wanted=f"1 to {MOST}")
+    random = np.random.default_rng(seed)
+    found: dict[str, Command] = {}
+    while len(found) < count:
+        command = draw(random)
+        found.setdefault(command.text, command)
+    return list(found.values())
+
+
+def build(folder: str | Path, *, seed: int = 0, train: int = 1000, test: int = 200) -> Path:
+    """Writes `train.jsonl.gz` and `test.jsonl.gz` for `task: {name: home, path: …}`; no command is in both.
+
+    One row: `{"text": "play bach", "slots": [{"type": "music", "filler": "bach"}]}`. The same arguments give the same
+    bytes.
+
+    Args:
+        folder: Where to; made if it does not exist.
+        seed: Seed of all draws.
+        train: Commands for the gold and the unlabelled part.
+        test: Commands for the test part.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: More commands are asked for than a small grammar should give.
+        StoreError: The folder cannot be written.
+    """
+    commands = draw_different(train + test, seed=seed)
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, own in (("train", commands[:train]), ("test", commands[train:])):
+            (folder / f"{name}.jsonl.gz").write_bytes(_lines(own))
+    except OSError as error:
+        raise StoreError(f"The world cannot be written to {folder}.", found=str(error)) from error
+    return folder
+
+
+def _one_of(values: Sequence[str], random: np.random.Generator) -> str:
+    return values[int(random.integers(len(values)))]
+
+
+def _lines(commands: Sequence[Command]) -> bytes:
+    rows = "".join(json.dumps({"text": command.text, "slots": command.slots}) + "\n" for command in commands)
+    return gzip.compress(rows.encode(), mtime=0)
