@@ -74,6 +74,10 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "topic": {
         "hmm": "outgrow.theory.topics.hmm:HmmTopic",
         "regression": "outgrow.theory.topics.regression:RegressionTopic",
+        "decay": "outgrow.theory.topics.decay:DecayTopic",
+        "hull": "outgrow.theory.topics.hull:HullTopic",
+        "deconvolution": "outgrow.theory.topics.deconvolution:DeconvolutionTopic",
+        "phase": "outgrow.theory.topics.phase:PhaseTopic",
     },
     "labelling_function": {},  # the user's own
 }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from outgrow.errors import ConfigError, DataError
-from outgrow.theory.deconvolution import Deconvolved, estimate_prior, unit_likelihood
+from outgrow.theory.deconvolution import Deconvolved, estimate_prior, relabelling_risks, unit_likelihood
 from outgrow.theory.estimators import Refined
 from outgrow.theory.regression import simulate
 from outgrow.theory.world import RegressionWorld, orthonormal_world, posterior
@@ -95,6 +95,14 @@ def test_a_mixture_that_equals_another_mixture_is_not_identified() -> None:
 def test_equal_concepts_that_the_data_rule_out_do_no_harm() -> None:
     scores = np.log(np.tile([0.9, 0.05, 0.05], (200, 1)))
     assert estimate_prior(scores).confounded == ()
+
+
+def test_labels_refined_from_the_estimated_prior_are_nearly_those_of_an_oracle() -> None:
+    risks = relabelling_risks(orthonormal_world(target=[0.6, 0.3, 0.1]), n=4, prompts=100, repetitions=40, seed=0)
+    assert risks["oracle"].mean < risks["deconvolved"].mean < risks["oracle"].mean + 0.02
+    assert risks["deconvolved"].interval[1] < risks["refined"].interval[0]
+    with pytest.raises(ConfigError, match="no prompt has a concept"):
+        relabelling_risks(orthonormal_world(mixing="item"), n=1, prompts=1, repetitions=1, seed=0)
 
 
 def test_units_without_demonstrations_leave_the_start_and_say_so() -> None:

@@ -10,12 +10,18 @@ import pytest
 from outgrow import cli
 from outgrow.errors import ConfigError, StoreError
 from outgrow.progress import SilentReporter
-from outgrow.registry import create
+from outgrow.registry import create, names
 from outgrow.theory.figures import write
 from outgrow.theory.topic import Finding, Table, page
 
+REPOSITORY = Path(__file__).parents[2]
+DOCS, PAGES = REPOSITORY / "docs/theory", REPOSITORY / "src/outgrow/theory/pages"
 SMALL = {
     "regression": {"counts": [1, 4], "kappas": [1.0, 0.5], "repetitions": 40, "labels": 30},
+    "decay": {"repetitions": 2000, "kappas": [1.0]},
+    "hull": {"sizes": [2, 3], "counts": [8, 32], "kappas": [0.5], "repetitions": 20},
+    "deconvolution": {"prompts": 8, "counts": [1, 4], "repetitions": 10},
+    "phase": {"cells": 4, "longest": 16, "repetitions": 20},
     "hmm": {
         "concepts": 3,
         "entities": 3,
@@ -84,3 +90,16 @@ def test_a_folder_that_cannot_be_written_to_is_an_error_with_a_reason(tmp_path: 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
         write(found("regression"), "regression", tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in DOCS.glob("[a-z]*.md")))
+def test_the_page_in_the_repository_was_made_from_its_template(name: str) -> None:
+    """Lines of the template without a place for a fact stand in the page word for word, in their order."""
+    assert name in names("topic")
+    made = (DOCS / f"{name}.md").read_text(encoding="utf-8").splitlines()
+    template = (PAGES / f"{name}.md").read_text(encoding="utf-8").splitlines()
+    rest = iter(made)
+    missing = [line for line in template if "$" not in line and line not in rest]
+    assert not missing, "run `make theory`"
+    assert (DOCS / f"{name}.svg").is_file()
+    assert (DOCS / f"{name}.csv").is_file()

@@ -9,10 +9,12 @@ from outgrow.theory.estimators import HullLeastSquares, Naive, Refined, RefinedS
 from outgrow.theory.forward import concept_posterior, next_token
 from outgrow.theory.hmm import HiddenMarkovWorld, make_ginc, sample_documents
 from outgrow.theory.hull import project_to_hull, statistical_dimension
+from outgrow.theory.phase import Advice, excess_grid, recommend
 from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound, refined_excess_risk, simulate
 from outgrow.theory.world import RegressionWorld, orthonormal_world, posterior
 
 __all__ = [
+    "Advice",
     "Deconvolved",
     "HiddenMarkovWorld",
     "HullLeastSquares",
@@ -25,6 +27,7 @@ __all__ = [
     "Source",
     "concept_posterior",
     "estimate_prior",
+    "excess_grid",
     "make_ginc",
     "naive_excess_risk",
     "naive_lower_bound",
@@ -32,6 +35,7 @@ __all__ = [
     "orthonormal_world",
     "posterior",
     "project_to_hull",
+    "recommend",
     "refined_excess_risk",
     "sample_documents",
     "simulate",

@@ -105,7 +105,12 @@ class RegressionWorld:
         return risk
 
     def sample(
-        self, rng: np.random.Generator, repetitions: int, prompts: int, items: int
+        self,
+        rng: np.random.Generator,
+        repetitions: int,
+        prompts: int,
+        items: int,
+        concept: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Draws weakly labelled prompts.
 
@@ -114,6 +119,7 @@ class RegressionWorld:
             repetitions: R, independent data sets.
             prompts: m, in each of them.
             items: n, demonstrations in each prompt.
+            concept: Of every prompt or item, shape (R, m, 1) or (R, m, n); by default drawn from the target.
 
         Returns:
             Inputs of shape (R, m, n, d) and weak labels of shape (R, m, n).
@@ -121,8 +127,9 @@ class RegressionWorld:
         x = rng.uniform(-1.0, 1.0, (repetitions, prompts, items, self.dimension))
         if self.rotated:
             x = x @ random_rotations(rng, repetitions, self.dimension)[:, None]
-        shape = (repetitions, prompts, items if self.mixing == "item" else 1)
-        concept = rng.choice(self.concepts, size=shape, p=self.target)
+        if concept is None:
+            shape = (repetitions, prompts, items if self.mixing == "item" else 1)
+            concept = rng.choice(self.concepts, size=shape, p=self.target)
         y = np.einsum("rmnd,rmnd->rmn", x, np.broadcast_to(self.weak[concept], x.shape))
         return x, y + self.weak_noise * rng.standard_normal(y.shape)
 

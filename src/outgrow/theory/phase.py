@@ -1,0 +1,264 @@
+"""Which is best where: the untouched source, naive training, refinement or deconvolution.
+
+In the orthonormal world with one concept as its target, the evidence of a prompt is linear in κ, √(1 − κ²) and the
+noise. So prompts are drawn once, their sums are taken at every n, and every cell of a map is a few sums away: all
+cells share their random numbers, and boundaries are smooth.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.errors import ConfigError, UnknownNameError, did_you_mean
+from outgrow.theory.checks import at_least
+from outgrow.theory.deconvolution import maximise
+from outgrow.theory.regression import Risk
+from outgrow.theory.world import COVARIANCE_SCALE, orthonormal_world, random_rotations
+
+Array = NDArray[np.float64]
+
+METHODS = ("base", "naive", "refined", "deconvolved")
+"""What a map compares: the source; naive training with endless labels; one prompt's refined label; a student of
+the mixture that is found in all prompts together. The simplest comes first."""
+TIE = 1e-4
+"""Differences of excess risk that do not matter: the simpler method wins."""
+PART = 200
+"""Repetitions at a time: what they need fits into a processor's cache."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Excess risks over pairs of weak supervisor and number of demonstrations."""
+
+    kappas: tuple[float, ...]
+    """κ of each weak supervisor, length P."""
+    noises: tuple[float, ...]
+    """Its noise in multiples of σ, length P."""
+    counts: tuple[int, ...]
+    """n, length N."""
+    mean: Array
+    """Shape (P, N, methods), in the order of `METHODS`."""
+    standard_error: Array
+    """Shape (P, N, methods); base and naive are exact."""
+
+    def best(self, methods: Sequence[str] = METHODS) -> NDArray[np.int64]:
+        """Index into `METHODS` of the simplest of some methods whose mean excess risk is the least, up to `TIE`.
+
+        Args:
+            methods: Those that are allowed.
+
+        Returns:
+            Shape (P, N).
+
+        Raises:
+            UnknownNameError: A method that is not compared.
+        """
+        columns = [_column(name) for name in sorted(methods, key=_column)]
+        means = self.mean[:, :, columns]
+        chosen: NDArray[np.int64] = np.array(columns)[(means <= means.min(axis=2, keepdims=True) + TIE).argmax(axis=2)]
+        return chosen
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do with a weak supervisor."""
+
+    best: str
+    """The simplest method with the least mean excess risk, up to `TIE`."""
+    clear: bool
+    """Whether its 95 % interval lies below those of all others."""
+    risks: dict[str, Risk]
+    """Excess risk of every method that was allowed."""
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """All that a prompt's demonstrations say about the concepts, for any κ and noise; arrays of shape (N, R, m, K)."""
+
+    own: Array
+    bias: Array
+    noise: Array
+    square: Array
+
+
+def excess_grid(
+    weak: Iterable[tuple[float, float]],
+    counts: Sequence[int],
+    *,
+    dimension: int = 20,
+    concepts: int = 10,
+    sigma: float = 0.5,
+    prompts: int = 16,
+    repetitions: int = 1000,
+    seed: int = 0,
+) -> Grid:
+    """Excess risks of all methods for every weak supervisor and number of demonstrations.
+
+    Args:
+        weak: (κ, noise in multiples of σ) of each weak supervisor.
+        counts: n, each 0 or more.
+        dimension: d, more than K.
+        concepts: K.
+        sigma: σ.
+        prompts: m: prompts that deconvolution pools.
+        repetitions: R, each in a random orthonormal basis.
+        seed: Same seed, same numbers, on any number of cores.
+
+    Raises:
+        ConfigError: See `orthonormal_world`; no weak supervisor, or no or negative counts.
+
+    Source:
+        Risks as in `outgrow.theory.regression`; the maps are ours.
+
+    Example:
+        >>> grid = excess_grid([(1.0, 1.0), (0.3, 1.0)], [0, 32], repetitions=100)
+        >>> [[METHODS[best] for best in row] for row in grid.best(["base", "naive", "refined"])]
+        [['naive', 'naive'], ['base', 'base']]
+    """
+    pairs = list(weak)
+    at_least("prompts", prompts, 1)
+    at_least("repetitions", repetitions, 2)
+    if not pairs or not len(counts):
+        raise ConfigError("A map needs weak supervisors and numbers of demonstrations.", found=(pairs, list(counts)))
+    for n in counts:
+        at_least("n", n, 0)
+    for kappa, noise in pairs:
+        # Refuses what cannot be; κ below 1 in mind, as one world must serve all.
+        orthonormal_world(dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise)
+    if concepts >= dimension:
+        raise ConfigError("The weak bias needs a direction of its own.", found=(concepts, dimension), wanted="K < d")
+
+    def part(block: int) -> tuple[Array, Array]:
+        rng = np.random.default_rng([seed, block])
+        size = min(PART, repetitions - block * PART)
+        sums = _sums(rng, size, prompts, counts, dimension, concepts)
+        values = np.array([[_excess(sums, n, sigma, *pair) for n in range(len(counts))] for pair in pairs])
+        return values.sum(axis=2), (values**2).sum(axis=2)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        parts = list(threads.map(part, range(-(-repetitions // PART))))
+    total, squares = (np.sum([one[index] for one in parts], axis=0) for index in (0, 1))
+    mean = total / repetitions
+    variance = np.maximum(squares / repetitions - mean**2, 0.0)
+    exact = np.empty((len(pairs), len(counts), 2))
+    exact[..., 0] = COVARIANCE_SCALE * (1 - 1 / concepts)
+    exact[..., 1] = np.array([2 * COVARIANCE_SCALE * (1 - kappa) for kappa, _ in pairs])[:, None]
+    kappas, noises = zip(*pairs, strict=True)
+    return Grid(
+        kappas,
+        noises,
+        tuple(counts),
+        np.concatenate([exact, mean], axis=2),
+        np.concatenate([np.zeros_like(exact), np.sqrt(variance / (repetitions - 1))], axis=2),
+    )
+
+
+def recommend(
+    kappa: float,
+    n: int,
+    noise: float = 1.0,
+    *,
+    methods: Sequence[str] = METHODS,
+    dimension: int = 20,
+    concepts: int = 10,
+    sigma: float = 0.5,
+    prompts: int = 16,
+    repetitions: int = 1000,
+    seed: int = 0,
+) -> Advice:
+    """What to do with a weak supervisor: one cell of the maps.
+
+    Args:
+        kappa: κ: how much of the concept the supervisor has kept.
+        n: Demonstrations that fit into a prompt.
+        noise: Its noise in multiples of σ.
+        methods: What can be done; deconvolution needs likelihoods under every concept.
+        dimension: d.
+        concepts: K.
+        sigma: σ.
+        prompts: m: prompts that deconvolution pools.
+        repetitions: R.
+        seed: Same seed, same advice.
+
+    Raises:
+        ConfigError: See `excess_grid`.
+        UnknownNameError: A method that is not compared.
+
+    Source:
+        Ours.
+
+    Example:
+        >>> allowed = ("base", "naive", "refined")
+        >>> recommend(0.7, 64, methods=allowed, repetitions=100).best
+        'refined'
+        >>> recommend(0.3, 4, methods=allowed, repetitions=100).best
+        'base'
+    """
+    if not methods:
+        raise ConfigError("There is nothing to choose from.", wanted=f"some of {', '.join(METHODS)}")
+    grid = excess_grid(
+        [(kappa, noise)],
+        [n],
+        dimension=dimension,
+        concepts=concepts,
+        sigma=sigma,
+        prompts=prompts,
+        repetitions=repetitions,
+        seed=seed,
+    )
+    risks = {
+        name: Risk(float(grid.mean[0, 0, _column(name)]), float(grid.standard_error[0, 0, _column(name)]))
+        for name in methods
+    }
+    best = METHODS[int(grid.best(methods)[0, 0])]
+    others = [risk.interval[0] for name, risk in risks.items() if name != best]
+    return Advice(best, all(risks[best].interval[1] < low for low in others), risks)
+
+
+def _column(name: str) -> int:
+    if name not in METHODS:
+        raise UnknownNameError(f"There is no method {name!r} in the maps.", fix=did_you_mean(name, METHODS))
+    return METHODS.index(name)
+
+
+def _sums(
+    rng: np.random.Generator, size: int, prompts: int, counts: Sequence[int], dimension: int, concepts: int
+) -> _Sums:
+    """Draws prompts and adds up what each demonstration says, taken at every n."""
+    longest = max(counts)
+    x = rng.uniform(-1.0, 1.0, (size, prompts, longest, dimension))
+    x = x @ random_rotations(rng, size, dimension)[:, None, :, : concepts + 1]
+    known, bias, noise = x[..., :concepts], x[..., concepts:], rng.standard_normal((size, prompts, longest, 1))
+
+    def taken(terms: Array) -> Array:
+        running = np.zeros((size, prompts, longest + 1, concepts))
+        np.cumsum(terms, axis=2, out=running[:, :, 1:])
+        return np.ascontiguousarray(np.moveaxis(running[:, :, list(counts)], 2, 0))
+
+    return _Sums(taken(known[..., :1] * known), taken(bias * known), taken(noise * known), taken(known**2))
+
+
+def _excess(sums: _Sums, index: int, sigma: float, kappa: float, noise: float) -> Array:
+    """Excess risks of refinement, averaged over the prompts, and of deconvolution; shape (R, 2)."""
+    scores = kappa * sums.own[index] + np.sqrt(1 - kappa**2) * sums.bias[index]
+    scores += noise * sigma * sums.noise[index]
+    scores -= 0.5 * sums.square[index]
+    scores /= sigma**2
+    likelihood = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    concepts = likelihood.shape[-1]
+    posterior = likelihood / likelihood.sum(axis=-1, keepdims=True)
+    prior, _ = maximise(likelihood, np.full(concepts, 1 / concepts), rounds=200, tolerance=1e-2)
+    risks: Array = np.stack([_distance(posterior).mean(axis=1), _distance(prior)], axis=1)
+    return risks
+
+
+def _distance(weights: Array) -> Array:
+    """Excess risk of a mixture of concepts where the first is the target."""
+    risk: Array = COVARIANCE_SCALE * ((weights**2).sum(axis=-1) - 2 * weights[..., 0] + 1)
+    return risk
