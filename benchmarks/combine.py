@@ -1,15 +1,19 @@
 """Quality and speed of combining several supervisors, on planted worlds, real crowds and real language models.
 
     python benchmarks/combine.py            # quality: accuracy / NLL / mean confidence minus accuracy
-    python benchmarks/combine.py --speed    # one million votes, and memory
+    python benchmarks/combine.py --speed    # one million votes, against crowd-kit where it can be had
+    python benchmarks/combine.py --memory   # fifty million votes from Parquet with `outgrow combine`: minutes
 
-The worlds and the readers of the real data are those of the tests (`tests/combine/voting_worlds.py`).
+crowd-kit is no dependency: it is used if it can be imported here, or by the interpreter that CROWDKIT_PYTHON names. The
+worlds and the readers of the real data are those of the tests (`tests/combine/voting_worlds.py`).
 """
 
 from __future__ import annotations
 
-import resource
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,31 +93,114 @@ def quality() -> None:
     real("crowd_rte: 164 people, 800 pairs", *worlds.read_rte())
     real("StrategyQA: the 12 weakest of 25 configurations of language models", *worlds.read_strategyqa(12))
     real("StrategyQA: all 25", *worlds.read_strategyqa(25))
+    real("SciQ: four fine-tuned GPT-2 models with strengths", *worlds.read_sciq())
+
+
+ROWS, PER_ROW = 100_000, 10
+REPEATS = 3
+
+CROWDKIT = """
+import sys, time
+import numpy, pandas
+from crowdkit.aggregation import DawidSkene
+votes = numpy.load(sys.argv[1])
+table = pandas.DataFrame({name: votes[name] for name in ("task", "worker", "label")})
+best = float("inf")
+for _ in range(int(sys.argv[2])):
+    start = time.perf_counter()
+    found = DawidSkene().fit_predict(table)
+    best = min(best, time.perf_counter() - start)
+print(best, (found.sort_index().to_numpy() == votes["truth"]).mean())
+"""
+
+
+def crowd(people: int, rows: int, first: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Truth of some rows, and task, worker and label of ten votes on each, by people with accuracies of .55 to .9."""
+    ability = np.random.default_rng(people).uniform(0.55, 0.9, people)
+    random = np.random.default_rng([people, first])
+    truth = random.integers(0, 2, rows)
+    task = np.repeat(np.arange(rows), PER_ROW)
+    worker = np.tile(np.arange(PER_ROW), rows) if people == PER_ROW else random.integers(0, people, len(task))
+    label = np.where(random.random(len(task)) < ability[worker], truth[task], 1 - truth[task])
+    return truth, task, worker, label
 
 
 def speed() -> None:
-    """One million votes of ten and of a thousand people, and peak memory."""
-    rows = 100_000
-    random = np.random.default_rng(0)
-    truth = random.integers(0, 2, rows)
-    task = np.repeat(np.arange(rows), 10)
+    """One million votes of ten and of a thousand people: seconds with all diagnostics, and times crowd-kit's."""
     for people in (10, 1000):
-        ability = random.uniform(0.55, 0.9, people)
-        worker = np.tile(np.arange(10), rows) if people == 10 else random.integers(0, people, len(task))
-        right = random.random(len(task)) < ability[worker]
-        label = np.where(right, truth[task], 1 - truth[task])
+        truth, task, worker, label = crowd(people, ROWS)
+        theirs = crowdkit(truth, task, worker, label)
+        if theirs is not None:
+            print(f"1,000,000 votes of {people:4d} people, crowd-kit's DawidSkene {theirs[0]:.2f} s, {theirs[1]:.4f}")
         for method in METHODS:
-            start = time.perf_counter()
-            ballots = Ballots.from_labels(task, worker, label, rows=rows, choices=2)
-            found = combine(ballots, method)
-            seconds = time.perf_counter() - start
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            print(
-                f"1,000,000 votes of {people:4d} people, {method:12s} {seconds:6.2f} s, accuracy "
-                f"{worlds.accuracy(found.probs, truth):.4f}, peak memory so far {peak:.2f} GiB",
-                flush=True,
-            )
+            seconds = []
+            for _ in range(REPEATS):
+                start = time.perf_counter()
+                ballots = Ballots.from_labels(task, worker, label, rows=ROWS, choices=2)
+                found = combine(ballots, method)
+                seconds.append(time.perf_counter() - start)
+            ratio = "" if theirs is None else f", {theirs[0] / min(seconds):5.1f} times as fast"
+            accuracy = worlds.accuracy(found.probs, truth)
+            title = f"1,000,000 votes of {people:4d} people, {method:12s}"
+            print(f"{title} {min(seconds):6.3f} s{ratio}, accuracy {accuracy:.4f}", flush=True)
+
+
+def crowdkit(*columns: np.ndarray) -> tuple[float, float] | None:
+    """Seconds and accuracy of crowd-kit's Dawid–Skene on the same votes, in a process of its own; None without it."""
+    python = os.environ.get("CROWDKIT_PYTHON", sys.executable)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "votes.npz"
+        np.savez(path, **dict(zip(("truth", "task", "worker", "label"), columns, strict=True)))
+        command = [python, "-c", CROWDKIT, str(path), str(REPEATS)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"no crowd-kit: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        return None
+    seconds, accuracy = map(float, done.stdout.split())
+    return seconds, accuracy
+
+
+def memory(rows: int = 5_000_000) -> None:
+    """Fifty million votes of ten and of a thousand people from Parquet: seconds and peak memory of the command."""
+    command = "import resource, sys; from outgrow.cli import app; app(standalone_mode=False); "
+    command += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
+    with tempfile.TemporaryDirectory() as folder:
+        for people in (10, 1000):
+            path = Path(folder) / f"{people}.parquet"
+            write_votes(path, people, rows)
+            for method in ("dawid_skene", "dependence"):
+                start = time.perf_counter()
+                arguments = [
+                    "combine",
+                    str(path),
+                    "--method",
+                    method,
+                    "--output",
+                    f"{folder}/posteriors.parquet",
+                    "--json",
+                ]
+                done = subprocess.run(
+                    [sys.executable, "-c", command, *arguments], capture_output=True, text=True, check=True
+                )
+                seconds, peak = time.perf_counter() - start, float(done.stdout.split()[-1])
+                print(
+                    f"{rows * PER_ROW:,} votes of {people} people, {method}: {seconds:.0f} s, {peak:.2f} GiB",
+                    flush=True,
+                )
+
+
+def write_votes(path: Path, people: int, rows: int) -> None:
+    """A Parquet table of task, worker and label, all texts, written in blocks of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({name: pa.string() for name in ("task", "worker", "label")})
+    with pq.ParquetWriter(path, schema) as writer:
+        for first in range(0, rows, ROWS):
+            _, task, worker, label = crowd(people, min(ROWS, rows - first), first)
+            columns = [pa.array(values).cast(pa.string()) for values in (task + first, worker, label)]
+            writer.write_table(pa.table(columns, schema))
 
 
 if __name__ == "__main__":
-    speed() if "--speed" in sys.argv else quality()
+    {"--speed": speed, "--memory": memory}.get(sys.argv[-1], quality)()
