@@ -77,7 +77,7 @@ def test_one_or_two_supervisors_count_alike(people: int) -> None:
         [np.full((1, 3), -1.0)],
         [np.zeros((0, 3))],
         [np.full((2, 3), NAN)],
-        [np.array([[-1.0, -2.0, -3.0], [-2.0, -1.0, NAN]])],
+        [np.array([[-1.0, -2.0, -3.0], [-2.0, -1.0, NAN], [-4.0, -4.0, -1.0]])],
     ],
     ids=["one candidate", "none", "unread", "never agreed"],
 )
