@@ -57,18 +57,25 @@ HOME_MADE: dict[str, Tokenize] = {
 
 @cache
 def real(models: Path) -> dict[str, Tokenize]:
-    """GPT-2's byte BPE by its offset mapping; Llama's sentencepiece by its own offsets, and by its pieces alone."""
+    """GPT-2 (byte pairs) and stories260K (byte fallback, begins with a token) by offset mapping; Llama's sentencepiece
+    by its own offsets, and by its pieces alone.
+    """
     from sentencepiece import SentencePieceProcessor
     from tokenizers import Tokenizer, pre_tokenizers
     from tokenizers.models import BPE
+
+    from outgrow.models.llama2c import load_tokenizer
 
     folder = models / "gpt2_tokenizer"
     gpt2 = Tokenizer(BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
     gpt2.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False)
     llama = SentencePieceProcessor(model_file=str(models / "llama_tokenizer" / "tokenizer.model"))
 
+    stories = load_tokenizer(models / "stories260K" / "tok512.bin")
+
     return {
         "gpt2": lambda text: gpt2.encode(text).offsets,
         "llama": lambda text: llama.encode(text, return_type="offset_mapping")["offsets"],
+        "stories": lambda text: stories(text, return_offsets_mapping=True)["offset_mapping"],
         "llama pieces": lambda text: piece_offsets(text, llama.encode(text, return_type=str)),
     }

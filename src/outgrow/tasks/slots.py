@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Utterance:
 
 
 @dataclass(frozen=True)
-class SlotTask:
+class SlotTask(ABC):
     """What the slot-filling tasks share; each knows its slots, its files and the form of its rows."""
 
     schema: ClassVar[tuple[str, ...]]
@@ -42,13 +43,13 @@ class SlotTask:
     files: ClassVar[tuple[str, ...]]
     """Names of the files in a folder, without `.jsonl` or `.jsonl.gz`."""
 
+    @abstractmethod
     def utterance(self, row: Mapping[str, Any]) -> Utterance:
         """One row of a file.
 
         Raises:
             KeyError, IndexError, TypeError, ValueError, AttributeError: It has another form.
         """
-        raise NotImplementedError
 
     def read(self, config: TaskConfig) -> Rows:
         """All rows, each with its part; gold is JSON such as `{"time": ["five am"]}`."""
