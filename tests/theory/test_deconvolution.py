@@ -115,6 +115,16 @@ def test_a_concept_that_starts_at_zero_stays_there() -> None:
     assert estimate_prior(planted([0.5, 0.5]), start=[0.0, 0.5, 0.25, 0.25]).prior[0] == 0
 
 
+def test_a_concept_that_the_source_has_never_seen_is_never_found() -> None:
+    world = orthonormal_world(dimension=6, concepts=4, prior=[0.0, 0.4, 0.3, 0.3], sigma=0.01)
+    x, y = world.sample(np.random.default_rng(0), 3, 5, 40)
+    found = Deconvolved(prompts=5)(world, x, y)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[:, 0], 0.0)
+    with pytest.raises(ConfigError, match="has never seen"):
+        relabelling_risks(world, n=1, prompts=1, repetitions=1, seed=0)
+
+
 def test_too_few_rounds_are_said() -> None:
     found = estimate_prior(planted([0.6, 0.3, 0.1], n=1), rounds=2)
     assert "below the maximum" in found.notes()[0]
@@ -124,6 +134,8 @@ def test_impossible_units_and_wrong_numbers_are_refused() -> None:
     with pytest.raises(DataError, match="1 units are impossible") as refused:
         estimate_prior([[0.0, 0.0], [-np.inf, -np.inf]])
     assert "row 1" in str(refused.value)
+    with pytest.raises(DataError, match="that the start allows"):
+        estimate_prior([[0.0, -np.inf]], start=[0.0, 1.0])
     with pytest.raises(DataError, match="not numbers"):
         estimate_prior([[0.0, np.nan]])
     with pytest.raises(DataError, match="wrong shape"):

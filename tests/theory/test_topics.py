@@ -54,7 +54,7 @@ def test_the_same_settings_write_the_same_bytes(name: str, tmp_path: Path) -> No
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_a_page_has_a_place_for_every_fact_and_a_fact_for_every_place() -> None:
+def test_a_page_with_a_place_for_which_there_is_no_fact_is_not_written() -> None:
     with pytest.raises(KeyError):
         page("regression", table=Table(("n",), []), facts={})
 

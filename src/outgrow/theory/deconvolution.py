@@ -92,13 +92,15 @@ def estimate_prior(
         raise DataError("Log-likelihoods have the wrong shape.", found=scores.shape, wanted="(units, concepts)")
     if np.isnan(scores).any() or np.isposinf(scores).any():
         raise DataError("Some log-likelihoods are not numbers.")
+    concepts = scores.shape[1]
+    first = np.full(concepts, 1 / concepts) if start is None else distribution("The start", start, concepts)
+    scores = np.where(first > 0, scores, -np.inf)
     impossible = np.flatnonzero(np.isneginf(scores).all(axis=1))
     if len(impossible):
         raise DataError(
-            f"{len(impossible)} units are impossible under every concept.", found=f"the first is row {impossible[0]}"
+            f"{len(impossible)} units are impossible under every concept that the start allows.",
+            found=f"the first is row {impossible[0]}",
         )
-    concepts = scores.shape[1]
-    first = np.full(concepts, 1 / concepts) if start is None else distribution("The start", start, concepts)
     likelihood = np.exp(scores - scores.max(axis=1, keepdims=True))
     prior, used = maximise(likelihood[None], first, rounds=rounds, tolerance=tolerance)
     ratio = likelihood / (likelihood @ prior[0])[:, None]
@@ -186,7 +188,8 @@ def relabelling_risks(world: RegressionWorld, *, n: int, prompts: int, repetitio
         `refined` (the source's prior), `deconvolved` (the estimated prior) and `oracle` (the target's prior).
 
     Raises:
-        ConfigError: Concepts change within prompts, or a count is too small.
+        ConfigError: Concepts change within prompts, the source has never seen a concept of the target, or a count is
+            too small.
 
     Source:
         Ours.
@@ -200,6 +203,8 @@ def relabelling_risks(world: RegressionWorld, *, n: int, prompts: int, repetitio
     """
     if world.mixing != "prompt":
         raise ConfigError("Where concepts change within prompts, no prompt has a concept of its own.")
+    if ((world.prior == 0) & (world.target > 0)).any():
+        raise ConfigError("The source has never seen a concept of the target: no evidence will make it think of it.")
     at_least("n", n, 1)
     at_least("prompts", prompts, 1)
     at_least("repetitions", repetitions, 1)
@@ -225,10 +230,11 @@ def unit_likelihood(world: RegressionWorld, x: Array, y: Array) -> Array:
         y: Shape (R, m, n).
 
     Returns:
-        Shape (R, units, K), the largest of each unit 1.
+        Shape (R, units, K), the largest of each unit 1; concepts that the source has never seen have 0.
     """
     scores = log_likelihood(x, y, world.components, world.sigma)
     scores = scores.sum(axis=2) if world.mixing == "prompt" else scores.reshape(len(scores), -1, world.concepts)
+    scores = np.where(world.prior > 0, scores, -np.inf)
     likelihood: Array = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return likelihood
 

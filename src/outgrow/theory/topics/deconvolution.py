@@ -122,6 +122,7 @@ class DeconvolutionTopic:
             base = float(worlds[name].excess(worlds[name].source))
             reference(one, (self.counts[0], self.counts[-1]), (base, base), label="untouched source")
             one.set_title(f"Student, {name}")
+            one.set_ylim(top=1.4 * base)  # room for the legend
         for index, (prior, risks) in zip((0, 2, 3), labels.items(), strict=True):
             means, errors = [risk.mean for risk in risks], [risk.standard_error for risk in risks]
             line(axes[2], self.counts, means, errors, label=prior, index=index)

@@ -10,7 +10,7 @@ import numpy as np
 from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
 from outgrow.theory.checks import above_zero
-from outgrow.theory.estimators import Naive, Refined
+from outgrow.theory.estimators import Estimator, Naive, Refined, RefinedStudent
 from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound, simulate
 from outgrow.theory.topic import Finding, Table, page
 from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world
@@ -24,7 +24,7 @@ ETAS = tuple(float(eta) for eta in np.logspace(-2, 1.5, 15))
 
 @dataclass(frozen=True)
 class RegressionTopic:
-    """Refinement against n beside naive training, and naive training against η beside its lower bound."""
+    """Refined labels and a student of them against n, and naive training against η beside its lower bound."""
 
     dimension: int = 20
     concepts: int = 10
@@ -35,6 +35,8 @@ class RegressionTopic:
     """Noise, in multiples of σ, of one more world with κ = 1."""
     counts: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     """n."""
+    prompts: int = 32
+    """Prompts whose refined labels the student is trained on."""
     labels: int = 200
     """Weak labels of naive training where its risk is measured over η."""
     repetitions: int = 2000
@@ -59,45 +61,53 @@ class RegressionTopic:
     def __call__(self, reporter: Reporter) -> Finding:
         """Measures and explains."""
         worlds = self.worlds()
-        refined, shrunk = {}, {}
+        refined, taught, shrunk = {}, {}, {}
         with reporter.step("simulate", total=len(worlds)) as step:
             for name, world in worlds.items():
                 refined[name] = [self._risk(world, Refined(), n) for n in self.counts]
+                taught[name] = [self._risk(world, RefinedStudent(self.prompts), n, share=20) for n in self.counts]
                 shrunk[name] = [self._risk(world, Naive(eta), self.labels, share=10) for eta in ETAS]
                 step.advance()
         source = float(next(iter(worlds.values())).excess(next(iter(worlds.values())).source))
         rows = [
-            (name, naive_excess_risk(world, 0.0), *(risk.mean for risk in refined[name]))
+            (name, naive_excess_risk(world, 0.0), learner, *(risk.mean for risk in risks[name]))
             for name, world in worlds.items()
+            for learner, risks in (("refined", refined), ("student", taught))
         ]
-        summary = Table(("weak labels", "naive", *(f"refined, n = {n}" for n in self.counts)), rows)
+        summary = Table(("weak labels", "naive", "", *(f"n = {n}" for n in self.counts)), rows)
         facts = {
             "source": f"{source:.3f}",
             "error": f"{max(risk.standard_error for risks in refined.values() for risk in risks):.4f}",
             "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}",
             "labels": str(self.labels),
+            "prompts": str(self.prompts),
             "repetitions": f"{self.repetitions:,}",
         }
         return Finding(
             title="Latent-concept regression",
             summary=summary,
-            data=self._data(worlds, refined, shrunk),
-            draw=lambda figure: self._draw(figure, source, worlds, refined, shrunk),
+            data=self._data(worlds, refined, taught, shrunk),
+            draw=lambda figure: self._draw(figure, source, worlds, refined, taught, shrunk),
             page=page("regression", table=summary, facts=facts),
-            size=(8.0, 3.8),
+            size=(9.6, 3.6),
         )
 
-    def _risk(self, world: RegressionWorld, estimator: Naive | Refined, n: int, share: int = 1) -> Risk:
+    def _risk(self, world: RegressionWorld, estimator: Estimator, n: int, share: int = 1) -> Risk:
         return simulate(world, estimator, n=n, repetitions=max(2, self.repetitions // share), seed=self.seed)
 
     def _data(
-        self, worlds: dict[str, RegressionWorld], refined: dict[str, list[Risk]], shrunk: dict[str, list[Risk]]
+        self,
+        worlds: dict[str, RegressionWorld],
+        refined: dict[str, list[Risk]],
+        taught: dict[str, list[Risk]],
+        shrunk: dict[str, list[Risk]],
     ) -> Table:
         rows: list[tuple[object, ...]] = []
         for name, world in worlds.items():
             rows += [
-                (name, "refined", n, None, risk.mean, risk.standard_error)
-                for n, risk in zip(self.counts, refined[name], strict=True)
+                (name, learner, n, None, risk.mean, risk.standard_error)
+                for learner, risks in (("refined", refined), ("student", taught))
+                for n, risk in zip(self.counts, risks[name], strict=True)
             ]
             rows += [
                 (name, "naive", self.labels, eta, risk.mean, risk.standard_error)
@@ -112,31 +122,29 @@ class RegressionTopic:
         source: float,
         worlds: dict[str, RegressionWorld],
         refined: dict[str, list[Risk]],
+        taught: dict[str, list[Risk]],
         shrunk: dict[str, list[Risk]],
     ) -> None:
         from outgrow.theory.figures import counts_axis, legend, line, panels, reference
 
-        left, right = panels(figure, 2, share_y=True)
+        axes = panels(figure, 3, share_y=True)
         for index, (name, world) in enumerate(worlds.items()):
-            risks = refined[name]
-            means, errors = [risk.mean for risk in risks], [risk.standard_error for risk in risks]
-            line(left, self.counts, means, errors, label=name, index=index)
-            risks = shrunk[name]
-            line(
-                right,
-                ETAS,
-                [risk.mean for risk in risks],
-                [risk.standard_error for risk in risks],
-                label=name,
-                index=index,
-            )
+            for one, x, risks in (
+                (axes[0], self.counts, refined[name]),
+                (axes[1], self.counts, taught[name]),
+                (axes[2], ETAS, shrunk[name]),
+            ):
+                means, errors = [risk.mean for risk in risks], [risk.standard_error for risk in risks]
+                line(one, x, means, errors, label=name, index=index)
             bound = naive_lower_bound(
                 world.source - world.truth, world.weak_mean - world.truth, covariance_scale=COVARIANCE_SCALE
             )
-            reference(right, (ETAS[0], ETAS[-1]), (bound, bound), index=index)
-        reference(left, (self.counts[0], self.counts[-1]), (source, source), label="untouched source")
-        counts_axis(left, self.counts)
-        right.set_xscale("log")
-        left.set(title="Refined", xlabel="demonstrations n", ylabel="excess risk")
-        right.set(title="Naive, and its lower bound", xlabel="shrinkage η")
-        legend(left)
+            reference(axes[2], (ETAS[0], ETAS[-1]), (bound, bound), index=index)
+        for one, title in zip(axes, ("Refined labels", "Student of refined labels"), strict=False):
+            reference(one, (self.counts[0], self.counts[-1]), (source, source), label="untouched source")
+            counts_axis(one, self.counts)
+            one.set(title=title, xlabel="demonstrations n")
+        axes[2].set_xscale("log")
+        axes[2].set(title="Naive, and its lower bound", xlabel="shrinkage η")
+        axes[0].set_ylabel("excess risk")
+        legend(axes[0])
