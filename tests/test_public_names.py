@@ -37,7 +37,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         outgrow.Experimant  # noqa: B018
 
 
-@pytest.mark.parametrize("room", ["objectives", "combine", "tasks", "evaluate"])
+@pytest.mark.parametrize("room", ["objectives", "combine", "tasks", "evaluate", "theory"])
 def test_a_room_exports_what_it_lists(room: str) -> None:
     module = getattr(outgrow, room)
     assert all(getattr(module, name) is not None for name in module.__all__)
@@ -56,6 +56,12 @@ def test_the_command_line_helps_without_importing_anything_heavy(arguments: list
 
 def test_evaluation_and_combination_work_without_torch() -> None:
     assert "torch" not in loaded_by("import outgrow.evaluate, outgrow.combine, outgrow.bridge, outgrow.results")
+
+
+def test_the_theory_lab_works_without_torch() -> None:
+    topics = ("regression", "decay", "hull", "deconvolution", "phase")
+    found = loaded_by(f"from outgrow.registry import lookup; [lookup('topic', name) for name in {topics}]")
+    assert not {"torch", "matplotlib", "transformers"} & found
 
 
 def test_the_package_says_that_it_is_typed() -> None:

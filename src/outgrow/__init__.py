@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from outgrow._version import __version__
 
 if TYPE_CHECKING:
-    from outgrow import bridge, combine, errors, evaluate, labels, models, objectives, refine, tasks, worlds
+    from outgrow import bridge, combine, errors, evaluate, labels, models, objectives, refine, tasks, theory, worlds
     from outgrow.errors import OutgrowError
     from outgrow.experiment import Experiment
     from outgrow.registry import register
@@ -23,7 +23,19 @@ _HOME = {
     "Results": "outgrow.results",
     "register": "outgrow.registry",
 }
-_ROOMS = ("bridge", "combine", "errors", "evaluate", "labels", "models", "objectives", "refine", "tasks", "worlds")
+_ROOMS = (
+    "bridge",
+    "combine",
+    "errors",
+    "evaluate",
+    "labels",
+    "models",
+    "objectives",
+    "refine",
+    "tasks",
+    "theory",
+    "worlds",
+)
 
 __all__ = [
     "Experiment",
@@ -40,6 +52,7 @@ __all__ = [
     "refine",
     "register",
     "tasks",
+    "theory",
     "worlds",
 ]
 
