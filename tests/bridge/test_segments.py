@@ -23,6 +23,19 @@ texts = st.one_of(
 )
 
 
+@st.composite
+def any_spans(draw: st.DrawFn, length: int) -> Spans:
+    """Spans that do not go back, with gaps, without width, and overlapping by a character."""
+    spans: Spans = []
+    reached = 0
+    for gap, width, overlap in draw(st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=8)):
+        start = min(length, max(0, reached - overlap) + gap)
+        start = max(start, spans[-1][0] if spans else 0)
+        spans.append((start, min(length, start + width)))
+        reached = max(reached, spans[-1][1])
+    return spans
+
+
 def drawn(spans: Spans) -> np.ndarray:
     return -np.random.default_rng(len(spans)).exponential(size=len(spans))
 
@@ -59,6 +72,12 @@ def check_all_pairs(text: str, tokenizers: Iterable[Tokenize]) -> None:
         assert bridge(text, weak, drawn(weak), weak).logprobs.tolist() == drawn(weak).tolist()
         for student in tokenized:
             check_exact(bridge(text, weak, drawn(weak), student), weak, drawn(weak), student)
+
+
+@given(st.data(), st.integers(0, 8))
+def test_no_probability_is_lost_between_spans_of_any_kind(data: st.DataObject, length: int) -> None:
+    text = "x" * length
+    check_all_pairs(text, [lambda _: data.draw(any_spans(length)), lambda _: data.draw(any_spans(length))])
 
 
 @given(texts)

@@ -10,8 +10,20 @@ import pytest
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError, StoreError
 from outgrow.evaluate.slot_json import write_slots
+from outgrow.models.local import LocalLanguageModel
 from outgrow.tasks import TextTask, load_task
-from outgrow.worlds.home import ENDINGS, FILLERS, OPENINGS, SCHEMA, TEMPLATES, Command, build, draw, draw_different
+from outgrow.worlds.home import (
+    ENDINGS,
+    FILLERS,
+    OPENINGS,
+    SCHEMA,
+    TEMPLATES,
+    Command,
+    build,
+    build_models,
+    draw,
+    draw_different,
+)
 
 VALUES = {name: values.split("|") for name, values in FILLERS.items()}
 
@@ -88,3 +100,13 @@ def test_the_task_reads_what_was_built(tmp_path: Path) -> None:
     test = rows.part("test")
     assert isinstance(task, TextTask)
     assert task.score(config, test, [str(gold) for gold in test.gold])["slu_f1"].scores.tolist() == [1.0] * 15
+
+
+def test_new_models_can_write_what_is_said_in_this_world(tmp_path: Path) -> None:
+    made = build_models(tmp_path)
+    assert list(made) == ["words", "bytes"]
+    for folder in made.values():
+        tokenizer = LocalLanguageModel.load(str(folder)).tokenizer
+        for command in draw_different(200, seed=5):
+            text = f"{command.text}\n {write_slots(command.slots)}"
+            assert tokenizer.decode(tokenizer(text)["input_ids"]) == text

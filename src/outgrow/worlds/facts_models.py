@@ -185,7 +185,7 @@ def pretrain(recipe: Recipe, tokenizer: Any, draw: Draw, *, seed: int, reporter:
         A `LlamaForCausalLM` in evaluation mode.
     """
     rng = np.random.default_rng([seed, recipe.steps])
-    model = _new_model(recipe, tokenizer, seed)
+    model = new_model(tokenizer, width=recipe.width, layers=recipe.layers, seed=seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     warm_up = max(1, recipe.steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -208,18 +208,26 @@ def pretrain(recipe: Recipe, tokenizer: Any, draw: Draw, *, seed: int, reporter:
     return model.eval()
 
 
-def _new_model(recipe: Recipe, tokenizer: Any, seed: int) -> Any:
+def new_model(tokenizer: Any, *, width: int, layers: int, seed: int) -> Any:
+    """A `LlamaForCausalLM` that has learned nothing yet.
+
+    Args:
+        tokenizer: Its tokenizer, with an end-of-sequence token.
+        width: Size of the residual stream, a multiple of 32; heads are 32 wide.
+        layers: Number of transformer blocks.
+        seed: Seed of the weights.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=recipe.width,
-        intermediate_size=3 * recipe.width,
-        num_hidden_layers=recipe.layers,
-        num_attention_heads=recipe.width // 32,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
         max_position_embeddings=CONTEXT,
         # The customary 0.02 is made for wide models: here it would cost hundreds of steps before anything is learned.
-        initializer_range=recipe.width**-0.5,
+        initializer_range=width**-0.5,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

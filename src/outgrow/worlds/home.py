@@ -73,6 +73,7 @@ SCHEMA = tuple(FILLERS)
 
 _VALUES = {name: tuple(values.split("|")) for name, values in FILLERS.items()}
 _PLACE = re.compile(r"\{(\w+)\}")
+_WIDTHS = {"words": 64, "bytes": 96}
 MOST = 5000
 """Most different commands a world may have: far fewer than there are, so that drawing them is quick."""
 
@@ -158,6 +159,42 @@ def build(folder: str | Path, *, seed: int = 0, train: int = 1000, test: int = 2
     except OSError as error:
         raise StoreError(f"The world cannot be written to {folder}.", found=str(error)) from error
     return folder
+
+
+def build_models(folder: str | Path, *, seed: int = 0) -> dict[str, Path]:
+    """Makes small models that have learned nothing yet, to be trained as supervisors and students in this world.
+
+    Their tokenizers know the words of the world's commands and answers: `words` cuts them into words (0.12M
+    parameters), `bytes` into byte pairs (0.31M).
+
+    Args:
+        folder: Where to; each becomes a model folder in it.
+        seed: Seed of the weights.
+
+    Returns:
+        Model folders by name.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    from transformers.utils import logging
+
+    from outgrow.evaluate.slot_json import write_slots
+    from outgrow.worlds.facts_models import make_tokenizer, new_model
+
+    logging.disable_progress_bar()
+    corpus = [f"{command.text}\n {write_slots(command.slots)}" for command in draw_different(1000, seed=seed)]
+    made = {}
+    for kind, width in _WIDTHS.items():
+        tokenizer = make_tokenizer(kind, corpus)
+        network = new_model(tokenizer, width=width, layers=2, seed=seed)
+        made[kind] = Path(folder) / kind
+        try:
+            network.save_pretrained(made[kind])
+            tokenizer.save_pretrained(made[kind])
+        except OSError as error:
+            raise StoreError(f"The model cannot be written to {made[kind]}.", found=str(error)) from error
+    return made
 
 
 def _one_of(values: Sequence[str], random: np.random.Generator) -> str:
