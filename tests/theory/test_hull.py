@@ -11,7 +11,8 @@ from outgrow.errors import ConfigError, DataError
 from outgrow.theory.estimators import HullLeastSquares
 from outgrow.theory.hull import project_to_hull, simplex_least_squares, statistical_dimension
 from outgrow.theory.regression import simulate
-from outgrow.theory.world import orthonormal_world
+from outgrow.theory.topics.hull import hull_limit
+from outgrow.theory.world import RegressionWorld, orthonormal_world
 
 
 def nearest_by_faces(point: np.ndarray, components: np.ndarray) -> float:
@@ -105,6 +106,16 @@ def test_hull_least_squares_errs_by_the_statistical_dimension_over_n() -> None:
     risk = simulate(world, HullLeastSquares(), n=1500, repetitions=500, seed=0)
     wanted = world.sigma**2 * statistical_dimension(5) / 1500
     assert abs(risk.mean - wanted) < 3 * risk.standard_error + 0.02 * wanted
+
+
+def test_with_endless_labels_it_ends_at_the_projection_of_what_they_teach() -> None:
+    """In a world whose concepts are not orthogonal and whose weak supervisor is biased."""
+    rng = np.random.default_rng(4)
+    components = rng.normal(size=(5, 6)) / 2
+    target = np.array([0.7, 0.3, 0, 0, 0])
+    world = RegressionWorld(components, components + rng.normal(size=6) / 2, np.full(5, 0.2), target)
+    risk = simulate(world, HullLeastSquares(), n=20_000, repetitions=20, seed=0)
+    assert risk.mean == pytest.approx(hull_limit(world), rel=0.05)
 
 
 def test_points_that_are_not_there_and_data_that_do_not_fit_are_refused() -> None:

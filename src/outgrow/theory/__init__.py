@@ -4,6 +4,7 @@ Needs numpy and scipy; figures need matplotlib, and the topic that trains a netw
 are plain functions and frozen dataclasses; topics (`outgrow theory NAME`) put them together and draw.
 """
 
+from outgrow.theory.decay import decay_curve, mean_rate, typical_rate
 from outgrow.theory.deconvolution import Deconvolved, PriorEstimate, estimate_prior
 from outgrow.theory.estimators import HullLeastSquares, Naive, Refined, RefinedStudent, Source
 from outgrow.theory.forward import concept_posterior, next_token
@@ -26,9 +27,11 @@ __all__ = [
     "Risk",
     "Source",
     "concept_posterior",
+    "decay_curve",
     "estimate_prior",
     "excess_grid",
     "make_ginc",
+    "mean_rate",
     "naive_excess_risk",
     "naive_lower_bound",
     "next_token",
@@ -40,4 +43,5 @@ __all__ = [
     "sample_documents",
     "simulate",
     "statistical_dimension",
+    "typical_rate",
 ]

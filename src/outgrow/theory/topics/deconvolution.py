@@ -35,7 +35,7 @@ class DeconvolutionTopic:
     noise: float = 1.0
     prompts: int = 64
     """m: prompts in a data set."""
-    counts: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    counts: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     """n."""
     repetitions: int = 200
     seed: int = 0
@@ -91,7 +91,7 @@ class DeconvolutionTopic:
                     labels.setdefault(prior, []).append(risk)
             step.advance()
         everything = curves | {("labels of the mixture of prompts", prior): risks for prior, risks in labels.items()}
-        rows = [(*name, *(_short(risk) for risk in risks)) for name, risks in everything.items()]
+        rows = [(*name, *(risk.text(4) for risk in risks)) for name, risks in everything.items()]
         summary = Table(("world", "", *(f"n = {n}" for n in self.counts)), rows)
         facts = {
             "target": " / ".join(f"{share:g}" for share in self.target),
@@ -132,10 +132,6 @@ class DeconvolutionTopic:
             counts_axis(one, self.counts)
             one.set_xlabel("demonstrations n")
             legend(one)
-
-
-def _short(risk: Risk) -> str:
-    return f"{risk.mean:.4f} ± {1.96 * risk.standard_error:.4f}"
 
 
 def _data(curves: Curves, counts: tuple[int, ...]) -> Table:

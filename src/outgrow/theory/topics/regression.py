@@ -70,14 +70,13 @@ class RegressionTopic:
                 step.advance()
         source = float(next(iter(worlds.values())).excess(next(iter(worlds.values())).source))
         rows = [
-            (name, naive_excess_risk(world, 0.0), learner, *(risk.mean for risk in risks[name]))
+            (name, naive_excess_risk(world, 0.0), learner, *(risk.text() for risk in risks[name]))
             for name, world in worlds.items()
             for learner, risks in (("refined", refined), ("student", taught))
         ]
         summary = Table(("weak labels", "naive", "", *(f"n = {n}" for n in self.counts)), rows)
         facts = {
             "source": f"{source:.3f}",
-            "error": f"{max(risk.standard_error for risks in refined.values() for risk in risks):.4f}",
             "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}",
             "labels": str(self.labels),
             "prompts": str(self.prompts),
