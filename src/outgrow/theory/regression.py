@@ -27,7 +27,7 @@ class Risk:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval by the normal law: too narrow where the mean is made by prompts too rare to have been drawn."""
+        """The 95 % interval by the normal law: too narrow where prompts make the mean that are too rare to be drawn."""
         return self.mean - 1.96 * self.standard_error, self.mean + 1.96 * self.standard_error
 
     def text(self, digits: int = 3) -> str:
