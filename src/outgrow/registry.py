@@ -38,6 +38,11 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "evidential": "outgrow.objectives.token_methods:TokenEvidential",
         "bayesian": "outgrow.objectives.token_methods:TokenBayesian",
     },
+    "preference": {
+        "dpo": "outgrow.objectives.preference:DPO",
+        "cdpo": "outgrow.objectives.preference:ConservativeDPO",
+        "kto": "outgrow.objectives.preference:KTO",
+    },
     "combiner": {
         "mean": "outgrow.combine.mean:Mean",
         "majority": "outgrow.combine.majority:Majority",
@@ -88,8 +93,8 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     """Decorator: makes a frozen dataclass or a function available under `name` in experiment files.
 
     Args:
-        kind: One of `objective`, `token_objective`, `combiner`, `refiner`, `relabeller`, `metric`, `features`, `task`,
-            `adapter`, `topic`, `labelling_function`.
+        kind: One of `objective`, `token_objective`, `preference`, `combiner`, `refiner`, `relabeller`, `metric`,
+            `features`, `task`, `adapter`, `topic`, `labelling_function`.
         name: The name a YAML file uses.
 
     Example:

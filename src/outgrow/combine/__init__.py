@@ -1,7 +1,8 @@
 """Combining what several supervisors said about a row into one target.
 
 `combine` is the function for people who bring their own votes; `Mean`, `Majority`, `DawidSkene` and `Dependence` are
-what an experiment file names. `surest` keeps the rows whose targets are surest.
+what an experiment file names. `rank` makes preference pairs of candidates; `surest` keeps the rows whose targets are
+surest.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from outgrow.combine.joint_decoding import JointDecoding, agreement_weights, joi
 from outgrow.combine.majority import Majority
 from outgrow.combine.mean import Mean
 from outgrow.combine.methods import combine
+from outgrow.combine.ranking import Ranking, Spread, rank, standardised
 from outgrow.combine.result import Combined, Diagnostics
 
 __all__ = [
@@ -26,10 +28,14 @@ __all__ = [
     "JointDecoding",
     "Majority",
     "Mean",
+    "Ranking",
+    "Spread",
     "agreement_weights",
     "apply_temperatures",
     "combine",
     "fit_temperatures",
     "joint_scores",
+    "rank",
+    "standardised",
     "surest",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_probabilities
 from outgrow.labels.predictions import Predictions, Weighted
+from outgrow.labels.preference import PreferencePairs
 from outgrow.labels.rows import PARTS, Part, Rows, positions
 from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, TextTargets
 
@@ -18,6 +19,7 @@ __all__ = [
     "Opinion",
     "Part",
     "Predictions",
+    "PreferencePairs",
     "Rows",
     "Status",
     "TextLabels",

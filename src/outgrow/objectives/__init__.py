@@ -7,6 +7,17 @@ from outgrow.objectives.confidence import Confidence, class_offsets, confidence
 from outgrow.objectives.cross_entropy import CrossEntropy, cross_entropy
 from outgrow.objectives.dirichlet_multinomial import DirichletMultinomial, dirichlet_multinomial
 from outgrow.objectives.evidential import Evidential, evidential
+from outgrow.objectives.preference import (
+    DPO,
+    KTO,
+    ConservativeDPO,
+    PreferenceObjective,
+    dpo,
+    kto,
+    kto_reference_point,
+    log_ratios,
+    preference_margins,
+)
 from outgrow.objectives.protocol import EvidentialObjective, Objective, StepContext, WeighingObjective, WeightMemory
 from outgrow.objectives.raven import Raven
 from outgrow.objectives.robust import (
@@ -23,16 +34,20 @@ from outgrow.objectives.token_methods import TokenBayesian, TokenCrossEntropy, T
 from outgrow.objectives.tokens import token_divergence, token_evidential
 
 __all__ = [
+    "DPO",
     "GCE",
+    "KTO",
     "Bayesian",
     "Bootstrap",
     "Confidence",
     "ConfidenceWindow",
+    "ConservativeDPO",
     "CrossEntropy",
     "DirichletMultinomial",
     "Evidential",
     "EvidentialObjective",
     "Objective",
+    "PreferenceObjective",
     "Product",
     "Raven",
     "StepContext",
@@ -49,8 +64,13 @@ __all__ = [
     "confidence_window",
     "cross_entropy",
     "dirichlet_multinomial",
+    "dpo",
     "evidential",
     "generalized_cross_entropy",
+    "kto",
+    "kto_reference_point",
+    "log_ratios",
+    "preference_margins",
     "product",
     "token_divergence",
     "token_evidential",

@@ -1,0 +1,297 @@
+"""Objectives on pairs of texts, one preferred to the other, of which it may be known how sure that is.
+
+All start from log-probabilities of whole texts (sums over their tokens) under the student and under a fixed reference,
+the model it started from. A text's implicit reward is β times the difference of the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from outgrow.errors import ConfigError, DataError
+from outgrow.objectives.cross_entropy import Reduction, reduce
+
+
+def dpo(
+    policy: Tensor,
+    reference: Tensor,
+    *,
+    beta: float = 0.1,
+    epsilon: float | Tensor = 0.0,
+    weights: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """−(1−ε) log σ(βh) − ε log σ(−βh), in nats, with the margin h of `preference_margins`.
+
+    ε is the probability that the rejected text is the better one. At ε = 0 this is DPO, which has no minimum: the
+    margin grows without bound. A constant ε > 0 is conservative DPO, an ε for each pair its Bayesian form; the
+    minimum is at h = log((1−ε)/ε)/β, where the student is as sure of the pair as its source was.
+
+    Args:
+        policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
+        reference: The same under the reference, shape (N, 2); no gradient flows into it.
+        beta: How much the student may leave the reference: larger is less.
+        epsilon: ε in [0, 1], one for all or of shape (N,).
+        weights: How much each pair counts, shape (N,).
+        reduction: `none` gives (N,), `mean` a scalar.
+
+    Raises:
+        DataError: Shapes do not fit, or ε is no probability.
+
+    Source:
+        Rafailov et al. 2023 (arXiv 2305.18290), eq. 7; conservative: Mitchell 2023, *A note on DPO with noisy
+        preferences*; used by Cui et al. 2025 (arXiv 2406.03199) with β = 0.1; ε for each pair: ours.
+
+    Example:
+        >>> loss = dpo(torch.tensor([[-3.0, -5.0]]), torch.tensor([[-4.0, -4.0]]), beta=1.0)
+        >>> round(loss.item(), 4)
+        0.1269
+    """
+    margins = beta * preference_margins(policy, reference)
+    epsilon = _probability(epsilon, margins)
+    losses = -(1 - epsilon) * logsigmoid(margins) - epsilon * logsigmoid(-margins)
+    return reduce(losses, weights, reduction)
+
+
+def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:
+    """H = (log π(c) − log π(r)) − (log ref(c) − log ref(r)), shape (N,): the difference of implicit rewards over β.
+
+    Args:
+        policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
+        reference: The same under the reference, shape (N, 2); no gradient flows into it.
+
+    Raises:
+        DataError: Shapes do not fit.
+
+    Example:
+        >>> preference_margins(torch.tensor([[-3.0, -5.0]]), torch.tensor([[-4.0, -4.5]])).tolist()
+        [1.5]
+    """
+    if policy.ndim != 2 or policy.shape[1] != 2:
+        raise DataError("Pairs need two log-probabilities each.", found=tuple(policy.shape), wanted="shape (N, 2)")
+    ratios = log_ratios(policy, reference)
+    return ratios[:, 0] - ratios[:, 1]
+
+
+def log_ratios(policy: Tensor, reference: Tensor) -> Tensor:
+    """Log π − log ref of texts, of the same shape, in fp32 at least.
+
+    Raises:
+        DataError: Shapes do not fit.
+    """
+    if policy.shape != reference.shape:
+        raise DataError(
+            "The log-probabilities of student and reference do not fit together.",
+            found=f"{tuple(policy.shape)} and {tuple(reference.shape)}",
+            wanted="the same texts",
+        )
+    precise = torch.promote_types(policy.dtype, torch.float32)
+    return policy.to(precise) - reference.detach().to(precise)
+
+
+def kto(
+    policy: Tensor,
+    reference: Tensor,
+    desirable: Tensor,
+    reference_point: Tensor,
+    *,
+    beta: float = 0.1,
+    gain: float = 1.0,
+    loss: float = 1.0,
+    weights: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """p·λ_D·(1 − σ(β(r − z))) + (1 − p)·λ_U·(1 − σ(β(z − r))), with r = log π − log ref of a single text.
+
+    Args:
+        policy: Log-probability of each text under the student, shape (N,).
+        reference: The same under the reference, shape (N,); no gradient flows into it.
+        desirable: p, the probability that a text is a good one, shape (N,); 0 or 1 in the paper.
+        reference_point: z, a scalar: what an unrelated text of the same kind gains; see `kto_reference_point`.
+        beta: How much the student may leave the reference: larger is less.
+        gain: λ_D, how much good texts count.
+        loss: λ_U, how much bad texts count.
+        weights: How much each text counts, shape (N,).
+        reduction: `none` gives (N,), `mean` a scalar.
+
+    Raises:
+        DataError: Shapes do not fit, or p is no probability.
+
+    Source:
+        Ethayarajh et al. 2024 (arXiv 2402.01306), eq. 8; its expectation under an uncertain p is ours.
+
+    Example:
+        >>> ratio, zero = torch.tensor([2.0]), torch.zeros(1)
+        >>> round(kto(ratio, zero, torch.ones(1), torch.tensor(0.0), beta=1.0).item(), 4)
+        0.1192
+    """
+    ratios = log_ratios(policy, reference)
+    desirable = _probability(desirable, ratios)
+    above = beta * (ratios - reference_point.detach().to(ratios))
+    # 1 − σ(x) = σ(−x), without the difference.
+    losses = desirable * gain * torch.sigmoid(-above) + (1 - desirable) * loss * torch.sigmoid(above)
+    return reduce(losses, weights, reduction)
+
+
+def kto_reference_point(policy: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
+    """Z = max(0, mean of log π − log ref) over answers that belong to other prompts, a scalar without gradient.
+
+    Args:
+        policy: Log-probabilities of N such answers under the student, shape (N,).
+        reference: The same under the reference, shape (N,).
+        weights: How much each counts, shape (N,).
+
+    Source:
+        Ethayarajh et al. 2024 (arXiv 2402.01306), §4.1.
+
+    Example:
+        >>> kto_reference_point(torch.tensor([-1.0, -2.0]), torch.tensor([-2.0, -2.0]), torch.ones(2)).item()
+        0.5
+    """
+    ratios = log_ratios(policy.detach(), reference)
+    mass = weights.sum().clamp_min(torch.finfo(ratios.dtype).tiny)
+    return ((ratios * weights).sum() / mass).clamp_min(0.0)
+
+
+class PreferenceObjective(Protocol):
+    """A frozen dataclass whose fields are its parameters."""
+
+    @property
+    def takes_mismatched(self) -> bool:
+        """Whether it needs a reference point, found on answers that belong to other prompts."""
+
+    @property
+    def takes_doubt(self) -> bool:
+        """Whether it wants to know how sure each pair is."""
+
+    def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
+        """Loss of each pair, shape (N,).
+
+        Args:
+            policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
+            reference: The same under the reference, shape (N, 2).
+            wrong: Probability that the rejected text is the better one, shape (N,).
+            reference_point: A scalar; without meaning unless `takes_mismatched`.
+        """
+
+
+@dataclass(frozen=True)
+class DPO:
+    """Direct preference optimisation, pairs taken as certain (`prefer: dpo`); see `dpo`."""
+
+    takes_mismatched: ClassVar[bool] = False
+    takes_doubt: ClassVar[bool] = False
+
+    beta: float = 0.1
+    """How much the student may leave the reference: larger is less."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.beta)
+
+    def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
+        """Loss of each pair, shape (N,)."""
+        return dpo(policy, reference, beta=self.beta, reduction="none")
+
+
+@dataclass(frozen=True)
+class ConservativeDPO:
+    """DPO on pairs that may be the wrong way round (`prefer: cdpo`); see `dpo`."""
+
+    takes_mismatched: ClassVar[bool] = False
+
+    beta: float = 0.1
+    """How much the student may leave the reference: larger is less."""
+    epsilon: float | Literal["ensemble"] = 0.1
+    """Probability that a pair is the wrong way round, below ½; `ensemble` takes each pair's own."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.beta, self.epsilon)
+
+    @property
+    def takes_doubt(self) -> bool:
+        """Whether it wants to know how sure each pair is."""
+        return self.epsilon == "ensemble"
+
+    def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
+        """Loss of each pair, shape (N,)."""
+        epsilon = wrong if self.epsilon == "ensemble" else self.epsilon
+        return dpo(policy, reference, beta=self.beta, epsilon=epsilon, reduction="none")
+
+
+@dataclass(frozen=True)
+class KTO:
+    """Chosen texts are good and rejected ones bad, each by itself (`prefer: kto`); see `kto`.
+
+    Source:
+        Ethayarajh et al. 2024 (arXiv 2402.01306). The answers of other prompts that set the reference point are drawn
+        once for the whole training, and looked at in every step over its whole batch.
+    """
+
+    takes_mismatched: ClassVar[bool] = True
+
+    beta: float = 0.1
+    """How much the student may leave the reference: larger is less."""
+    gain: float = 1.0
+    """λ_D, how much chosen texts count."""
+    loss: float = 1.0
+    """λ_U, how much rejected texts count."""
+    epsilon: float | Literal["ensemble"] = 0.0
+    """Probability that a pair is the wrong way round, below ½; `ensemble` takes each pair's own."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.beta, self.epsilon)
+        if min(self.gain, self.loss) < 0 or self.gain + self.loss == 0:
+            raise ConfigError(
+                "The weights of kto are out of range.", found=self, wanted="gain and loss ≥ 0, not both 0"
+            )
+
+    @property
+    def takes_doubt(self) -> bool:
+        """Whether it wants to know how sure each pair is."""
+        return self.epsilon == "ensemble"
+
+    def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
+        """Loss of each pair, shape (N,): the mean over its two texts."""
+        wrong = wrong if self.epsilon == "ensemble" else torch.full_like(wrong, self.epsilon)
+        both = torch.stack([1 - wrong, wrong], dim=1)
+        losses = kto(
+            policy.flatten(),
+            reference.flatten(),
+            both.flatten(),
+            reference_point,
+            beta=self.beta,
+            gain=self.gain,
+            loss=self.loss,
+            reduction="none",
+        )
+        return losses.reshape(-1, 2).mean(1)
+
+
+def _probability(value: float | Tensor, like: Tensor) -> Tensor:
+    """The value as a tensor of the shape of `like`.
+
+    Raises:
+        DataError: It has another shape, or is no probability.
+    """
+    given = torch.as_tensor(value, dtype=like.dtype, device=like.device).detach()
+    if given.shape not in ((), like.shape) or not bool(((given >= 0) & (given <= 1)).all()):
+        raise DataError(
+            "The probabilities do not fit the texts.",
+            found=f"shape {tuple(given.shape)}, {given.min().item():.4g} to {given.max().item():.4g}",
+            wanted=f"one number in [0, 1], or {len(like)} of them",
+        )
+    return given.expand_as(like)
+
+
+def _check(objective: object, beta: float, epsilon: float | Literal["ensemble"] = 0.0) -> None:
+    if beta <= 0 or (epsilon != "ensemble" and not 0 <= epsilon < 0.5):
+        raise ConfigError(
+            "A parameter of the preference objective is out of range.",
+            found=objective,
+            wanted="beta > 0, and epsilon from 0 to below 0.5 or `ensemble`",
+        )
