@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from outgrow.errors import ConfigError, ModelError
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.models.tokens import contiguous_spans, decode_after, spans_by_decoding
+from outgrow.models.tokens import contiguous_spans, decode_after, generated_spans, spans_by_decoding
 
 CONTEXT = 48
 PROMPTS = ("a", "Where does Mira live?", "What?", "Where does Tobin eat all of his rice?", "", "äöü 😀 ok")
@@ -195,6 +195,16 @@ def test_every_piece_of_a_character_gets_the_span_of_that_character():
     assert spans_by_decoding(tokenizer, [], ids, text) == spans
     [scored] = make(tokenizer=tokenizer).logprobs([("x", text)])
     assert list(scored.offsets) == spans
+
+
+def test_spans_of_generated_tokens_are_those_found_by_decoding():
+    tokenizer = byte_tokenizer()
+    for text in ("plain", "a😀é", "", " two words"):
+        ids = tokenizer(text)["input_ids"]
+        assert generated_spans(tokenizer, [3], ids, text) == spans_by_decoding(tokenizer, [3], ids, text)
+    whole = tokenizer("é")["input_ids"]  # its first byte alone is no text that would be taken apart so
+    text = decode_after(tokenizer, [3], whole[:1])
+    assert generated_spans(tokenizer, [3], whole[:1], text) == [(0, len(text))]
 
 
 def test_a_tokenizer_without_offsets_of_its_own_gives_the_same_spans():

@@ -17,7 +17,7 @@ from outgrow.models.causal import CausalNetwork, check_number, left_pad
 from outgrow.models.decoding import Draft, Stops, decode, noise_for
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.protocols import GenerateOptions, TooLong, check_options
-from outgrow.models.tokens import cut, decode_after, encode_answer, spans_by_decoding
+from outgrow.models.tokens import cut, decode_after, encode_answer, generated_spans
 
 
 class LocalLanguageModel:
@@ -259,7 +259,7 @@ class LocalLanguageModel:
         stop: tuple[str, ...],
     ) -> Completion:
         text = decode_after(self.tokenizer, prompt, tokens)
-        spans = spans_by_decoding(self.tokenizer, prompt, tokens, text)
+        spans = generated_spans(self.tokenizer, prompt, tokens, text)
         if finished:
             spans.append((len(text), len(text)))
         whole = Completion(text, tuple(logprobs), tuple(spans), finished)
