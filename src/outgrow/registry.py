@@ -78,11 +78,13 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "topic": {
         "hmm": "outgrow.theory.topics.hmm:HmmTopic",
+        "hmm_transformer": "outgrow.theory.topics.hmm_transformer:HmmTransformerTopic",
         "regression": "outgrow.theory.topics.regression:RegressionTopic",
         "decay": "outgrow.theory.topics.decay:DecayTopic",
         "hull": "outgrow.theory.topics.hull:HullTopic",
         "deconvolution": "outgrow.theory.topics.deconvolution:DeconvolutionTopic",
         "phase": "outgrow.theory.topics.phase:PhaseTopic",
+        "transformer": "outgrow.theory.topics.transformer:TransformerTopic",
     },
     "labelling_function": {},  # the user's own
 }

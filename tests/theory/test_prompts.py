@@ -32,6 +32,11 @@ def test_prompts_have_n_delimiters_and_the_length_that_is_announced(demonstratio
     np.testing.assert_array_equal(prompts.tokens[:, length - 1 :: length + 1][:, :demonstrations], prompts.outputs)
 
 
+def test_there_can_be_no_prompts(tasks):
+    none = sample_prompts(tasks, np.zeros(0, dtype=int), demonstrations=2, length=3, seed=0)
+    assert none.tokens.shape == (0, 10)
+
+
 def test_every_example_starts_at_the_property_of_its_task(tasks):
     task = np.arange(45)
     prompts = sample_prompts(tasks, task, demonstrations=30, length=3, seed=0)

@@ -22,6 +22,17 @@ SMALL = {
     "hull": {"sizes": [2, 3], "counts": [8, 32], "kappas": [0.5], "repetitions": 20},
     "deconvolution": {"prompts": 8, "counts": [1, 4], "repetitions": 10},
     "phase": {"cells": 4, "longest": 16, "repetitions": 20},
+    "transformer": {
+        "dimension": 3,
+        "concepts": 2,
+        "points": 4,
+        "width": 8,
+        "layers": 1,
+        "heads": 1,
+        "steps": 5,
+        "prompts": 50,
+    },
+    "hmm_transformer": {"size": "tiny", "counts": [1, 2], "demonstrations": 2, "tasks": 2, "prompts": 20},
     "hmm": {
         "concepts": 3,
         "entities": 3,

@@ -5,7 +5,7 @@ import pytest
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.progress import SilentReporter
-from outgrow.theory.training import Recipe
+from outgrow.theory.training import Schedule, Shape
 from outgrow.theory.transformer import (
     decoder_predictions,
     exact_predictions,
@@ -15,8 +15,8 @@ from outgrow.theory.transformer import (
 from outgrow.theory.world import orthonormal_world, posterior
 
 POINTS = 8
-SMALL = Recipe(width=32, layers=2, heads=2, steps=500, batch=64, learning_rate=4e-3)
-TINY = Recipe(width=8, layers=1, heads=1, steps=2, batch=4, learning_rate=1e-3)
+SMALL = Shape(width=32, layers=2, heads=2), Schedule(steps=500, batch=64, learning_rate=4e-3)
+TINY = Shape(width=8, layers=1, heads=1), Schedule(steps=2, batch=4, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def decoder(world):
-    return pretrain_decoder(world, SMALL, points=POINTS, seed=0, reporter=SilentReporter())
+    return pretrain_decoder(world, *SMALL, points=POINTS, seed=0, reporter=SilentReporter())
 
 
 def prompts(world, count=2000):
@@ -79,7 +79,7 @@ def test_the_same_seed_trains_the_same_decoder_and_leaves_torchs_generator_alone
     expected = torch.rand(1)
     torch.manual_seed(7)
     first, second, other = (
-        decoder_predictions(pretrain_decoder(world, TINY, points=POINTS, seed=seed, reporter=SilentReporter()), x, y)
+        decoder_predictions(pretrain_decoder(world, *TINY, points=POINTS, seed=seed, reporter=SilentReporter()), x, y)
         for seed in (0, 0, 1)
     )
     assert torch.rand(1) == expected
@@ -104,17 +104,21 @@ def test_prompts_longer_than_the_decoders_context_are_refused(world, decoder):
 def test_a_world_that_turns_its_basis_has_nothing_to_be_learnt_by_heart(world):
     turning = dataclasses.replace(world, rotated=True)
     with pytest.raises(ConfigError, match="turns it in every repetition"):
-        pretrain_decoder(turning, TINY, points=4, seed=0, reporter=SilentReporter())
+        pretrain_decoder(turning, *TINY, points=4, seed=0, reporter=SilentReporter())
 
 
 def test_a_prompt_without_examples_cannot_be_trained_on(world):
     with pytest.raises(ConfigError, match="points must be at least 1"):
-        pretrain_decoder(world, TINY, points=0, seed=0, reporter=SilentReporter())
+        pretrain_decoder(world, *TINY, points=0, seed=0, reporter=SilentReporter())
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"width": 0}, {"layers": 0}, {"steps": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"heads": 9}]
-)
-def test_recipes_that_cannot_be_are_refused(wrong):
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"layers": 0}, {"heads": 3}])
+def test_shapes_that_cannot_be_are_refused(wrong):
     with pytest.raises(ConfigError):
-        dataclasses.replace(TINY, **wrong)
+        dataclasses.replace(TINY[0], **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"warm_up": 1.1}])
+def test_schedules_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        dataclasses.replace(TINY[1], **wrong)

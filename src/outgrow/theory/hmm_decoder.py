@@ -13,18 +13,22 @@ from torch.nn import functional
 
 from outgrow.errors import DataError
 from outgrow.progress import Reporter
-from outgrow.theory.checks import at_least
+from outgrow.theory.checks import at_least, probability
 from outgrow.theory.hmm import HiddenMarkovWorld, sample_documents
-from outgrow.theory.training import Recipe, decoder_config, device, fit
+from outgrow.theory.prompts import check_prompt_size, sample_prompts, tasks_of
+from outgrow.theory.training import Schedule, Shape, decoder_config, device, fit
 
 
 def pretrain_language_model(
     world: HiddenMarkovWorld,
-    recipe: Recipe,
+    shape: Shape,
+    schedule: Schedule,
     *,
     context: int,
     documents: int = 1000,
     length: int = 10_240,
+    lists: float = 0.0,
+    example: int = 3,
     seed: int,
     reporter: Reporter,
 ) -> Any:
@@ -32,10 +36,13 @@ def pretrain_language_model(
 
     Args:
         world: Where documents come from.
-        recipe: Shape and length of training.
+        shape: Of the decoder.
+        schedule: Of its training.
         context: Most tokens that it reads, and the length of the windows.
         documents: Number of documents.
         length: Tokens in each, more than `context`.
+        lists: Share of the sequences that are lists of examples of one task, laid out like a prompt, in [0, 1].
+        example: k: tokens of an example in them.
         seed: Of weights, documents and windows.
         reporter: Told of every step.
 
@@ -43,19 +50,18 @@ def pretrain_language_model(
         A `GPT2LMHeadModel` in evaluation mode.
 
     Raises:
-        ConfigError: The documents are no longer than the context.
+        ConfigError: The documents are no longer than the context, or a share or size is out of range.
 
     Source:
         Xie et al. 2021, section 4.2: 1,000 documents of 10,240 tokens. They read each five times in blocks; here
-        windows begin anywhere.
+        windows begin anywhere. Lists are ours: texts on which language models are trained hold many of them.
 
     Example:
         >>> from outgrow.progress import SilentReporter
         >>> from outgrow.theory.hmm import make_ginc
-        >>> recipe = Recipe(width=8, layers=1, heads=1, steps=2, batch=2, learning_rate=1e-3)
-        >>> model = pretrain_language_model(
-        ...     make_ginc(seed=0), recipe, context=6, documents=3, length=20, seed=0, reporter=SilentReporter()
-        ... )
+        >>> options = {"context": 6, "documents": 3, "length": 20, "seed": 0, "reporter": SilentReporter()}
+        >>> shape, schedule = Shape(width=8, layers=1, heads=1), Schedule(steps=2, batch=2, learning_rate=1e-3)
+        >>> model = pretrain_language_model(make_ginc(seed=0), shape, schedule, **options)
         >>> answer_distribution(model, np.zeros((4, 5), dtype=np.int64)).shape
         (4, 50)
     """
@@ -63,25 +69,40 @@ def pretrain_language_model(
 
     at_least("context", context, 1)
     at_least("length", length, context + 1)
-    corpus = torch.from_numpy(sample_documents(world, count=documents, length=length, seed=seed).tokens)
+    probability("lists", lists)
+    check_prompt_size(0, example, None)
+    corpus = sample_documents(world, count=documents, length=length, seed=seed).tokens
+    tasks = tasks_of(world)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = GPT2LMHeadModel(decoder_config(recipe, positions=context, vocabulary=world.vocabulary)).to(device())
-    rng = np.random.default_rng([seed, recipe.steps])
+        model = GPT2LMHeadModel(decoder_config(shape, positions=context, vocabulary=world.vocabulary)).to(device())
+    rng = np.random.default_rng([seed, schedule.steps])
+    listed = round(lists * schedule.batch)
+
+    def windows() -> NDArray[np.int64]:
+        rows = rng.integers(documents, size=(schedule.batch - listed, 1))
+        first = rng.integers(length - context, size=rows.shape)
+        task = rng.choice(tasks.concepts, size=listed, p=tasks.prior)
+        shown = sample_prompts(tasks, task, demonstrations=context // (example + 1) + 1, length=example, seed=rng)
+        return np.concatenate([corpus[rows, first + np.arange(context + 1)], shown.tokens[:, : context + 1]])
 
     def loss() -> Tensor:
-        rows = rng.integers(documents, size=(recipe.batch, 1))
-        first = rng.integers(length - context, size=(recipe.batch, 1))
-        window = corpus[rows, first + np.arange(context + 1)].to(model.device)
+        window = torch.from_numpy(windows()).to(model.device)
         logits = model(input_ids=window[:, :-1]).logits
         return functional.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten())
 
-    fit(model, loss, recipe, reporter=reporter, name="pretrain the language model")
+    fit(model, loss, schedule, reporter=reporter, name="pretrain the language model")
     return model
 
 
 def fine_tune(
-    model: Any, inputs: NDArray[np.int64], labels: NDArray[np.int64], recipe: Recipe, *, seed: int, reporter: Reporter
+    model: Any,
+    inputs: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    schedule: Schedule,
+    *,
+    seed: int,
+    reporter: Reporter,
 ) -> Any:
     """A student: a copy of the model that is trained to answer single inputs as somebody labelled them.
 
@@ -89,7 +110,7 @@ def fine_tune(
         model: The strong model; it stays as it is.
         inputs: Inputs, shape (N, k − 1).
         labels: Tokens, shape (N,).
-        recipe: Length of training; the shape is the model's.
+        schedule: Of its training.
         seed: Of the batches.
         reporter: Told of every step.
 
@@ -103,14 +124,14 @@ def fine_tune(
         raise DataError("A student needs at least one labelled input.")
     student = copy.deepcopy(model)
     asked, said = torch.from_numpy(inputs).to(student.device), torch.from_numpy(labels).to(student.device)
-    rng = np.random.default_rng([seed, recipe.steps])
+    rng = np.random.default_rng([seed, schedule.steps])
 
     def loss() -> Tensor:
-        rows = torch.from_numpy(rng.integers(len(inputs), size=recipe.batch))
+        rows = torch.from_numpy(rng.integers(len(inputs), size=schedule.batch))
         logits = student(input_ids=asked[rows], logits_to_keep=1).logits[:, -1]
         return functional.cross_entropy(logits, said[rows])
 
-    fit(student, loss, recipe, reporter=reporter, name="train a student")
+    fit(student, loss, schedule, reporter=reporter, name="train a student")
     return student
 
 

@@ -46,7 +46,9 @@ class Prompts:
         """
         delimiter = np.full_like(self.outputs[:, :, None], DELIMITER)
         examples = np.concatenate([self.inputs, self.outputs[:, :, None], delimiter], axis=2)
-        return np.concatenate([examples.reshape(len(examples), -1), self.query], axis=1)
+        # Not reshaped to -1: there may be no prompts, or no demonstrations in them.
+        count, shots, length = examples.shape
+        return np.concatenate([examples.reshape(count, shots * length), self.query], axis=1)
 
 
 def prompt_length(demonstrations: int, length: int) -> int:
@@ -91,7 +93,7 @@ def sample_prompts(
     length: int,
     corruption: float = 0.0,
     context: int | None = None,
-    seed: int,
+    seed: int | np.random.Generator,
 ) -> Prompts:
     """Draws prompts as GINC does: examples of one task, their outputs drawn from the chain and then corrupted.
 
@@ -103,7 +105,7 @@ def sample_prompts(
         corruption: Probability in [0, 1] with which an output is replaced by a token drawn uniformly from all but the
             delimiter.
         context: Most tokens that whoever answers can read.
-        seed: Seed.
+        seed: Seed, or a generator that goes on.
 
     Raises:
         ConfigError: A size is too small, or the corruption out of range.
@@ -231,7 +233,11 @@ def task_posterior(
     evidence = forward(tasks, prompts.query, jump=jump).log_likelihood
     if shots:
         single = task_log_likelihoods(
-            tasks, prompts.inputs.reshape(count * shots, -1), prompts.outputs.ravel(), corruption=corruption, jump=jump
+            tasks,
+            prompts.inputs.reshape(count * shots, prompts.query.shape[1]),
+            prompts.outputs.ravel(),
+            corruption=corruption,
+            jump=jump,
         )
         evidence = evidence + single.reshape(count, shots, -1).sum(axis=1)
     total = mixed(tasks, evidence)

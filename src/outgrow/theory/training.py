@@ -9,18 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
-from outgrow.theory.checks import above_zero, at_least
+from outgrow.theory.checks import above_zero, at_least, probability
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The shape of a GPT-2 decoder and the length of its training.
-
-    Example:
-        >>> Recipe(width=64, layers=2, heads=2, steps=100, batch=8, learning_rate=1e-3).warm_up
-        0.05
-    """
+class Shape:
+    """The shape of a GPT-2 decoder."""
 
     width: int
     """Size of the residual stream."""
@@ -28,6 +24,18 @@ class Recipe:
     """Number of transformer blocks."""
     heads: int
     """Attention heads in each; they share the width."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads"):
+            at_least(name, getattr(self, name), 1)
+        if self.width % self.heads:
+            raise ConfigError("The heads must share the width evenly.", found=f"{self.heads} heads, width {self.width}")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The length of a training."""
+
     steps: int
     """Optimiser steps."""
     batch: int
@@ -38,17 +46,17 @@ class Recipe:
     """Share of the steps in which the learning rate climbs to its peak."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "layers", "heads", "steps", "batch"):
-            at_least(name, getattr(self, name), 1)
+        at_least("steps", self.steps, 1)
+        at_least("batch", self.batch, 1)
         above_zero("learning_rate", self.learning_rate)
-        at_least("width // heads", self.width // self.heads, 1)
+        probability("warm_up", self.warm_up)
 
 
-def decoder_config(recipe: Recipe, *, positions: int, vocabulary: int) -> Any:
+def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
     """A `GPT2Config` without dropout.
 
     Args:
-        recipe: Its shape.
+        shape: Its shape.
         positions: Longest sequence.
         vocabulary: Number of tokens; 1 where sequences come as vectors.
     """
@@ -57,14 +65,14 @@ def decoder_config(recipe: Recipe, *, positions: int, vocabulary: int) -> Any:
     return GPT2Config(
         vocab_size=vocabulary,
         n_positions=positions,
-        n_embd=recipe.width,
-        n_layer=recipe.layers,
-        n_head=recipe.heads,
+        n_embd=shape.width,
+        n_layer=shape.layers,
+        n_head=shape.heads,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
         # The customary 0.02 is made for wide models: here it would cost hundreds of steps before anything is learned.
-        initializer_range=max(0.02, recipe.width**-0.5),
+        initializer_range=max(0.02, shape.width**-0.5),
         use_cache=False,
         bos_token_id=None,
         eos_token_id=None,
@@ -77,14 +85,14 @@ def device() -> torch.device:
 
 
 def fit(
-    model: torch.nn.Module, loss: Callable[[], Tensor], recipe: Recipe, *, reporter: Reporter, name: str
+    model: torch.nn.Module, loss: Callable[[], Tensor], schedule: Schedule, *, reporter: Reporter, name: str
 ) -> torch.nn.Module:
-    """Takes the recipe's steps of AdamW down a loss.
+    """Takes steps of AdamW down a loss.
 
     Args:
         model: What is trained, in place.
         loss: Draws a batch and returns its mean loss.
-        recipe: How many steps, how large.
+        schedule: How many steps, how large.
         reporter: Told of every step.
         name: What to call the training there.
 
@@ -95,23 +103,23 @@ def fit(
         >>> from outgrow.progress import SilentReporter
         >>> model = torch.nn.Linear(1, 1)
         >>> one = torch.ones(1, 1)
-        >>> recipe = Recipe(width=1, layers=1, heads=1, steps=300, batch=1, learning_rate=0.05)
-        >>> _ = fit(model, lambda: (model(one) - 3).square().mean(), recipe, reporter=SilentReporter(), name="line")
+        >>> schedule = Schedule(steps=300, batch=1, learning_rate=0.05)
+        >>> _ = fit(model, lambda: (model(one) - 3).square().mean(), schedule, reporter=SilentReporter(), name="line")
         >>> round(model(one).item(), 1)
         3.0
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    climb = max(1.0, recipe.warm_up * recipe.steps)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / climb, (recipe.steps - step) / (recipe.steps - climb + 1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    climb = max(1.0, schedule.warm_up * schedule.steps)
+    rate = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / climb, (schedule.steps - step) / (schedule.steps - climb + 1))
     )
     model.train()
-    with reporter.step(name, recipe.steps) as progress:
-        for _ in range(recipe.steps):
+    with reporter.step(name, schedule.steps) as progress:
+        for _ in range(schedule.steps):
             loss().backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            schedule.step()
+            rate.step()
             progress.advance()
     return model.eval()

@@ -18,21 +18,21 @@ from torch import Tensor
 from outgrow.errors import ConfigError, DataError
 from outgrow.progress import Reporter
 from outgrow.theory.checks import at_least
-from outgrow.theory.training import Recipe, decoder_config, device, fit
+from outgrow.theory.training import Schedule, Shape, decoder_config, device, fit
 from outgrow.theory.world import RegressionWorld, log_likelihood
 
 
 class RegressionDecoder(torch.nn.Module):
     """GPT-2's body between a linear layer that reads examples and one that says an answer."""
 
-    def __init__(self, recipe: Recipe, *, dimension: int, points: int) -> None:
+    def __init__(self, shape: Shape, *, dimension: int, points: int) -> None:
         from transformers import GPT2Model
 
         super().__init__()
         self.points = points
-        self.read = torch.nn.Linear(2 * dimension + 1, recipe.width)
-        self.body: Any = GPT2Model(decoder_config(recipe, positions=points, vocabulary=1))
-        self.say = torch.nn.Linear(recipe.width, 1)
+        self.read = torch.nn.Linear(2 * dimension + 1, shape.width)
+        self.body: Any = GPT2Model(decoder_config(shape, positions=points, vocabulary=1))
+        self.say = torch.nn.Linear(shape.width, 1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Answers to every input given what came before it.
@@ -52,13 +52,14 @@ class RegressionDecoder(torch.nn.Module):
 
 
 def pretrain_decoder(
-    world: RegressionWorld, recipe: Recipe, *, points: int, seed: int, reporter: Reporter
+    world: RegressionWorld, shape: Shape, schedule: Schedule, *, points: int, seed: int, reporter: Reporter
 ) -> RegressionDecoder:
     """Trains a decoder on fresh prompts of the strong model's mixture.
 
     Args:
         world: Its components, prior and σ are the mixture; the weak supervisor is not seen.
-        recipe: Shape and length.
+        shape: Of the decoder.
+        schedule: Of its training.
         points: n, examples in a prompt.
         seed: Of weights and prompts.
         reporter: Told of every step.
@@ -75,8 +76,8 @@ def pretrain_decoder(
         >>> from outgrow.progress import SilentReporter
         >>> from outgrow.theory.world import orthonormal_world
         >>> world = orthonormal_world(dimension=2, concepts=2, kappa=1.0, rotated=False)
-        >>> recipe = Recipe(width=8, layers=1, heads=1, steps=2, batch=4, learning_rate=1e-3)
-        >>> decoder = pretrain_decoder(world, recipe, points=3, seed=0, reporter=SilentReporter())
+        >>> shape, schedule = Shape(width=8, layers=1, heads=1), Schedule(steps=2, batch=4, learning_rate=1e-3)
+        >>> decoder = pretrain_decoder(world, shape, schedule, points=3, seed=0, reporter=SilentReporter())
         >>> decoder_predictions(decoder, np.zeros((5, 3, 2)), np.zeros((5, 3))).shape
         (5, 3)
     """
@@ -88,14 +89,14 @@ def pretrain_decoder(
     mixture = pretraining_world(world)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        decoder = RegressionDecoder(recipe, dimension=world.dimension, points=points).to(device())
-    rng = np.random.default_rng([seed, recipe.steps])
+        decoder = RegressionDecoder(shape, dimension=world.dimension, points=points).to(device())
+    rng = np.random.default_rng([seed, schedule.steps])
 
     def loss() -> Tensor:
-        x, y = (_tensor(array[:, 0]) for array in mixture.sample(rng, recipe.batch, 1, points))
+        x, y = (_tensor(array[:, 0]) for array in mixture.sample(rng, schedule.batch, 1, points))
         return torch.nn.functional.mse_loss(decoder(x, y), y)
 
-    fit(decoder, loss, recipe, reporter=reporter, name="pretrain the decoder")
+    fit(decoder, loss, schedule, reporter=reporter, name="pretrain the decoder")
     return decoder
 
 
