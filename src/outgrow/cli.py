@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from outgrow._version import __version__
-from outgrow.errors import OutgrowError
+from outgrow.errors import ConfigError, OutgrowError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -150,6 +150,8 @@ def theory(
     from outgrow.theory.figures import write
 
     settings = parse_settings(assignments or ())
+    if topic == "all" and settings:
+        raise ConfigError("Settings belong to one topic.", found="all", wanted="the name of a topic")
     topics = names("topic") if topic == "all" else [topic]
     for name in topics:
         asked = create("topic", name, settings)

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 DOCS, PAGES = REPOSITORY / "docs/theory", REPOSITORY / "src/outgrow/theory/pages"
 SMALL = {
     "regression": {"counts": [1, 4], "kappas": [1.0, 0.5], "repetitions": 40, "labels": 30},
-    "decay": {"repetitions": 2000, "kappas": [1.0]},
+    "decay": {"repetitions": 2000, "kappas": [1.0], "concepts": [2]},
     "hull": {"sizes": [2, 3], "counts": [8, 32], "kappas": [0.5], "repetitions": 20},
     "deconvolution": {"prompts": 8, "counts": [1, 4], "repetitions": 10},
     "phase": {"cells": 4, "longest": 16, "repetitions": 20},
@@ -50,18 +50,23 @@ def found(name: str) -> Finding:
     return create("topic", name, SMALL[name])(SilentReporter())
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_a_topic_writes_page_figure_and_numbers(name: str, tmp_path: Path) -> None:
-    page_path, svg, png, numbers = write(found(name), name, tmp_path / "made")
+@pytest.fixture(scope="module", params=sorted(SMALL))
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Path]]:
+    """A topic's name and the files it writes."""
+    return request.param, write(found(request.param), request.param, tmp_path_factory.mktemp("topic") / "made")
+
+
+def test_a_topic_writes_page_figure_and_numbers(written: tuple[str, list[Path]]) -> None:
+    name, (page_path, svg, png, numbers) = written
     assert f"]({name}.svg)" in page_path.read_text(encoding="utf-8")
     assert svg.read_text(encoding="utf-8").rstrip().endswith("</svg>")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert len(numbers.read_text(encoding="utf-8").splitlines()) > 2
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_the_same_settings_write_the_same_bytes(name: str, tmp_path: Path) -> None:
-    first, second = (write(found(name), name, tmp_path / folder) for folder in ("one", "two"))
+def test_the_same_settings_write_the_same_bytes(written: tuple[str, list[Path]], tmp_path: Path) -> None:
+    name, first = written
+    second = write(found(name), name, tmp_path)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -87,6 +92,16 @@ def test_the_command_prints_the_table_and_says_where_the_files_are(
     said = capsys.readouterr().out
     assert "κ = 1, noise ×3" in said
     assert str(tmp_path / "regression.svg") in said
+
+
+def test_settings_for_all_topics_at_once_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["outgrow", "theory", "all", "--set", "seed=1"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    assert "Settings belong to one topic" in capsys.readouterr().err
 
 
 def test_settings_that_do_not_exist_or_cannot_be_are_refused() -> None:

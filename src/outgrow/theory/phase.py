@@ -129,9 +129,9 @@ def excess_grid(
     for n in counts:
         at_least("n", n, 0)
     for kappa, noise in pairs:
-        # Refuses what cannot be; κ below 1 in mind, as one world must serve all.
-        orthonormal_world(dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise)
+        orthonormal_world(dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise)  # may refuse
     if concepts >= dimension:
+        # A world with κ = 1 could do without, but the same draws serve every κ.
         raise ConfigError("The weak bias needs a direction of its own.", found=(concepts, dimension), wanted="K < d")
 
     def part(block: int) -> tuple[Array, Array]:
@@ -143,19 +143,18 @@ def excess_grid(
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         parts = list(threads.map(part, range(-(-repetitions // PART))))
-    total, squares = (np.sum([one[index] for one in parts], axis=0) for index in (0, 1))
-    mean = total / repetitions
-    variance = np.maximum(squares / repetitions - mean**2, 0.0)
+    mean, square = (np.sum([one[index] for one in parts], axis=0) / repetitions for index in (0, 1))
+    error = np.sqrt(np.maximum(square - mean**2, 0.0) / (repetitions - 1))
+    kappas, noises = (np.array(column) for column in zip(*pairs, strict=True))
     exact = np.empty((len(pairs), len(counts), 2))
     exact[..., 0] = COVARIANCE_SCALE * (1 - 1 / concepts)
-    exact[..., 1] = np.array([2 * COVARIANCE_SCALE * (1 - kappa) for kappa, _ in pairs])[:, None]
-    kappas, noises = zip(*pairs, strict=True)
+    exact[..., 1] = 2 * COVARIANCE_SCALE * (1 - kappas[:, None])
     return Grid(
-        kappas,
-        noises,
+        tuple(kappas.tolist()),
+        tuple(noises.tolist()),
         tuple(counts),
         np.concatenate([exact, mean], axis=2),
-        np.concatenate([np.zeros_like(exact), np.sqrt(variance / (repetitions - 1))], axis=2),
+        np.concatenate([np.zeros_like(exact), error], axis=2),
     )
 
 
