@@ -92,6 +92,24 @@ def test_a_mixture_that_equals_another_mixture_is_not_identified() -> None:
     assert estimate_prior(np.log(likelihood)).confounded == ((0, 1, 3),)
 
 
+def test_nearly_equal_concepts_are_told_apart_by_more_data() -> None:
+    components = np.array([[1.0, 0.0, 0.0], [1.0, 0.05, 0.0], [0.0, 0.0, 1.0]])
+    world = RegressionWorld(components, components, np.full(3, 1 / 3), np.array([0.4, 0.4, 0.2]))
+    found = {}
+    for units in (20, 2000):
+        x, y = world.sample(np.random.default_rng(0), 1, units, 8)
+        found[units] = estimate_prior(np.log(unit_likelihood(world, x, y)[0]))
+    assert found[20].confounded == ((0, 1),)
+    assert found[2000].confounded == ()
+
+
+def test_a_concept_without_a_share_that_two_units_cannot_rule_out_is_confounded() -> None:
+    found = estimate_prior([[0.0, -0.1]] * 2, tolerance=1e-12)
+    assert found.prior[1] < 1e-6
+    assert found.confounded == ((0, 1),)
+    assert estimate_prior([[0.0, -0.1]] * 200, tolerance=1e-12).confounded == ()
+
+
 def test_equal_concepts_that_the_data_rule_out_do_no_harm() -> None:
     scores = np.log(np.tile([0.9, 0.05, 0.05], (200, 1)))
     assert estimate_prior(scores).confounded == ()

@@ -18,13 +18,13 @@ SMALL = {"dimension": 6, "concepts": 4}
 
 @pytest.fixture(scope="module")
 def grid() -> Grid:
-    return excess_grid([(1.0, 1.0), (0.6, 1.0), (0.8, 2.5)], [0, 3, 12], repetitions=400, prompts=8, **SMALL)
+    return excess_grid([(1.0, 1.0), (0.6, 1.0), (0.8, 2.5)], [0, 3, 12], repetitions=1000, prompts=8, **SMALL)
 
 
 def test_every_cell_is_the_risk_that_a_simulation_of_its_own_gives(grid: Grid) -> None:
     for row, (kappa, noise) in enumerate(zip(grid.kappas, grid.noises, strict=True)):
         for column, n in enumerate(grid.counts):
-            alone = refined_excess_risk(kappa, n, noise=noise, repetitions=3000, seed=5, **SMALL)
+            alone = refined_excess_risk(kappa, n, noise=noise, repetitions=8000, seed=5, **SMALL)
             world = orthonormal_world(kappa=kappa, noise=noise, **SMALL)
             pooled = simulate(world, Deconvolved(prompts=8), n=n, repetitions=400, seed=5)
             for method, risk in ((REFINED, alone), (DECONVOLVED, pooled)):
@@ -41,6 +41,11 @@ def test_base_and_naive_are_exact(grid: Grid) -> None:
 def test_without_demonstrations_refinement_and_deconvolution_are_the_base(grid: Grid) -> None:
     np.testing.assert_allclose(grid.mean[:, 0, [REFINED, DECONVOLVED]], 0.25)
     np.testing.assert_array_equal(grid.best(["base", "refined", "deconvolved"])[:, 0], BASE)
+
+
+def test_one_exact_answer_tells_the_concept() -> None:
+    grid = excess_grid([(1.0, 0.0)], [1], sigma=1e-4, repetitions=200, **SMALL)
+    assert (grid.mean[0, 0, [REFINED, DECONVOLVED]] < 1e-3).all()
 
 
 def test_numbers_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:

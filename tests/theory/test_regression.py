@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from outgrow.errors import ConfigError, DataError
 from outgrow.theory.estimators import Naive, Refined, RefinedStudent, Source, shrunk_least_squares
 from outgrow.theory.regression import naive_excess_risk, naive_lower_bound, refined_excess_risk, simulate
-from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world, posterior
+from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world, posterior, random_rotations
 
 REFERENCE = {
     (1.0, 1.0): (0.273, 0.240, 0.171, 0.070, 0.0092, 0.0002, 0.0),
@@ -64,9 +64,8 @@ def test_naive_training_touches_its_lower_bound_at_the_best_eta(seed: int, dimen
     rng = np.random.default_rng(seed)
     u, v = rng.normal(size=(2, dimension))
     v -= (u @ v) / (u @ u) * u
-    world = RegressionWorld(u[None], v[None], np.ones(1), np.ones(1))
     world = RegressionWorld(np.stack([u, -u]), np.stack([v - u] * 2), np.array([1.0, 0]), np.array([0, 1.0]))
-    # β* = −u, β_P = u, β^w = v − u: the biases are 2u and v.
+    # β* = −u, β_P = u, β^w = v − u: the biases are 2u and v, which are orthogonal.
     best = COVARIANCE_SCALE * (v @ v) / (4 * u @ u)
     bound = naive_lower_bound(2 * u, v, covariance_scale=COVARIANCE_SCALE)
     assert naive_excess_risk(world, best) == pytest.approx(bound)
@@ -112,6 +111,12 @@ def test_the_posterior_is_bayes_rule_by_hand() -> None:
         for alpha, beta in zip(prior, components, strict=True)
     ]
     np.testing.assert_allclose(posterior(x, y, components, 0.7, prior), np.array(joint) / sum(joint), rtol=1e-12)
+
+
+def test_rotations_are_orthogonal_and_favour_no_direction() -> None:
+    turned = random_rotations(np.random.default_rng(0), 4000, 4)
+    np.testing.assert_allclose(turned @ turned.mT, np.broadcast_to(np.eye(4), turned.shape), atol=1e-12)
+    np.testing.assert_allclose(turned.mean(axis=0), 0.0, atol=4 * 0.5 / 4000**0.5)
 
 
 def test_a_concept_without_prior_stays_without() -> None:
