@@ -14,6 +14,7 @@ from outgrow.evaluate.certainty import Certainty
 from outgrow.evaluate.compare import summarise
 from outgrow.evaluate.gap import Gap, performance_gap
 from outgrow.evaluate.intervals import SignTest, resampled_means, sign_test
+from outgrow.evaluate.preference import preference_accuracy
 from outgrow.evaluate.selective import error_bins, error_detection, risk_coverage
 from outgrow.evaluate.slu import SluCounts, SluScore, slu_counts, slu_f1
 from outgrow.evaluate.summary import (
@@ -59,6 +60,7 @@ __all__ = [
     "exact_match",
     "negative_log_likelihoods",
     "performance_gap",
+    "preference_accuracy",
     "reliability_bins",
     "resampled_means",
     "risk_coverage",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -45,21 +48,26 @@ class LoRA:
             ConfigError: The network has no layers of these names.
             MissingExtraError: peft is not installed.
         """
-        try:
-            import peft
-        except ImportError as error:
-            raise MissingExtraError("LoRA", "peft") from error
+        peft = _peft()
         targets = self.targets if isinstance(self.targets, str) else list(self.targets)
         config = peft.LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, bias="none"
         )
         try:
-            with warnings.catch_warnings():
-                # peft asks transformers under a name that is being retired; nothing a user could do about it.
-                warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            with _without_noise():
                 wrapped: nn.Module = peft.get_peft_model(network, config)
         except ValueError as error:
             raise ConfigError(f"LoRA does not fit the model: {error}", fix="Correct the adapter's targets.") from error
+        return wrapped
+
+    def go_on(self, network: nn.Module, folder: str) -> nn.Module:
+        """The network, frozen, with the additions that a folder holds, which train on; their settings are the folder's.
+
+        Raises:
+            MissingExtraError: peft is not installed.
+        """
+        with _without_noise():
+            wrapped: nn.Module = _peft().PeftModel.from_pretrained(network, folder, is_trainable=True)
         return wrapped
 
 
@@ -82,3 +90,24 @@ class Probe:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.weight_decay < 0:
             raise ConfigError("A parameter of the probe is out of range.", found=self, wanted="positive numbers")
+
+
+def _peft() -> Any:
+    """The peft library.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtraError("LoRA", "peft") from error
+    return peft
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """Peft asks transformers under a name that is being retired; nothing a user could do about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield

@@ -95,7 +95,7 @@ class TextLearner:
     def __post_init__(self) -> None:
         # Wrong settings are refused before anything is computed.
         check_model(self.model)
-        _wrapper(self.adapter)
+        text_wrapper(self.adapter)
         training_arguments(Path(), self.trainer, seed=0)
 
     def train(self, targets: TextTargets, objective: Named, workspace: Workspace, *, seed: int, name: str) -> Artefact:
@@ -117,7 +117,7 @@ class TextLearner:
 
         def make(folder: Path) -> None:
             torch.manual_seed(seed)
-            wrapper = _wrapper(self.adapter)
+            wrapper = text_wrapper(self.adapter)
             network: Any = wrapper.wrap(load_causal_lm(self.model))
             tokenizer = load_tokenizer(self.model)
             limit = min(filter(None, (self.max_length, context_length(network))), default=None)
@@ -168,7 +168,12 @@ def token_objective(config: Named) -> TokenObjective:
     return objective
 
 
-def _wrapper(adapter: Named) -> FullFineTuning | LoRA:
+def text_wrapper(adapter: Named) -> FullFineTuning | LoRA:
+    """What an experiment file says of a causal language model is trained.
+
+    Raises:
+        ConfigError: It is for choice tasks.
+    """
     wrapper = create("adapter", adapter.name, adapter.params)
     if not isinstance(wrapper, FullFineTuning | LoRA):
         raise ConfigError(f"The adapter {adapter.name!r} is for choice tasks.", wanted="none or lora")
