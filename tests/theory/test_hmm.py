@@ -40,6 +40,14 @@ def test_documents_say_every_token_of_the_memory_and_no_other(world, documents):
     np.testing.assert_array_equal(np.unique(documents.tokens), np.unique(world.memory))
 
 
+@pytest.mark.parametrize("vocabulary", [50, 100, 150])
+def test_a_larger_vocabulary_leaves_the_rate_of_delimiters_as_it_is(vocabulary):
+    world = make_ginc(vocabulary=vocabulary, seed=0)
+    tokens = sample_documents(world, count=400, length=300, seed=0).tokens
+    assert tokens.max() < vocabulary
+    assert (tokens == 0).mean() == pytest.approx(0.1, abs=0.005)
+
+
 def test_concepts_and_first_states_are_nearly_alike(world, documents):
     assert np.bincount(documents.concept) / 400 == pytest.approx(0.2, abs=0.08)
     assert world.start * 100 == pytest.approx(1, abs=0.06)

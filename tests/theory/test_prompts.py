@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from outgrow.errors import ConfigError, DataError
+from outgrow.theory.deconvolution import estimate_prior
 from outgrow.theory.forward import forward, next_token
 from outgrow.theory.hmm import faulty_memory, make_ginc
 from outgrow.theory.prompts import (
@@ -121,6 +124,28 @@ def test_corrupted_outputs_that_are_reckoned_with_do_not_mislead(tasks):
     task = np.arange(45)
     prompts = sample_prompts(tasks, task, demonstrations=16, length=3, corruption=0.5, seed=1)
     assert (task_posterior(tasks, prompts, corruption=0.5).argmax(axis=1) == task).mean() > 0.95
+
+
+def mixed_examples(tasks, shares, count):
+    """Inputs and corrupted outputs of single examples whose tasks are drawn by their shares."""
+    task = np.random.default_rng(0).choice(list(shares), p=list(shares.values()), size=count)
+    prompts = sample_prompts(tasks, task, demonstrations=1, length=5, corruption=0.3, seed=0)
+    return prompts.inputs[:, 0], prompts.outputs[:, 0]
+
+
+def test_the_shares_of_a_mixed_target_are_found_again_from_weak_answers(tasks):
+    shares = {0: 0.6, 12: 0.3, 40: 0.1}
+    scores = task_log_likelihoods(tasks, *mixed_examples(tasks, shares, 1500), corruption=0.3)
+    found = estimate_prior(scores)
+    assert found.prior[list(shares)] == pytest.approx(list(shares.values()), abs=0.04)
+    assert not found.confounded
+
+
+def test_tasks_of_two_equal_concepts_are_said_to_be_indistinguishable():
+    world = make_ginc(concepts=2, entities=3, properties=3, vocabulary=9, seed=0)
+    twins = tasks_of(dataclasses.replace(world, property_transition=world.property_transition[[0, 0]]))
+    scores = task_log_likelihoods(twins, *mixed_examples(twins, {0: 0.5, 1: 0.5}, 400), corruption=0.3)
+    assert estimate_prior(scores).confounded == ((0, 2), (1, 3))
 
 
 def test_an_output_that_no_task_allows_is_refused_unless_corruption_is_reckoned_with(tasks):
