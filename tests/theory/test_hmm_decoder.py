@@ -3,6 +3,7 @@ import pytest
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.progress import SilentReporter
+from outgrow.registry import create
 from outgrow.theory.forward import log_probability, next_token
 from outgrow.theory.hmm import faulty_memory, make_ginc, sample_documents
 from outgrow.theory.hmm_decoder import answer_distribution, fine_tune, language_model_loss, pretrain_language_model
@@ -99,3 +100,17 @@ def test_pretraining_that_cannot_be_is_refused(world, wrong):
     options = {"context": CONTEXT, "documents": 2, "length": 200, "seed": 0, "reporter": QUIET, **wrong}
     with pytest.raises(ConfigError):
         pretrain_language_model(world, SHAPE, SCHEDULE, **options)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"size": "huge"}, {"counts": []}, {"counts": [0]}, {"lists": 2.0}, {"fault": -1.0}, {"tasks": 1}, {"prompts": 1}],
+)
+def test_settings_of_the_topic_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        create("topic", "hmm_transformer", wrong)
+
+
+def test_a_topic_whose_prompts_do_not_fit_the_model_is_refused_before_anything_is_trained():
+    with pytest.raises(DataError, match="longer than the context"):
+        create("topic", "hmm_transformer", {"size": "reduced", "counts": [64]})

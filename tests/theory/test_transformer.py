@@ -5,6 +5,8 @@ import pytest
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.progress import SilentReporter
+from outgrow.registry import create
+from outgrow.theory.topics.transformer import TransformerTopic
 from outgrow.theory.training import Schedule, Shape
 from outgrow.theory.transformer import (
     decoder_predictions,
@@ -122,3 +124,26 @@ def test_shapes_that_cannot_be_are_refused(wrong):
 def test_schedules_that_cannot_be_are_refused(wrong):
     with pytest.raises(ConfigError):
         dataclasses.replace(TINY[1], **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"dimension": 5}, "dimension must be at least 6"),
+        ({"bias": -0.1}, "bias must not be negative"),
+        ({"kappa": float("nan")}, "kappa finite"),
+        ({"concepts": 0}, "concepts must be at least 1"),
+        ({"prompts": 1}, "prompts must be at least 2"),
+        ({"sigma": 0.0}, "sigma must be above 0"),
+        ({"points": 0}, "points must be at least 1"),
+    ],
+)
+def test_settings_of_the_topic_that_cannot_be_are_refused(wrong, reason):
+    with pytest.raises(ConfigError, match=reason):
+        create("topic", "transformer", {"steps": 1, **wrong})(SilentReporter())
+
+
+def test_the_weak_supervisor_of_the_topic_costs_what_its_bias_says():
+    world = TransformerTopic(bias=0.15).world()
+    assert world.excess(world.weak_mean) == pytest.approx(0.15)
+    np.testing.assert_allclose(world.components @ world.weak.T, np.eye(5), atol=1e-12)

@@ -33,10 +33,10 @@ LAYOUT, SEQUENCE = "exact, knows the layout", "exact, reads one document"
 
 _WORLDS: dict[str, dict[str, int]] = {
     "tiny": {"concepts": 2, "entities": 2, "properties": 3, "vocabulary": 8},
-    "reduced": {"concepts": 5, "entities": 5, "properties": 6, "vocabulary": 20},
+    "reduced": {"concepts": 3, "entities": 5, "properties": 5, "vocabulary": 20},
     "full": {},
 }
-_CONTEXT = {"tiny": 32, "reduced": 128, "full": 1024}
+_CONTEXT = {"tiny": 32, "reduced": 68, "full": 1024}
 _DOCUMENT_LENGTH = {"tiny": 100, "reduced": 2048, "full": 10_240}
 
 
@@ -48,7 +48,7 @@ class HmmTransformerTopic:
     """`reduced` takes minutes on two cores; `full` is GINC's world and a 12-layer GPT-2, for a GPU."""
     length: int = 3
     """k: tokens of an example."""
-    counts: tuple[int, ...] = (1, 2, 4, 8, 16, 30)
+    counts: tuple[int, ...] = (1, 2, 4, 8, 16)
     """n, demonstrations."""
     lists: float = 0.5
     """Share of lists of examples in what the second strong model reads."""
@@ -127,7 +127,7 @@ class HmmTransformerTopic:
 
         return {
             "tiny": (Shape(8, 1, 1), Schedule(5, 4, 1e-3), Schedule(2, 4, 1e-3)),
-            "reduced": (Shape(64, 3, 2), Schedule(1000, 16, 3e-3), Schedule(100, 32, 1e-3)),
+            "reduced": (Shape(64, 3, 2), Schedule(2000, 16, 4e-3), Schedule(100, 32, 1e-3)),
             # Five readings of ten million tokens, 8 windows of 1024 at a time, 1000 steps of warm-up.
             "full": (Shape(768, 12, 12), Schedule(6250, 8, 8e-4, warm_up=0.16), Schedule(200, 32, 1e-4)),
         }[self.size]

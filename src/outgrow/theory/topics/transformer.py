@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
 from outgrow.theory.checks import at_least
 from outgrow.theory.regression import Risk
 from outgrow.theory.topic import Finding, Table, page
-from outgrow.theory.world import RegressionWorld, orthonormal_world
+from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,8 +32,11 @@ class TransformerTopic:
 
     dimension: int = 8
     concepts: int = 5
-    sigma: float = 0.25
-    kappa: float = 0.7
+    sigma: float = 0.3
+    kappa: float = 1.0
+    """κ: how much of a concept the weak supervisor has kept."""
+    bias: float = 0.21
+    """Excess risk that the rest of its component costs, which is orthogonal to all concepts."""
     points: int = 16
     """Examples in a prompt; the last has one fewer demonstration before it."""
     width: int = 96
@@ -46,15 +51,16 @@ class TransformerTopic:
 
     def __post_init__(self) -> None:
         at_least("prompts", self.prompts, 2)
+        at_least("dimension", self.dimension, self.concepts + 1)
+        if not (0 <= self.bias < np.inf and np.isfinite(self.kappa)):
+            raise ConfigError("bias must not be negative, and kappa finite.", found=(self.bias, self.kappa))
 
     def __call__(self, reporter: Reporter) -> Finding:
         """Trains, measures and explains."""
         from outgrow.theory.training import Schedule, Shape
         from outgrow.theory.transformer import pretrain_decoder
 
-        world = orthonormal_world(
-            dimension=self.dimension, concepts=self.concepts, sigma=self.sigma, kappa=self.kappa, rotated=False
-        )
+        world = self.world()
         shape = Shape(self.width, self.layers, self.heads)
         schedule = Schedule(self.steps, self.batch, self.learning_rate)
         decoder = pretrain_decoder(world, shape, schedule, points=self.points, seed=self.seed, reporter=reporter)
@@ -84,6 +90,13 @@ class TransformerTopic:
             size=(8.0, 3.8),
         )
 
+    def world(self) -> RegressionWorld:
+        """Weak components κβ_k + b·e, e orthogonal to all concepts and c·b² the bias."""
+        world = orthonormal_world(dimension=self.dimension, concepts=self.concepts, sigma=self.sigma, rotated=False)
+        weak = self.kappa * world.components
+        weak[:, -1] = (self.bias / COVARIANCE_SCALE) ** 0.5
+        return dataclasses.replace(world, weak=weak)
+
     def _measure(self, world: RegressionWorld, decoder: RegressionDecoder) -> Risks:
         """Risks after every number of demonstrations, by what is measured and who answers."""
         from outgrow.theory.transformer import decoder_predictions, exact_predictions, pretraining_world
@@ -108,7 +121,8 @@ class TransformerTopic:
 
     def _facts(self, risks: Risks, base: float, naive: float, parameters: int) -> dict[str, str]:
         return {
-            "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}, κ = {self.kappa:g}",
+            "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}, κ = {self.kappa:g}, "
+            f"bias {self.bias:g}",
             "parameters": f"{parameters:,}",
             "shape": f"{self.layers} layers of width {self.width}",
             "steps": f"{self.steps:,}",
@@ -152,6 +166,7 @@ class TransformerTopic:
         right.set(title="Weak prompts", xlabel="demonstrations n", ylabel="excess risk")
         for axes in (left, right):
             axes.set_ylim(bottom=0)
+            axes.locator_params(axis="x", integer=True)
             legend(axes)
 
 
