@@ -65,11 +65,11 @@ def test_a_student_learns_what_it_is_told_and_leaves_its_teacher_as_it_was(model
 def test_weak_to_strong_with_a_right_supervisor_teaches_what_the_ceiling_is_taught(world, model):
     tasks = tasks_of(world)
     plan = StudentsPlan(Schedule(steps=40, batch=16, learning_rate=3e-3), rows=30, test=50, demonstrations=4)
-    scores = weak_to_strong(model, tasks, 1, faulty_memory(tasks, 0.0, seed=0), plan, seed=0, reporter=QUIET)
+    scores = weak_to_strong(model, tasks, 1, faulty_memory(tasks, 0.0, seed=0), plan, seed=0)
     assert scores["weak supervisor"] == 1
     assert scores["naive student"] == scores["ceiling"]
     assert scores["ceiling"] > 0.8
-    assert scores == weak_to_strong(model, tasks, 1, tasks.memory, plan, seed=0, reporter=QUIET)
+    assert scores == weak_to_strong(model, tasks, 1, tasks.memory, plan, seed=0)
 
 
 def test_no_row_is_shown_its_own_input():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.progress import Reporter
+from outgrow.progress import SilentReporter
 from outgrow.theory.checks import at_least
 from outgrow.theory.hmm import HiddenMarkovWorld
 from outgrow.theory.hmm_decoder import answer_distribution, fine_tune
@@ -54,7 +54,6 @@ def weak_to_strong(
     plan: StudentsPlan,
     *,
     seed: int,
-    reporter: Reporter,
 ) -> dict[str, float]:
     """Accuracy of everybody on one task.
 
@@ -65,7 +64,6 @@ def weak_to_strong(
         memory: The weak supervisor's, see `faulty_memory`.
         plan: Numbers of rows, demonstrations and steps.
         seed: Of rows, demonstrations and batches.
-        reporter: Told of every step.
 
     Returns:
         Accuracies by name: base, weak supervisor, naive student, refined labels (on the rows themselves), refined
@@ -91,7 +89,7 @@ def weak_to_strong(
         LABELS: refined == gold_rows,
     }
     for name, labels in ((NAIVE, weak_rows), (REFINED, refined), (CEILING, gold_rows)):
-        student = fine_tune(model, rows, labels, plan.schedule, seed=seed, reporter=reporter)
+        student = fine_tune(model, rows, labels, plan.schedule, seed=seed, reporter=SilentReporter())
         scores[name] = _answer(student, test) == truth
     return {name: float(right.mean()) for name, right in scores.items()}
 

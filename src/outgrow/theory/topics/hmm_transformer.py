@@ -187,18 +187,13 @@ class HmmTransformerTopic:
 
         plan = StudentsPlan(self._recipe()[2], demonstrations=self.demonstrations, length=self.length)
         chosen = np.random.default_rng([self.seed, 2]).integers(tasks.concepts, size=self.tasks)
-        scores = [
-            weak_to_strong(
-                model,
-                tasks,
-                int(task),
-                faulty_memory(tasks, self.fault, seed=self.seed + number),
-                plan,
-                seed=self.seed + number,
-                reporter=reporter,
-            )
-            for number, task in enumerate(chosen)
-        ]
+        scores = []
+        with reporter.step("weak to strong", total=self.tasks) as step:
+            for number, task in enumerate(chosen):
+                seed = self.seed + number
+                memory = faulty_memory(tasks, self.fault, seed=seed)
+                scores.append(weak_to_strong(model, tasks, int(task), memory, plan, seed=seed))
+                step.advance()
         return {name: Risk.of(np.array([score[name] for score in scores])) for name in scores[0]}
 
     def _draw(self, figure: Figure, accuracy: dict[str, dict[int, Risk]], students: dict[str, dict[str, Risk]]) -> None:
