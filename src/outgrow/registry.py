@@ -60,6 +60,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "token_f1": "outgrow.evaluate.text_metrics:TokenF1",
         "rouge_l": "outgrow.evaluate.text_metrics:RougeL",
         "chrf": "outgrow.evaluate.text_metrics:ChrF",
+        "final_answer": "outgrow.evaluate.final_answers:FinalAnswer",
     },
     "features": {"tfidf": "outgrow.models.features:Tfidf"},
     "task": {

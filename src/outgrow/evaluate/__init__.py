@@ -1,6 +1,7 @@
 """Scores, their intervals, and the gap between weak supervisors and the strong ceiling. Needs no torch."""
 
 from outgrow.evaluate.accuracy import choice_scores, exact_match, token_f1
+from outgrow.evaluate.agreement import Agreement, agreement
 from outgrow.evaluate.calibration import (
     Bin,
     brier_scores,
@@ -12,8 +13,11 @@ from outgrow.evaluate.calibration import (
 )
 from outgrow.evaluate.certainty import Certainty
 from outgrow.evaluate.compare import summarise
+from outgrow.evaluate.final_answers import FinalAnswer, final_answer
 from outgrow.evaluate.gap import Gap, performance_gap
 from outgrow.evaluate.intervals import SignTest, resampled_means, sign_test
+from outgrow.evaluate.judge import Ratings, Rubric, rate
+from outgrow.evaluate.pairwise import Preferences, prefer
 from outgrow.evaluate.preference import preference_accuracy
 from outgrow.evaluate.selective import error_bins, error_detection, risk_coverage
 from outgrow.evaluate.slu import SluCounts, SluScore, slu_counts, slu_f1
@@ -31,6 +35,7 @@ from outgrow.evaluate.summary import (
 from outgrow.evaluate.text_metrics import ChrF, ExactMatch, RougeL, TextMetric, TokenF1
 
 __all__ = [
+    "Agreement",
     "Bin",
     "CalibrationLine",
     "CalibrationSummary",
@@ -39,10 +44,14 @@ __all__ = [
     "Comparison",
     "Estimate",
     "ExactMatch",
+    "FinalAnswer",
     "Gap",
     "Line",
     "MetricSummary",
+    "Preferences",
+    "Ratings",
     "RougeL",
+    "Rubric",
     "SignTest",
     "SluCounts",
     "SluScore",
@@ -51,6 +60,7 @@ __all__ = [
     "TextMetric",
     "TokenF1",
     "VacuitySummary",
+    "agreement",
     "brier_scores",
     "calibration_error",
     "choice_scores",
@@ -58,9 +68,12 @@ __all__ = [
     "error_bins",
     "error_detection",
     "exact_match",
+    "final_answer",
     "negative_log_likelihoods",
     "performance_gap",
+    "prefer",
     "preference_accuracy",
+    "rate",
     "reliability_bins",
     "resampled_means",
     "risk_coverage",

@@ -19,13 +19,13 @@ from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions, check_options
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
 from outgrow.pipeline.writing import remarks, score, write
-from outgrow.refine.demonstrations import fill
 from outgrow.refine.relabelling import check_refine
 from outgrow.registry import create
 from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import read_table, table_hash, write_table
 from outgrow.supervisors.gold import training_rows
 from outgrow.tasks import RemarkingTask, TextTask
+from outgrow.templates import fill
 from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
 

@@ -15,7 +15,8 @@ import numpy as np
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import Completion, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions, LanguageModel
-from outgrow.refine.demonstrations import check_template, fill, leave_one_out, usable_texts, without_leading_space
+from outgrow.refine.demonstrations import leave_one_out, usable_texts, without_leading_space
+from outgrow.templates import check_template, fill
 
 
 @dataclass(frozen=True)
