@@ -53,6 +53,12 @@ def test_several_opinions_are_averaged_as_probabilities_with_their_weights() -> 
     np.testing.assert_allclose(np.exp(found), [(3 * 0.8 + 0.2) / 4, (3 * 0.9 + 1) / 4])
 
 
+def test_a_model_that_ended_a_text_without_saying_how_sure_it_was_says_nothing_of_the_end() -> None:
+    unsaid = Completion(" a", (math.log(0.5),), ((0, 2),), finished=True)
+    [found] = log_confidences(targets_of(" a", (1.0, unsaid)), [[(0, 2), (2, 2)]])
+    np.testing.assert_allclose(np.exp(found), [0.5, 1.0])
+
+
 @pytest.mark.parametrize(
     "completion", [Completion(" ", (), (), finished=False), Completion(" ", (-1.0,), ((1, 1),), True)]
 )

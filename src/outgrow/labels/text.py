@@ -27,11 +27,17 @@ class Completion:
     text: str
     """The continuation, without special tokens."""
     logprobs: tuple[float, ...]
-    """Natural log-probability of each token of the text, and of the end-of-sequence token if `finished`."""
+    """Natural log-probability of each token of the text, and of the end-of-sequence token if `finished` (some servers
+    leave it out); nothing at all where the model gives none."""
     offsets: tuple[tuple[int, int], ...]
     """Half-open character span in `text` of each token; the end-of-sequence token has the empty span at the end."""
     finished: bool
     """Whether the model ended the text itself (end-of-sequence token) rather than being cut or stopped."""
+
+    @property
+    def end_scored(self) -> bool:
+        """Whether the last log-probability is that of the end-of-sequence token."""
+        return self.finished and self.offsets[-1:] == ((len(self.text),) * 2,)
 
     @property
     def score(self) -> float:

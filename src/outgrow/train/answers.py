@@ -88,13 +88,14 @@ def log_confidences(targets: TextTargets, spans: Sequence[Sequence[tuple[int, in
         spans: Character spans of the student's tokens in each text; an empty one at the end is the end of sequence.
 
     Returns:
-        One array per text; 0 where there is no opinion. A model that did not end a text itself says nothing of its end.
+        One array per text; 0 where there is no opinion. A model that did not end a text itself, or does not
+        say how sure it was to end it, says nothing of its end.
     """
     found = [np.zeros(len(own)) for own in spans]
     if not targets.opinions:
         return found
     jobs = [
-        (index, opinion, len(own) if opinion.completion.finished else _visible(own, text))
+        (index, opinion, len(own) if opinion.completion.end_scored else _visible(own, text))
         for index, (text, own) in enumerate(zip(targets.texts, spans, strict=True))
         for opinion in targets.opinions[index]
     ]

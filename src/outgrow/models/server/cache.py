@@ -1,0 +1,91 @@
+"""Every answer of a server in one SQLite file, kept the moment it comes; failures beside them, never as answers."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from outgrow.errors import StoreError
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, body TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS failures (key TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);
+"""
+_AT_ONCE = 500
+"""Keys in one query: below SQLite's limit on variables, whatever its version."""
+
+
+class ResponseCache:
+    """Answers by key, shared by any number of processes; use as a context manager, in one thread at a time.
+
+    Write-ahead logging: an answer is safe from a killed process as soon as `put` returns, and readers never wait.
+
+    Args:
+        path: The SQLite file; made if it is not there.
+
+    Raises:
+        StoreError: The file cannot be written or is no database.
+
+    Example:
+        >>> import tempfile
+        >>> with ResponseCache(Path(tempfile.mkdtemp()) / "responses.sqlite") as cache:
+        ...     cache.put("a", "{}")
+        ...     cache.get(["a", "b"])
+        {'a': '{}'}
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(_TABLES)
+
+    def __enter__(self) -> ResponseCache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def get(self, keys: Sequence[str]) -> dict[str, str]:
+        """The bodies of those replies that are there."""
+        found: dict[str, str] = {}
+        with self._translated():
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                marks = ", ".join("?" * len(some))
+                found.update(self._connection.execute(f"SELECT key, body FROM answers WHERE key IN ({marks})", some))
+        return found
+
+    def put(self, key: str, body: str) -> None:
+        """Keeps a reply; one that is there already stays."""
+        with self._translated():
+            self._connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, body, time.time()))
+
+    def fail(self, key: str, reason: str) -> None:
+        """Records that a request failed for good, and why; it is asked again the next time."""
+        with self._translated():
+            self._connection.execute("INSERT INTO failures VALUES (?, ?, ?)", (key, reason, time.time()))
+
+    def failures(self) -> list[tuple[str, str]]:
+        """Keys and reasons of all recorded failures, oldest first."""
+        with self._translated():
+            return list(self._connection.execute("SELECT key, reason FROM failures ORDER BY at"))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"Answers cannot be kept in {self.path}: {error}.",
+                fix="Free some space, give yourself write permission, or, if the file is damaged, move it away.",
+            ) from error

@@ -1,0 +1,116 @@
+"""Tokens and money: what answers have cost, and what asking would cost at most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from outgrow.errors import ConfigError
+from outgrow.models.server.wire import Reply
+
+BYTES_PER_TOKEN = 4
+"""A rule of thumb for English, used where a server does not count, and before it is asked."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Prices per million tokens, in a currency of your choice.
+
+    Example:
+        >>> Prices(input=0.5, output=2.0).of(1_000_000, 500_000)
+        1.5
+    """
+
+    input: float
+    """Per million tokens of prompts."""
+    output: float
+    """Per million tokens of answers."""
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(each) and each >= 0 for each in (self.input, self.output)):
+            raise ConfigError("Prices are numbers of at least 0.", found=f"input {self.input}, output {self.output}")
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What so many tokens cost."""
+        return (self.input * prompt_tokens + self.output * completion_tokens) / 1e6
+
+
+@dataclass
+class Usage:
+    """What a model has been asked."""
+
+    asked: int = 0
+    """Requests that were answered by the server."""
+    cached: int = 0
+    """Requests whose answer was there already; they cost nothing."""
+    refused: int = 0
+    """Requests that the server declined."""
+    prompt_tokens: int = 0
+    """Tokens of the prompts of what was asked."""
+    completion_tokens: int = 0
+    """Tokens of the answers to what was asked."""
+    guessed: int = 0
+    """Answers whose tokens the server did not count, or counted in a way that cannot be right: taken from lengths."""
+
+    def add(self, reply: Reply, prompt: str) -> None:
+        """Counts one answer of the server."""
+        self.asked += 1
+        self.guessed += reply.prompt_tokens is None or reply.completion_tokens is None
+        self.prompt_tokens += guess_tokens(prompt) if reply.prompt_tokens is None else reply.prompt_tokens
+        self.completion_tokens += (
+            guess_tokens(reply.text) if reply.completion_tokens is None else reply.completion_tokens
+        )
+
+    def text(self, prices: Prices | None = None) -> str:
+        """One line for people.
+
+        Example:
+            >>> Usage(asked=2, cached=1, prompt_tokens=3000, completion_tokens=500).text(Prices(1.0, 2.0))
+            '2 requests (1 more from the cache), 3,000 + 500 tokens, cost 0.004'
+        """
+        parts = [f"{self.asked:,} requests ({self.cached:,} more from the cache)"]
+        if self.refused:
+            parts.append(f"{self.refused:,} declined")
+        parts.append(f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens")
+        if self.guessed:
+            parts.append(f"those of {self.guessed:,} answers guessed from their length")
+        if prices is not None:
+            parts.append(f"cost {prices.of(self.prompt_tokens, self.completion_tokens):.4g}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What asking would cost."""
+
+    requests: int
+    """Requests that would be sent."""
+    cached: int
+    """Requests whose answer is there already."""
+    prompt_tokens: int
+    """Tokens of the prompts to be sent, guessed from their length."""
+    completion_tokens: int
+    """Tokens of the answers at most."""
+
+    def text(self, prices: Prices | None = None) -> str:
+        """One line for people.
+
+        Example:
+            >>> Estimate(requests=100, cached=0, prompt_tokens=2000, completion_tokens=6400).text()
+            '100 requests (0 more from the cache), about 2,000 + at most 6,400 tokens'
+        """
+        cost = f", cost at most about {prices.of(self.prompt_tokens, self.completion_tokens):.4g}" if prices else ""
+        return (
+            f"{self.requests:,} requests ({self.cached:,} more from the cache), about {self.prompt_tokens:,} + at most "
+            f"{self.completion_tokens:,} tokens{cost}"
+        )
+
+
+def guess_tokens(text: str) -> int:
+    """Tokens of a text by its length in bytes.
+
+    Example:
+        >>> guess_tokens("twelve bytes")
+        3
+    """
+    return math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
