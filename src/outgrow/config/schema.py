@@ -311,6 +311,31 @@ class Filter(_Frozen):
     """Keep this share of the rows of every likeliest choice, so that no choice is crowded out."""
 
 
+class Prefer(Named):
+    """Preference training on a student's own samples: `cdpo`, or `{name: cdpo, epsilon: ensemble, candidates: 10}`.
+
+    What is not listed here is a parameter of the objective.
+    """
+
+    name: str
+    """`dpo`, `cdpo` (pairs may be the wrong way round) or `kto`."""
+    candidates: int = Field(default=10, gt=0)
+    """Texts that the supervised student writes for each unlabelled row; equal ones are kept once."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of that sampling."""
+    weights: dict[str, float] | Literal["uniform", "estimated"] = "uniform"
+    """How much each supervisor's score of a candidate counts."""
+    scale: Literal["standardise", "none"] = "standardise"
+    """Whether the supervisors' scores (mean token log-probabilities) are brought to one spread before they are
+    averaged; `none` averages them as they are (Cui et al. 2025)."""
+    pairs: Literal["extremes", "all"] = "extremes"
+    """The best candidate of a row against its worst, or every two of which one is better."""
+    margin: float = Field(default=0.0, ge=0)
+    """Two candidates make a pair only if their mean scores differ by more."""
+    trainer: dict[str, Any] = {}
+    """Passed through to transformers' TrainingArguments; one epoch at a learning rate of 5e-6 by default."""
+
+
 def _share(value: object) -> object:
     return {"keep": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -336,6 +361,8 @@ class Method(_Frozen):
     last does so for the strong model (choice tasks)."""
     objective: Choice = Named(name="cross_entropy")
     """What the student minimises, and every intermediate model."""
+    prefer: Annotated[Prefer, BeforeValidator(_named, json_schema_input_type=str | Prefer)] | None = None
+    """Let the trained student learn once more, from which of its own samples the supervisors prefer (text tasks)."""
 
 
 class Generate(_Frozen):

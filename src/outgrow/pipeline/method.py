@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from outgrow.combine.filtering import surest
 from outgrow.config import ExperimentConfig, Method, Named, Pretune, Strong
+from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.pipeline.combination import Combination
 from outgrow.refine.relabelling import make_relabeller
@@ -52,6 +53,8 @@ class ChoiceMethod:
             ConfigError: A name or a parameter is wrong, or the method cannot be used for a choice task.
         """
         settings = config.methods[name]
+        if settings.prefer is not None:
+            raise ConfigError(f"methods.{name}: `prefer` is for text tasks, and {config.task.name} is a choice task.")
         if settings.refine is not None:
             make_relabeller(settings.refine)
         pretuner = None if settings.pretune is None else make_pretuner(config.strong, settings.pretune)

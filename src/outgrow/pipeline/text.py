@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 
 from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.mean import Mean
-from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named
+from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named, Prefer
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, Weighted
 from outgrow.models.loading import model_identity, short_name
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions, check_options
+from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
 from outgrow.pipeline.writing import remarks, score, write
 from outgrow.refine.relabelling import check_refine
@@ -24,7 +25,7 @@ from outgrow.registry import create
 from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import read_table, table_hash, write_table
 from outgrow.supervisors.gold import training_rows
-from outgrow.tasks import RemarkingTask, TextTask
+from outgrow.tasks import DemandingTask, RemarkingTask, TextTask
 from outgrow.templates import fill
 from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
@@ -75,6 +76,8 @@ class TextPipeline:
                 self._combiner(method)
             else:
                 self._refiner(method.refine)
+            if method.prefer is not None:
+                self._stage(method.prefer)
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's texts on the test part."""
@@ -87,9 +90,9 @@ class TextPipeline:
 
     def ceiling(self, seed: int) -> Predictions:
         """The strong model trained on gold answers of the unlabelled part."""
-        return self._trained(
-            gold_targets(self._unlabelled, self._asked(self._unlabelled)), _CROSS_ENTROPY, "ceiling", seed
-        )
+        step = f"ceiling, seed {seed}"
+        targets = gold_targets(self._unlabelled, self._asked(self._unlabelled))
+        return self._answers(self._trained(targets, _CROSS_ENTROPY, step, seed), step)
 
     def student(self, method: str, seed: int) -> Predictions:
         """The strong model trained by a method of the experiment."""
@@ -102,7 +105,11 @@ class TextPipeline:
         if left_out:
             note = f"{method}: {left_out} of {len(self._unlabelled)} unlabelled rows have no text and teach nothing."
             self._note(note)
-        return self._trained(targets, settings.objective, method, seed)
+        step = f"{method}, seed {seed}"
+        student = self._trained(targets, settings.objective, step, seed)
+        if settings.prefer is not None:
+            student = self._preferred(student, settings.prefer, step, seed)
+        return self._answers(student, step)
 
     @cached_property
     def _unlabelled(self) -> Rows:
@@ -226,20 +233,7 @@ class TextPipeline:
             lambdas = combiner.lambdas(labels.supervisors).tolist()
             return naive_targets(labels, prompts, dict(zip(labels.supervisors, lambdas, strict=True)))
         candidates = pool(labels)
-        scored = TextLabels.stack(
-            [
-                score(
-                    self._model(each, seed),
-                    labels.ids,
-                    prompts,
-                    candidates,
-                    self.workspace,
-                    name=_name(each),
-                    batch_size=each.batch_size,
-                )
-                for each in self._supervisors
-            ]
-        )
+        scored = self._judged(candidates, seed)
         targets, weights = joint_targets(labels, scored, prompts, combiner)
         shown = ", ".join(f"{who} {own:.2f}" for who, own in zip(scored.supervisors, weights, strict=True))
         alone = sum(len(each) == 1 for each in candidates)
@@ -247,10 +241,52 @@ class TextPipeline:
         self._note(f"{name} (seed {seed}): the supervisors' weights are {shown}; {single}.")
         return targets
 
-    def _trained(self, targets: TextTargets, objective: Named, name: str, seed: int) -> Predictions:
-        step = f"{name}, seed {seed}"
+    def _judged(self, candidates: Sequence[Sequence[str]], seed: int) -> TextLabels:
+        """What every supervisor thinks of candidates for the unlabelled rows."""
+        rows, prompts = self._unlabelled, self._asked(self._unlabelled)
+        judged = [
+            score(
+                self._model(each, seed),
+                rows.ids,
+                prompts,
+                candidates,
+                self.workspace,
+                name=_name(each),
+                batch_size=each.batch_size,
+            )
+            for each in self._supervisors
+        ]
+        return TextLabels.stack(judged)
+
+    def _trained(self, targets: TextTargets, objective: Named, step: str, seed: int) -> str:
+        """The folder of the strong model once it has learnt the targets."""
         student = self._learner.train(targets, objective, self.workspace, seed=seed, name=f"train {step}")
-        return self._answers(str(student.path / "model"), step)
+        return str(student.path / "model")
+
+    def _stage(self, prefer: Prefer) -> PreferenceStage:
+        return PreferenceStage(prefer, self.config.strong, tuple(_name(each) for each in self._supervisors))
+
+    def _preferred(self, student: str, prefer: Prefer, step: str, seed: int) -> str:
+        """The folder of a supervised student after the preference stage."""
+        trained, remarks = self._stage(prefer)(
+            student,
+            self._unlabelled,
+            self._asked(self._unlabelled),
+            self._answering,
+            lambda candidates: self._judged(candidates, seed),
+            self._usable,
+            self.workspace,
+            seed=seed,
+            name=step,
+        )
+        for remark in remarks:
+            self._note(remark)
+        return trained
+
+    def _usable(self, answers: Sequence[str]) -> Sequence[bool]:
+        if isinstance(self.task, DemandingTask):
+            return self.task.usable(self.config.task, answers)
+        return [True] * len(answers)
 
     def _predictions(self, labels: TextLabels, supervisor: int) -> Predictions:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""

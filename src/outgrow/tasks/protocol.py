@@ -43,6 +43,14 @@ class RemarkingTask(Protocol):
         """What a reader should know of these answers, in whole sentences; nothing where all is well."""
 
 
+@runtime_checkable
+class DemandingTask(Protocol):
+    """A text task that cannot use every answer."""
+
+    def usable(self, config: TaskConfig, answers: Sequence[str]) -> Sequence[bool]:
+        """Whether each answer has the form that the task wants, right or wrong."""
+
+
 def load_task(config: TaskConfig) -> Task:
     """The task that an experiment names.
 

@@ -65,6 +65,11 @@ class SlotTask(ABC):
         """How many answers are empty, cannot be read, or name slots that do not exist."""
         return slot_remarks(answers, self.schema)
 
+    def usable(self, config: TaskConfig, answers: Sequence[str]) -> list[bool]:
+        """Whether each answer is JSON of slots, whatever their names."""
+        problems = (read_slots(answer, self.schema).problem for answer in answers)
+        return [problem not in ("empty", "unparsable") for problem in problems]
+
     def _checked(self, row: Mapping[str, Any], where: str) -> Utterance:
         try:
             utterance = self.utterance(row)

@@ -1,0 +1,217 @@
+"""The preference stage of text tasks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outgrow.config import Prefer, Strong
+from outgrow.errors import ConfigError, OutgrowError
+from outgrow.experiment import Experiment
+from outgrow.labels import Completion, Rows, TextLabels
+from outgrow.models.local import LocalLanguageModel
+from outgrow.models.protocols import GenerateOptions
+from outgrow.pipeline.preferring import PreferenceStage
+from outgrow.store import Store
+from outgrow.tasks.preferences import read_preferences
+from outgrow.workspace import Workspace
+from tiny_models import WORDS, make_decoder
+
+LOUD = {"learning_rate": 1e-2, "num_train_epochs": 20}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("text")
+    make_decoder(root / "decoder")
+    parts = ["gold", "unlabelled", "test"]
+    with (root / "rows.jsonl").open("w") as file:
+        for index, word in enumerate(WORDS):
+            row = {"id": str(index), "text": f"a plot {word}", "label": f"very {word}", "part": parts[index % 3]}
+            file.write(json.dumps(row) + "\n")
+    return root
+
+
+def settings_in(folder: Path, where: Path, prefer: Any, **changes: Any) -> dict[str, Any]:
+    decoder = str(folder / "decoder")
+    return {
+        "task": {"path": str(folder / "rows.jsonl"), "columns": {"id": "id", "part": "part"}},
+        "supervisors": [
+            {"model": decoder, "name": "taught", "train": {"num_train_epochs": 3, "learning_rate": 1e-2}},
+            {"model": decoder, "name": "untaught"},
+        ],
+        "strong": {"model": decoder},
+        "methods": {"naive": {}, "preferred": {"prefer": prefer}},
+        "generate": {"max_new_tokens": 3, "template": "{prompt}"},
+        "seeds": 1,
+        "ceiling": False,
+        "store": str(where / "store"),
+        "output": str(where / "output"),
+        **changes,
+    }
+
+
+def students_of(results: Any) -> tuple[Any, Any]:
+    """Scores of the naive and the preferred student."""
+    by_name = {line.name: line.scores["exact_match"] for line in results.standings}
+    return by_name["naive"], by_name["preferred"]
+
+
+def stage_of(prefer: Any, *supervisors: str) -> PreferenceStage:
+    return PreferenceStage(Prefer.model_validate(prefer), Strong(model="any"), supervisors or ("one", "two"))
+
+
+def opinion(text: str, score: float) -> Completion:
+    return Completion(text, (score,), ((0, len(text)),), finished=False)
+
+
+def judged_by(scores: dict[str, tuple[float, ...]], candidates: Sequence[Sequence[str]]) -> TextLabels:
+    """Supervisors whose score of every text is given."""
+    people = len(next(iter(scores.values())))
+    texts = tuple(
+        tuple(tuple(opinion(text, scores[text][m]) for text in each) for m in range(people)) for each in candidates
+    )
+    names = ("one", "two", "three")[:people]
+    return TextLabels(tuple(str(row) for row in range(len(candidates))), names, texts)
+
+
+def rows_of(count: int) -> Rows:
+    ids = tuple(str(row) for row in range(count))
+    return Rows(ids, ("a plot",) * count, ("unlabelled",) * count, (None,) * count)
+
+
+def all_usable(answers: Sequence[str]) -> list[bool]:
+    return [True] * len(answers)
+
+
+def test_an_experiment_prefers_and_a_second_run_makes_nothing(folder: Path, tmp_path: Path) -> None:
+    prefer = {"name": "cdpo", "epsilon": "ensemble", "candidates": 4, "temperature": 1.5, "trainer": LOUD}
+    settings = settings_in(folder, tmp_path, prefer)
+    results = Experiment.from_dict(settings).run()
+    assert [line.name for line in results.standings] == ["taught", "untaught", "base", "naive", "preferred"]
+    notes = [note for note in results.provenance["notes"] if note.startswith("preferred, seed 0: ")]
+    assert any("preference pairs of candidates from" in note and "taught 0.50" in note for note in notes)
+    [file] = (tmp_path / "store/preferences").glob("*/pairs.jsonl")
+    pairs, equal = read_preferences(file)
+    assert equal == 0
+    assert set(pairs.prompts) <= {f"a plot {word}" for word in WORDS}
+    assert all(0.5 <= sure <= 1 for sure in pairs.p_chosen)
+    again = Experiment.from_dict(settings).run()
+    assert set(again.provenance["seconds"]) == {"total"}
+
+
+@pytest.mark.parametrize("prefer", [{"name": "dpo", "candidates": 1}, {"name": "kto", "temperature": 1e-6}])
+def test_a_student_with_one_candidate_per_row_stands_as_it_is_and_the_notes_say_so(
+    folder: Path, tmp_path: Path, prefer: dict[str, Any]
+) -> None:
+    results = Experiment.from_dict(settings_in(folder, tmp_path, prefer)).run()
+    naive, preferred = students_of(results)
+    assert (naive == preferred).all()
+    notes = "\n".join(results.provenance["notes"])
+    assert re.search(r"preferred, seed 0: (\d) of \1 rows had no two different candidates\.", notes)
+    assert "there is nothing to prefer, so the supervised student stands as it is" in notes
+    assert not (tmp_path / "store/preference-student").exists()
+
+
+def test_a_student_comes_to_write_what_its_judges_prefer(folder: Path, tmp_path: Path) -> None:
+    decoder = str(folder / "decoder")
+
+    def judge(candidates: Sequence[Sequence[str]]) -> TextLabels:
+        scores = {text: (-1.0 - ("good" not in text),) * 2 for each in candidates for text in each}
+        return judged_by(scores, candidates)
+
+    stage = stage_of({"name": "cdpo", "candidates": 24, "trainer": LOUD})
+    student, remarks = stage(
+        decoder,
+        rows_of(4),
+        [f"a plot {word}" for word in ("film", "was", "not", "very")],
+        GenerateOptions(max_new_tokens=2),
+        judge,
+        all_usable,
+        Workspace(Store(tmp_path)),
+        seed=0,
+        name="stage",
+    )
+    assert "preference pairs of candidates from 4 of 4 rows" in remarks[0]
+    pair = ("a plot", " good")
+    [before], [after] = (LocalLanguageModel.load(model).logprobs([pair]) for model in (decoder, student))
+    assert after.score > before.score + 0.5
+
+
+def test_pairs_are_the_best_and_the_worst_and_carry_the_ensemble_s_doubt() -> None:
+    scores = {" good": (-1.0, -2.0), " fair": (-2.0, -3.0), " bad": (-4.0, -3.2)}
+    candidates = [list(scores), [" good", " bad"], [" fair"]]
+    judged = judged_by(scores, candidates)
+    pairs, remarks = stage_of({"name": "cdpo"}).pairs(rows_of(3), ["p", "q", "r"], candidates, judged, all_usable)
+    assert list(zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True)) == [
+        ("p", " good", " bad"),
+        ("q", " good", " bad"),
+    ]
+    assert all(0.5 < sure < 1 for sure in pairs.p_chosen)
+    assert remarks[0].startswith("2 preference pairs of candidates from 2 of 3 rows, each the wrong way round with")
+    assert remarks[1] == "1 of 3 rows had no two different candidates."
+
+
+def test_answers_that_the_task_cannot_use_rank_last_and_are_counted() -> None:
+    scores = {" {broken": (-0.1, -0.1), " {}": (-3.0, -3.0), " { }": (-4.0, -4.0)}
+    candidates = [list(scores), [" {broken", " {}"], [" {broken"]]
+    pairs, remarks = stage_of({"name": "cdpo"}).pairs(
+        rows_of(3),
+        ["p", "q", "r"],
+        candidates,
+        judged_by(scores, candidates),
+        lambda answers: ["broken" not in answer for answer in answers],
+    )
+    assert pairs.chosen == (" {}", " {}")
+    assert pairs.rejected == (" {broken", " {broken")
+    assert pairs.p_chosen == (1.0, 1.0)
+    assert remarks[-1] == "3 of 6 candidates are answers that the task cannot use; they rank last."
+
+
+def test_the_supervisors_count_as_given() -> None:
+    scores = {" good": (-1.0, -9.0), " bad": (-2.0, -1.0)}
+    candidates = [list(scores)]
+    stage = stage_of({"name": "dpo", "weights": {"one": 1.0, "two": 0.0}})
+    pairs, remarks = stage.pairs(rows_of(1), ["p"], candidates, judged_by(scores, candidates), all_usable)
+    assert pairs.chosen == (" good",)
+    assert remarks[0].endswith("the supervisors' weights are one 1.00, two 0.00.")
+
+
+@pytest.mark.parametrize(
+    ("prefer", "message"),
+    [
+        ("cdop", "did you mean 'cdpo'"),
+        ({"name": "dpo", "epsilon": 0.1}, "has no parameter 'epsilon'"),
+        ({"name": "cdpo", "epsilon": 0.6}, "out of range"),
+        ({"name": "cdpo", "epsilon": "enssemble"}, "refuses its parameters"),
+        ({"name": "cdpo", "candidates": 0}, "candidates"),
+        ({"name": "cdpo", "temperature": 0}, "temperature"),
+        ({"name": "cdpo", "margin": -1}, "margin"),
+        ({"name": "cdpo", "weights": {"taught": 1.0}}, "do not fit the supervisors"),
+        ({"name": "cdpo", "trainer": {"learning_rat": 1}}, "did you mean 'learning_rate'"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_computed(
+    folder: Path, tmp_path: Path, prefer: Any, message: str
+) -> None:
+    with pytest.raises(OutgrowError, match=message):
+        Experiment.from_dict(settings_in(folder, tmp_path, prefer)).run()
+    assert not (tmp_path / "store").exists()
+
+
+def test_one_supervisor_alone_cannot_say_how_sure_a_pair_is() -> None:
+    with pytest.raises(ConfigError, match="needs supervisors that can disagree"):
+        stage_of({"name": "cdpo", "epsilon": "ensemble"}, "one")
+    stage_of({"name": "cdpo", "epsilon": 0.1}, "one")
+
+
+def test_the_stage_of_a_choice_task_is_refused(folder: Path, tmp_path: Path) -> None:
+    task = {"path": str(folder / "rows.jsonl"), "columns": {"id": "id", "part": "part"}, "choices": "auto"}
+    settings = settings_in(folder, tmp_path, "dpo", task=task, supervisors=[{"features": "tfidf"}])
+    with pytest.raises(ConfigError, match="`prefer` is for text tasks"):
+        Experiment.from_dict(settings).run()
