@@ -32,6 +32,15 @@ def test_the_gradient_is_that_of_the_objective():
     np.testing.assert_allclose(objective(point)[1], numeric, atol=2e-4)
 
 
+def test_a_wild_step_of_the_optimiser_costs_much_and_overflows_nothing():
+    lines = lines_of(independent([0.7, 0.8], rows=60).votes)
+    objective = _Objective(lines, 2)
+    here = np.zeros(len(lines.owner) * 3 + 3)
+    wild = here.copy()
+    wild[-1] = 1000.0
+    assert objective(here)[0] < objective(wild)[0] < np.inf
+
+
 def test_the_posterior_is_the_integral_over_the_row_effect():
     votes = independent([0.7, 0.8], rows=30).votes
     lines = lines_of(votes)

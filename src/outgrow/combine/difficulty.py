@@ -20,6 +20,7 @@ _CHUNK = 8192
 """Lines handled at once: the lines × K × grid array then stays in the processor's cache."""
 _SLOPE_SD, _INTERCEPT_SD = 2.0, 3.0
 """Standard deviations of the normal priors on slopes and intercepts."""
+_LARGEST_LOG_SPREAD = 5.0
 _SPREAD_SD = 0.5
 """Standard deviation of the half-normal prior on τ. It matters where the data hardly tell a wide spread from a very
 wide one: with 12 language models on StrategyQA, any τ from 1 to 2.6 fits the votes about as well."""
@@ -99,7 +100,9 @@ class _Objective:
         slope, balance = flat[size : size + size * k].reshape(size, k), flat[size + size * k : -1]
         # Only differences between choices are identified: a common slope would be a second, answerless factor.
         centred = slope - slope.mean(axis=1, keepdims=True)
-        return DifficultyModel(flat[:size], centred, balance - logsumexp(balance), float(np.exp(flat[-1])))
+        # A step of the line search may be wild: beyond this nothing changes but that numbers overflow.
+        spread = float(np.exp(min(flat[-1], _LARGEST_LOG_SPREAD)))
+        return DifficultyModel(flat[:size], centred, balance - logsumexp(balance), spread)
 
     def __call__(self, flat: Array) -> tuple[float, Array]:
         model, lines, k = self.model(flat), self._lines, self._choices
