@@ -13,7 +13,7 @@ from outgrow.theory.training import Schedule, Shape
 
 QUIET = SilentReporter()
 CONTEXT = 24
-SHAPE, SCHEDULE = Shape(width=32, layers=2, heads=2), Schedule(steps=200, batch=16, learning_rate=5e-3)
+SHAPE, SCHEDULE = Shape(width=32, layers=2, heads=2), Schedule(steps=400, batch=16, learning_rate=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,18 @@ def test_weak_to_strong_with_a_right_supervisor_teaches_what_the_ceiling_is_taug
     assert scores["naive student"] == scores["ceiling"]
     assert scores["ceiling"] > 0.8
     assert scores == weak_to_strong(model, tasks, 1, tasks.memory, plan, seed=0)
+
+
+def test_refined_students_leave_mistakes_behind_that_naive_students_repeat(world, model):
+    tasks = tasks_of(world)
+    plan = StudentsPlan(Schedule(steps=40, batch=16, learning_rate=3e-3), rows=50, test=150, demonstrations=5)
+    scores = [
+        weak_to_strong(model, tasks, task, faulty_memory(tasks, 0.45, seed=task), plan, seed=task) for task in (0, 3)
+    ]
+    mean = {name: np.mean([score[name] for score in scores]) for name in scores[0]}
+    assert mean["naive student"] == pytest.approx(mean["weak supervisor"], abs=0.05)
+    assert mean["refined student"] > mean["weak supervisor"] + 0.25
+    assert mean["refined student"] > mean["ceiling"] - 0.1
 
 
 def test_no_row_is_shown_its_own_input():

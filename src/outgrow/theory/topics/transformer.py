@@ -70,13 +70,13 @@ class TransformerTopic:
         summary = Table(
             ("measured", "by", *(f"n = {point}" for point in shown)),
             [
-                *((*key, *(found[point].mean for point in shown)) for key, found in risks.items()),
+                *((*key, *(round(found[point].mean, 9) for point in shown)) for key, found in risks.items()),
                 (WEAK, SOURCE, *(base for _ in shown)),
                 (WEAK, NAIVE, *(naive for _ in shown)),
             ],
         )
         rows = [
-            (*key, point, risk.mean, risk.standard_error)
+            (*key, point, risk.mean, None if key[0] == STUDENT else risk.standard_error)
             for key, found in risks.items()
             for point, risk in enumerate(found)
         ]
