@@ -119,6 +119,15 @@ def fine_tune(
 
     Raises:
         DataError: There is nothing to learn from.
+
+    Example:
+        >>> from outgrow.progress import SilentReporter
+        >>> from transformers import GPT2LMHeadModel
+        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=4, vocabulary=5)).eval()
+        >>> schedule, inputs = Schedule(steps=50, batch=4, learning_rate=0.01), np.array([[1, 2], [3, 4]])
+        >>> student = fine_tune(model, inputs, np.array([4, 0]), schedule, seed=0, reporter=SilentReporter())
+        >>> answer_distribution(student, inputs).argmax(axis=1).tolist()
+        [4, 0]
     """
     if not len(inputs):
         raise DataError("A student needs at least one labelled input.")
@@ -149,6 +158,12 @@ def answer_distribution(model: Any, tokens: NDArray[np.int64], *, batch: int = 5
 
     Raises:
         DataError: The sequences are longer than the model's context.
+
+    Example:
+        >>> from transformers import GPT2LMHeadModel
+        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=4, vocabulary=5)).eval()
+        >>> answer_distribution(model, np.array([[1, 2, 3]])).sum().round(6).item()
+        1.0
     """
     _check_context(model, tokens)
     found = []
@@ -173,6 +188,12 @@ def language_model_loss(model: Any, tokens: NDArray[np.int64], *, batch: int = 1
 
     Raises:
         DataError: The sequences are longer than the model's context.
+
+    Example:
+        >>> from transformers import GPT2LMHeadModel
+        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=4, vocabulary=5)).eval()
+        >>> language_model_loss(model, np.array([[1, 2, 3], [4, 0, 1]])).shape
+        (2,)
     """
     _check_context(model, tokens[:, 1:])
     found = []

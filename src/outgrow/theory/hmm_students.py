@@ -74,6 +74,17 @@ def weak_to_strong(
 
     Source:
         [TL] Algorithm 1 in the world of Xie et al. 2021: ours.
+
+    Example:
+        >>> from transformers import GPT2LMHeadModel
+        >>> from outgrow.theory.hmm import make_ginc
+        >>> from outgrow.theory.prompts import tasks_of
+        >>> from outgrow.theory.training import Shape, decoder_config
+        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=16, vocabulary=50)).eval()
+        >>> tasks = tasks_of(make_ginc(seed=0))
+        >>> plan = StudentsPlan(Schedule(steps=2, batch=4, learning_rate=1e-3), rows=20, test=9, demonstrations=3)
+        >>> weak_to_strong(model, tasks, 4, tasks.memory, plan, seed=0)["weak supervisor"]
+        1.0
     """
     rng = np.random.default_rng(seed)
     everything = np.full(plan.rows + plan.test, task)

@@ -101,7 +101,14 @@ def pretrain_decoder(
 
 
 def pretraining_world(world: RegressionWorld) -> RegressionWorld:
-    """The world as the strong model saw it: every prompt has one concept, answered rightly, with noise σ."""
+    """The world as the strong model saw it: every prompt has one concept, answered rightly, with noise σ.
+
+    Example:
+        >>> from outgrow.theory.world import orthonormal_world
+        >>> seen = pretraining_world(orthonormal_world(kappa=0.5, noise=3.0))
+        >>> bool((seen.weak == seen.components).all()), seen.weak_noise == seen.sigma
+        (True, True)
+    """
     return dataclasses.replace(
         world, weak=world.components, target=world.prior, weak_noise=world.sigma, mixing="prompt"
     )
