@@ -23,6 +23,7 @@ from outgrow.evaluate import Certainty, Standing
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.loading import model_identity
+from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.results import Results
@@ -94,7 +95,7 @@ class Experiment:
         task = load_task(self.config.task)
         rows = task.read(self.config.task)
         pipeline = self._pipeline(task, rows, workspace)
-        predictions = self._predictions(pipeline, rows)
+        predictions = without_full_ratings(self._predictions(pipeline, rows))
         test = rows.part("test")
         gold = test.gold_indices() if rows.choices is not None else None
         standings = [_standing(role, name, runs, gold) for (role, name), runs in predictions.items()]
@@ -159,8 +160,9 @@ class Experiment:
 
 
 def _standing(role: Role, name: str, runs: Sequence[Predictions], gold: NDArray[np.int64] | None) -> Standing:
-    scores = {metric: np.stack([run.scores[metric] for run in runs]) for metric in runs[0].scores}
-    weights = {metric: np.stack([run.weights[metric] for run in runs]) for metric in runs[0].weights}
+    known = [metric for metric in runs[0].scores if all(metric in run.scores for run in runs)]
+    scores = {metric: np.stack([run.scores[metric] for run in runs]) for metric in known}
+    weights = {metric: np.stack([run.weights[metric] for run in runs]) for metric in known if metric in runs[0].weights}
     if gold is None:
         return Standing(name, role, scores, weights=weights)
     sure = [Certainty.of_choices(run.probs, gold, run.vacuity) for run in runs if run.probs is not None]

@@ -71,6 +71,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "slurp": "outgrow.tasks.slurp:Slurp",
         "snips": "outgrow.tasks.snips:Snips",
         "home": "outgrow.tasks.home:Home",
+        "persona": "outgrow.tasks.persona:Persona",
+        "explanation": "outgrow.tasks.explanation:Explanation",
+        "gsm8k": "outgrow.tasks.gsm8k:GSM8K",
     },
     "adapter": {
         "none": "outgrow.models.adapters:FullFineTuning",

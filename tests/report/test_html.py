@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -154,6 +155,15 @@ def test_markup_in_names_notes_and_configuration_comes_out_as_text(hostile):
     assert "<img" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert evil in Page(text).words
+
+
+def test_content_and_concept_get_a_plane_whatever_else_is_measured(two_metrics):
+    first, second = two_metrics.metrics
+    third = dataclasses.replace(first, metric="rated")
+    summary = dataclasses.replace(two_metrics, metrics=(third, second, first))
+    assert "content against concept" in report_html("x", summary, {})
+    others = dataclasses.replace(summary, metrics=(third, second, dataclasses.replace(first, metric="kindness")))
+    assert "The two metrics against each other" not in report_html("x", others, {})
 
 
 def test_two_metrics_get_a_plane_and_one_does_not(one_metric, two_metrics):

@@ -89,11 +89,23 @@ class Split(_Frozen):
         return value
 
 
+class RubricConfig(_Frozen):
+    """Other words or another scale for what a judge is asked; what is left out stays as the task has it."""
+
+    template: str = ""
+    """The prompt, with the places {question}, {answer}, {concept}, {gold}, {reference}, {low} and {high}."""
+    low: int = 1
+    """The worst rating."""
+    high: int = 10
+    """The best rating."""
+
+
 class TaskConfig(_Frozen):
     """What is to be learned, and from which rows."""
 
     name: str = "file"
-    """A built-in task (`sciq`, `sentiment`, `facts`, `slurp`, `snips`, `home`), a plug-in, or `file` for any table."""
+    """A built-in task (`sciq`, `sentiment`, `facts`, `slurp`, `snips`, `home`, `persona`, `explanation`, `gsm8k`), a
+    plug-in, or `file` for any table."""
     path: str
     """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id."""
     columns: Columns = Columns()
@@ -108,6 +120,10 @@ class TaskConfig(_Frozen):
     ) = None
     """How texts are scored (for `name: file` without choices); the first of several is the headline. By default
     `exact_match`."""
+    concept: str | None = None
+    """What answers should be like, in words for a judge: the persona of `persona`, the technique of `explanation`."""
+    rubrics: dict[str, RubricConfig] = {}
+    """Other words or scales for a judge, by metric (for `persona`, `explanation` and `gsm8k`)."""
     split: Split = Split()
     """How rows are dealt to the gold, unlabelled, test and, if wanted, validation parts."""
     limit: int | None = Field(default=None, gt=0)
@@ -383,6 +399,34 @@ class Generate(_Frozen):
     """Above 0 a supervisor's texts are sampled."""
 
 
+class Judge(_Frozen):
+    """A language model that rates answers."""
+
+    model: str
+    """A folder or a hub id, or, with `server`, the model's name there."""
+    server: str | None = None
+    """Base URL of an OpenAI-compatible server, such as `http://localhost:8000/v1`; null loads the model here."""
+    name: str | None = None
+    """A name for notes; by default derived from the model."""
+    samples: int = Field(default=10, gt=0)
+    """Ratings of each answer, which are averaged."""
+    temperature: float = Field(default=1.0, ge=0)
+    """0 rates greedily, which goes with one sample only."""
+    max_new_tokens: int = Field(default=128, gt=0)
+    """Most tokens of a reply, which ends in the rating."""
+    batch_size: int = Field(default=32, gt=0)
+    """Sequences at once."""
+
+    @model_validator(mode="after")
+    def _samples_need_a_temperature(self) -> Judge:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError("several samples need a temperature above 0")
+        return self
+
+
+Judges = Annotated[tuple[Judge, ...], BeforeValidator(_several, json_schema_input_type=Judge | tuple[Judge, ...])]
+
+
 class ExperimentConfig(_Frozen):
     """A whole experiment."""
 
@@ -402,6 +446,8 @@ class ExperimentConfig(_Frozen):
     """Passed through to transformers' TrainingArguments for the student (not used by `adapter: probe`)."""
     generate: Generate = Generate()
     """How texts are generated (text tasks)."""
+    judge: Judges = ()
+    """Who rates the answers (`persona`, `explanation`, `gsm8k`); of several judges the mean counts."""
     ceiling: bool = True
     """Whether to train the ceiling: the strong model on gold labels of the unlabelled part."""
     store: str | None = None

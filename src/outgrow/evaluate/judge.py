@@ -25,6 +25,9 @@ REPAIR = (
 )
 """How a judge is asked again after a reply that cannot be read."""
 
+RATED = "rated"
+"""Name of the metric that says on how many of its scales an answer has a rating."""
+
 _BRACKETS = re.compile(r"\[\[([^\[\]]*)\]\]")
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 

@@ -17,6 +17,7 @@ from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, Weighted
 from outgrow.models.loading import model_identity, short_name
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions, check_options
+from outgrow.pipeline.judging import check_judges, judge_answers
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
 from outgrow.pipeline.writing import remarks, score, write
@@ -25,7 +26,7 @@ from outgrow.registry import create
 from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import read_table, table_hash, write_table
 from outgrow.supervisors.gold import training_rows
-from outgrow.tasks import DemandingTask, RemarkingTask, TextTask
+from outgrow.tasks import DemandingTask, RatedTask, RemarkingTask, TextTask
 from outgrow.templates import fill
 from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
@@ -55,6 +56,7 @@ class TextPipeline:
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is computed."""
         check_options(self._labelling(0))
+        self._check_judges()
         for each in self.config.supervisors:
             if not isinstance(each, ModelSupervisor):
                 raise ConfigError(
@@ -300,11 +302,31 @@ class TextPipeline:
         found = self.task.score(self.config.task, self._test, answers)
         weights = {name: own.weights for name, own in found.items() if isinstance(own, Weighted)}
         scores = {name: own.scores if isinstance(own, Weighted) else own for name, own in found.items()}
+        if self.config.judge and isinstance(self.task, RatedTask):
+            rubrics = self.task.rubrics(self.config.task)
+            items = self.task.items(self.config.task, self._test, answers)
+            author = labels.supervisors[supervisor]
+            judged = judge_answers(self.config.judge, rubrics, items, self.workspace, author=author)
+            for remark in judged.remarks:
+                self._note(remark)
+            scores, weights = {**scores, **judged.scores}, {**weights, **judged.weights}
         return Predictions(self._test.ids, answers, scores, weights=weights)
 
     def _asked(self, rows: Rows) -> list[str]:
         """Prompts as models see them."""
         return [fill(self.config.generate.template, {"prompt": prompt}) for prompt in rows.prompts]
+
+    def _check_judges(self) -> None:
+        check_judges(self.config.judge)
+        if self.config.judge and not isinstance(self.task, RatedTask):
+            raise ConfigError(
+                f"The task {self.config.task.name!r} is scored without a judge.", found="judge", fix="Leave it out."
+            )
+        if isinstance(self.task, RatedTask) and self.task.needs_judge and not self.config.judge:
+            raise ConfigError(
+                f"The task {self.config.task.name!r} is scored by a judge, and there is none.",
+                fix="Name a language model: judge: {model: …}",
+            )
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

@@ -90,7 +90,18 @@ def joint_targets(
 
 
 def gold_targets(rows: Rows, prompts: Sequence[str]) -> TextTargets:
-    """The gold answers of rows, taken as certain."""
+    """The gold answers of rows, taken as certain.
+
+    Raises:
+        DataError: A row has none.
+    """
+    without = rows.gold.count(None)
+    if without:
+        raise DataError(
+            "Rows to be learned from have no gold answer.",
+            found=f"{without} of {len(rows)}",
+            fix="Name their column in task.columns.gold, or use supervisors that need no training.",
+        )
     texts = tuple(f" {text}" for text in rows.gold)
     return TextTargets(rows.ids, tuple(prompts), texts, (1.0,) * len(rows), ("gold",) * len(rows))
 

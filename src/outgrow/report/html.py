@@ -16,6 +16,8 @@ from outgrow.report.words import details, headline, typeset
 
 _HEADWORDS = ("name", "model", "function", "features", "votes", "server")
 """Keys whose value names a thing; the first one present becomes its headword."""
+_AXES = ("content", "concept")
+"""The metrics of the plane: what an answer says, and whether it is said as the supervisors say it."""
 _KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes"}
 
 
@@ -86,12 +88,14 @@ def _metric(metric: MetricSummary, prefix: str) -> dict[str, Any]:
 
 
 def _plane(summary: Summary) -> dict[str, Any] | None:
-    """The two metrics against each other, if there are exactly two that share a model."""
+    """Content against concept, or whichever two metrics there are, if they share a model."""
     from markupsafe import Markup
 
-    if len(summary.metrics) != 2:
+    named = {metric.metric: metric for metric in summary.metrics}
+    axes = [named[axis] for axis in _AXES] if named.keys() >= set(_AXES) else summary.metrics
+    if len(axes) != 2:
         return None
-    first, second = summary.metrics
+    first, second = axes
     if not {(line.role, line.name) for line in first.lines} & {(line.role, line.name) for line in second.lines}:
         return None
     return {"first": first.metric, "second": second.metric, "plot": Markup(plane(first, second, "plane"))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from outgrow.evaluate.judge import RATED
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
 from outgrow.evaluate.wording import estimate_text, number_text, probability_text
 
@@ -42,6 +43,8 @@ def headline(summary: Summary) -> str:
     name = best_student(summary)
     if name is None:
         return "No student was trained: these are reference points only."
+    if [metric.metric for metric in summary.metrics] == [RATED]:
+        return "Nothing can be said of the answers: no judge gave a rating that can be read."
     several = len(summary.metrics) > 1
     verdicts: dict[str, list[str]] = {}
     for metric, line in _lines_of(summary, name):

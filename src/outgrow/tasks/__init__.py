@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outgrow.tasks.protocol import DemandingTask, RemarkingTask, Task, TextTask, load_task
+from outgrow.tasks.protocol import DemandingTask, RatedTask, RemarkingTask, Task, TextTask, load_task
 from outgrow.tasks.tables import read_records
 
-__all__ = ["DemandingTask", "RemarkingTask", "Task", "TextTask", "load_task", "read_records"]
+__all__ = ["DemandingTask", "RatedTask", "RemarkingTask", "Task", "TextTask", "load_task", "read_records"]

@@ -46,8 +46,12 @@ class FileTask:
         return {name: metric(answers, gold) for name, metric in _metrics(config).items()}
 
 
-def read_rows(config: TaskConfig) -> Rows:
+def read_rows(config: TaskConfig, *, needs_gold: bool = True) -> Rows:
     """Reads and checks a table and deals its rows to parts.
+
+    Args:
+        config: Where the table is, and which columns mean what.
+        needs_gold: Whether a row without gold can only be unlabelled.
 
     Raises:
         DataError: A file or column is missing, a label is outside the choices, ids repeat, a part is empty, or rows
@@ -68,7 +72,7 @@ def read_rows(config: TaskConfig) -> Rows:
         if config.split.group is not None:
             groups = column(table, config.split.group, where=config.path, setting="task.split.group")
         voted = _voted(config, ids, prompts)
-        parts = deal(prompts, gold, config.split, groups=groups, voted=voted)
+        parts = deal(prompts, gold if needs_gold else prompts, config.split, groups=groups, voted=voted)
     kept = [index for index, part in enumerate(parts) if part is not None]
     rows = Rows(
         ids=tuple(ids[index] for index in kept),
@@ -77,7 +81,7 @@ def read_rows(config: TaskConfig) -> Rows:
         gold=tuple(gold[index] for index in kept),
         choices=choices,
     )
-    check_parts(rows, where=config.path)
+    check_parts(rows, where=config.path, needs_gold=needs_gold)
     return rows
 
 

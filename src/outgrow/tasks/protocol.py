@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError
+from outgrow.evaluate.judge import Rubric
 from outgrow.labels import Rows, Weighted
 from outgrow.registry import create
 from outgrow.tasks.files import FileTask
@@ -49,6 +50,20 @@ class DemandingTask(Protocol):
 
     def usable(self, config: TaskConfig, answers: Sequence[str]) -> Sequence[bool]:
         """Whether each answer has the form that the task wants, right or wrong."""
+
+
+@runtime_checkable
+class RatedTask(Protocol):
+    """A text task whose answers a judge rates; see `outgrow.tasks.judged.JudgedTask`."""
+
+    needs_judge: ClassVar[bool]
+    """Whether there are no scores without a judge."""
+
+    def rubrics(self, config: TaskConfig) -> Mapping[str, Rubric]:
+        """Metric → what a judge is asked."""
+
+    def items(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Sequence[Mapping[str, str]]:
+        """What fills a rubric's places for each answer."""
 
 
 def load_task(config: TaskConfig) -> Task:

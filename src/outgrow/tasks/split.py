@@ -83,7 +83,7 @@ def deal(
     return parts
 
 
-def check_parts(rows: Rows, *, where: str) -> None:
+def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
     """Checks that no part is empty, that gold is known where it is needed, and that no prompt is in two parts.
 
     Raises:
@@ -98,7 +98,7 @@ def check_parts(rows: Rows, *, where: str) -> None:
             )
     for part in ("gold", "validation", "test"):
         unknown = sum(answer is None for own, answer in zip(rows.parts, rows.gold, strict=True) if own == part)
-        if unknown:
+        if unknown and needs_gold:
             raise DataError(f"{unknown} rows of the {part} part of {where} have no gold answer.", wanted="gold for all")
     seen: dict[str, Part] = {}
     for prompt, part in zip(rows.prompts, rows.parts, strict=True):

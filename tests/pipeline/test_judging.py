@@ -1,0 +1,166 @@
+"""Experiments whose answers a judge rates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from outgrow.config import Judge
+from outgrow.errors import ConfigError
+from outgrow.evaluate import Rubric
+from outgrow.experiment import Experiment
+from outgrow.labels import Completion
+from outgrow.models.protocols import GenerateOptions
+from outgrow.pipeline import judging
+from outgrow.pipeline.judging import Judgement, judge_answers
+from outgrow.store import Store
+from outgrow.workspace import Workspace
+from tiny_models import WORDS
+
+RUBRICS = {"content": Rubric("content: {answer}"), "concept": Rubric("concept: {answer}")}
+
+
+class Scripted:
+    """A judge that follows a function, and counts what it is asked."""
+
+    def __init__(self, says: Callable[[str, int], str]) -> None:
+        self.says, self.name, self.asked = says, "scripted", 0
+
+    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+        self.asked += len(prompts)
+        texts = [[self.says(prompt, sample) for sample in range(options.n)] for prompt in prompts]
+        return [[Completion(text, (), (), finished=True) for text in several] for several in texts]
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Scripted]]:
+    """Puts functions in the places of judges, in the order in which these are loaded, again and again."""
+
+    def put(*says: Callable[[str, int], str]) -> list[Scripted]:
+        judges = {f"judge{index}": Scripted(one) for index, one in enumerate(says)}
+        monkeypatch.setattr(judging, "_load", lambda judge, name: judges[name])
+        return list(judges.values())
+
+    return put
+
+
+def judged(folder: Path, answers: Sequence[str], judges: int = 1) -> Judgement:
+    server = "http://localhost/v1"  # never asked: scripted judges stand in
+    configs = [Judge(model=f"judge{index}", server=server, samples=2) for index in range(judges)]
+    items = [{"answer": answer} for answer in answers]
+    return judge_answers(configs, RUBRICS, items, Workspace(Store(folder / "store")), author="naive")
+
+
+def test_ratings_are_means_over_samples_and_are_asked_for_once(
+    tmp_path: Path, scripted: Callable[..., list[Scripted]]
+) -> None:
+    [judge] = scripted(lambda prompt, sample: f"[[{9 - sample if 'content' in prompt else 2}]]")
+    found = judged(tmp_path, ["a", "b"])
+    assert {name: scores.tolist() for name, scores in found.scores.items()} == {
+        "content": [8.5, 8.5],
+        "concept": [2.0, 2.0],
+        "rated": [1.0, 1.0],
+    }
+    assert found.remarks == ()
+    asked = judge.asked
+    again = judged(tmp_path, ["a", "b"])
+    assert judge.asked == asked
+    np.testing.assert_equal(dict(again.scores), dict(found.scores))
+
+
+def test_an_answer_without_a_rating_has_no_weight_and_is_told(
+    tmp_path: Path, scripted: Callable[..., list[Scripted]]
+) -> None:
+    scripted(lambda prompt, _: "no" if "content: b" in prompt else "[[7]]")
+    found = judged(tmp_path, ["a", "b"])
+    assert found.scores["content"].tolist() == [7.0, 1.0]
+    assert found.weights["content"].tolist() == [1.0, 0.0]
+    assert found.scores["rated"].tolist() == [1.0, 0.5]
+    [remark] = found.remarks
+    assert remark == (
+        "Of 4 ratings of naive's content, the judge judge0 gave 2 not at all, which leaves 1 of 2 answers without one."
+    )
+
+
+def test_repaired_ratings_are_counted(tmp_path: Path, scripted: Callable[..., list[Scripted]]) -> None:
+    scripted(lambda prompt, _: "[[3]]" if "no rating" in prompt else "three")
+    found = judged(tmp_path, ["a"])
+    assert found.scores["concept"].tolist() == [3.0]
+    assert found.remarks[0] == "Of 2 ratings of naive's content, the judge judge0 gave 2 after asking again."
+
+
+def test_several_judges_are_averaged_and_their_agreement_is_told(
+    tmp_path: Path, scripted: Callable[..., list[Scripted]]
+) -> None:
+    scripted(*(lambda prompt, _, more=more: f"[[{(8 if prompt.endswith('a') else 2) + more}]]" for more in (0, 2)))
+    found = judged(tmp_path, ["a", "b"], judges=2)
+    assert found.scores["content"].tolist() == [9.0, 3.0]
+    assert found.remarks[0].startswith("Judges of naive's content: Krippendorff's α is .")
+    assert found.remarks[0].endswith("mean ratings are judge0 5.00, judge1 7.00.")
+
+
+def experiment(folder: Path, model: Path, **changes: Any) -> dict[str, Any]:
+    rows = [{"question": f"a plot {word}", "part": ["unlabelled", "test"][i % 2]} for i, word in enumerate(WORDS)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path, columns = str(folder / "rows.jsonl"), {"part": "part"}
+    return {
+        "task": {"name": "persona", "path": path, "columns": columns, "concept": "a {pirate}"},
+        "supervisors": [{"model": str(model), "name": "weak"}],
+        "strong": {"model": str(model)},
+        "generate": {"max_new_tokens": 3, "template": "{prompt}"},
+        "judge": {"model": str(model), "name": "judge0", "samples": 2, "max_new_tokens": 4},
+        "seeds": 1,
+        "store": str(folder / "store"),
+        "output": str(folder / "output"),
+        **changes,
+    }
+
+
+def test_a_persona_experiment_has_content_and_concept_with_their_plane(
+    tmp_path: Path, decoder_folder: Path, scripted: Callable[..., list[Scripted]]
+) -> None:
+    scripted(lambda prompt, _: "[[6]]" if "content" in prompt else "[[4]]")
+    results = Experiment.from_dict(experiment(tmp_path, decoder_folder)).run()
+    assert [metric.metric for metric in results.summary.metrics] == ["content", "concept"]
+    assert {line.score.value for line in results.summary.metrics[0].lines} == {6.0}
+    report = (tmp_path / "output/report.html").read_text()
+    assert "content against concept" in report
+    assert "No ceiling: some unlabelled rows have no gold answer." in report
+
+
+def test_a_judge_that_never_parses_leaves_a_report_that_says_so(tmp_path: Path, decoder_folder: Path) -> None:
+    long_context = {"judge": {"model": str(decoder_folder), "name": "mute", "samples": 2, "max_new_tokens": 4}}
+    short = {"content": {"template": "{answer} was"}, "concept": {"template": "{answer} not"}}
+    settings = experiment(tmp_path, decoder_folder, **long_context)
+    settings["task"]["rubrics"] = short
+    results = Experiment.from_dict(settings).run()
+    assert [metric.metric for metric in results.summary.metrics] == ["rated"]
+    assert all(line.score.value == 0 for line in results.summary.metrics[0].lines)
+    report = (tmp_path / "output/report.html").read_text()
+    assert "no judge gave a rating that can be read" in report
+    assert "The judge mute gave no rating of naive, seed 0&#39;s content that can be read" in report
+    assert (tmp_path / "output/predictions.parquet").is_file()
+
+
+def test_a_task_without_its_judge_and_a_judge_without_its_task_are_refused(
+    tmp_path: Path, decoder_folder: Path
+) -> None:
+    settings = experiment(tmp_path, decoder_folder)
+    with pytest.raises(ConfigError, match="scored by a judge, and there is none"):
+        Experiment.from_dict({**settings, "judge": []}).run()
+    with pytest.raises(ConfigError, match="Two judges"):
+        Experiment.from_dict({**settings, "judge": [settings["judge"], settings["judge"]]}).run()
+    settings["task"] = {"path": settings["task"]["path"], "columns": {"prompt": "question", "gold": "question"}}
+    settings["task"]["split"] = {"gold": 4, "unlabelled": 4, "test": 4}
+    with pytest.raises(ConfigError, match="scored without a judge"):
+        Experiment.from_dict(settings).run()
+
+
+def test_greedy_judges_give_one_sample() -> None:
+    with pytest.raises(ValueError, match="need a temperature"):
+        Judge(model="x", temperature=0.0)
