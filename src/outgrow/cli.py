@@ -55,11 +55,22 @@ def demo(
 
 
 @app.command()
-def run(file: ExperimentFile, overrides: Overrides = None, as_json: Json = False) -> None:
+def run(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what asking servers would cost: requests, tokens, money.")
+    ] = False,
+) -> None:
     """Run an experiment: what is in the store is not computed again."""
     from outgrow.experiment import Experiment
 
     experiment = Experiment.from_yaml(file, overrides or ())
+    if dry_run:
+        lines = experiment.estimate() or ["No server would be asked."]
+        typer.echo(json.dumps(lines, indent=2) if as_json else "\n".join(lines))
+        return
     _run(experiment, as_json=as_json)
 
 

@@ -90,7 +90,7 @@ class Experiment:
         started, clock = datetime.now(UTC), time.perf_counter()
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now, since to learn it after hours of work is late
-        store = Store(Path(self.config.store)) if self.config.store else Store.default()
+        store = self._store()
         workspace = Workspace(store, reporter or SilentReporter())
         task = load_task(self.config.task)
         rows = task.read(self.config.task)
@@ -116,6 +116,20 @@ class Experiment:
         write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
         results.save_report(self.output / "report.html")
         return results
+
+    def estimate(self) -> list[str]:
+        """What asking the servers of the experiment would cost: requests, tokens and money, a line for each.
+
+        Nothing is sent, trained or generated.
+
+        Raises:
+            OutgrowError: Anything that would end a run before its first stage.
+        """
+        task = load_task(self.config.task)
+        return self._pipeline(task, task.read(self.config.task), Workspace(self._store())).estimate()
+
+    def _store(self) -> Store:
+        return Store(Path(self.config.store)) if self.config.store else Store.default()
 
     def _pipeline(self, task: Task, rows: Rows, workspace: Workspace) -> Pipeline:
         if rows.choices is not None:

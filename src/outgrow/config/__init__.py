@@ -27,6 +27,7 @@ from outgrow.config.schema import (
     VotesSupervisor,
     VotesTable,
 )
+from outgrow.config.server import ServerPrices, ServerSupervisor
 
 __all__ = [
     "Choice",
@@ -45,6 +46,8 @@ __all__ = [
     "Pretune",
     "Rule",
     "RulesSupervisor",
+    "ServerPrices",
+    "ServerSupervisor",
     "Split",
     "Strong",
     "SupervisorConfig",

@@ -34,6 +34,7 @@ from outgrow.config.schema import (
     VotesSupervisor,
     VotesTable,
 )
+from outgrow.config.server import ServerPrices, ServerSupervisor
 from outgrow.errors import ConfigError, did_you_mean
 
 _PATH_KEYS = frozenset({"path", "votes", "model", "store", "output"})
@@ -135,6 +136,8 @@ _MODEL_UNDER: dict[Any, type[BaseModel]] = {
     "voted": VotesTable,
     "features": FeaturesSupervisor,
     "model": ModelSupervisor,
+    "server": ServerSupervisor,
+    "prices": ServerPrices,
     "votes": VotesSupervisor,
     "function": FunctionSupervisor,
     "rule set": RulesSupervisor,
@@ -158,7 +161,9 @@ def _keys_at(location: Sequence[Any]) -> list[str]:
 def _resolve(value: Any, base: Path, key: str = "") -> Any:
     """Expands variables in every string and makes the paths of a file absolute."""
     if isinstance(value, dict):
-        return {name: _resolve(inner, base, name) for name, inner in value.items()}
+        # What a server calls its model is no path here.
+        named = {"model"} if "server" in value else set()
+        return {name: _resolve(inner, base, "" if name in named else name) for name, inner in value.items()}
     if isinstance(value, list):
         return [_resolve(inner, base) for inner in value]
     if isinstance(value, str):

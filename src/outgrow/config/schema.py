@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from outgrow.config.server import ServerSupervisor
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -261,7 +263,7 @@ class FunctionSupervisor(BaseModel):
         return dict(self.model_extra or {})
 
 
-_SUPERVISOR_KINDS = {key: key for key in ("function", "features", "model", "votes")} | {"rules": "rule set"}
+_SUPERVISOR_KINDS = {key: key for key in ("server", "function", "features", "model", "votes")} | {"rules": "rule set"}
 
 
 def _supervisor_kind(value: object) -> str | None:
@@ -272,13 +274,15 @@ def _supervisor_kind(value: object) -> str | None:
 SupervisorConfig = Annotated[
     Annotated[FeaturesSupervisor, Tag("features")]
     | Annotated[ModelSupervisor, Tag("model")]
+    | Annotated[ServerSupervisor, Tag("server")]
     | Annotated[VotesSupervisor, Tag("votes")]
     | Annotated[RulesSupervisor, Tag("rule set")]
     | Annotated[FunctionSupervisor, Tag("function")],
     Discriminator(
         _supervisor_kind,
         custom_error_type="supervisor",
-        custom_error_message="a supervisor has one of the keys 'model', 'features', 'votes', 'rules' or 'function'",
+        custom_error_message="a supervisor has one of the keys 'model', 'server', 'features', 'votes', 'rules' or "
+        "'function'",
     ),
 ]
 
@@ -466,6 +470,19 @@ class ExperimentConfig(_Frozen):
         if not value or len(set(value)) != len(value):
             raise ValueError("at least one seed, each once")
         return value
+
+    @model_validator(mode="after")
+    def _servers_told_apart(self) -> ExperimentConfig:
+        places: dict[tuple[str, str | None], str] = {}
+        for each in self.supervisors:
+            if not isinstance(each, ServerSupervisor):
+                continue
+            if places.setdefault((each.model, each.revision), each.server) != each.server:
+                raise ValueError(
+                    f"two servers have a model {each.model!r}, and answers are kept under model and revision: "
+                    "give each a `revision` of its own"
+                )
+        return self
 
     @model_validator(mode="after")
     def _reserved_names(self) -> ExperimentConfig:

@@ -78,6 +78,10 @@ class ChoicePipeline:
             self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
         return self._on_test(*way.student(targets, self._judged, self.workspace, seed=seed))
 
+    def estimate(self) -> list[str]:
+        """Nothing: no supervisor of a choice task is behind a server."""
+        return []
+
     @cached_property
     def _unlabelled(self) -> Rows:
         return self.rows.part("unlabelled")

@@ -30,3 +30,6 @@ class Pipeline(Protocol):
 
     def student(self, method: str, seed: int) -> Predictions:
         """The strong model trained by a method of the experiment."""
+
+    def estimate(self) -> list[str]:
+        """What asking servers would cost, a line for each; nothing is sent."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.mean import Mean
-from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named, Prefer
+from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named, Prefer, ServerSupervisor
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, Weighted
 from outgrow.models.loading import model_identity, short_name
@@ -19,6 +19,7 @@ from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions, check_options
 from outgrow.pipeline.judging import check_judges, judge_answers
 from outgrow.pipeline.preferring import PreferenceStage
+from outgrow.pipeline.served import ask, estimate, server_model
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
 from outgrow.pipeline.writing import remarks, score, write
 from outgrow.refine.relabelling import check_refine
@@ -58,13 +59,20 @@ class TextPipeline:
         check_options(self._labelling(0))
         self._check_judges()
         for each in self.config.supervisors:
-            if not isinstance(each, ModelSupervisor):
+            if isinstance(each, ServerSupervisor):
+                server_model(each, self.workspace.store).check(self._labelling(0))
+            elif isinstance(each, ModelSupervisor):
+                text_learner(each, each.train or {})
+            else:
                 raise ConfigError(
                     f"A supervisor of the text task {self.config.task.name} must be a model.",
                     found=", ".join(each.model_fields_set),
-                    wanted="model: a causal language model",
+                    wanted="model: a causal language model, or server: the URL of one",
                 )
-            text_learner(each, each.train or {})
+        names = [_name(each) for each in self._supervisors]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ConfigError("Supervisors share a name.", found=", ".join(repeated), fix="Give each a `name`.")
         text_learner(self.config.strong, self.config.trainer)
         for name, method in self.config.methods.items():
             for part in _FOR_CHOICES:
@@ -147,24 +155,54 @@ class TextPipeline:
         key = (seed, rows.parts[0])
         if key not in self._read:
             prompts = self._asked(rows)
-            written = [
-                write(
-                    self._model(each, seed),
-                    rows.ids,
-                    prompts,
-                    options,
-                    self.workspace,
-                    name=_name(each),
-                    batch_size=each.batch_size,
-                )
-                for each in self._supervisors
-            ]
+            written = [self._written(each, rows, prompts, options, seed) for each in self._supervisors]
             self._read[key] = TextLabels.stack(written)
         return self._read[key]
 
+    def _written(
+        self,
+        supervisor: ModelSupervisor | ServerSupervisor,
+        rows: Rows,
+        prompts: Sequence[str],
+        options: GenerateOptions,
+        seed: int,
+    ) -> TextLabels:
+        """What one supervisor writes."""
+        if isinstance(supervisor, ServerSupervisor):
+            about = f"the {rows.parts[0]} part"
+            labels, notes = ask(supervisor, rows.ids, prompts, options, self.workspace, about=about)
+            for note in notes:
+                self._note(note)
+            return labels
+        model, name = self._model(supervisor, seed), _name(supervisor)
+        batch = supervisor.batch_size
+        return write(model, rows.ids, prompts, options, self.workspace, name=name, batch_size=batch)
+
     @property
-    def _supervisors(self) -> list[ModelSupervisor]:
-        return [each for each in self.config.supervisors if isinstance(each, ModelSupervisor)]
+    def _supervisors(self) -> list[ModelSupervisor | ServerSupervisor]:
+        return [each for each in self.config.supervisors if isinstance(each, ModelSupervisor | ServerSupervisor)]
+
+    def _scoring(self) -> list[ModelSupervisor]:
+        """The supervisors, all of which can say what they think of a given text."""
+        local = [each for each in self._supervisors if isinstance(each, ModelSupervisor)]
+        if len(local) < len(self._supervisors):
+            raise ConfigError(
+                "Joint decoding and `prefer` ask every supervisor what it thinks of given texts; servers do not tell.",
+                fix="Use `combine: mean` without `prefer`, or models that run here.",
+            )
+        return local
+
+    def estimate(self) -> list[str]:
+        """What asking the servers among the supervisors would cost, a line for each; nothing is sent."""
+        jobs: dict[GenerateOptions, list[str]] = {self._answering: self._asked(self._test)}
+        for seed in self.config.seeds:
+            options = self._labelling(seed)
+            jobs[options] = list(dict.fromkeys([*jobs.get(options, []), *self._asked(self._unlabelled)]))
+        return [
+            estimate(each, jobs, self.workspace.store)
+            for each in self.config.supervisors
+            if isinstance(each, ServerSupervisor)
+        ]
 
     def _model(self, supervisor: ModelSupervisor, seed: int) -> str:
         """The supervisor's model folder or hub id, after its training if it is trained."""
@@ -214,6 +252,7 @@ class TextPipeline:
         combiner = create("combiner", method.combine.name, method.combine.params)
         names = tuple(_name(each) for each in self._supervisors)
         if isinstance(combiner, JointDecoding):
+            self._scoring()
             if combiner.weights != "estimated":
                 combiner.lambdas(names, ())  # refuses weights that do not fit before anything is computed
             return combiner
@@ -256,7 +295,7 @@ class TextPipeline:
                 name=_name(each),
                 batch_size=each.batch_size,
             )
-            for each in self._supervisors
+            for each in self._scoring()
         ]
         return TextLabels.stack(judged)
 
@@ -266,7 +305,7 @@ class TextPipeline:
         return str(student.path / "model")
 
     def _stage(self, prefer: Prefer) -> PreferenceStage:
-        return PreferenceStage(prefer, self.config.strong, tuple(_name(each) for each in self._supervisors))
+        return PreferenceStage(prefer, self.config.strong, tuple(_name(each) for each in self._scoring()))
 
     def _preferred(self, student: str, prefer: Prefer, step: str, seed: int) -> str:
         """The folder of a supervised student after the preference stage."""
@@ -337,5 +376,5 @@ def _trim(text: str) -> str:
     return text.removeprefix(" ")
 
 
-def _name(supervisor: ModelSupervisor) -> str:
+def _name(supervisor: ModelSupervisor | ServerSupervisor) -> str:
     return supervisor.name or short_name(supervisor.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,10 +102,19 @@ def score(
 
 
 def best_first(completions: Sequence[Completion]) -> tuple[Completion, ...]:
-    """Distinct texts, by mean token log-probability; of equal texts the most probable."""
+    """Distinct texts, by mean token log-probability, or without any by how often each was written.
+
+    Of equal texts the most probable is kept.
+    """
+    said = [with_leading_space(one).text for one in completions]
+    times = Counter(said)
     distinct: dict[str, Completion] = {}
-    for one in sorted(completions, key=lambda one: -one.score if one.logprobs else math.inf):
-        distinct.setdefault(with_leading_space(one).text, one)
+    order = sorted(
+        range(len(said)),
+        key=lambda index: (-completions[index].score if completions[index].logprobs else math.inf, -times[said[index]]),
+    )
+    for index in order:
+        distinct.setdefault(said[index], completions[index])
     return tuple(distinct.values())
 
 
@@ -114,8 +124,10 @@ def remarks(labels: TextLabels) -> list[str]:
     for m, name in enumerate(labels.supervisors):
         best = [labels.best(row, m) for row in range(len(labels.ids))]
         kinds = ["none" if one is None else one.status for one in best]
+        reasons = Counter(reason for (_, who), reason in labels.errors.items() if who == name)
+        why = "".join(f": {reason}" for reason, _ in reasons.most_common(1))
         for kind, what in (
-            ("none", f"have no answer of {name}: {TOO_LONG}"),
+            ("none", f"have no answer of {name}{why}"),
             ("empty", f"have an empty answer of {name}"),
             ("repeating", f"have an answer of {name} that repeats itself without an end"),
         ):

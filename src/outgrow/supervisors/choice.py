@@ -9,8 +9,10 @@ from outgrow.config import (
     FunctionSupervisor,
     ModelSupervisor,
     RulesSupervisor,
+    ServerSupervisor,
     SupervisorConfig,
 )
+from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.supervisors.features import FeaturesLabeller
 from outgrow.supervisors.functions import FunctionLabeller
@@ -31,7 +33,11 @@ class ChoiceSupervisor(Protocol):
 
 
 def choice_supervisor(config: SupervisorConfig) -> ChoiceSupervisor:
-    """The supervisor that a line of an experiment file describes."""
+    """The supervisor that a line of an experiment file describes.
+
+    Raises:
+        ConfigError: It is for text tasks.
+    """
     if isinstance(config, FeaturesSupervisor):
         return FeaturesLabeller(config)
     if isinstance(config, ModelSupervisor):
@@ -40,4 +46,10 @@ def choice_supervisor(config: SupervisorConfig) -> ChoiceSupervisor:
         return RulesLabeller(config)
     if isinstance(config, FunctionSupervisor):
         return FunctionLabeller(config)
+    if isinstance(config, ServerSupervisor):
+        raise ConfigError(
+            "A model behind a server writes texts; it does not vote on choices.",
+            found=f"server: {config.server}",
+            fix="Use it in a text task, or give its answers as a votes table (`votes: …`).",
+        )
     return VotesReader(config)

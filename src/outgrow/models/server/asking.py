@@ -194,7 +194,8 @@ class Asker:
         return ModelError(
             f"The server {self.url} does not answer.",
             found=f"{problem} ({times} times)",
-            fix="Check that it runs and that the URL is right, then run the same command again; answers are kept.",
+            fix="Check that it runs, that the URL is right and that the model has the endpoint that `api` names (chat "
+            "needs a chat template), then run the same command again: what was answered is kept.",
         )
 
     def _hold(self, problem: PassingError) -> None:
@@ -257,7 +258,8 @@ def run(work: Callable[[], Awaitable[Result]]) -> Result:
 def _message(error: Any) -> str:
     body = error.body
     said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
-    return str(said or error.response.text)[:500]
+    text = str(said or error.response.text)[:500]
+    return "".join(one if one.isprintable() else " " for one in text)  # it may end in a terminal
 
 
 def _response_type() -> Any:

@@ -146,8 +146,10 @@ class ServerLanguageModel:
             ConfigError: As for `generate`.
         """
         requests = {request.key: request for own in self._requests(prompts, options) for request in own}
-        with ResponseCache(self.cache) as cache:
-            missing = requests.keys() - cache.get(list(requests)).keys()
+        missing = set(requests)
+        if self.cache.is_file():
+            with ResponseCache(self.cache) as cache:
+                missing -= cache.get(list(requests)).keys()
         return Estimate(
             requests=len(missing),
             cached=len(requests) - len(missing),
@@ -155,7 +157,12 @@ class ServerLanguageModel:
             completion_tokens=options.max_new_tokens * len(missing),
         )
 
-    def _requests(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Request]]:
+    def check(self, options: GenerateOptions) -> None:
+        """Refuses what `generate` would refuse whatever the prompts.
+
+        Raises:
+            ConfigError: The options contradict each other, or want a search that servers do not offer.
+        """
         check_options(options)
         if options.beams > 1:
             raise ConfigError(
@@ -163,6 +170,9 @@ class ServerLanguageModel:
                 found=f"beams={options.beams}",
                 fix="Set beams to 1, and a temperature above 0 for several texts.",
             )
+
+    def _requests(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Request]]:
+        self.check(options)
         return [
             [generate_request(self.served, prompt, options, sample) for sample in range(options.n)]
             for prompt in prompts
