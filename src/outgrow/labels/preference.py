@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,20 @@ class PreferencePairs:
         columns = {name: tuple(getattr(self, name)[index] for index in indices) for name in _COLUMNS.values()}
         return PreferencePairs(**columns)
 
+    def turned(self, which: Sequence[bool] | NDArray[np.bool_]) -> PreferencePairs:
+        """The pairs, some of them the other way round, with the doubt that goes with it.
+
+        Args:
+            which: Whether to turn each pair, shape (N,).
+        """
+        both = [(r, c) if turn else (c, r) for turn, c, r in zip(which, self.chosen, self.rejected, strict=True)]
+        return dataclasses.replace(
+            self,
+            chosen=tuple(chosen for chosen, _ in both),
+            rejected=tuple(rejected for _, rejected in both),
+            p_chosen=tuple(1 - p if turn else p for turn, p in zip(which, self.p_chosen, strict=True)),
+        )
+
     def judged(self, p_chosen: Sequence[float] | NDArray[np.float64]) -> PreferencePairs:
         """The pairs as somebody else sees them: turned round wherever that one prefers the rejected text.
 
@@ -82,20 +97,9 @@ class PreferencePairs:
         """
         if len(p_chosen) != len(self):
             raise DataError("Pairs and probabilities differ in number.", found=f"{len(self)} and {len(p_chosen)}")
-        kept = [index for index, p in enumerate(p_chosen) if p != 0.5]
-        kind = [p_chosen[index] > 0.5 for index in kept]
-        same = self.take(kept)
-        texts = [
-            (c, r) if as_it_is else (r, c) for as_it_is, c, r in zip(kind, same.chosen, same.rejected, strict=True)
-        ]
-        return PreferencePairs(
-            same.ids,
-            same.prompts,
-            tuple(chosen for chosen, _ in texts),
-            tuple(rejected for _, rejected in texts),
-            tuple(max(float(p_chosen[index]), 1 - float(p_chosen[index])) for index in kept),
-            same.weights,
-        )
+        seen = dataclasses.replace(self, p_chosen=tuple(map(float, p_chosen)))
+        kept = seen.take([index for index, p in enumerate(seen.p_chosen) if p != 0.5])
+        return kept.turned([p < 0.5 for p in kept.p_chosen])
 
     def to_arrow(self) -> pa.Table:
         """One line per pair: `id`, `prompt`, `chosen`, `rejected`, `p_chosen`, `weight`."""
