@@ -10,6 +10,7 @@ from outgrow.combine import Ballots, DawidSkene, combine
 from outgrow.combine.methods import METHODS
 from outgrow.errors import ConfigError, DataError, UnknownNameError
 from outgrow.labels import ChoiceVotes
+from outgrow.registry import create, names
 
 ABSTAINED = [np.nan, np.nan]
 
@@ -243,3 +244,12 @@ def test_calibrating_first_takes_back_the_confidence_of_a_supervisor_that_is_oft
 def test_results_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         combine(one_hot(np.array([[0]]))).probs = None
+
+
+@pytest.mark.parametrize("name", names("combiner"))
+def test_every_combiner_of_an_experiment_takes_gold_for_some_rows(name):
+    world = independent([0.7, 0.8, 0.9], rows=60)
+    votes = ChoiceVotes(tuple(map(str, range(60))), ("a", "b", "c"), world.votes)
+    targets = create("combiner", name, {})(votes, np.where(np.arange(60) < 20, world.truth, -1))
+    assert targets.ids == votes.ids
+    assert (targets.probs.argmax(axis=1) == world.truth).mean() > 0.75

@@ -121,18 +121,22 @@ class JointDecoding:
     pooling: Literal["linear", "log"] = "linear"
     """Choice tasks: the arithmetic mean of the probabilities, or the geometric one."""
 
-    def __call__(self, votes: ChoiceVotes) -> ChoiceTargets:
+    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
         """Targets for the rows that have at least one usable vote.
+
+        Args:
+            votes: Votes on N rows.
+            gold: Known answers, shape (N,), -1 where unknown, from which `calibrated` weights are taken.
 
         Raises:
             ConfigError: The weights do not fit the supervisors.
             DataError: No row has a usable vote.
         """
         mean = Mean(weights=self.weights)
-        linear = mean(votes)
+        linear = mean(votes, gold)
         if self.pooling == "linear":
             return linear
-        weights = mean.lambdas(votes.supervisors, votes)
+        weights = mean.lambdas(votes.supervisors, votes, gold)
         kept = set(linear.ids)
         rows = [index for index, row in enumerate(votes.ids) if row in kept]
         logs = np.log(np.maximum(votes.probs[rows], _LEAST))
