@@ -50,7 +50,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "dependence": "outgrow.combine.dependence:Dependence",
         "joint_decoding": "outgrow.combine.joint_decoding:JointDecoding",
     },
-    "refiner": {"icl": "outgrow.refine.icl:ICL"},
+    "refiner": {
+        "icl": "outgrow.refine.icl:ICL",
+        "infer_and_respond": "outgrow.refine.infer_and_respond:InferAndRespond",
+        "infer_and_demonstrate": "outgrow.refine.infer_and_respond:InferAndDemonstrate",
+        "ask_to_improve": "outgrow.refine.ask_to_improve:AskToImprove",
+    },
     "relabeller": {
         "neighbours": "outgrow.refine.neighbours:Neighbours",
         "linear": "outgrow.refine.linear:Linear",

@@ -8,38 +8,14 @@ import re
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from text_rows import make_labels, make_rows, marked, shown
 
 from outgrow.errors import ConfigError, DataError
-from outgrow.labels import Completion, Rows, TextLabels
+from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.scripted import ScriptedLanguageModel
 from outgrow.refine.icl import ICL
 from outgrow.registry import create
-
-
-def make_rows(prompts) -> Rows:
-    prompts = tuple(prompts)
-    return Rows(
-        tuple(f"r{index}" for index in range(len(prompts))),
-        prompts,
-        ("unlabelled",) * len(prompts),
-        (None,) * len(prompts),
-    )
-
-
-def make_labels(rows: Rows, *columns) -> TextLabels:
-    """One column of texts per supervisor; None is a row without a text."""
-    cells = [[() if text is None else (Completion(text, (), (), True),) for text in column] for column in columns]
-    return TextLabels(rows.ids, tuple(f"s{index}" for index in range(len(columns))), tuple(zip(*cells, strict=True)))
-
-
-def marked(count: int) -> tuple[Rows, TextLabels]:
-    rows = make_rows(f"q{index}?" for index in range(count))
-    return rows, make_labels(rows, [f"<<{index}>>" for index in range(count)])
-
-
-def shown(prompt: str) -> list[int]:
-    return [int(number) for number in re.findall(r"<<(\d+)>>", prompt)]
 
 
 @given(count=st.integers(2, 30), demonstrations=st.integers(1, 8), seed=st.integers(0, 2**32))
@@ -167,7 +143,7 @@ def test_parameters_that_cannot_work_are_refused(parameters):
 def test_refined_texts_come_from_the_strong_model_without_their_leading_space():
     rows, labels = marked(6)
     model = ScriptedLanguageModel(lambda prompt: f"  refined {re.findall(r'q[0-9]', prompt)[-1]}\nQuestion: more?")
-    refined = ICL()(rows, labels, model, options=GenerateOptions(stop=("\n",)), seed=0)
+    refined = ICL()(rows, labels, model, options=GenerateOptions(stop=("\n",)), seed=0).labels
     assert (refined.ids, refined.supervisors) == (rows.ids, ("icl",))
     assert [refined.best(row, 0).text for row in range(6)] == [f" refined q{row}" for row in range(6)]
     best = refined.best(0, 0)
@@ -186,5 +162,5 @@ def test_several_samples_are_ordered_by_mean_token_log_prob():
             raise NotImplementedError
 
     rows, labels = marked(6)
-    refined = ICL()(rows, labels, Sampling(), options=GenerateOptions(n=2, temperature=1.0), seed=0)
+    refined = ICL()(rows, labels, Sampling(), options=GenerateOptions(n=2, temperature=1.0), seed=0).labels
     assert [one.text for one in refined.texts[0][0]] == ["sure", "unsure"]

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from outgrow.errors import ModelError
@@ -47,6 +49,15 @@ class CausalNetwork:
         output = self._forward(ids, mask, positions, keep, use_cache=False)
         logprobs: Tensor = output.logits[:, -keep:].float().log_softmax(-1)
         return logprobs
+
+    def mean_states(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """The mean over its tokens of each text's last hidden states, shape (texts, D)."""
+        ids, mask, positions = left_pad(texts, self.model.device)
+        backbone = self.model.base_model
+        states = backbone(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+        weights = mask[..., None].to(states.dtype)
+        means: NDArray[np.float64] = ((states * weights).sum(1) / weights.sum(1)).double().cpu().numpy()
+        return means
 
     @contextmanager
     def inference(self) -> Iterator[None]:

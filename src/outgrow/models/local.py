@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
 from outgrow.models.beams import Search, beam_search
@@ -149,6 +152,28 @@ class LocalLanguageModel:
             else Completion(text, (), (), finished=False)
             for index, (_, text) in enumerate(pairs)
         ]
+
+    def fits(self, prompts: Sequence[str], new_tokens: int) -> list[bool]:
+        """Whether the context has room for each prompt and so many tokens more."""
+        if self.context is None:
+            return [True] * len(prompts)
+        return [len(self._encode_prompt(one, index)) + new_tokens <= self.context for index, one in enumerate(prompts)]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The mean over tokens of the last hidden states, shape (len(texts), D).
+
+        Raises:
+            ModelError: A text is longer than the model's context, or empty.
+        """
+        encoded = [self._encode_prompt(text, index) for index, text in enumerate(texts)]
+        for index, tokens in enumerate(encoded):
+            self._fits(len(tokens), index, "text", "error")
+        points: dict[int, NDArray[np.float64]] = {}
+        by_length = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
+        with self._network.inference():
+            for batch in _batches(by_length, self.batch_size):
+                points |= zip(batch, self._network.mean_states([encoded[index] for index in batch]), strict=True)
+        return np.stack([points[index] for index in range(len(texts))])
 
     def _draw(
         self, prompts: Sequence[tuple[str, list[int]]], budgets: Sequence[int], options: GenerateOptions

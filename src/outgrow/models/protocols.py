@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,38 @@ class LanguageModel(Protocol):
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
         """Scores each `(prompt, continuation)` pair, with `end` the end-of-sequence token too."""
+
+
+@runtime_checkable
+class SizedModel(Protocol):
+    """A language model that can say whether a prompt is too long for it."""
+
+    def fits(self, prompts: Sequence[str], new_tokens: int) -> list[bool]:
+        """Whether the context has room for each prompt and so many tokens more."""
+
+
+@runtime_checkable
+class EmbeddingModel(Protocol):
+    """A language model that also turns texts into points."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Points of shape (len(texts), D); texts that mean alike lie in like directions."""
+
+
+def fits(model: LanguageModel, prompts: Sequence[str], new_tokens: int) -> list[bool]:
+    """Whether each prompt leaves room for so many tokens; yes where the model cannot say."""
+    return model.fits(prompts, new_tokens) if isinstance(model, SizedModel) else [True] * len(prompts)
+
+
+def embed(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
+    """Points of texts, shape (len(texts), D).
+
+    Raises:
+        ConfigError: The model has none.
+    """
+    if isinstance(model, EmbeddingModel):
+        return model.embed(texts)
+    raise ConfigError(f"{model.name} does not embed texts.", wanted="a local model", fix="Choose by tfidf instead.")
 
 
 class Classifier(Protocol):

@@ -6,26 +6,22 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named, Prefer, ServerSupervisor
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, Weighted
-from outgrow.models.loading import model_identity, short_name
-from outgrow.models.local import LocalLanguageModel
+from outgrow.models.loading import short_name
 from outgrow.models.protocols import GenerateOptions, check_options
 from outgrow.pipeline.judging import check_judges, judge_answers
 from outgrow.pipeline.preferring import PreferenceStage
+from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.served import ask, estimate, server_model
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
 from outgrow.pipeline.writing import remarks, score, write
-from outgrow.refine.relabelling import check_refine
+from outgrow.refine.refinement import Refiner
 from outgrow.registry import create
-from outgrow.scale.generation import ShardedLanguageModel
-from outgrow.store import read_table, table_hash, write_table
 from outgrow.supervisors.gold import training_rows
 from outgrow.tasks import DemandingTask, RatedTask, RemarkingTask, TextTask
 from outgrow.templates import fill
@@ -223,29 +219,24 @@ class TextPipeline:
         return self._predictions(labels, 0)
 
     def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
-        refiner = self._refiner(refine)
-        strong = self.config.strong
+        """The strong model's own labels, and what is to be said of them."""
+        found = refined(
+            refine,
+            self._refiner(refine),
+            self.config.strong,
+            self._unlabelled,
+            labels,
+            self._answering,
+            self.workspace,
+            seed=seed,
+            name=f"refine for {method}, seed {seed}",
+        )
+        for remark in found.remarks():
+            self._note(f"{method} (seed {seed}): {remark}")
+        return found.labels
 
-        def make(folder: Path) -> None:
-            answering = LocalLanguageModel.load(strong.model, batch_size=strong.batch_size)
-            step = f"refine for {method}, seed {seed}"
-            kept = ShardedLanguageModel(answering, folder, self.workspace.reporter, step)
-            refined = refiner(self._unlabelled, labels, kept, options=self._answering, seed=seed)
-            write_table(folder / "texts.parquet", refined.to_arrow())
-
-        recipe = {
-            "model": model_identity(strong.model),
-            "refiner": {"name": refine.name, **vars(refiner)},
-            "labels": table_hash(labels.to_arrow()),
-            "rows": table_hash(self._unlabelled.to_arrow()),
-            "options": vars(self._answering) | {"stop": list(self._answering.stop)},
-            "seed": seed,
-        }
-        return TextLabels.from_arrow(read_table(self.workspace.get("refined", recipe, make).path / "texts.parquet"))
-
-    def _refiner(self, refine: Named) -> Any:
-        check_refine(refine, "refiner")
-        return create("refiner", refine.name, {"query": self.config.generate.template, **refine.params})
+    def _refiner(self, refine: Named) -> Refiner:
+        return make_refiner(refine, {"query": self.config.generate.template})
 
     def _combiner(self, method: Method) -> Mean | JointDecoding:
         """How a method combines the supervisors' texts."""
