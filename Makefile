@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/outgrow demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not slow"
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import os
 import random
+import signal
 import sqlite3
 import time
 from collections import Counter
@@ -411,3 +413,38 @@ def test_hundreds_of_requests_with_a_fifth_of_faults_lose_nothing(cache):
     assert set(answered.values()) == {1}
     with sqlite3.connect(cache) as database:
         assert database.execute("SELECT count(*) FROM answers").fetchone() == (300,)
+
+
+def test_after_a_kill_only_requests_in_flight_are_asked_again(cache):
+    prompts, concurrency = [f"p{index}" for index in range(200)], 8
+    limits = dataclasses.replace(FAST, concurrency=concurrency)
+    told: list[int] = []
+
+    def killed_halfway() -> None:
+        told.append(1)
+        if len(told) == 100:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def slowly(asked: Asked) -> Answer:
+        return dataclasses.replace(await echo(asked), delay=0.01)
+
+    with serving(slowly) as server:
+        child = os.fork()
+        if not child:
+            try:
+                model_of(server, cache, limits=limits, on_answer=killed_halfway).generate(prompts, GREEDY)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        with ResponseCache(cache) as kept, sqlite3.connect(cache) as database:
+            answered = {key for (key,) in database.execute("SELECT key FROM answers")}
+            assert len(answered) == len(kept.get(sorted(answered))) == 100
+        before = len(server.asked)
+        again = model_of(server, cache, limits=limits)
+        answers = again.generate(prompts, GREEDY)
+        times = Counter(said(asked) for asked in server.asked)
+        assert len(server.asked) - before == 100
+    assert (again.usage.cached, [one.text for [one] in answers]) == (100, [prompt.upper() for prompt in prompts])
+    assert set(times.values()) <= {1, 2}
+    assert sum(count == 2 for count in times.values()) < concurrency
