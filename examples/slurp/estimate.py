@@ -22,8 +22,8 @@ from outgrow.labels import Rows, TextTargets
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.text_targets import gold_targets
-from outgrow.refine.demonstrations import fill
 from outgrow.tasks import load_task
+from outgrow.templates import fill
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.supervised import training_arguments
 from outgrow.train.text import TokenLosses, token_objective

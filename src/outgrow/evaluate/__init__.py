@@ -33,6 +33,7 @@ from outgrow.evaluate.summary import (
     VacuitySummary,
 )
 from outgrow.evaluate.text_metrics import ChrF, ExactMatch, RougeL, TextMetric, TokenF1
+from outgrow.evaluate.tiny import ItemBank, TinyEstimate, estimate_benchmark
 
 __all__ = [
     "Agreement",
@@ -46,6 +47,7 @@ __all__ = [
     "ExactMatch",
     "FinalAnswer",
     "Gap",
+    "ItemBank",
     "Line",
     "MetricSummary",
     "Preferences",
@@ -58,6 +60,7 @@ __all__ = [
     "Standing",
     "Summary",
     "TextMetric",
+    "TinyEstimate",
     "TokenF1",
     "VacuitySummary",
     "agreement",
@@ -67,6 +70,7 @@ __all__ = [
     "confidences",
     "error_bins",
     "error_detection",
+    "estimate_benchmark",
     "exact_match",
     "final_answer",
     "negative_log_likelihoods",
