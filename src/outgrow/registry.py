@@ -59,6 +59,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "relabeller": {
         "neighbours": "outgrow.refine.neighbours:Neighbours",
         "linear": "outgrow.refine.linear:Linear",
+        "icl": "outgrow.refine.choice_icl:ChoiceICL",
     },
     "metric": {
         "exact_match": "outgrow.evaluate.text_metrics:ExactMatch",

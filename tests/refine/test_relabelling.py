@@ -158,7 +158,9 @@ def test_features_that_do_not_fit_are_refused(relabeller: Relabeller) -> None:
         {"name": "linear", "penalty": 0.0},
         {"name": "linear", "penalty": float("nan")},
         {"name": "neigbours"},
-        {"name": "icl"},
+        {"name": "infer_and_respond"},
+        {"name": "icl", "draws": 0},
+        {"name": "icl", "query": "Label:"},
     ],
 )
 def test_what_makes_no_sense_is_refused(config: dict[str, object]) -> None:

@@ -76,7 +76,7 @@ class ChoicePipeline:
         left_out = len(self._unlabelled) - len(targets.ids)
         if left_out:
             self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
-        return self._on_test(*way.student(targets, self._judged, self.workspace, seed=seed))
+        return self._on_test(*way.student(targets, self._judged, self.workspace, seed=seed, note=self._note))
 
     def estimate(self) -> list[str]:
         """Nothing: no supervisor of a choice task is behind a server."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outgrow.combine.filtering import surest
-from outgrow.config import ExperimentConfig, Method, Named, Pretune, Strong
+from outgrow.config import ExperimentConfig, Method, Pretune, Strong
 from outgrow.errors import ConfigError
-from outgrow.labels import ChoiceTargets, Rows, positions
+from outgrow.labels import ChoiceTargets, Rows
 from outgrow.pipeline.combination import Combination
+from outgrow.pipeline.relabelling import relabelled
 from outgrow.refine.relabelling import make_relabeller
-from outgrow.store import read_table, write_table
 from outgrow.train.chain import Link
-from outgrow.train.features import FrozenFeatures
-from outgrow.train.learners import ChoiceLearner, Outlook, choice_learner, learned_hashes, outlook_of, rows_of
+from outgrow.train.learners import ChoiceLearner, Outlook, choice_learner, make_objective, outlook_of
 from outgrow.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class ChoiceMethod:
         """What the experiment file says of it."""
         return self.config.methods[self.name]
 
-    def student(self, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int) -> Outlook:
+    def student(
+        self, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int, note: Callable[[str], None]
+    ) -> Outlook:
         """What the strong model predicts once it has learnt the combined targets.
 
         Args:
@@ -74,6 +76,7 @@ class ChoiceMethod:
             rows: The unlabelled and the test rows, N of them.
             workspace: Store and reporter.
             seed: Training seed.
+            note: Told what a reader of the results should know.
         """
         step, unlabelled = f"{self.name}, seed {seed}", rows.part("unlabelled")
         strong, learner, objective = self.config.strong, self.learner, self.settings.objective
@@ -84,40 +87,16 @@ class ChoiceMethod:
         if self.settings.filter is not None:
             targets = surest(targets, **self.settings.filter.model_dump(), seed=seed)
         if self.settings.refine is not None:
-            features, refine = FrozenFeatures.of(strong), self.settings.refine
-            targets = relabelled(refine, features, targets, rows, workspace, seed=seed, name=f"refine for {step}")
+            name = f"refine for {step}"
+            targets, remarks = relabelled(self.settings.refine, strong, targets, rows, workspace, seed=seed, name=name)
+            for remark in remarks:
+                note(f"{self.name} (seed {seed}): {remark}")
+            if not make_objective(objective)[0].takes_votes:
+                targets = dataclasses.replace(targets, votes=None, lambdas=None)
         for link in self.chain:
             name = f"relabel for {step}"
             targets = link.relabel(targets, unlabelled, objective, workspace, seed=seed, name=name)
         return outlook_of(learner, targets, objective, rows, workspace, seed=seed, name=step)
-
-
-def relabelled(
-    refine: Named,
-    features: FrozenFeatures,
-    targets: ChoiceTargets,
-    rows: Rows,
-    workspace: Workspace,
-    *,
-    seed: int,
-    name: str,
-) -> ChoiceTargets:
-    """What a relabeller makes of targets about some of `rows`; found in the store if it was done before."""
-    relabeller = make_relabeller(refine)
-
-    def make(folder: Path) -> None:
-        seen = features(rows, workspace)[positions(rows.ids, targets.ids)]
-        with workspace.reporter.step(name, total=1) as step:
-            write_table(folder / "targets.parquet", relabeller(seen.numpy(), targets, seed=seed).to_arrow())
-            step.advance()
-
-    recipe = {
-        **features.about(),
-        "relabeller": {"name": refine.name, **vars(relabeller)},
-        **learned_hashes(rows_of(rows, targets), targets),
-        "seed": seed,
-    }
-    return ChoiceTargets.from_arrow(read_table(workspace.get("refined", recipe, make).path / "targets.parquet"))
 
 
 def make_pretuner(strong: Strong, settings: Pretune) -> Pretuner:

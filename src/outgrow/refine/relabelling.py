@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from outgrow.config import Named
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets
+from outgrow.refine.choice_icl import ChoiceICL
 from outgrow.registry import create, names
 
 _TASK = {"refiner": "text", "relabeller": "choice"}
@@ -31,14 +32,14 @@ class Relabeller(Protocol):
         """
 
 
-def make_relabeller(config: Named) -> Relabeller:
+def make_relabeller(config: Named) -> Relabeller | ChoiceICL:
     """The relabeller that a configuration names.
 
     Raises:
         ConfigError: It is for text tasks, does not exist, or refuses its parameters.
     """
     check_refine(config, "relabeller")
-    relabeller: Relabeller = create("relabeller", config.name, config.params)
+    relabeller: Relabeller | ChoiceICL = create("relabeller", config.name, config.params)
     return relabeller
 
 

@@ -6,6 +6,8 @@ The rule everything here serves: the weak answer to a row is never part of the p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,51 @@ from numpy.typing import NDArray
 from outgrow.errors import DataError
 from outgrow.refine.refinement import normal_questions
 
+Select = Literal["random", "tfidf", "embedding", "confidence", "stratified"]
+"""How demonstrations are chosen."""
 CONFIDENT_SHARE = 0.25
 """Share of the rows, the surest ones, that demonstrations by confidence are drawn from."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The rows of a task as demonstrations of each other."""
+
+    prompts: Sequence[str]
+    """What the rows ask, N of them."""
+    strata: Sequence[int | None]
+    """What is to be shown equally often: who speaks, or which choice; None is a row that cannot be shown."""
+    confidence: NDArray[np.float64]
+    """How sure the supervisors are of each row, shape (N,); NaN where unknown."""
+    similarity: Callable[[int], NDArray[np.float64]] | None = None
+    """From a row's position to the similarity of all rows to it, shape (N,); needed where `select` asks for it."""
+
+    def choose(
+        self, select: Select, count: int, rng: np.random.Generator, *, share: int = 1, pool: int | None = None
+    ) -> list[list[int]]:
+        """For each row the positions of its demonstrations, none of which asks the same as the row.
+
+        Args:
+            select: How they are chosen.
+            count: How many for each row.
+            rng: Source of all draws.
+            share: How many rows share them.
+            pool: The most similar rows that `count` are drawn from, by default just these.
+
+        Raises:
+            DataError: There are too few rows to choose from.
+        """
+        usable = [own is not None for own in self.strata]
+        if self.similarity is not None:
+            near = most_similar(self.prompts, usable, count, self.similarity, pool)
+            return [[own[place] for place in sorted(rng.choice(len(own), count, replace=False))] for own in near]
+        if select == "stratified":
+            return shared_blocks(self.prompts, self.strata, count, share, rng)
+        if select == "confidence":
+            usable = confident(usable, self.confidence, count + share)
+        if share == 1:
+            return leave_one_out(self.prompts, usable, count, rng)
+        return shared_blocks(self.prompts, [0 if one else None for one in usable], count, share, rng)
 
 
 def leave_one_out(
@@ -89,42 +134,6 @@ def most_similar(
     return chosen
 
 
-def stratified(
-    prompts: Sequence[str], strata: Sequence[int | None], count: int, rng: np.random.Generator
-) -> list[list[int]]:
-    """Demonstrations at random, of every stratum as many as of the others (but for one, and where one runs out).
-
-    Args:
-        prompts: What the rows ask, N of them.
-        strata: The stratum of each row; None is a row that is no demonstration.
-        count: Demonstrations per row.
-        rng: Source of all draws.
-
-    Raises:
-        DataError: There are too few rows to choose from.
-
-    Example:
-        >>> [shown] = stratified("abcde", [0, 0, 0, 1, 1], 2, np.random.default_rng(0))[:1]
-        >>> sorted([0, 0, 0, 1, 1][index] for index in shown)
-        [0, 1]
-    """
-    asked = normal_questions(prompts)
-    chosen = []
-    for item in range(len(asked)):
-        others = [index for index, own in enumerate(strata) if own is not None and asked[index] != asked[item]]
-        _check_enough(len(others), count, prompts[item])
-        shuffled = [others[place] for place in rng.permutation(len(others))]
-        rank: dict[int | None, int] = {}
-        turn = []
-        for index in shuffled:
-            rank[strata[index]] = rank.get(strata[index], -1) + 1
-            turn.append(rank[strata[index]])
-        # The first of every stratum come before the second of any; the sort keeps the random order within a turn.
-        first = [shuffled[place] for place in np.argsort(turn, kind="stable")[:count]]
-        chosen.append([first[place] for place in rng.permutation(count)])
-    return chosen
-
-
 def confident(usable: Sequence[bool], confidence: NDArray[np.float64], least: int) -> list[bool]:
     """The surest quarter of the usable rows, or `least` of them where that is more.
 
@@ -142,34 +151,72 @@ def confident(usable: Sequence[bool], confidence: NDArray[np.float64], least: in
 
 
 def shared_blocks(
-    prompts: Sequence[str], usable: Sequence[bool], count: int, share: int, rng: np.random.Generator
+    prompts: Sequence[str], strata: Sequence[int | None], count: int, share: int, rng: np.random.Generator
 ) -> list[list[int]]:
     """The same demonstrations, in the same order, for blocks of `share` random rows, drawn from outside the block.
 
-    A model that keeps what it has read need then read them once per block.
+    Of every stratum there are as many as of the others, but for one, and where one runs out. A model that keeps what it
+    has read need then read them once per block.
 
     Args:
         prompts: What the rows ask, N of them.
-        usable: Whether each row may be a demonstration.
+        strata: The stratum of each row; None is a row that is no demonstration.
         count: Demonstrations per row.
-        share: Rows per block.
+        share: Rows per block, at most half of all.
         rng: Source of all draws.
 
     Raises:
         DataError: There are too few rows to choose from.
+
+    Example:
+        >>> [shown] = shared_blocks("abcde", [0, 0, 0, 1, 1], 2, 1, np.random.default_rng(0))[:1]
+        >>> sorted([0, 0, 0, 1, 1][index] for index in shown)
+        [0, 1]
     """
     asked = normal_questions(prompts)
     order = [int(index) for index in rng.permutation(len(asked))]
+    share = min(share, max(1, len(asked) // 2))
     chosen: list[list[int]] = [[] for _ in asked]
     for start in range(0, len(order), share):
         block = order[start : start + share]
         inside = {asked[index] for index in block}
-        others = [index for index in range(len(asked)) if usable[index] and asked[index] not in inside]
+        others = [index for index, own in enumerate(strata) if own is not None and asked[index] not in inside]
         _check_enough(len(others), count, prompts[block[0]])
-        shown = [others[place] for place in rng.choice(len(others), count, replace=False)]
+        shown = _evenly(others, strata, count, rng)
         for item in block:
             chosen[item] = shown
     return chosen
+
+
+def tfidf_similarity(prompts: Sequence[str]) -> Callable[[int], NDArray[np.float64]]:
+    """The cosine of TF-IDF vectors over n-grams of 2 to 4 characters within words, which fits any script.
+
+    Returns:
+        From a position to the similarity of all N prompts to that one, shape (N,).
+
+    Example:
+        >>> tfidf_similarity(["a red bird", "two red birds", "an old stone"])(0).round(2).tolist()
+        [1.0, 0.53, 0.06]
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    matrix = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform(prompts)
+    return lambda item: (matrix @ matrix[item].T).toarray()[:, 0]
+
+
+def cosine_similarity(points: NDArray[np.float64]) -> Callable[[int], NDArray[np.float64]]:
+    """The cosine between points (N, D) from which their mean was taken: states of models all point much the same way.
+
+    Returns:
+        From a position to the similarity of all N points to that one, shape (N,).
+
+    Example:
+        >>> cosine_similarity(np.array([[9.0, 1], [9, 2], [9, -1.5]]))(0).round(2).tolist()
+        [1.0, 1.0, -1.0]
+    """
+    centred = points - points.mean(axis=0)
+    centred = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    return lambda item: centred @ centred[item]
 
 
 def batches_of_questions(prompts: Sequence[str], size: int, rng: np.random.Generator) -> list[list[int]]:
@@ -195,6 +242,19 @@ def batches_of_questions(prompts: Sequence[str], size: int, rng: np.random.Gener
         [index for group in piece for index in shuffled[group]]
         for piece in np.array_split(np.arange(len(shuffled)), count)
     ]
+
+
+def _evenly(others: Sequence[int], strata: Sequence[int | None], count: int, rng: np.random.Generator) -> list[int]:
+    """`count` of these rows at random, of every stratum as many as of the others as far as there are any."""
+    shuffled = [others[place] for place in rng.permutation(len(others))]
+    seen: dict[int | None, int] = {}
+    turns = []
+    for index in shuffled:
+        seen[strata[index]] = seen.get(strata[index], 0) + 1
+        turns.append(seen[strata[index]])
+    # The first of every stratum come before the second of any; the sort keeps the random order within a turn.
+    first = [shuffled[place] for place in np.argsort(turns, kind="stable")[:count]]
+    return [first[place] for place in rng.permutation(count)]
 
 
 def _check_enough(available: int, count: int, prompt: str) -> None:

@@ -1,0 +1,96 @@
+"""Relabelling of a choice task's combined targets by the untouched strong model, kept in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from outgrow.config import Named, Strong
+from outgrow.labels import ChoiceTargets, Rows, positions
+from outgrow.models.loading import model_identity
+from outgrow.models.local import LocalLanguageModel
+from outgrow.refine.choice_icl import ChoiceICL
+from outgrow.refine.relabelling import Relabeller, make_relabeller
+from outgrow.scale.generation import ShardedLanguageModel
+from outgrow.store import read_json, read_table, table_hash, write_json, write_table
+from outgrow.train.features import FrozenFeatures
+from outgrow.train.learners import learned_hashes, rows_of
+from outgrow.workspace import Workspace
+
+
+def relabelled(
+    refine: Named, strong: Strong, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int, name: str
+) -> tuple[ChoiceTargets, list[str]]:
+    """What a relabeller makes of targets about some of `rows`; found in the store if it was done before.
+
+    Args:
+        refine: The relabeller's name and parameters.
+        strong: The model whose features or judgements it uses, untrained.
+        targets: The combined weak labels.
+        rows: The unlabelled and the test rows.
+        workspace: Store and reporter.
+        seed: Seed of whatever is drawn.
+        name: What the step is called.
+
+    Returns:
+        The new targets, and what a reader should know of them.
+    """
+    relabeller = make_relabeller(refine)
+    if isinstance(relabeller, ChoiceICL):
+        return _by_judgement(relabeller, strong, targets, rows_of(rows, targets), workspace, seed=seed, name=name)
+    return _by_features(refine.name, relabeller, strong, targets, rows, workspace, seed=seed, name=name), []
+
+
+def _by_features(
+    called: str,
+    relabeller: Relabeller,
+    strong: Strong,
+    targets: ChoiceTargets,
+    rows: Rows,
+    workspace: Workspace,
+    *,
+    seed: int,
+    name: str,
+) -> ChoiceTargets:
+    features = FrozenFeatures.of(strong)
+
+    def make(folder: Path) -> None:
+        seen = features(rows, workspace)[positions(rows.ids, targets.ids)]
+        with workspace.reporter.step(name, total=1) as step:
+            write_table(folder / "targets.parquet", relabeller(seen.numpy(), targets, seed=seed).to_arrow())
+            step.advance()
+
+    recipe = {
+        **features.about(),
+        "relabeller": {"name": called, **vars(relabeller)},
+        **learned_hashes(rows_of(rows, targets), targets),
+        "seed": seed,
+    }
+    return ChoiceTargets.from_arrow(read_table(workspace.get("refined", recipe, make).path / "targets.parquet"))
+
+
+def _by_judgement(
+    relabeller: ChoiceICL,
+    strong: Strong,
+    targets: ChoiceTargets,
+    own: Rows,
+    workspace: Workspace,
+    *,
+    seed: int,
+    name: str,
+) -> tuple[ChoiceTargets, list[str]]:
+    def make(folder: Path) -> None:
+        judging = LocalLanguageModel.load(strong.model, batch_size=strong.batch_size)
+        kept = ShardedLanguageModel(judging, folder, workspace.reporter, name)
+        refined = relabeller(own, targets, kept, seed=seed)
+        write_json(folder / "remarks.json", refined.remarks())
+        write_table(folder / "targets.parquet", refined.targets.to_arrow())
+
+    recipe = {
+        "model": model_identity(strong.model),
+        "relabeller": {"name": "icl", **vars(relabeller)},
+        "rows": table_hash(own.to_arrow()),
+        "targets": table_hash(targets.to_arrow()),
+        "seed": seed,
+    }
+    found = workspace.get("refined", recipe, make).path
+    return ChoiceTargets.from_arrow(read_table(found / "targets.parquet")), list(read_json(found / "remarks.json"))

@@ -1,0 +1,194 @@
+"""Relabelling of choice tasks by a causal language model that is shown weakly labelled rows; choices are scored.
+
+The counterpart of `icl` for texts ([TL] = arXiv 2405.16236, Algorithm 1): the strong model takes from the
+demonstrations what is asked for and in which words, and the answer from what it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.errors import DataError
+from outgrow.labels import ChoiceTargets, Rows
+from outgrow.models.protocols import LanguageModel, embed
+from outgrow.refine.asking import Prompt, fitted
+from outgrow.refine.selection import Candidates, Select, cosine_similarity, tfidf_similarity
+from outgrow.refine.wording import BLOCK, QUERY, check_at_least
+from outgrow.templates import check_template, fill
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChoiceRefinement:
+    """New targets, and how they came about."""
+
+    targets: ChoiceTargets
+    """Mean distributions over the draws; each draw's own is a vote of equal λ, so that their spread is learned from."""
+    dropped: int = 0
+    """Demonstrations left out, whole, because the model's context had no room for them."""
+    unread: int = 0
+    """Rows without a target, since the model's context has no room for them."""
+
+    def remarks(self) -> list[str]:
+        """What a reader should know, in whole sentences; nothing where all is well."""
+        found = []
+        if self.dropped:
+            found.append(f"{self.dropped} demonstrations were left out whole: the context has no room for them.")
+        if self.unread:
+            found.append(f"{self.unread} rows are longer than the strong model's context and teach nothing.")
+        return found
+
+
+@dataclass(frozen=True)
+class ChoiceICL:
+    r"""How probable the strong model finds each choice behind demonstrations of other rows (`refine: icl`).
+
+    For every draw of demonstrations the choices' log-probabilities are divided by their length where that is wanted,
+    freed of the model's liking for some choices whatever is asked, and made a distribution. The mean of the draws is
+    the new target; the draws themselves are its votes, which objectives that learn from every vote understand.
+
+    Source:
+        Ours. Calibration against inputs without content: Zhao et al. 2021 (arXiv 2102.09690), with the prior divided
+        out (W = diag(p̂)⁻¹) and several such inputs averaged.
+
+    Example:
+        >>> from outgrow.models.scripted import ScriptedLanguageModel
+        >>> rows = Rows(tuple("abc"), ("hot", "cold", "icy"), ("unlabelled",) * 3, (None,) * 3, ("warm", "chilly"))
+        >>> weak = ChoiceTargets(rows.ids, np.eye(2)[[0, 1, 0]], np.ones(3))
+        >>> knows = lambda prompt: " warm" if prompt.endswith("hot\nAnswer:") else " chilly"
+        >>> refined = ChoiceICL(demonstrations=1, draws=1, share=1, content_free=())(
+        ...     rows, weak, ScriptedLanguageModel(knows), seed=0
+        ... )
+        >>> refined.targets.probs.argmax(axis=1).tolist()
+        [0, 1, 1]
+    """
+
+    demonstrations: int = 8
+    """Weakly labelled rows shown before each question."""
+    select: Select = "stratified"
+    """Which ones: at `random`; the most similar by `tfidf` or by the strong model's `embedding`; at random among the
+    quarter with the surest weak labels (`confidence`); or `stratified`: all choices equally often."""
+    share: int = 32
+    """How many questions are asked behind the same demonstrations, drawn from outside of them."""
+    draws: int = 4
+    """How often demonstrations are drawn."""
+    content_free: tuple[str, ...] = ("N/A", "[MASK]", "")
+    """Inputs without content, behind the same demonstrations, that show which choices the model likes anyway; none
+    leaves its likings in."""
+    normalise: Literal["sum", "mean"] = "sum"
+    """Whether a choice counts by the sum of its tokens' log-probabilities, or by their mean."""
+    demonstration: str = BLOCK
+    """How a row is shown; `{answer}` is the name of its likeliest choice."""
+    query: str = QUERY
+    """How a row is asked; a space and the name of a choice follow."""
+
+    def __post_init__(self) -> None:
+        for name in ("demonstrations", "share", "draws"):
+            check_at_least(name, getattr(self, name), 1)
+        check_template("demonstration", self.demonstration, needs=("prompt", "answer"))
+        check_template("query", self.query, needs=("prompt",), refuses=("answer",))
+
+    def __call__(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel, *, seed: int) -> ChoiceRefinement:
+        """New targets for the rows.
+
+        Args:
+            rows: The N rows that the targets are about, in the same order, with their choices.
+            targets: The combined weak labels.
+            model: The strong model, untrained.
+            seed: Seed of the demonstrations.
+
+        Returns:
+            Targets with the same weights and a vote per draw; a row's own label has no say in its own.
+
+        Raises:
+            DataError: The rows are others, or too few.
+            ConfigError: The model does not embed, where `select` asks for that.
+        """
+        if rows.ids != targets.ids or rows.choices is None:
+            raise DataError("The targets are not about the rows to be refined.", found=f"{len(rows)} rows")
+        rng = np.random.default_rng(seed)
+        candidates = self._candidates(rows, targets, model)
+        room = max(len(choice.encode()) for choice in rows.choices) + 1  # a token is at least a byte
+        votes, dropped = [], 0
+        for _ in range(self.draws):
+            blocks = self._blocks(rows, candidates, rng)
+            asked, short, _ = fitted(
+                [self._prompt(own, one) for own, one in zip(blocks, rows.prompts, strict=True)], model, room
+            )
+            votes.append(self._calibrated(asked, blocks, rows, model))
+            dropped += short
+        every = np.stack(votes, axis=1)
+        read = ~np.isnan(every).any(axis=(1, 2))
+        kept = targets.take(np.flatnonzero(read))
+        lambdas = np.full(self.draws, 1 / self.draws)
+        refined = ChoiceTargets(kept.ids, every[read].mean(axis=1), kept.weights, every[read], lambdas)
+        return ChoiceRefinement(refined, dropped, int((~read).sum()))
+
+    def _candidates(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel) -> Candidates:
+        labels = targets.probs.argmax(axis=1)
+        strata = [int(label) if weight > 0 else None for label, weight in zip(labels, targets.weights, strict=True)]
+        similarity = None
+        if self.select == "tfidf":
+            similarity = tfidf_similarity(rows.prompts)
+        if self.select == "embedding":
+            similarity = cosine_similarity(embed(model, rows.prompts))
+        return Candidates(rows.prompts, strata, targets.probs.max(axis=1), similarity)
+
+    def _blocks(self, rows: Rows, candidates: Candidates, rng: np.random.Generator) -> list[tuple[str, ...]]:
+        share = 1 if candidates.similarity is not None else self.share
+        pool = self.demonstrations * self.draws
+        chosen = candidates.choose(self.select, self.demonstrations, rng, share=share, pool=pool)
+        names = ["" if label is None else (rows.choices or ())[label] for label in candidates.strata]
+        shown = [
+            fill(self.demonstration, {"prompt": prompt, "answer": name})
+            for prompt, name in zip(rows.prompts, names, strict=True)
+        ]
+        return [tuple(shown[index] for index in own) for own in chosen]
+
+    def _prompt(self, blocks: tuple[str, ...], prompt: str) -> Prompt:
+        return Prompt(blocks, fill(self.query, {"prompt": prompt}))
+
+    def _calibrated(
+        self, asked: Sequence[str], blocks: Sequence[tuple[str, ...]], rows: Rows, model: LanguageModel
+    ) -> Array:
+        """The distribution over choices behind each prompt, shape (N, K); NaN where one is too long."""
+        choices = rows.choices or ()
+        scores = choice_scores(model, asked, choices, mean=self.normalise == "mean")
+        if self.content_free:
+            room = max(len(choice.encode()) for choice in choices) + 1
+            distinct = list(dict.fromkeys(blocks))
+            empty = [self._prompt(own, text) for own in distinct for text in self.content_free]
+            prompts, _, _ = fitted(empty, model, room)
+            free = softmax(choice_scores(model, prompts, choices, mean=self.normalise == "mean"))
+            priors = free.reshape(len(distinct), len(self.content_free), len(choices)).mean(axis=1)
+            place = {own: index for index, own in enumerate(distinct)}
+            scores = scores - np.log(priors[[place[own] for own in blocks]])
+        return softmax(scores)
+
+
+def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequence[str], *, mean: bool = False) -> Array:
+    """Log-probability of every choice's name after a prompt and a space, shape (N, K); NaN where it is too long.
+
+    Args:
+        model: Who scores.
+        prompts: N prompts.
+        choices: Names of the K choices.
+        mean: Whether to divide by the number of tokens.
+    """
+    pairs = [(prompt, f" {choice}") for prompt in prompts for choice in choices]
+    scored = model.logprobs(pairs, too_long="empty")
+    values = [np.nan if not one.logprobs else sum(one.logprobs) / (len(one.logprobs) if mean else 1) for one in scored]
+    return np.array(values, dtype=np.float64).reshape(len(prompts), len(choices))
+
+
+def softmax(scores: Array) -> Array:
+    """Distributions from scores, over the last axis."""
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    distributions: Array = shifted / shifted.sum(axis=-1, keepdims=True)
+    return distributions
