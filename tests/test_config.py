@@ -248,3 +248,12 @@ def test_a_number_stands_for_the_share_that_a_filter_keeps() -> None:
 def test_a_filter_that_makes_no_sense_is_refused(share: object) -> None:
     with pytest.raises(ConfigError, match=r"methods\.m\.filter"):
         parse_config(changed(methods={"m": {"filter": share}}))
+
+
+def test_a_key_is_not_written_into_an_experiment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    path = tmp_path / "trial.yaml"
+    path.write_text("task: {path: x.csv, template: '${OPENAI_API_KEY}'}")
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY does not belong") as caught:
+        load_config(path)
+    assert "sk-secret" not in str(caught.value)

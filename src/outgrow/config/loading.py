@@ -39,6 +39,7 @@ from outgrow.errors import ConfigError, did_you_mean
 
 _PATH_KEYS = frozenset({"path", "votes", "model", "store", "output"})
 _FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json"})
+_SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -183,6 +184,11 @@ def _resolve_path(value: str, base: Path, *, must_exist: bool) -> str:
 
 def _environment(match: re.Match[str]) -> str:
     name = match.group(1)
+    if name in _SECRETS:
+        raise ConfigError(
+            f"{name} does not belong in an experiment: its value would be written into the results.",
+            fix="Leave it out; the variable is read where it is needed.",
+        )
     if name not in os.environ:
         raise ConfigError(
             f"The experiment needs the environment variable {name}, which is not set.", fix=f"export {name}=…"

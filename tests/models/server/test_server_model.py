@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import math
 import os
 import random
 import signal
@@ -318,7 +319,7 @@ def test_servers_do_not_search_with_beams(cache):
 
 
 def test_tokens_that_cannot_be_right_are_guessed_from_lengths(cache):
-    lies = reply("four by four byte") | {"usage": {"prompt_tokens": -3, "completion_tokens": 0}}
+    lies = reply("four by four byte") | {"usage": {"prompt_tokens": 10**12, "completion_tokens": 0}}
     with serving(answering(Answer(lies))) as server:
         model = model_of(server, cache)
         model.generate(["12345678"], GREEDY)
@@ -371,6 +372,29 @@ def test_the_key_goes_to_the_server_and_nowhere_else(cache, tmp_path, monkeypatc
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert written
     assert not [path for path in written if key.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("key", ["sk-1\nx: y", "sk-1 “quoted”"])
+def test_what_can_be_no_key_is_refused_and_not_shown(cache, monkeypatch, key):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigError, match="holds no key") as caught:
+        ServerLanguageModel(CHAT, "http://localhost:1/v1", cache=cache).generate(["a"], GREEDY)
+    assert "sk-1" not in str(caught.value)
+
+
+def test_white_space_around_a_key_is_not_part_of_it(cache, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", " sk-1\n")
+    with serving(echo) as server:
+        model_of(server, cache).generate(["a"], GREEDY)
+        assert server.asked[0].headers["authorization"] == "Bearer sk-1"
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"n": 2}, {"stream": True}, {"api_key": "sk"}, {"x": object()}, {"x": math.nan}]
+)
+def test_parameters_that_are_none_are_refused(parameters):
+    with pytest.raises(ConfigError, match="parameters"):
+        ServedModel("small", parameters=parameters)
 
 
 @pytest.mark.parametrize(

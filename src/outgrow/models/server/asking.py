@@ -85,6 +85,7 @@ class Asker:
 
     Raises:
         MissingExtraError: The client is not installed.
+        ConfigError: OPENAI_API_KEY holds no key.
     """
 
     def __init__(self, base_url: str | None, limits: Limits) -> None:
@@ -93,7 +94,7 @@ class Asker:
         except ImportError as error:
             raise MissingExtraError("A model behind a server", "api") from error
         self._errors = openai
-        self._key = os.environ.get("OPENAI_API_KEY") or None
+        self._key = _key()
         self._limits = limits
         self._client = openai.AsyncOpenAI(
             api_key=self._key or "none",  # servers of one's own want none
@@ -253,6 +254,22 @@ def run(work: Callable[[], Awaitable[Result]]) -> Result:
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, whole()).result()
+
+
+def _key() -> str | None:
+    """The key, without white space around it that came along when it was copied.
+
+    Raises:
+        ConfigError: It cannot be one; what it is stays unsaid.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            "The environment variable OPENAI_API_KEY holds no key.",
+            found="characters that no key has, such as line breaks",
+            fix="Copy it once more.",
+        )
+    return key or None
 
 
 def _message(error: Any) -> str:

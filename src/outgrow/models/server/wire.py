@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from outgrow.errors import ConfigError
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.tokens import cut
@@ -23,6 +24,10 @@ Api = Literal["chat", "completions"]
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
 """Paths behind the base URL."""
 
+_OUR_OWN = frozenset({"api_key", "echo", "logprobs", "messages", "model", "n", "prompt", "stream"})
+_MOST_TOKENS = 10_000_000
+"""More than any model takes or gives."""
+
 
 class MalformedReplyError(Exception):
     """A reply that is no JSON, or not that of the API."""
@@ -30,7 +35,11 @@ class MalformedReplyError(Exception):
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model as a server knows it. Everything here is part of what an answer is kept under; the address is not."""
+    """A model as a server knows it. Everything here is part of what an answer is kept under; the address is not.
+
+    Raises:
+        ConfigError: A parameter is no JSON, or one that is said elsewhere.
+    """
 
     model: str
     """The name that the server gives it."""
@@ -44,6 +53,19 @@ class ServedModel:
     """Whether log-probabilities are asked for; a server that has none still answers."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of every request body, such as `{"top_p": 0.9}`; null leaves a field out."""
+
+    def __post_init__(self) -> None:
+        taken = sorted(_OUR_OWN & set(self.parameters))
+        if taken:
+            raise ConfigError(
+                "Some fields of a request cannot be given as parameters.",
+                found=", ".join(taken),
+                fix="Leave them out: the prompt, the model and the number of samples are said elsewhere.",
+            )
+        try:
+            json.dumps(self.parameters, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"The parameters of {self.model} are not JSON: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -276,4 +298,4 @@ def _logprob(value: object) -> float | None:
 
 
 def _count(value: object, *, least: int) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= least else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST_TOKENS else None
