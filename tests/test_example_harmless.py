@@ -42,7 +42,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def halves(real_data: Path, student: str) -> Any:
-    return harmless.read_halves(real_data / "hh_harmless", student=student, pairs=12)
+    return harmless.read_halves(real_data / "hh_harmless", student=student, context=256, pairs=12)
 
 
 def test_no_prompt_is_in_two_parts_and_what_was_left_out_is_said(halves: Any, student: str) -> None:
@@ -57,7 +57,7 @@ def test_no_prompt_is_in_two_parts_and_what_was_left_out_is_said(halves: Any, st
     longest = max(
         len(tokenizer(p + a)["input_ids"]) for p, a in zip(halves.weak.prompts, halves.weak.chosen, strict=True)
     )
-    assert longest <= harmless.CONTEXT
+    assert longest <= 256
 
 
 def test_weak_judges_teach_a_student_that_is_scored_on_every_test_pair(

@@ -1,6 +1,6 @@
 """Weak reward models label preference pairs, and a small language model learns from them.
 
-    python examples/hh_harmless/harmless.py --pairs 600      # into outgrow-runs/hh_harmless; interrupted, it goes on
+    python examples/hh_harmless/harmless.py --context 256 --pairs 600   # into outgrow-runs/hh_harmless
 
 Reward models learn from the gold half, judge the weak half together, and the student is trained on what they say; it is
 asked about the test pairs which text it has come to find more probable, against where it started. The texts of the data
@@ -37,8 +37,6 @@ from outgrow.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER_AFTER = "\n\nAssistant:"
-CONTEXT = 512
-"""Tokens of the student; pairs that are longer are left out."""
 OBJECTIVES = {
     "dpo": Named(name="dpo"),
     "cdpo": Named.model_validate({"name": "cdpo", "epsilon": 0.1}),
@@ -61,12 +59,13 @@ class Halves:
     """What was left out."""
 
 
-def read_halves(folder: Path, *, student: str, pairs: int | None = None) -> Halves:
+def read_halves(folder: Path, *, student: str, context: int, pairs: int | None = None) -> Halves:
     """Reads the three files; a prompt of several files stays in test before weak before gold.
 
     Args:
         folder: Holds `gold_half`, `weak_half` and `test`.
         student: The student's folder, whose tokenizer says which pairs are too long for it.
+        context: Tokens that the student can read at once.
         pairs: Use the first so many pairs of the weak half and of test.
     """
     names = ("gold_half", "weak_half", "test")
@@ -82,7 +81,7 @@ def read_halves(folder: Path, *, student: str, pairs: int | None = None) -> Halv
         f"{name}: {len(read[name].pairs) - len(apart[name])} pairs left out whose prompts are in another part too."
         for name in ("gold_half", "weak_half")
     ]
-    short = {name: _short(apart[name], student) for name in ("weak_half", "test")}
+    short = {name: _short(apart[name], student, context) for name in ("weak_half", "test")}
     remarks += [
         f"{name}: {len(apart[name]) - len(own)} pairs left out that are too long for the student."
         for name, own in short.items()
@@ -109,7 +108,7 @@ def read_answers(student: str, pairs: PreferencePairs, workspace: Workspace, tra
     prompts = tuple(prompt for prompt in pairs.prompts for _ in range(2))
     texts = tuple(text for both in zip(pairs.chosen, pairs.rejected, strict=True) for text in both)
     targets = TextTargets(ids, prompts, texts, (1.0,) * len(ids), ("either",) * len(ids))
-    learner = TextLearner(student, Named(name="none"), CONTEXT, trainer)
+    learner = TextLearner(student, Named(name="none"), trainer=trainer)
     learned = learner.train(targets, Named(name="cross_entropy"), workspace, seed=0, name="read the answers")
     return str(learned.path / "model")
 
@@ -161,7 +160,7 @@ def run(
     write_preferences(workspace.store.root / "weak_pairs.jsonl", weak)
 
     start = read_answers(student, halves.weak, workspace, reading)
-    learner = PreferenceLearner(start, Named(name="none"), CONTEXT, trainer)
+    learner = PreferenceLearner(start, Named(name="none"), trainer=trainer)
     runs = {name: (weak, objective) for name, objective in OBJECTIVES.items()}
     runs["ceiling: dpo on gold pairs"] = (halves.weak, OBJECTIVES["dpo"])
     for name, (pairs, objective) in runs.items():
@@ -182,7 +181,7 @@ def table(scores: Mapping[str, NDArray[np.float64]]) -> str:
     return "\n".join(lines)
 
 
-def _short(pairs: PreferencePairs, student: str) -> PreferencePairs:
+def _short(pairs: PreferencePairs, student: str, context: int) -> PreferencePairs:
     """The pairs whose prompt and longer answer, with its end, the student can read."""
     tokenizer = load_tokenizer(student)
     asked, *said = (
@@ -190,7 +189,7 @@ def _short(pairs: PreferencePairs, student: str) -> PreferencePairs:
         for texts in (pairs.prompts, pairs.chosen, pairs.rejected)
     )
     lengths = np.array(asked) + np.array(said).max(axis=0) + 1
-    return pairs.take(np.flatnonzero(lengths <= CONTEXT))
+    return pairs.take(np.flatnonzero(lengths <= context))
 
 
 def main() -> None:
@@ -200,6 +199,9 @@ def main() -> None:
     parser.add_argument("--model", help="a causal language model; by default stories260K of the data")
     parser.add_argument("--encoder", help="a pretrained encoder, for one more reward model")
     parser.add_argument("--pairs", type=int, help="use only so many pairs of the weak half and of test")
+    parser.add_argument(
+        "--context", type=int, default=512, help="leave out pairs of more tokens than the student reads"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="training seeds")
     parser.add_argument("--epochs", type=int, default=1, help="epochs of reading and of preference training")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of the preference training")
@@ -211,7 +213,7 @@ def main() -> None:
         stories = given.data / "models/stories260K"
         student = str(convert(stories / "stories260K.bin", stories / "tok512.bin", given.output / "stories260K"))
     with reporter_for(sys.stderr) as reporter:
-        halves = read_halves(given.data / "hh_harmless", student=student, pairs=given.pairs)
+        halves = read_halves(given.data / "hh_harmless", student=student, context=given.context, pairs=given.pairs)
         for remark in halves.remarks:
             reporter.note(remark)
         scores = run(
