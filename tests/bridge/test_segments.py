@@ -115,6 +115,23 @@ def test_many_texts_at_once_are_as_one_by_one(many: list[str], weak: str, studen
         assert found.segments.tolist() == alone.segments.tolist()
 
 
+@given(st.lists(texts, max_size=5), st.sampled_from(sorted(HOME_MADE)), st.sampled_from(sorted(HOME_MADE)))
+@example(["a bc", " d"], "words", "words")
+def test_words_of_many_texts_are_as_one_by_one(many: list[str], weak: str, student: str) -> None:
+    pairs = [(text, HOME_MADE[weak](text), HOME_MADE[student](text)) for text in many]
+    pairs = [pair for pair in pairs if bool(pair[1]) == bool(pair[2])]
+    columns = list(zip(*pairs, strict=True)) or [(), (), ()]
+    together = bridge_many(columns[0], columns[1], [drawn(one) for one in columns[1]], columns[2], where="words")
+    for (text, one, other), found in zip(pairs, together, strict=True):
+        assert found.segments.tolist() == bridge_words(text, one, drawn(one), other).segments.tolist()
+
+
+def test_bytes_of_a_character_are_segments_of_their_own_where_both_sides_have_them() -> None:
+    found = bridge("é", utf8_bytes("é"), [-1.0, -3.0], utf8_bytes("é"))
+    assert found.segments.tolist() == [[0, 1, 0, 1], [1, 2, 1, 2]]
+    assert found.logprobs.tolist() == [-1.0, -3.0]
+
+
 @given(texts)
 def test_the_end_of_sequence_is_a_segment_of_its_own(text: str) -> None:
     end = (len(text), len(text))
@@ -208,3 +225,5 @@ def test_a_split_that_does_not_exist_or_lacks_what_it_needs_is_refused() -> None
         bridge("a", [(0, 1)], [-1], [(0, 1)], split="even")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="Give student_confidence"):
         bridge("a", [(0, 1)], [-1], [(0, 1)], split="student")
+    with pytest.raises(ConfigError, match="no bridge over 'sentences'"):
+        bridge_many(["a"], [[(0, 1)]], [[-1]], [[(0, 1)]], where="sentences")  # type: ignore[arg-type]

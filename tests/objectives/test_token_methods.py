@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from outgrow.bridge import Bridging
 from outgrow.errors import ConfigError
 from outgrow.objectives import (
     StepContext,
@@ -51,6 +52,14 @@ def test_bayesian_raises_its_trust_in_the_student_over_the_warm_up() -> None:
         same(loss_of(TokenBayesian(), progress), wanted)
 
 
+@pytest.mark.parametrize("name", ["evidential", "bayesian"])
+def test_the_paper_s_preset_takes_its_bridge_unless_told_otherwise(name: str) -> None:
+    assert create("token_objective", name, {}).bridging == Bridging("characters", "uniform")
+    assert create("token_objective", name, {"preset": "paper"}).bridging == Bridging("words", "student")
+    told = create("token_objective", name, {"preset": "paper", "bridge": "characters", "split": "characters"})
+    assert told.bridging == Bridging("characters", "characters")
+
+
 @pytest.mark.parametrize("kind", [TokenEvidential, TokenBayesian])
 def test_confidences_can_be_left_aside(kind: Any) -> None:
     certain = kind()(LOGITS, LABELS, torch.zeros(2), StepContext(0.0))
@@ -73,6 +82,8 @@ def test_every_name_makes_an_objective() -> None:
         ("evidential", {"preset": "other"}),
         ("evidential", {"regularization": -1}),
         ("cross_entropy", {"confidences": "perhaps"}),
+        ("cross_entropy", {"bridge": "sentences"}),
+        ("bayesian", {"split": "even"}),
     ],
 )
 def test_parameters_out_of_range_are_refused(name: str, parameters: dict[str, Any]) -> None:

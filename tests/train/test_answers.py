@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from outgrow.bridge import Bridging, Where, bridge_many
 from outgrow.labels import Completion, Opinion, TextTargets
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.local import LocalLanguageModel
+from outgrow.models.tokens import encode_answer
 from outgrow.objectives import TokenBayesian, TokenCrossEntropy
-from outgrow.train.answers import collate, log_confidences, tokenise
-from outgrow.train.text import TokenLosses
+from outgrow.train.answers import collate, confidences, opinions, tokenise
+from outgrow.train.text import TokenLosses, answer_logits, split_by_student
 from tiny_models import letter_decoder, make_decoder
 
 
@@ -30,6 +33,11 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> str:
 def targets_of(text: str, *opinions: tuple[float, Completion], prompt: str = "the film was") -> TextTargets:
     held = tuple(Opinion(weight, one) for weight, one in opinions)
     return TextTargets(("a",), (prompt,), (text,), (1.0,), ("weak",), (held,))
+
+
+def heard_of(targets: TextTargets, spans: list[tuple[int, int]]) -> np.ndarray:
+    [heard] = opinions(targets, [spans])
+    return confidences(heard, len(spans))
 
 
 def test_a_model_s_own_log_probabilities_come_back_as_confidences(decoder: str) -> None:
@@ -49,13 +57,13 @@ def test_another_tokenizer_s_probability_arrives_whole(decoder: str, letters: st
 def test_several_opinions_are_averaged_as_probabilities_with_their_weights() -> None:
     sure = Completion(" a", (math.log(0.8), math.log(0.9)), ((0, 2), (2, 2)), finished=True)
     unsure = Completion(" a", (math.log(0.2),), ((0, 2),), finished=False)
-    [found] = log_confidences(targets_of(" a", (3.0, sure), (1.0, unsure)), [[(0, 2), (2, 2)]])
+    found = heard_of(targets_of(" a", (3.0, sure), (1.0, unsure)), [(0, 2), (2, 2)])
     np.testing.assert_allclose(np.exp(found), [(3 * 0.8 + 0.2) / 4, (3 * 0.9 + 1) / 4])
 
 
 def test_a_model_that_ended_a_text_without_saying_how_sure_it_was_says_nothing_of_the_end() -> None:
     unsaid = Completion(" a", (math.log(0.5),), ((0, 2),), finished=True)
-    [found] = log_confidences(targets_of(" a", (1.0, unsaid)), [[(0, 2), (2, 2)]])
+    found = heard_of(targets_of(" a", (1.0, unsaid)), [(0, 2), (2, 2)])
     np.testing.assert_allclose(np.exp(found), [0.5, 1.0])
 
 
@@ -63,7 +71,7 @@ def test_a_model_that_ended_a_text_without_saying_how_sure_it_was_says_nothing_o
     "completion", [Completion(" ", (), (), finished=False), Completion(" ", (-1.0,), ((1, 1),), True)]
 )
 def test_an_empty_text_has_at_most_an_end(completion: Completion) -> None:
-    [found] = log_confidences(targets_of(" ", (1.0, completion)), [[(1, 1)]])
+    found = heard_of(targets_of(" ", (1.0, completion)), [(1, 1)])
     assert found.tolist() == ([-1.0] if completion.finished else [0.0])
 
 
@@ -108,3 +116,95 @@ def test_prompts_get_no_logits(decoder: str) -> None:
     TokenLosses(TokenCrossEntropy())(network, collate(tokenise(targets, tokenizer, limit=None, cut=False)), 1.0)
     assert seen == [(3, len(tokenizer))]
     assert not network.get_output_embeddings()._forward_pre_hooks
+
+
+TEXTS = (" very good", " a bad film", " no")
+
+
+def judged(letters: str, decoder: str) -> TextTargets:
+    """Texts of two rows, each with one or two opinions of models with different tokenizers."""
+    weak = [
+        LocalLanguageModel.load(folder).logprobs([("the film", text) for text in TEXTS], end=True)
+        for folder in (letters, decoder)
+    ]
+    opinions = tuple(
+        tuple(Opinion(weight, one) for weight, one in zip((3.0, 1.0), both, strict=True))[: 2 - (index == 2)]
+        for index, both in enumerate(zip(*weak, strict=True))
+    )
+    return TextTargets(("a", "a", "b"), ("the film",) * 3, TEXTS, (0.5, 0.5, 1.0), ("weak",) * 3, opinions)
+
+
+@pytest.mark.parametrize("where", ["characters", "words"])
+@pytest.mark.parametrize("student", ["letters", "decoder"])
+def test_the_student_s_split_in_a_batch_is_the_bridge_s(
+    letters: str, decoder: str, where: Where, student: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(student)
+    network, tokenizer = load_causal_lm(folder), load_tokenizer(folder)
+    targets = judged(letters, decoder)
+    batch = collate(tokenise(targets, tokenizer, limit=None, cut=False, bridging=Bridging(where, "student")))
+    learned = batch["weights"] > 0
+    there = batch["attention_mask"].any(-1)
+    logits = answer_logits(network, batch["input_ids"][there], batch["attention_mask"][there], learned[there])
+    found = split_by_student(batch, learned, logits)[learned].split(learned[there].sum(-1).tolist())
+    confidence = logits.softmax(-1).amax(-1).detach().double().numpy()
+    for index, (text, log_s) in enumerate(zip(TEXTS, found, strict=True)):
+        spans = encode_answer(tokenizer, text)[1]
+        ends = tokenizer.eos_token_id is not None
+        spans += [(len(text), len(text))] * ends
+        own, confidence = confidence[: len(spans)], confidence[len(spans) :]
+        wanted, mass = np.zeros(len(spans)), 0.0
+        for opinion in targets.opinions[index]:
+            count = len(spans) - (ends and not opinion.completion.end_scored)
+            [one] = bridge_many(
+                [text],
+                [opinion.completion.offsets],
+                [opinion.completion.logprobs],
+                [spans[:count]],
+                split="student",
+                where=where,
+                student_confidences=[own[:count]],
+            )
+            wanted += opinion.weight * np.exp(np.append(one.logprobs, [0.0] * (len(spans) - count)))
+            mass += opinion.weight
+        np.testing.assert_allclose(log_s.detach(), np.log(wanted / mass), atol=1e-5)
+
+
+def test_no_gradient_flows_through_the_student_s_split(letters: str, decoder: str) -> None:
+    network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
+    objective = TokenBayesian(preset="paper")
+    lines = tokenise(judged(letters, decoder), tokenizer, limit=None, cut=False, bridging=objective.bridging)
+    batch = collate(lines)
+    learned, there = batch["weights"] > 0, batch["attention_mask"].any(-1)
+    logits = answer_logits(network, batch["input_ids"][there], batch["attention_mask"][there], learned[there])
+    assert not split_by_student(batch, learned, logits).requires_grad
+    assert TokenLosses(objective)(network, batch, 1.0).requires_grad
+
+
+def test_a_student_that_splits_learns_the_same_in_a_batch_as_alone(letters: str, decoder: str) -> None:
+    network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
+    objective, targets = TokenBayesian(preset="paper"), judged(letters, decoder)
+    lines = tokenise(targets, tokenizer, limit=None, cut=False, bridging=objective.bridging)
+    losses = TokenLosses(objective)
+    together, alone = losses(network, collate(lines), 1.0), [losses(network, collate([one]), 1.0) for one in lines]
+    torch.testing.assert_close(together.sum((1, 2)), torch.stack([one.sum() for one in alone]))
+
+
+def test_a_cut_text_keeps_the_opinions_on_what_is_left(letters: str, decoder: str) -> None:
+    tokenizer, targets = load_tokenizer(decoder), judged(letters, decoder)
+    lines = tokenise(targets, tokenizer, limit=4, cut=True, bridging=Bridging("words", "student"))
+    assert {len(one.log_s) for line in lines for heard in line["opinions"] for one in heard} == {3}
+    batch = collate(lines)
+    assert batch["opinions"].shape == batch["segments"].shape == (2, 2, 2, 3)
+
+
+def test_texts_that_nobody_judged_are_certain_to_a_student_that_splits(letters: str, decoder: str) -> None:
+    network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
+    targets = judged(letters, decoder)
+    targets = dataclasses.replace(targets, opinions=(*targets.opinions[:2], ()))
+    batch = collate(tokenise(targets, tokenizer, limit=None, cut=False, bridging=Bridging("words", "student")))
+    learned, there = batch["weights"] > 0, batch["attention_mask"].any(-1)
+    logits = answer_logits(network, batch["input_ids"][there], batch["attention_mask"][there], learned[there])
+    log_s = split_by_student(batch, learned, logits)
+    assert (log_s[1, 0][learned[1, 0]] == 0).all()
+    assert (log_s[0][learned[0]] < 0).any()

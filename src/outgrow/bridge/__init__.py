@@ -4,6 +4,6 @@ Needs only numpy (rapidfuzz where offsets must be found first): offsets and numb
 """
 
 from outgrow.bridge.pieces import piece_offsets
-from outgrow.bridge.segments import Bridged, bridge, bridge_many, bridge_words
+from outgrow.bridge.segments import Bridged, Bridging, Split, Where, bridge, bridge_many, bridge_words
 
-__all__ = ["Bridged", "bridge", "bridge_many", "bridge_words", "piece_offsets"]
+__all__ = ["Bridged", "Bridging", "Split", "Where", "bridge", "bridge_many", "bridge_words", "piece_offsets"]

@@ -150,12 +150,40 @@ def shared_cuts(weak: Line, student: Line) -> Cuts:
     )
 
 
-def at_spaces(cuts: Cuts, text: str) -> Cuts:
-    """Of the cuts of one text those between two words, one for each pair, and those at its end."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+def one_by_one(cuts: Cuts, weak: Line, student: Line) -> Cuts:
+    """Cuts also between tokens that cannot be parted but have the same spans on both sides, as bytes of a character do.
+
+    The cuts that are added have no place on the line.
+    """
+    if not len(cuts.student):
+        return cuts
+    begins = [np.append(0, ends)[:-1] for ends in (cuts.weak, cuts.student)]
+    sizes = cuts.student - begins[1]
+    segment = np.repeat(np.arange(len(sizes)), sizes)
+    tokens = np.arange(len(segment))
+    twin = np.minimum(begins[0][segment] + tokens - begins[1][segment], len(weak.spans) - 1)
+    equal = (weak.spans[twin] == student.spans).all(axis=1)
+    same = (np.logical_and.reduceat(equal, begins[1]) & (cuts.weak - begins[0] == sizes))[segment]
+    last = tokens + 1 == cuts.student[segment]
+    kept = same | last
+    return Cuts(
+        np.where(same, twin + 1, cuts.weak[segment])[kept],
+        tokens[kept] + 1,
+        np.where(last, cuts.low[segment], -1)[kept],
+        np.where(last, cuts.high[segment], -1)[kept],
+    )
+
+
+def at_spaces(cuts: Cuts, texts: Sequence[str]) -> Cuts:
+    """Of the cuts those between two words of a text, one for each pair, and those at the texts' ends."""
+    # One empty place after each text, as on the line.
+    codes = np.frombuffer("".join(f"{text}." for text in texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64) - 1
     space = np.concatenate([[False], codes == ord(" "), [False]])
     spaces = np.append(0, np.cumsum(space))
-    words = np.append(0, np.cumsum(~space[1:-1] & np.concatenate([[True], space[1:-1]])[: len(codes)]))
+    starts = ~space[1:-1] & np.concatenate([[True], space[1:-1]])[: len(codes)]
+    starts[ends] = True  # so that no word of one text reaches into the next
+    words = np.append(0, np.cumsum(starts))
     inner = cuts.low >= 0
     # A cut at place c touches characters c − 1 and c, which are `space[c]` and `space[c + 1]`.
     touches = inner & (spaces[np.where(inner, cuts.high, 0) + 2] > spaces[np.where(inner, cuts.low, 0)])

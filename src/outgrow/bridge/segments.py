@@ -11,18 +11,37 @@ segments  [            1            ][   2   ][3]
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from outgrow.bridge.cuts import Cuts, Ints, Line, Offsets, at_spaces, shared_cuts
+from outgrow.bridge.cuts import Cuts, Ints, Line, Offsets, at_spaces, one_by_one, shared_cuts
 from outgrow.errors import ConfigError, DataError
 
 Split = Literal["uniform", "characters", "student"]
 """How a segment's log-probability is shared out among the student's tokens in it."""
 
+Where = Literal["characters", "words"]
+"""Where texts are cut: wherever both tokenizations can be, or at spaces only ([BW])."""
+
 _Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bridging:
+    """Which bridge log-probabilities take to the tokens of another model.
+
+    Example:
+        >>> Bridging(where="words", split="student")  # as in [BW]
+        Bridging(where='words', split='student')
+    """
+
+    where: Where = "characters"
+    """Where texts are cut."""
+    split: Split = "uniform"
+    """How the log-probability between two cuts is shared out."""
 
 
 class Bridged(NamedTuple):
@@ -86,19 +105,25 @@ def bridge_many(
     student_offsets: Sequence[Offsets],
     *,
     split: Split = "uniform",
+    where: Where = "characters",
     student_confidences: Sequence[ArrayLike] | None = None,
 ) -> list[Bridged]:
     """`bridge` for N texts at once, at millions of characters a second; arguments and errors as there.
+
+    With `where="words"` texts are cut as in `bridge_words`.
 
     Example:
         >>> [found.logprobs.tolist() for found in bridge_many(["ab", ""], [[(0, 2)], []], [[-2.0], []], [[(0, 2)], []])]
         [[-2.0], []]
     """
+    if where not in get_args(Where):
+        raise ConfigError(f"There is no bridge over {where!r}.", wanted="characters or words")
     weak, student = Line.of(texts, weak_offsets, "weak"), Line.of(texts, student_offsets, "student")
     logprobs = _logprobs(weak_logprobs, weak)
     weights = _weights(split, student, student_confidences)
     cuts = shared_cuts(weak, student)
-    return _hand_over(weak, student, logprobs, weights, cuts, keep_same=True)
+    cuts = one_by_one(cuts, weak, student) if where == "characters" else at_spaces(cuts, texts)
+    return _hand_over(weak, student, logprobs, weights, cuts)
 
 
 def bridge_words(
@@ -130,11 +155,17 @@ def bridge_words(
         >>> bridge_words("so it is", [(0, 5), (5, 8)], [-1.0, -3.0], [(0, 2), (2, 5), (5, 6), (6, 8)]).logprobs.tolist()
         [-0.5, -0.5, -1.5, -1.5]
     """
-    weak, student = Line.of([text], [weak_offsets], "weak"), Line.of([text], [student_offsets], "student")
     split: Split = "uniform" if student_confidence is None else "student"
-    weights = _weights(split, student, None if student_confidence is None else [student_confidence])
-    cuts = at_spaces(shared_cuts(weak, student), text)
-    return _hand_over(weak, student, _logprobs([weak_logprobs], weak), weights, cuts, keep_same=False)[0]
+    confidences = None if student_confidence is None else [student_confidence]
+    return bridge_many(
+        [text],
+        [weak_offsets],
+        [weak_logprobs],
+        [student_offsets],
+        split=split,
+        where="words",
+        student_confidences=confidences,
+    )[0]
 
 
 def _numbers(values: Sequence[ArrayLike], line: Line, what: str) -> _Floats:
@@ -168,23 +199,14 @@ def _weights(split: Split, student: Line, confidences: Sequence[ArrayLike] | Non
     return cast(_Floats, np.exp(-_numbers(confidences, student, "confidence")))
 
 
-def _hand_over(
-    weak: Line, student: Line, logprobs: _Floats, weights: _Floats, cuts: Cuts, *, keep_same: bool
-) -> list[Bridged]:
-    begins = [np.append(0, ends)[:-1] for ends in (cuts.weak, cuts.student)]
+def _hand_over(weak: Line, student: Line, logprobs: _Floats, weights: _Floats, cuts: Cuts) -> list[Bridged]:
     if not len(cuts.weak):
         return [Bridged(np.empty(0), np.empty((0, 4), dtype=np.int64)) for _ in weak.ends]
-    sizes = cuts.student - begins[1]
-    segment = np.repeat(np.arange(len(sizes)), sizes)
+    begins = [np.append(0, ends)[:-1] for ends in (cuts.weak, cuts.student)]
+    segment = np.repeat(np.arange(len(cuts.student)), cuts.student - begins[1])
     sums = np.add.reduceat(logprobs, begins[0])
     shares = weights / np.add.reduceat(weights, begins[1])[segment]
-    handed = sums[segment] * shares
-    if keep_same:
-        twin = np.minimum(begins[0][segment] + np.arange(len(segment)) - begins[1][segment], len(logprobs) - 1)
-        equal = (weak.spans[twin] == student.spans).all(axis=1)
-        same = np.logical_and.reduceat(equal, begins[1]) & (cuts.weak - begins[0] == sizes)
-        handed = np.where(same[segment], logprobs[twin], handed)
-    return _apart(weak, student, handed, np.stack([begins[0], cuts.weak, begins[1], cuts.student], axis=1))
+    return _apart(weak, student, sums[segment] * shares, np.stack([begins[0], cuts.weak, begins[1], cuts.student], 1))
 
 
 def _apart(weak: Line, student: Line, handed: _Floats, segments: Ints) -> list[Bridged]:

@@ -8,11 +8,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from outgrow.bridge import Bridging, Split, Where
 from outgrow.errors import ConfigError
 from outgrow.objectives.cross_entropy import cross_entropy
 from outgrow.objectives.evidential import Preset, check_parameters, ramp
 from outgrow.objectives.protocol import StepContext
 from outgrow.objectives.tokens import token_divergence, token_evidential
+
+_BRIDGES: dict[Preset, Bridging] = {"default": Bridging(), "paper": Bridging("words", "student")}
 
 
 class TokenObjective(Protocol):
@@ -21,6 +24,10 @@ class TokenObjective(Protocol):
     @property
     def confidences(self) -> bool:
         """Whether it wants to know how sure the weak models were of each token."""
+
+    @property
+    def bridging(self) -> Bridging:
+        """How it wants the weak models' log-probabilities brought to the student's tokens."""
 
     def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
         """Loss of each position, shape (N,), from logits (N, V), token ids (N,) and log-confidences (N,)."""
@@ -36,6 +43,15 @@ class TokenCrossEntropy:
 
     confidences: bool = False
     """Learn each token with the weak models' confidence instead of with certainty: see `token_divergence`."""
+    bridge: Where = "characters"
+    """Where texts are cut to carry confidences over to the student's tokens."""
+    split: Split = "uniform"
+    """How the log-probability between two cuts is shared out among the student's tokens."""
+
+    @property
+    def bridging(self) -> Bridging:
+        """How confidences come to the student's tokens."""
+        return Bridging(self.bridge, self.split)
 
     def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
         """Loss of each position, shape (N,)."""
@@ -51,16 +67,28 @@ class TokenEvidential:
     confidences: bool = True
     """Whether labels are only as sure as the weak models were of them."""
     preset: Preset = "default"
-    """`default`, or `paper` for the regulariser of Cui et al. 2025 as published."""
+    """`default`, or `paper` for the regulariser and the bridge of Cui et al. 2025 as published."""
     regularization: float | None = None
     """ρ after the warm-up; None takes the preset's, 0 leaves the regulariser out."""
     warmup: float = 0.2
     """Share of training over which ρ rises."""
+    bridge: Where | None = None
+    """Where texts are cut to carry confidences over to the student's tokens; None takes the preset's: `characters`, or
+    `words` in `paper`."""
+    split: Split | None = None
+    """How the log-probability between two cuts is shared out among the student's tokens; None takes the preset's:
+    `uniform`, or `student` in `paper`."""
 
     def __post_init__(self) -> None:
         check_parameters("evidential", "exp", self.preset, self.regularization)
         if not 0 <= self.warmup <= 1:
             raise ConfigError("The warm-up of the evidential objective is outside [0, 1].", found=self.warmup)
+
+    @property
+    def bridging(self) -> Bridging:
+        """How confidences come to the student's tokens."""
+        preset = _BRIDGES[self.preset]
+        return Bridging(self.bridge or preset.where, self.split or preset.split)
 
     def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
         """Loss of each position, shape (N,)."""
@@ -91,11 +119,17 @@ class TokenBayesian:
     confidences: bool = True
     """Whether labels are only as sure as the weak models were of them."""
     preset: Preset = "default"
-    """`default`, or `paper` for the regulariser of Cui et al. 2025 as published."""
+    """`default`, or `paper` for the regulariser and the bridge of Cui et al. 2025 as published."""
     regularization: float | None = None
     """ρ after the warm-up; None takes the preset's, 0 leaves the regulariser out."""
     warmup: float = 0.25
     """Share of training over which γ and ρ rise."""
+    bridge: Where | None = None
+    """Where texts are cut to carry confidences over to the student's tokens; None takes the preset's: `characters`, or
+    `words` in `paper`."""
+    split: Split | None = None
+    """How the log-probability between two cuts is shared out among the student's tokens; None takes the preset's:
+    `uniform`, or `student` in `paper`."""
 
     def __post_init__(self) -> None:
         check_parameters("bayesian", "exp", self.preset, self.regularization)
@@ -105,6 +139,12 @@ class TokenBayesian:
                 found=self,
                 wanted="0 ≤ gamma ≤ 1, 0 ≤ warmup ≤ 1",
             )
+
+    @property
+    def bridging(self) -> Bridging:
+        """How confidences come to the student's tokens."""
+        preset = _BRIDGES[self.preset]
+        return Bridging(self.bridge or preset.where, self.split or preset.split)
 
     def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
         """Loss of each position, shape (N,)."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from outgrow.bridge import bridge_many
+from outgrow.bridge import Bridging, bridge_many
 from outgrow.errors import DataError
 from outgrow.labels import TextTargets
 from outgrow.models.tokens import encode_answer
+
+_KEYS = ("input_ids", "weights", "log_confidences")
+_UNIFORM = Bridging()
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,20 @@ class _Answer:
     spans: list[tuple[int, int]]
 
 
-def tokenise(targets: TextTargets, tokenizer: Any, *, limit: int | None, cut: bool) -> list[dict[str, Any]]:
+class Heard(NamedTuple):
+    """An opinion on a text, on the student's J tokens."""
+
+    share: float
+    """λ of the weak model over the sum of all that have an opinion on the text."""
+    log_s: NDArray[np.float64]
+    """Log-probability of each token, shape (J,)."""
+    segments: NDArray[np.int64]
+    """The first token of the segment that each token is in, shape (J,)."""
+
+
+def tokenise(
+    targets: TextTargets, tokenizer: Any, *, limit: int | None, cut: bool, bridging: Bridging = _UNIFORM
+) -> list[dict[str, Any]]:
     """One line per row: the texts to learn, each with its prompt, and what is known of every *predicted* token.
 
     Prompt and answer are tokenised apart, as `LocalLanguageModel` does when it generates, so that training sees the
@@ -36,16 +52,21 @@ def tokenise(targets: TextTargets, tokenizer: Any, *, limit: int | None, cut: bo
         tokenizer: The student's.
         limit: Most tokens of prompt, answer and end together.
         cut: Whether to cut longer ones from the right; an error otherwise.
+        bridging: How the weak models' log-probabilities come to the student's tokens.
 
     Returns:
         Lines with `input_ids` (prompt, answer and end), `weights` (λ, zero on the prompt) and `log_confidences` (log s,
-        zero where nobody said anything): a list per text, the last two one shorter, as they are about predictions.
+        zero where nobody said anything): a list per text, the last two one shorter, as they are about predictions. If
+        the student is to split log-probabilities itself, also `opinions`: a list of `Heard` per text.
 
     Raises:
         DataError: A target is too long, or cutting would leave nothing of an answer.
     """
     answers = [_answer(text, tokenizer) for text in targets.texts]
-    log_s = log_confidences(targets, [one.spans for one in answers])
+    heard = opinions(targets, [one.spans for one in answers], bridging)
+    log_s = [confidences(own, len(one.spans)) for own, one in zip(heard, answers, strict=True)]
+    split_later = bridging.split == "student" and bool(targets.opinions)
+    keys = [*_KEYS, "opinions"] if split_later else _KEYS
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     too_long = []
     for index, (answer, weight) in enumerate(zip(answers, targets.weights, strict=True)):
@@ -55,10 +76,12 @@ def tokenise(targets: TextTargets, tokenizer: Any, *, limit: int | None, cut: bo
             too_long.append(index)
         ids = ids[:limit]
         before = [0.0] * (len(asked) - 1)
-        line = lines.setdefault((targets.ids[index], targets.prompts[index]), {key: [] for key in _KEYS})
+        line = lines.setdefault((targets.ids[index], targets.prompts[index]), {key: [] for key in keys})
         line["input_ids"].append(ids)
         line["weights"].append((before + [weight] * len(answer.tokens))[: len(ids) - 1])
         line["log_confidences"].append((before + log_s[index].tolist())[: len(ids) - 1])
+        if split_later:
+            line["opinions"].append([_behind(len(before), one, len(ids) - 1) for one in heard[index]])
     if too_long:
         raise DataError(
             f"{len(too_long)} training texts are longer than the model can read.",
@@ -80,18 +103,21 @@ def certain_line(tokens: Sequence[int]) -> dict[str, Any]:
     return {"input_ids": [list(tokens)], "weights": [[1.0] * predicted], "log_confidences": [[0.0] * predicted]}
 
 
-def log_confidences(targets: TextTargets, spans: Sequence[Sequence[tuple[int, int]]]) -> list[NDArray[np.float64]]:
-    """How sure the weak models were of each of the student's tokens: log Σ_i λ_i s_i / Σ_i λ_i, with s_i by the bridge.
+def opinions(
+    targets: TextTargets, spans: Sequence[Sequence[tuple[int, int]]], bridging: Bridging = _UNIFORM
+) -> list[list[Heard]]:
+    """The opinions on each text, carried over to the student's tokens.
 
     Args:
         targets: Texts with the opinions on them.
         spans: Character spans of the student's tokens in each text; an empty one at the end is the end of sequence.
+        bridging: The bridge. What the student itself is to split is split evenly until it does.
 
     Returns:
-        One array per text; 0 where there is no opinion. A model that did not end a text itself, or does not
-        say how sure it was to end it, says nothing of its end.
+        A list per text. A model that did not end a text itself, or does not say how sure it was to end it, says nothing
+        of its end: it is as good as certain.
     """
-    found = [np.zeros(len(own)) for own in spans]
+    found: list[list[Heard]] = [[] for _ in spans]
     if not targets.opinions:
         return found
     jobs = [
@@ -99,23 +125,33 @@ def log_confidences(targets: TextTargets, spans: Sequence[Sequence[tuple[int, in
         for index, (text, own) in enumerate(zip(targets.texts, spans, strict=True))
         for opinion in targets.opinions[index]
     ]
-    jobs = [job for job in jobs if job[2] and job[1].completion.logprobs]
+    jobs = [job for job in jobs if job[2] and job[1].completion.logprobs and job[1].weight > 0]
     bridged = bridge_many(
         [targets.texts[index] for index, _, _ in jobs],
         [opinion.completion.offsets for _, opinion, _ in jobs],
         [opinion.completion.logprobs for _, opinion, _ in jobs],
         [spans[index][:count] for index, _, count in jobs],
+        split="uniform" if bridging.split == "student" else bridging.split,
+        where=bridging.where,
     )
-    sums, mass = [np.zeros(len(own)) for own in spans], [0.0] * len(spans)
+    mass = np.bincount(
+        [index for index, _, _ in jobs], [opinion.weight for _, opinion, _ in jobs], minlength=len(spans)
+    )
     for (index, opinion, count), result in zip(jobs, bridged, strict=True):
-        sums[index][:count] += opinion.weight * np.exp(result.logprobs)
-        sums[index][count:] += opinion.weight
-        mass[index] += opinion.weight
-    tiny = np.finfo(np.float64).tiny
-    for index, total in enumerate(mass):
-        if total > 0:
-            found[index] = np.minimum(np.log(np.maximum(sums[index] / total, tiny)), 0.0)
+        log_s, segments = np.zeros(len(spans[index])), np.arange(len(spans[index]))
+        log_s[:count] = result.logprobs
+        segments[:count] = np.repeat(result.segments[:, 2], result.segments[:, 3] - result.segments[:, 2])
+        found[index].append(Heard(opinion.weight / float(mass[index]), log_s, segments))
     return found
+
+
+def confidences(heard: Sequence[Heard], tokens: int) -> NDArray[np.float64]:
+    """How sure the weak models were of each token: log Σ_i λ_i s_i / Σ_i λ_i, shape (tokens,); 0 without an opinion."""
+    if not heard:
+        return np.zeros(tokens)
+    mean = np.sum([one.share * np.exp(one.log_s) for one in heard], axis=0)
+    logs: NDArray[np.float64] = np.minimum(np.log(np.maximum(mean, np.finfo(np.float64).tiny)), 0.0)
+    return logs
 
 
 def collate(lines: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -123,7 +159,7 @@ def collate(lines: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
 
     Returns:
         `input_ids` and `attention_mask` (N, M, T): the mask says what is padding, whatever its token id; `weights` and
-        `log_confidences` (N, M, T − 1).
+        `log_confidences` (N, M, T − 1); and what `_collate_opinions` adds if the student is to split log-probabilities.
     """
     most = max(len(line["input_ids"]) for line in lines)
     longest = max(len(ids) for line in lines for ids in line["input_ids"])
@@ -137,10 +173,38 @@ def collate(lines: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
             mask[row, text, :length] = 1
             weights[row, text, : length - 1] = torch.tensor(line["weights"][text])
             log_s[row, text, : length - 1] = torch.tensor(line["log_confidences"][text])
-    return {"input_ids": ids, "attention_mask": mask, "weights": weights, "log_confidences": log_s}
+    batch = {"input_ids": ids, "attention_mask": mask, "weights": weights, "log_confidences": log_s}
+    return batch | (_collate_opinions(lines, (*shape[:2], longest - 1)) if "opinions" in lines[0] else {})
 
 
-_KEYS = ("input_ids", "weights", "log_confidences")
+def _collate_opinions(lines: Sequence[Mapping[str, Any]], shape: tuple[int, int, int]) -> dict[str, Tensor]:
+    """Up to O opinions on each text of a batch, for texts of shape (N, M, T − 1).
+
+    Returns:
+        `shares` (N, M, O), zero where there is no opinion; `opinions` (N, M, O, T − 1), log-probabilities; and
+        `segments` of the same shape, the first token of each token's segment, where every token that nobody has an
+        opinion on is a segment of its own.
+    """
+    most = max((len(heard) for line in lines for heard in line["opinions"]), default=0)
+    shape_all = (*shape[:2], max(most, 1), shape[2])
+    shares, logs = torch.zeros(shape_all[:3]), torch.zeros(shape_all)
+    segments = torch.arange(shape[2]).expand(shape_all).clone()
+    for row, line in enumerate(lines):
+        for text, heard in enumerate(line["opinions"]):
+            for number, one in enumerate(heard):
+                at = (row, text, number)
+                shares[at] = one.share
+                logs[at][: len(one.log_s)] = torch.from_numpy(one.log_s)
+                segments[at][: len(one.segments)] = torch.from_numpy(one.segments)
+            if not heard:
+                shares[row, text, 0] = 1.0
+    return {"shares": shares, "opinions": logs, "segments": segments}
+
+
+def _behind(prompt: int, one: Heard, length: int) -> Heard:
+    """An opinion on the tokens behind a prompt, cut to so many predicted tokens of both together."""
+    log_s = np.concatenate([np.zeros(prompt), one.log_s])[:length]
+    return Heard(one.share, log_s, np.concatenate([np.arange(prompt), one.segments + prompt])[:length])
 
 
 def _answer(text: str, tokenizer: Any) -> _Answer:

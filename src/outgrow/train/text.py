@@ -18,6 +18,7 @@ from outgrow.labels import TextTargets
 from outgrow.models.adapters import FullFineTuning, LoRA
 from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
 from outgrow.objectives import StepContext, TokenObjective
+from outgrow.objectives.token_shares import largest_probabilities, pooled, student_split
 from outgrow.registry import create, names
 from outgrow.store import Artefact, table_hash
 from outgrow.train.answers import collate, tokenise
@@ -39,6 +40,8 @@ class TokenLosses:
         logits = answer_logits(model, ids, mask, learned[there])
         losses = torch.zeros_like(batch["weights"])
         labels, log_s = batch["input_ids"][..., 1:][learned], batch["log_confidences"][learned]
+        if "opinions" in batch:
+            log_s = split_by_student(batch, learned, logits)[learned]
         losses[learned] = self._objective(logits, labels, log_s, StepContext(progress))
         return losses
 
@@ -51,6 +54,19 @@ class TokenLosses:
 
     def restore(self, state: Any) -> None:
         """Nothing."""
+
+
+def split_by_student(batch: dict[str, Tensor], learned: Tensor, logits: Tensor) -> Tensor:
+    """Log-confidences (N, M, T − 1) of which each segment's share of a token follows the student's doubt at it.
+
+    Args:
+        batch: See `outgrow.train.answers.collate`.
+        learned: Whether each predicted token is learned, (N, M, T − 1).
+        logits: Logits of the learned tokens, (positions, V).
+    """
+    confidence = torch.zeros_like(batch["weights"])
+    confidence[learned] = largest_probabilities(logits).to(confidence)
+    return pooled(student_split(batch["opinions"], batch["segments"], confidence[:, :, None]), batch["shares"])
 
 
 def answer_logits(model: Any, ids: Tensor, mask: Tensor, learned: Tensor) -> Tensor:
@@ -121,7 +137,7 @@ class TextLearner:
             network: Any = wrapper.wrap(load_causal_lm(self.model))
             tokenizer = load_tokenizer(self.model)
             limit = min(filter(None, (self.max_length, context_length(network))), default=None)
-            rows = tokenise(targets, tokenizer, limit=limit, cut=self.max_length is not None)
+            rows = tokenise(targets, tokenizer, limit=limit, cut=self.max_length is not None, bridging=loss.bridging)
             arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed)
             fit(
                 network,
