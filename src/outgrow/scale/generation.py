@@ -82,6 +82,6 @@ class ShardedLanguageModel:
             return []
         call = content_hash([[list(one) if isinstance(one, tuple) else one for one in items], dict(asked)])
         folder = self.folder / f"call-{call[:16]}"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         table = map_shards(work, items, folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)
         return [list(row[0]) for row in TextLabels.from_arrow(table).texts]
