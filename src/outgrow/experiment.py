@@ -110,6 +110,7 @@ class Experiment:
             "seconds": _seconds(store, time.perf_counter() - clock),
             "started": started.isoformat(timespec="seconds"),
             "notes": list(pipeline.notes),
+            "refinement": list(pipeline.audits),
         }
         results = Results(self.config.name, standings, pipeline.chance, provenance, test.ids)
         results.save(self.output)

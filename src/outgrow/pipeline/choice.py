@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ class ChoicePipeline:
     """Store and reporter."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know."""
+    audits: list[dict[str, Any]] = field(default_factory=list)
+    """Nothing: refined choices are noted."""
     _votes: dict[int, ChoiceVotes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

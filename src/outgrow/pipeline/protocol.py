@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from outgrow.labels import Predictions
 
@@ -18,6 +18,10 @@ class Pipeline(Protocol):
     @property
     def notes(self) -> list[str]:
         """What a reader of the results should know, such as rows left out; grows as the pipeline works."""
+
+    @property
+    def audits(self) -> list[dict[str, Any]]:
+        """What refinements of text tasks did, by `method` and `seed` (see `outgrow.refine.audit.Audit`)."""
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """The floor: every supervisor by name."""

@@ -6,24 +6,26 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named, Prefer, ServerSupervisor
 from outgrow.errors import ConfigError
-from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, Weighted
+from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
 from outgrow.models.loading import short_name
 from outgrow.models.protocols import GenerateOptions, check_options
-from outgrow.pipeline.judging import check_judges, judge_answers
+from outgrow.pipeline.auditing import audited
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.refining import make_refiner, refined
+from outgrow.pipeline.scoring import Scorer
 from outgrow.pipeline.served import ask, estimate, server_model
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
 from outgrow.pipeline.writing import remarks, score, write
 from outgrow.refine.refinement import Refiner
 from outgrow.registry import create
 from outgrow.supervisors.gold import training_rows
-from outgrow.tasks import DemandingTask, RatedTask, RemarkingTask, TextTask
+from outgrow.tasks import DemandingTask, TextTask
 from outgrow.templates import fill
 from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
@@ -48,12 +50,14 @@ class TextPipeline:
     """Nothing: blind guessing has no score in free text."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know."""
+    audits: list[dict[str, Any]] = field(default_factory=list)
+    """What refinements did, by method and seed."""
     _read: dict[tuple[int, str], TextLabels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is computed."""
         check_options(self._labelling(0))
-        self._check_judges()
+        self._scorer.check()
         for each in self.config.supervisors:
             if isinstance(each, ServerSupervisor):
                 server_model(each, self.workspace.store).check(self._labelling(0))
@@ -124,6 +128,10 @@ class TextPipeline:
     @cached_property
     def _test(self) -> Rows:
         return self.rows.part("test")
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        return Scorer(self.config, self.task, self.workspace)
 
     @cached_property
     def _learner(self) -> TextLearner:
@@ -231,7 +239,13 @@ class TextPipeline:
             seed=seed,
             name=f"refine for {method}, seed {seed}",
         )
-        for remark in found.remarks():
+        rows, asked = self._unlabelled, self._asked(self._unlabelled)
+        strong, scorer = self.config.strong, self._scorer
+        checked = audited(rows, labels, found, strong, asked, self._answering, scorer, self.workspace)
+        self.audits.append({"method": method, "seed": seed, **checked.to_json()})
+        for warning in checked.warnings():
+            self.workspace.reporter.note(f"{method} (seed {seed}): {warning}")
+        for remark in (*found.remarks(), *checked.warnings()):
             self._note(f"{method} (seed {seed}): {remark}")
         return found.labels
 
@@ -326,37 +340,14 @@ class TextPipeline:
             self._note(f"Of the test part {remark}")
         best = [labels.best(row, supervisor) for row in range(len(labels.ids))]
         answers = tuple("" if one is None else _trim(one.text) for one in best)
-        if isinstance(self.task, RemarkingTask):
-            for remark in self.task.remarks(self.config.task, self._test, answers):
-                self._note(f"{labels.supervisors[supervisor]}: {remark}")
-        found = self.task.score(self.config.task, self._test, answers)
-        weights = {name: own.weights for name, own in found.items() if isinstance(own, Weighted)}
-        scores = {name: own.scores if isinstance(own, Weighted) else own for name, own in found.items()}
-        if self.config.judge and isinstance(self.task, RatedTask):
-            rubrics = self.task.rubrics(self.config.task)
-            items = self.task.items(self.config.task, self._test, answers)
-            author = labels.supervisors[supervisor]
-            judged = judge_answers(self.config.judge, rubrics, items, self.workspace, author=author)
-            for remark in judged.remarks:
-                self._note(remark)
-            scores, weights = {**scores, **judged.scores}, {**weights, **judged.weights}
-        return Predictions(self._test.ids, answers, scores, weights=weights)
+        scored = self._scorer(self._test, answers, author=labels.supervisors[supervisor])
+        for remark in scored.remarks:
+            self._note(remark)
+        return Predictions(self._test.ids, answers, scored.scores, weights=scored.weights)
 
     def _asked(self, rows: Rows) -> list[str]:
         """Prompts as models see them."""
         return [fill(self.config.generate.template, {"prompt": prompt}) for prompt in rows.prompts]
-
-    def _check_judges(self) -> None:
-        check_judges(self.config.judge)
-        if self.config.judge and not isinstance(self.task, RatedTask):
-            raise ConfigError(
-                f"The task {self.config.task.name!r} is scored without a judge.", found="judge", fix="Leave it out."
-            )
-        if isinstance(self.task, RatedTask) and self.task.needs_judge and not self.config.judge:
-            raise ConfigError(
-                f"The task {self.config.task.name!r} is scored by a judge, and there is none.",
-                fix="Name a language model: judge: {model: …}",
-            )
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

@@ -11,6 +11,7 @@ from outgrow.evaluate.summary import Line, MetricSummary, Summary
 from outgrow.evaluate.wording import estimate_text, probability_text
 from outgrow.report.calibration import calibration_section
 from outgrow.report.plots import dot_plot, plane
+from outgrow.report.refinement import refinement_section
 from outgrow.report.table import metric_title, number_columns, ordered_lines
 from outgrow.report.words import details, headline, typeset
 
@@ -18,7 +19,7 @@ _HEADWORDS = ("name", "model", "function", "features", "votes", "server")
 """Keys whose value names a thing; the first one present becomes its headword."""
 _AXES = ("content", "concept")
 """The metrics of the plane: what an answer says, and whether it is said as the supervisors say it."""
-_KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes"}
+_KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement"}
 
 
 def report_html(name: str, summary: Summary, provenance: Mapping[str, Any]) -> str:
@@ -52,6 +53,7 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any]) -> s
         setting=list(_setting(config, provenance, summary)),
         metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
         plane=_plane(summary),
+        refinement=refinement_section(provenance.get("refinement") or ()),
         calibration=calibration_section(summary.calibration) if summary.calibration else None,
         resamples=summary.resamples,
         started=_moment(provenance.get("started")),

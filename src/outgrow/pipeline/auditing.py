@@ -1,0 +1,82 @@
+"""What a refinement did, compared on a sample with what the strong model answers when it is shown nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.config import Strong
+from outgrow.labels import Rows, TextLabels
+from outgrow.models.protocols import GenerateOptions
+from outgrow.pipeline.scoring import Scorer
+from outgrow.pipeline.writing import write
+from outgrow.refine.audit import Audit, audit, compared
+from outgrow.refine.refinement import Refinement, weak_texts
+from outgrow.workspace import Workspace
+
+SAMPLE = 64
+"""Rows that the untouched strong model is asked too, and that are scored: enough to see that something is wrong."""
+
+
+def audited(
+    rows: Rows,
+    labels: TextLabels,
+    found: Refinement,
+    strong: Strong,
+    asked: Sequence[str],
+    options: GenerateOptions,
+    scorer: Scorer,
+    workspace: Workspace,
+) -> Audit:
+    """Audits a refinement before anything is trained on it.
+
+    Args:
+        rows: The rows that were labelled again, N of them.
+        labels: What the supervisors wrote for them.
+        found: The refinement.
+        strong: The untouched strong model.
+        asked: The rows' prompts as the strong model sees them, N of them.
+        options: How it generates.
+        scorer: Scores answers where all gold answers of the sample are known, or the task needs none.
+        workspace: Store and reporter.
+    """
+    weak, texts = weak_texts(rows, labels), found.texts()
+    whole = audit(rows.prompts, weak, texts, agreement=found.agreement, concepts=found.concepts)
+    picked = [int(row) for row in np.sort(np.random.default_rng(len(rows)).permutation(len(rows))[:SAMPLE])]
+    sample, prompts = rows.take(picked), [asked[row] for row in picked]
+    answered = write(strong.model, sample.ids, prompts, options, workspace, name="base", batch_size=strong.batch_size)
+    best = [answered.best(row, 0) for row in range(len(picked))]
+    base = ["" if one is None else one.text.strip() for one in best]
+    own_weak, own_texts = [weak[row] for row in picked], [texts[row] or "" for row in picked]
+    voices = {
+        **{f"weak {place}": [_voice(weak[row], place) for row in picked] for place in range(len(labels.supervisors))},
+        "base": base,
+        "refined": own_texts,
+    }
+    return compared(whole, own_weak, base, own_texts, _scores(sample, voices, scorer))
+
+
+def _voice(texts: Sequence[str], place: int) -> str:
+    """One of a row's weak texts: each supervisor's in turn, where some wrote nothing that of another."""
+    return texts[place % len(texts)] if texts else ""
+
+
+def _scores(
+    sample: Rows, voices: Mapping[str, Sequence[str]], scorer: Scorer
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Metric → who (`weak` is the mean of the supervisors) → scores; nothing where gold is missing."""
+    if None in sample.gold:
+        return {}
+    scored = {who: scorer(sample, answers, author=f"{who} (audit)").scores for who, answers in voices.items()}
+    weak = [own for who, own in scored.items() if who.startswith("weak ")]
+    return {
+        metric: {
+            "weak": np.mean([own[metric] for own in weak], axis=0),
+            "base": scored["base"][metric],
+            "refined": refined,
+        }
+        for metric, refined in scored["refined"].items()
+        if all(metric in own for own in scored.values())
+    }

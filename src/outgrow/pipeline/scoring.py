@@ -1,0 +1,78 @@
+"""How good answers to a text task are: by the task itself, and by judges where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.config import ExperimentConfig
+from outgrow.errors import ConfigError
+from outgrow.labels import Rows, Weighted
+from outgrow.pipeline.judging import check_judges, judge_answers
+from outgrow.tasks import RatedTask, RemarkingTask, TextTask
+from outgrow.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of N answers."""
+
+    scores: Mapping[str, NDArray[np.float64]]
+    """Metric → (N,), higher is better; the first one is the headline."""
+    weights: Mapping[str, NDArray[np.float64]]
+    """Metric → how much each answer counts, (N,), where not all count alike."""
+    remarks: tuple[str, ...]
+    """What a reader should know, in whole sentences."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores answers as an experiment wants it."""
+
+    config: ExperimentConfig
+    """The experiment."""
+    task: TextTask
+    """Its task."""
+    workspace: Workspace
+    """Store and reporter, for judges."""
+
+    def check(self) -> None:
+        """Checks that judges and task belong together.
+
+        Raises:
+            ConfigError: They do not, or two judges have one name.
+        """
+        judges, name = self.config.judge, self.config.task.name
+        check_judges(judges)
+        if judges and not isinstance(self.task, RatedTask):
+            raise ConfigError(f"The task {name!r} is scored without a judge.", found="judge", fix="Leave it out.")
+        if isinstance(self.task, RatedTask) and self.task.needs_judge and not judges:
+            raise ConfigError(
+                f"The task {name!r} is scored by a judge, and there is none.",
+                fix="Name a language model: judge: {model: …}",
+            )
+
+    def __call__(self, rows: Rows, answers: Sequence[str], *, author: str) -> Scored:
+        """Scores one model's answers.
+
+        Args:
+            rows: What was asked, N rows.
+            answers: N answers.
+            author: Whose they are.
+        """
+        config = self.config.task
+        remarks: list[str] = []
+        if isinstance(self.task, RemarkingTask):
+            remarks += [f"{author}: {remark}" for remark in self.task.remarks(config, rows, answers)]
+        found = self.task.score(config, rows, answers)
+        weights = {name: own.weights for name, own in found.items() if isinstance(own, Weighted)}
+        scores = {name: own.scores if isinstance(own, Weighted) else own for name, own in found.items()}
+        if self.config.judge and isinstance(self.task, RatedTask):
+            rubrics, items = self.task.rubrics(config), self.task.items(config, rows, answers)
+            judged = judge_answers(self.config.judge, rubrics, items, self.workspace, author=author)
+            scores, weights = {**scores, **judged.scores}, {**weights, **judged.weights}
+            remarks += judged.remarks
+        return Scored(scores, weights, tuple(remarks))
