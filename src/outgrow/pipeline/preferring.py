@@ -90,7 +90,8 @@ class PreferenceStage:
         check_options(options)
         batch = self.strong.batch_size
         written = write(student, rows.ids, prompts, options, workspace, name="the student", batch_size=batch)
-        candidates = pool(written)
+        # One text alone is not worth a judgement.
+        candidates = [each if len(each) > 1 else [] for each in pool(written)]
         pairs, remarks = self.pairs(rows, prompts, candidates, judge(candidates), usable)
         remarks = [f"{name}: {remark}" for remark in remarks]
         if not len(pairs):
