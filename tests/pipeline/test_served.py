@@ -167,12 +167,6 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(tmp_path, decoder_
         Experiment.from_yaml(path).estimate()
 
 
-def test_a_choice_task_refuses_a_server(tmp_path, decoder_folder):
-    path = write_experiment(tmp_path, decoder_folder, "http://localhost:1/v1")
-    with pytest.raises(ConfigError, match="does not vote on choices"):
-        Experiment.from_yaml(path, ["task.choices=auto"]).estimate()
-
-
 def test_two_servers_with_a_model_of_one_name_need_revisions(tmp_path, decoder_folder):
     both = [{"server": f"http://{host}/v1", "model": "small", "name": host} for host in "ab"]
     path = write_experiment(tmp_path, decoder_folder, "", supervisors=both)

@@ -21,7 +21,7 @@ class ServerPrices(BaseModel):
 
 
 class ServerSupervisor(BaseModel):
-    """A model behind an OpenAI-compatible server (text tasks): `{server: http://localhost:8000/v1, model: small-chat}`.
+    """A model behind an OpenAI-compatible server: `{server: http://localhost:8000/v1, model: small-chat}`.
 
     The key is taken from the environment variable OPENAI_API_KEY.
     """
@@ -51,5 +51,11 @@ class ServerSupervisor(BaseModel):
     """Seconds for one request."""
     retries: int = Field(default=6, ge=0)
     """Times that a request is sent again after a failure that may pass."""
+    template: str = "{prompt}\n\nAnswer with one of these and nothing else: {choices}"
+    """How a row is asked in a choice task; text tasks have `generate.template`."""
+    samples: int = Field(default=1, gt=0)
+    """Answers to each row in a choice task: one, greedily, or so many samples whose shares are the probabilities."""
+    max_new_tokens: int = Field(default=16, gt=0)
+    """Most tokens of an answer in a choice task; text tasks have `generate.max_new_tokens`."""
     prices: ServerPrices | None = None
     """What tokens cost, for the notes of the results and `outgrow run --dry-run`."""

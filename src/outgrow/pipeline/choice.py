@@ -17,6 +17,7 @@ from outgrow.pipeline.gaps import gap_notes
 from outgrow.pipeline.method import ChoiceMethod
 from outgrow.supervisors import ChoiceSupervisor, choice_supervisor
 from outgrow.supervisors.gold import judged_rows
+from outgrow.supervisors.server import ServerLabeller
 from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets, predictions_of
 from outgrow.workspace import Workspace
 
@@ -82,8 +83,9 @@ class ChoicePipeline:
         return self._on_test(*way.student(targets, self._judged, self.workspace, seed=seed, note=self._note))
 
     def estimate(self) -> list[str]:
-        """Nothing: no supervisor of a choice task is behind a server."""
-        return []
+        """What asking the servers among the supervisors would cost, a line for each; nothing is sent."""
+        asked = [each for each in self._supervisors if isinstance(each, ServerLabeller)]
+        return [each.estimate(self.rows, self.workspace.store) for each in asked]
 
     @cached_property
     def _unlabelled(self) -> Rows:

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from outgrow.config import ServerSupervisor
 from outgrow.labels import TextLabels
 from outgrow.models.loading import short_name
 from outgrow.models.protocols import GenerateOptions
-from outgrow.models.server import Estimate, Limits, Prices, ServedModel, ServerLanguageModel
+from outgrow.models.server import Estimate
 from outgrow.pipeline.writing import best_first
 from outgrow.store import Store, content_hash, read_json, read_table, write_json, write_table
+from outgrow.supervisors.server import prices, served, server_model
 from outgrow.workspace import Workspace
-
-
-def server_model(
-    config: ServerSupervisor, store: Store, on_answer: Callable[[], None] | None = None
-) -> ServerLanguageModel:
-    """The model that a line of an experiment file describes; its answers are kept in the store's `responses.sqlite`.
-
-    Raises:
-        ConfigError: The URL is none, or could hold a key.
-    """
-    return ServerLanguageModel(
-        _served(config),
-        config.server,
-        name=config.name or short_name(config.model),
-        limits=Limits(config.concurrency, config.timeout, config.retries),
-        cache=store.root / "responses.sqlite",
-        on_answer=on_answer,
-    )
 
 
 def ask(
@@ -68,11 +51,11 @@ def ask(
             if not cell
         }
         labels = TextLabels(tuple(ids), (name,), tuple((cell,) for cell in texts), errors)
-        write_json(folder / "notes.json", [*model.notes, f"{name} took {model.usage.text(_prices(config))}: {about}."])
+        write_json(folder / "notes.json", [*model.notes, f"{name} took {model.usage.text(prices(config))}: {about}."])
         write_table(folder / "texts.parquet", labels.to_arrow())
 
     recipe = {
-        "served": vars(_served(config)),
+        "served": vars(served(config)),
         "name": name,
         "ids": content_hash(list(ids)),
         "prompts": content_hash(list(prompts)),
@@ -93,12 +76,4 @@ def estimate(config: ServerSupervisor, jobs: Mapping[GenerateOptions, Sequence[s
     model = server_model(config, store)
     parts = [model.estimate(prompts, options) for options, prompts in jobs.items()]
     whole = Estimate(*(sum(column) for column in zip(*(dataclasses.astuple(part) for part in parts), strict=True)))
-    return f"{model.name}: {whole.text(_prices(config))}"
-
-
-def _prices(config: ServerSupervisor) -> Prices | None:
-    return Prices(config.prices.input, config.prices.output) if config.prices else None
-
-
-def _served(config: ServerSupervisor) -> ServedModel:
-    return ServedModel(config.model, config.api, config.system, config.revision, config.logprobs, config.parameters)
+    return f"{model.name}: {whole.text(prices(config))}"

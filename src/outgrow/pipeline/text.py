@@ -19,12 +19,13 @@ from outgrow.pipeline.auditing import audited
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.scoring import Scorer
-from outgrow.pipeline.served import ask, estimate, server_model
+from outgrow.pipeline.served import ask, estimate
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
 from outgrow.pipeline.writing import remarks, score, write
 from outgrow.refine.refinement import Refiner
 from outgrow.registry import create
 from outgrow.supervisors.gold import training_rows
+from outgrow.supervisors.server import server_model
 from outgrow.tasks import DemandingTask, TextTask
 from outgrow.templates import fill
 from outgrow.train.text import TextLearner, text_learner, token_objective

@@ -12,12 +12,12 @@ from outgrow.config import (
     ServerSupervisor,
     SupervisorConfig,
 )
-from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.supervisors.features import FeaturesLabeller
 from outgrow.supervisors.functions import FunctionLabeller
 from outgrow.supervisors.model import ModelLabeller
 from outgrow.supervisors.rules import RulesLabeller
+from outgrow.supervisors.server import ServerLabeller
 from outgrow.supervisors.votes import VotesReader
 from outgrow.workspace import Workspace
 
@@ -33,11 +33,7 @@ class ChoiceSupervisor(Protocol):
 
 
 def choice_supervisor(config: SupervisorConfig) -> ChoiceSupervisor:
-    """The supervisor that a line of an experiment file describes.
-
-    Raises:
-        ConfigError: It is for text tasks.
-    """
+    """The supervisor that a line of an experiment file describes."""
     if isinstance(config, FeaturesSupervisor):
         return FeaturesLabeller(config)
     if isinstance(config, ModelSupervisor):
@@ -47,9 +43,5 @@ def choice_supervisor(config: SupervisorConfig) -> ChoiceSupervisor:
     if isinstance(config, FunctionSupervisor):
         return FunctionLabeller(config)
     if isinstance(config, ServerSupervisor):
-        raise ConfigError(
-            "A model behind a server writes texts; it does not vote on choices.",
-            found=f"server: {config.server}",
-            fix="Use it in a text task, or give its answers as a votes table (`votes: …`).",
-        )
+        return ServerLabeller(config)
     return VotesReader(config)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from outgrow.models.server.asking import Limits
 from outgrow.models.server.cache import ResponseCache
-from outgrow.models.server.model import ServerLanguageModel
+from outgrow.models.server.model import ServerLanguageModel, check_url
 from outgrow.models.server.usage import Estimate, Prices, Usage
 from outgrow.models.server.wire import Api, ServedModel
 
-__all__ = ["Api", "Estimate", "Limits", "Prices", "ResponseCache", "ServedModel", "ServerLanguageModel", "Usage"]
+__all__ = [
+    "Api",
+    "Estimate",
+    "Limits",
+    "Prices",
+    "ResponseCache",
+    "ServedModel",
+    "ServerLanguageModel",
+    "Usage",
+    "check_url",
+]
