@@ -143,6 +143,24 @@ def test_a_student_comes_to_write_what_its_judges_prefer(folder: Path, tmp_path:
     assert after.score > before.score + 0.5
 
 
+def test_without_a_temperature_candidates_are_those_of_a_beam_search(folder: Path, tmp_path: Path) -> None:
+    decoder, prompts = str(folder / "decoder"), ["a plot film", "a plot was"]
+    seen: list[Sequence[Sequence[str]]] = []
+
+    def judge(candidates: Sequence[Sequence[str]]) -> TextLabels:
+        seen.append(candidates)
+        return judged_by({text: (0.0, 0.0) for each in candidates for text in each}, candidates)
+
+    stage, options = stage_of({"name": "dpo", "candidates": 3, "temperature": 0}), GenerateOptions(max_new_tokens=2)
+    student, remarks = stage(
+        decoder, rows_of(2), prompts, options, judge, all_usable, Workspace(Store(tmp_path)), seed=0, name="stage"
+    )
+    found = LocalLanguageModel.load(decoder).generate(prompts, GenerateOptions(max_new_tokens=2, n=3, beams=3))
+    assert seen == [[[f" {one.text.removeprefix(' ')}" for one in each] for each in found]]
+    assert student == decoder
+    assert "stage: 2 of 2 rows had candidates that are all equally good." in remarks
+
+
 def test_pairs_are_the_best_and_the_worst_and_carry_the_ensemble_s_doubt() -> None:
     scores = {" good": (-1.0, -2.0), " fair": (-2.0, -3.0), " bad": (-4.0, -3.2)}
     candidates = [list(scores), [" good", " bad"], [" fair"]]
@@ -190,7 +208,7 @@ def test_the_supervisors_count_as_given() -> None:
         ({"name": "cdpo", "epsilon": 0.6}, "out of range"),
         ({"name": "cdpo", "epsilon": "enssemble"}, "refuses its parameters"),
         ({"name": "cdpo", "candidates": 0}, "candidates"),
-        ({"name": "cdpo", "temperature": 0}, "temperature"),
+        ({"name": "cdpo", "temperature": -1}, "temperature"),
         ({"name": "cdpo", "margin": -1}, "margin"),
         ({"name": "cdpo", "weights": {"taught": 1.0}}, "do not fit the supervisors"),
         ({"name": "cdpo", "trainer": {"learning_rat": 1}}, "did you mean 'learning_rate'"),

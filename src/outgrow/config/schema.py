@@ -341,8 +341,8 @@ class Prefer(Named):
     """`dpo`, `cdpo` (pairs may be the wrong way round) or `kto`."""
     candidates: int = Field(default=10, gt=0)
     """Texts that the supervised student writes for each unlabelled row; equal ones are kept once."""
-    temperature: float = Field(default=1.0, gt=0)
-    """Of that sampling."""
+    temperature: float = Field(default=1.0, ge=0)
+    """Of sampling them; 0 searches for the most probable ones with as many beams."""
     weights: dict[str, float] | Literal["uniform", "estimated"] = "uniform"
     """How much each supervisor's score of a candidate counts."""
     scale: Literal["standardise", "none"] = "standardise"

@@ -14,7 +14,7 @@ from outgrow.combine.ranking import Ranking, Reason, rank
 from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError
 from outgrow.labels import PreferencePairs, Rows, TextLabels
-from outgrow.models.protocols import GenerateOptions, check_options
+from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.text_targets import pool, score_matrices
 from outgrow.pipeline.writing import write
 from outgrow.store import table_hash
@@ -77,17 +77,16 @@ class PreferenceStage:
             student: The supervised student's folder.
             rows: The unlabelled rows, N of them.
             prompts: What is asked, N of them.
-            options: How rows are answered; sampling is set here.
+            options: How rows are answered, greedily; how many texts are drawn is set here.
             judge: The supervisors.
             usable: The task's word on answers.
             workspace: Store and reporter.
             seed: Of samples and training.
             name: What the stage is called.
         """
-        options = dataclasses.replace(
-            options, n=self.settings.candidates, temperature=self.settings.temperature, beams=1, seed=seed
-        )
-        check_options(options)
+        count, temperature = self.settings.candidates, self.settings.temperature
+        drawing = {"temperature": temperature, "beams": 1, "seed": seed} if temperature else {"beams": count}
+        options = dataclasses.replace(options, n=count, **drawing)
         batch = self.strong.batch_size
         written = write(student, rows.ids, prompts, options, workspace, name="the student", batch_size=batch)
         # One text alone is not worth a judgement.
