@@ -111,6 +111,8 @@ def test_the_recipe_for_real_sizes_differs_in_models_and_their_training_only() -
             for key in ("model", "train", "adapter"):
                 each.pop(key, None)
         del recipe["trainer"]
+        for method in recipe["methods"].values():
+            method.get("prefer", {}).pop("trainer", None)
     assert one == other
 
 
@@ -123,7 +125,11 @@ def tiny_experiment(decoder_folder: Path, tmp_path: Path) -> Path:
         "task": {"path": "rows.jsonl", "split": {"gold": 4, "unlabelled": 4, "test": 4}},
         "supervisors": [{**supervisor, "name": "one"}, {"model": str(decoder_folder), "name": "two"}],
         "strong": {"model": str(decoder_folder)},
-        "methods": {"naive": {}, "joint": {"combine": "joint_decoding"}},
+        "methods": {
+            "naive": {},
+            "joint": {"combine": "joint_decoding"},
+            "naive cdpo": {"prefer": {"name": "cdpo", "candidates": 2}},
+        },
         "generate": {"max_new_tokens": 4},
         "seeds": 2,
     }
@@ -137,12 +143,16 @@ def test_the_estimate_counts_every_training_and_every_answer(tiny_experiment: Pa
     assert {job.what: job.times for job in jobs} == {
         "one learns": 2,
         "one labels": 2,
+        "one scores": 2,
         "one answers": 2,
         "two labels": 2,
+        "two scores": 2,
         "two answers": 2,
         "naive learns": 2,
         "joint learns": 2,
+        "naive cdpo samples": 2,
+        "naive cdpo prefers": 2,
         "ceiling learns": 2,
-        "students answer": 6,
+        "students answer": 8,
     }
     assert all(job.seconds > 0 for job in jobs)

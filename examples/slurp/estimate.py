@@ -45,26 +45,39 @@ class Job:
 
 
 def jobs(config: ExperimentConfig) -> Iterator[Job]:
-    """What takes long: supervisors learn, label and answer; students learn and answer; each for every seed."""
+    """What takes long: supervisors learn, label, score and answer; students learn and answer; each for every seed."""
     rows = load_task(config.task).read(config.task)
     gold, learned, tested = rows.part("gold"), len(rows.part("unlabelled")), len(rows.part("test"))
-    generate, seeds = config.generate, len(config.seeds)
+    generate, seeds, methods = config.generate, len(config.seeds), config.methods.values()
     answering = GenerateOptions(max_new_tokens=generate.max_new_tokens)
     labelling = dataclasses.replace(
         answering, n=generate.n_best, beams=generate.beams, temperature=generate.temperature
     )
     supervisors = [each for each in config.supervisors if isinstance(each, ModelSupervisor)]
+    pooled = len(supervisors) * generate.n_best * any(each.combine.name == "joint_decoding" for each in methods)
+    scored = pooled + sum(each.prefer.candidates for each in methods if each.prefer is not None)
     for each in supervisors:
         name, model = each.name or Path(each.model).name, TimedModel(each.model, each.batch_size, gold, config)
         if each.train is not None:
             yield Job(f"{name} learns", seeds, model.training(each.train, each.rows or len(gold)))
         yield Job(f"{name} labels", seeds, model.writing(labelling, learned))
+        if scored:
+            yield Job(f"{name} scores", seeds, model.scoring(learned * scored))
         yield Job(f"{name} answers", seeds, model.writing(answering, tested))
     strong = TimedModel(config.strong.model, config.strong.batch_size, gold, config)
     once, each_text = (strong.training(config.trainer, learned, texts=count) for count in (1, len(supervisors)))
+    known = set()
     for name, method in config.methods.items():
-        several = method.refine is None and method.combine.name == "mean"
-        yield Job(f"{name} learns", seeds, each_text if several else once)
+        supervised = method.model_copy(update={"prefer": None}).model_dump_json()
+        if supervised not in known:  # methods that differ in their preferences only share it
+            several = method.refine is None and method.combine.name == "mean"
+            yield Job(f"{name} learns", seeds, each_text if several else once)
+        known.add(supervised)
+        if method.prefer is not None:
+            drawing = dataclasses.replace(answering, n=method.prefer.candidates, temperature=method.prefer.temperature)
+            yield Job(f"{name} samples", seeds, strong.writing(drawing, learned))
+            settings = {"num_train_epochs": 1, **method.prefer.trainer}
+            yield Job(f"{name} prefers", seeds, strong.training(settings, learned, texts=2))
     if config.ceiling:
         yield Job("ceiling learns", seeds, once)
     yield Job("students answer", seeds * (len(config.methods) + config.ceiling), strong.writing(answering, tested))
@@ -101,13 +114,22 @@ class TimedModel:
 
     def writing(self, options: GenerateOptions, rows: int) -> float:
         """Seconds to continue so many prompts."""
-        targets = self._batch(1, self._model.batch_size // options.beams or 1, 1)
+        targets = self._batch(1, max(1, self._model.batch_size // max(options.beams, options.n)), 1)
         longest = max(len(ids) for ids in self._model.tokenizer(list(targets.texts))["input_ids"])
         options = dataclasses.replace(options, max_new_tokens=min(longest, options.max_new_tokens))
         self._model.generate(targets.prompts[:1], options)
         clock = time.perf_counter()
         self._model.generate(targets.prompts, options)
         return (time.perf_counter() - clock) * rows / len(targets)
+
+    def scoring(self, texts: int) -> float:
+        """Seconds to read so many answers."""
+        targets = self._batch(1, self._model.batch_size, 1)
+        pairs = list(zip(targets.prompts, targets.texts, strict=True))
+        self._model.logprobs(pairs[:1])
+        clock = time.perf_counter()
+        self._model.logprobs(pairs)
+        return (time.perf_counter() - clock) * texts / len(pairs)
 
     def _batch(self, number: int, size: int, texts: int) -> TextTargets:
         places = [(number * size + place) % len(self._targets) for place in range(size) for _ in range(texts)]
