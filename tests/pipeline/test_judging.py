@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outgrow.config import Judge
+from outgrow.config import LocalJudge, ServerJudge
 from outgrow.errors import ConfigError
 from outgrow.evaluate import Rubric
 from outgrow.experiment import Experiment
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline import judging
-from outgrow.pipeline.judging import Judgement, judge_answers
+from outgrow.pipeline.judging import Judgement, judge_answers, judge_name
 from outgrow.store import Store
 from outgrow.workspace import Workspace
 from tiny_models import WORDS
@@ -43,7 +43,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Scripted]]:
 
     def put(*says: Callable[[str, int], str]) -> list[Scripted]:
         judges = {f"judge{index}": Scripted(one) for index, one in enumerate(says)}
-        monkeypatch.setattr(judging, "_load", lambda judge, name: judges[name])
+        monkeypatch.setattr(judging, "_load", lambda judge, workspace: judges[judge_name(judge)])
         return list(judges.values())
 
     return put
@@ -51,7 +51,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Scripted]]:
 
 def judged(folder: Path, answers: Sequence[str], judges: int = 1) -> Judgement:
     server = "http://localhost/v1"  # never asked: scripted judges stand in
-    configs = [Judge(model=f"judge{index}", server=server, samples=2) for index in range(judges)]
+    configs = [ServerJudge(model=f"judge{index}", server=server, samples=2) for index in range(judges)]
     items = [{"answer": answer} for answer in answers]
     return judge_answers(configs, RUBRICS, items, Workspace(Store(folder / "store")), author="naive")
 
@@ -163,4 +163,4 @@ def test_a_task_without_its_judge_and_a_judge_without_its_task_are_refused(
 
 def test_greedy_judges_give_one_sample() -> None:
     with pytest.raises(ValueError, match="need a temperature"):
-        Judge(model="x", temperature=0.0)
+        LocalJudge(model="x", temperature=0.0)

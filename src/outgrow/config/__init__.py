@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from outgrow.config.judge import Judge, LocalJudge, ServerJudge
 from outgrow.config.loading import load_config, parse_config, parse_settings
 from outgrow.config.schema import (
     Choice,
@@ -12,7 +13,6 @@ from outgrow.config.schema import (
     FunctionSupervisor,
     Generate,
     Intermediate,
-    Judge,
     Method,
     ModelSupervisor,
     Named,
@@ -39,6 +39,7 @@ __all__ = [
     "Generate",
     "Intermediate",
     "Judge",
+    "LocalJudge",
     "Method",
     "ModelSupervisor",
     "Named",
@@ -46,6 +47,7 @@ __all__ = [
     "Pretune",
     "Rule",
     "RulesSupervisor",
+    "ServerJudge",
     "ServerPrices",
     "ServerSupervisor",
     "Split",

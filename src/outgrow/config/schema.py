@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from outgrow.config.judge import Judges
 from outgrow.config.server import ServerSupervisor
 
 
@@ -401,34 +402,6 @@ class Generate(_Frozen):
     """Beams of the search for a supervisor's texts; 1 decodes greedily or samples."""
     temperature: float = Field(default=0.0, ge=0)
     """Above 0 a supervisor's texts are sampled."""
-
-
-class Judge(_Frozen):
-    """A language model that rates answers."""
-
-    model: str
-    """A folder or a hub id, or, with `server`, the model's name there."""
-    server: str | None = None
-    """Base URL of an OpenAI-compatible server, such as `http://localhost:8000/v1`; null loads the model here."""
-    name: str | None = None
-    """A name for notes; by default derived from the model."""
-    samples: int = Field(default=10, gt=0)
-    """Ratings of each answer, which are averaged."""
-    temperature: float = Field(default=1.0, ge=0)
-    """0 rates greedily, which goes with one sample only."""
-    max_new_tokens: int = Field(default=128, gt=0)
-    """Most tokens of a reply, which ends in the rating."""
-    batch_size: int = Field(default=32, gt=0)
-    """Sequences at once."""
-
-    @model_validator(mode="after")
-    def _samples_need_a_temperature(self) -> Judge:
-        if self.samples > 1 and not self.temperature:
-            raise ValueError("several samples need a temperature above 0")
-        return self
-
-
-Judges = Annotated[tuple[Judge, ...], BeforeValidator(_several, json_schema_input_type=Judge | tuple[Judge, ...])]
 
 
 class ExperimentConfig(_Frozen):

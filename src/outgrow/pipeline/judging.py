@@ -11,18 +11,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from outgrow.config import Judge
+from outgrow.config import Judge, ServerJudge
 from outgrow.errors import ConfigError
 from outgrow.evaluate.agreement import agreement
 from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate
 from outgrow.evaluate.wording import number_text
-from outgrow.labels import Completion, Predictions
+from outgrow.labels import Predictions
 from outgrow.labels.arrow import metadata, with_metadata
 from outgrow.models.loading import model_identity, short_name
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import content_hash, read_table, write_table
+from outgrow.supervisors.server import server_model
 from outgrow.workspace import Workspace
 
 
@@ -133,13 +134,13 @@ def _ratings(
     )
 
     def make(folder: Path) -> None:
-        model = _Kept(_load(judge, name), folder, workspace, f"judge {author} with {name}")
+        step = f"judge {author} with {name}"
+        model = ShardedLanguageModel(_load(judge, workspace), folder, workspace.reporter, step)
         for metric, rubric in rubrics.items():
             write_table(folder / f"{metric}.parquet", _to_arrow(rate(model, rubric, items, options=options)))
 
     recipe = {
-        "model": judge.model if judge.server else model_identity(judge.model),
-        "server": judge.server,
+        "model": _identity(judge, workspace),
         "rubrics": {metric: vars(rubric) for metric, rubric in rubrics.items()},
         "items": content_hash([dict(item) for item in items]),
         "options": vars(options) | {"stop": list(options.stop)},
@@ -148,26 +149,17 @@ def _ratings(
     return {metric: _from_arrow(read_table(folder / f"{metric}.parquet")) for metric in rubrics}
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A judge whose replies to each list of prompts are kept in a folder of their own while they come."""
-
-    model: LanguageModel
-    folder: Path
-    workspace: Workspace
-    step: str
-
-    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        place = self.folder / content_hash([list(prompts), options.n])[:16]
-        return ShardedLanguageModel(self.model, place, self.workspace.reporter, self.step).generate(prompts, options)
+def _load(judge: Judge, workspace: Workspace) -> LanguageModel:
+    if isinstance(judge, ServerJudge):
+        return server_model(judge, workspace.store)
+    return LocalLanguageModel.load(judge.model, name=judge_name(judge), batch_size=judge.batch_size)
 
 
-def _load(judge: Judge, name: str) -> LanguageModel:
-    if judge.server is None:
-        return LocalLanguageModel.load(judge.model, name=name, batch_size=judge.batch_size)
-    from outgrow.models.server import ServedModel, ServerLanguageModel
-
-    return ServerLanguageModel(ServedModel(judge.model), judge.server, name=name)
+def _identity(judge: Judge, workspace: Workspace) -> object:
+    """What ratings depend on, of all that makes up a judge."""
+    if isinstance(judge, ServerJudge):
+        return vars(server_model(judge, workspace.store).served)
+    return model_identity(judge.model)
 
 
 def _agreement_remarks(table: NDArray[np.float64], judges: Sequence[str], metric: str, author: str) -> list[str]:

@@ -108,6 +108,16 @@ class TextPipeline:
     def student(self, method: str, seed: int) -> Predictions:
         """The strong model trained by a method of the experiment."""
         settings = self.config.methods[method]
+        targets = self.targets(method, seed)
+        step = f"{method}, seed {seed}"
+        student = self._trained(targets, settings.objective, step, seed)
+        if settings.prefer is not None:
+            student = self._preferred(student, settings.prefer, step, seed)
+        return self._answers(student, step)
+
+    def targets(self, method: str, seed: int) -> TextTargets:
+        """What the student of a method learns at first; needs no training of the strong model."""
+        settings = self.config.methods[method]
         labels = self._labels(self._unlabelled, seed, self._labelling(seed))
         for remark in remarks(labels):
             self._note(f"Of the unlabelled part (seed {seed}) {remark}")
@@ -116,11 +126,7 @@ class TextPipeline:
         if left_out:
             note = f"{method}: {left_out} of {len(self._unlabelled)} unlabelled rows have no text and teach nothing."
             self._note(note)
-        step = f"{method}, seed {seed}"
-        student = self._trained(targets, settings.objective, step, seed)
-        if settings.prefer is not None:
-            student = self._preferred(student, settings.prefer, step, seed)
-        return self._answers(student, step)
+        return targets
 
     @cached_property
     def _unlabelled(self) -> Rows:

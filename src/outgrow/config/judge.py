@@ -1,0 +1,63 @@
+"""What an experiment file may say of those who rate answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from outgrow.config.server import ServerSupervisor
+
+
+class Sampling(BaseModel):
+    """How often a judge is asked about each answer, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    samples: int = Field(default=10, gt=0)
+    """Ratings of each answer, which are averaged."""
+    temperature: float = Field(default=1.0, ge=0)
+    """0 rates greedily, which goes with one sample only."""
+    max_new_tokens: int = Field(default=128, gt=0)
+    """Most tokens of a reply, which ends in the rating."""
+
+    @model_validator(mode="after")
+    def _samples_need_a_temperature(self) -> Sampling:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError("several samples need a temperature above 0")
+        return self
+
+
+class LocalJudge(Sampling):
+    """A language model that rates answers: `{model: folder}`."""
+
+    model: str
+    """A folder or a hub id."""
+    name: str | None = None
+    """A name for notes; by default derived from the model."""
+    batch_size: int = Field(default=32, gt=0)
+    """Sequences at once."""
+
+
+class ServerJudge(Sampling, ServerSupervisor):
+    """A served language model that rates answers: `{server: URL, model: name}`; more keys as for such a supervisor."""
+
+
+Judge = LocalJudge | ServerJudge
+
+
+def _kind(value: object) -> str:
+    served = "server" in value if isinstance(value, Mapping) else isinstance(value, ServerJudge)
+    return "server" if served else "model"
+
+
+def _several(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+_Judge = Annotated[
+    Annotated[LocalJudge, Tag("model")] | Annotated[ServerJudge, Tag("server")],
+    Discriminator(_kind),
+]
+Judges = Annotated[tuple[_Judge, ...], BeforeValidator(_several, json_schema_input_type=_Judge | tuple[_Judge, ...])]
