@@ -101,6 +101,17 @@ def test_given_weights_are_shares_and_must_fit() -> None:
         JointDecoding(weights={"a": 3}).lambdas(("a", "b"), [])
 
 
+def test_standardised_scores_give_equal_say_to_supervisors_whose_scores_spread_differently() -> None:
+    scores = [[[-1.0, -2.0], [-2.0, -50.0], [-9.0, -1.0]], [[-3.0, -70.0], [-1.0, -1.0]]]
+    loud = JointDecoding()
+    even = JointDecoding(scale="standardise")
+    halves = [0.5, 0.5]
+    assert [loud.choose(each, halves) for each in loud.comparable(scores)] == [0, 1]
+    wide = [np.array(each) * [1.0, 1000.0] + [0.0, -7.0] for each in scores]
+    for one, other in zip(even.comparable(scores), even.comparable(wide), strict=True):
+        np.testing.assert_allclose(one, other)
+
+
 def test_for_choices_linear_pooling_is_the_mean() -> None:
     votes = votes_of([[0.2, 0.8], [0.9, 0.1]], [[0.5, 0.5], [NAN, NAN]])
     np.testing.assert_array_equal(JointDecoding()(votes).probs, Mean()(votes).probs)

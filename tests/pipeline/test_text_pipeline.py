@@ -118,6 +118,26 @@ def test_joint_decoding_and_token_objectives_run_from_a_file_with_n_best_texts(f
     assert set(again.provenance["seconds"]) == {"total"}
 
 
+def test_the_mean_of_texts_takes_weights_from_agreement(folder: Path, tmp_path: Path) -> None:
+    letters = letter_decoder(tmp_path / "letters")
+    models = (folder / "decoder", folder / "decoder", letters)
+    supervisors = [{"model": str(model), "name": name} for model, name in zip(models, "abc", strict=True)]
+    generate = {"max_new_tokens": 3, "template": "{prompt}", "n_best": 2, "beams": 2}
+    methods = {"mean": {"combine": {"name": "mean", "weights": "estimated"}}}
+    pipeline = pipeline_in(folder, tmp_path, supervisors=supervisors, generate=generate, methods=methods)
+    pipeline.student("mean", 0)
+    [note] = [note for note in pipeline.notes if "the supervisors' weights are" in note]
+    assert "a 0.50, b 0.50, c 0.00" in note  # two that are one and the same, and one that knows nothing of them
+
+
+def test_what_became_of_weak_texts_and_how_unsure_they_are_is_noted(folder: Path, tmp_path: Path) -> None:
+    pipeline = pipeline_in(folder, tmp_path)
+    pipeline.student("naive", 0)
+    notes = [note for note in pipeline.notes if "the best texts of" in note]
+    assert len(notes) == 2
+    assert all("nats a token in the median" in note for note in notes)
+
+
 def test_supervisors_with_different_tokenizers_judge_each_other_s_texts(folder: Path, tmp_path: Path) -> None:
     letters = letter_decoder(tmp_path / "letters")
     supervisors = [{"model": str(folder / "decoder"), "name": "words"}, {"model": str(letters), "name": "letters"}]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from outgrow.combine import JointDecoding
+from outgrow.combine.joint_decoding import Per
 from outgrow.errors import DataError
 from outgrow.labels import Completion, Rows, TextLabels
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool, score_matrices
@@ -76,6 +77,21 @@ def test_scores_are_means_over_tokens_and_unknown_for_what_could_not_be_read() -
     scored = labels_of(((said("a", -1.0, -3.0), said("b")), (said("a", -4.0), said("b", -1.0))))
     [matrix] = score_matrices(scored)
     np.testing.assert_array_equal(matrix, [[-2.0, -4.0], [np.nan, -1.0]])
+
+
+def test_scores_per_character_do_not_depend_on_how_many_tokens_a_supervisor_takes() -> None:
+    scored = labels_of(((said("abcd", -1.0, -3.0), said("")), (said("abcd", -4.0), said("", -1.0))))
+    [matrix] = score_matrices(scored, "character")
+    np.testing.assert_array_equal(matrix, [[-1.0, -1.0], [np.nan, -1.0]])
+
+
+@pytest.mark.parametrize(("per", "wanted"), [("token", " long text"), ("character", " no")])
+def test_what_is_most_probable_may_differ_per_token_and_per_character(per: Per, wanted: str) -> None:
+    labels = labels_of(((said("long text"), said("no")),))
+    # Per token −1 and −1.2, per character −0.5 and −0.4.
+    scored = labels_of(((said(" long text", -1.0, -1.0, -1.0, -1.0, -1.0), said(" no", -1.2)),))
+    targets, _ = joint_targets(labels, scored, ["p"], JointDecoding(scores=per))
+    assert targets.texts == (wanted,)
 
 
 def test_no_text_at_all_is_an_error() -> None:

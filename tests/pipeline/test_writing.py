@@ -9,7 +9,7 @@ import pytest
 from outgrow.labels import Completion, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.writing import best_first, remarks, score, write
+from outgrow.pipeline.writing import best_first, census, remarks, score, write
 from outgrow.store import Store
 from outgrow.workspace import Workspace
 from tiny_models import make_decoder
@@ -60,6 +60,16 @@ def test_candidates_are_scored_in_their_order_with_their_end(decoder: str, tmp_p
     for one, other in zip(scored.texts[0][0], plain, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
     assert scored.texts[2][0][1].logprobs == ()
+
+
+def test_every_status_and_the_entropy_of_a_supervisor_s_texts_are_told() -> None:
+    endless = said("so it is" + 4 * " so it is", -3.0, finished=False)
+    cells = [(said("fine", -1.0),), (said("cut", -2.0, finished=False),), (endless,), (said(" "),), ()]
+    labels = TextLabels(tuple("abcde"), ("weak", "mute"), tuple((cell, ()) for cell in cells))
+    assert census(labels) == [
+        "the best texts of weak: 1 ended by itself, 1 cut at the length or a stop string, 1 cut while repeating, "
+        "1 empty; its entropy is 2.00 nats a token in the median, 1.50 to 2.50 in half of the rows."
+    ]
 
 
 def test_empty_and_endless_texts_are_counted() -> None:

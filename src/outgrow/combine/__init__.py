@@ -16,8 +16,9 @@ from outgrow.combine.joint_decoding import JointDecoding, agreement_weights, joi
 from outgrow.combine.majority import Majority
 from outgrow.combine.mean import Mean
 from outgrow.combine.methods import combine
-from outgrow.combine.ranking import Ranking, Spread, rank, standardised
+from outgrow.combine.ranking import Ranking, Spread, rank
 from outgrow.combine.result import Combined, Diagnostics
+from outgrow.combine.scaling import standardised
 
 __all__ = [
     "Ballots",

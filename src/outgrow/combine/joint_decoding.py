@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.combine.mean import Mean
+from outgrow.combine.scaling import Scale, standardised
 from outgrow.combine.weights import explicit_weights
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, ChoiceVotes
 
 Array = NDArray[np.float64]
+
+Per = Literal["token", "character"]
+"""What a text's log-probability is divided by. Tokens are the supervisor's own, characters the same for all."""
 
 _LEAST = 1e-6
 """Probability below which a single supervisor rules a choice out no further, where logarithms are averaged."""
@@ -103,9 +107,9 @@ def _rank_one(agreed: Array, possible: Array) -> Array:
 class JointDecoding:
     """What all supervisors together find most probable (`combine: joint_decoding`).
 
-    Text tasks: all n-best texts of a row are pooled, every supervisor scores each by its mean token log-probability,
-    and the best λ-weighted mean is the row's one target. Choice tasks, where all choices are candidates: the λ-weighted
-    mean of the supervisors' probabilities.
+    Text tasks: all n-best texts of a row are pooled, every supervisor scores each by its mean token log-probability
+    (or per character), and the best λ-weighted mean is the row's one target. Choice tasks, where all choices are
+    candidates: the λ-weighted mean of the supervisors' probabilities.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), joint decoding.
@@ -120,6 +124,12 @@ class JointDecoding:
     """λ by supervisor, `uniform` (the default), or `estimated` from agreement, which needs no gold."""
     pooling: Literal["linear", "log"] = "linear"
     """Choice tasks: the arithmetic mean of the probabilities, or the geometric one."""
+    scores: Per = "token"
+    """Text tasks: log-probability per token of each supervisor's own, or per character, which compares supervisors with
+    different tokenizers."""
+    scale: Scale = "none"
+    """Text tasks: `standardise` brings the supervisors' scores to one spread within rows, so that none has more say
+    because its probabilities differ more."""
 
     def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
         """Targets for the rows that have at least one usable vote.
@@ -159,6 +169,19 @@ class JointDecoding:
         if self.weights is None or self.weights == "uniform":
             return np.full(len(supervisors), 1 / len(supervisors))
         return explicit_weights(self.weights, supervisors)
+
+    def comparable(self, scores: Sequence[ArrayLike]) -> list[Array]:
+        """The scores that are averaged: as they are, or standardised.
+
+        Args:
+            scores: One array (C, M) per row, as in `joint_scores`.
+
+        Example:
+            >>> JointDecoding(scale="standardise").comparable([[[-1.0, -10.0], [-3.0, -30.0]]])[0].round(2).tolist()
+            [[0.71, 0.71], [-0.71, -0.71]]
+        """
+        arrays = [np.asarray(each, dtype=np.float64) for each in scores]
+        return standardised(arrays) if self.scale == "standardise" else arrays
 
     def choose(self, scores: ArrayLike, weights: ArrayLike) -> int | None:
         """The best candidate of a row, the first of several equal ones; None if nobody could read any.

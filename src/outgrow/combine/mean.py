@@ -28,7 +28,8 @@ class Mean:
 
     weights: dict[str, float] | str | None = None
     """λ of each supervisor by name, not negative; only their ratios matter. By default all are equal (`uniform`);
-    `estimated` takes them from the dependence-aware posterior, which needs no gold, `calibrated` from gold rows."""
+    `estimated` takes them from the dependence-aware posterior (in text tasks from how often supervisors would choose
+    the same text; see `agreement_weights`), which needs no gold, `calibrated` from gold rows."""
     harden: bool = False
     """Put all probability on the most likely choice; ties share it."""
 

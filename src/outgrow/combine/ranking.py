@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from outgrow.combine.joint_decoding import joint_scores
+from outgrow.combine.scaling import Scale, centred, standardised
 from outgrow.errors import DataError
 
 Array = NDArray[np.float64]
-Scale = Literal["standardise", "none"]
-"""Whether the supervisors' scores are brought to one spread before they are averaged."""
 Which = Literal["extremes", "all"]
 """The best candidate of a row against its worst, or every two of which one is better."""
 Reason = Literal["one candidate", "unread", "unusable", "tied"]
@@ -69,7 +68,7 @@ class Spread:
             >>> Spread.of([[[1.0, 1.0], [-1.0, -1.0]], [[1.0, -1.0], [-1.0, 1.0]]])
             Spread(signal=0.0, noise=2.0)
         """
-        rows = [_centred(np.asarray(each, dtype=np.float64)) for each in scores]
+        rows = [centred(np.asarray(each, dtype=np.float64)) for each in scores]
         people = rows[0].shape[1] if rows else 0
         moments, degrees = np.zeros((people, people)), np.zeros((people, people))
         for each in rows:
@@ -113,30 +112,6 @@ class Spread:
         # No noise leaves no doubt; of no difference nothing follows.
         found: Array = ndtr(np.where(d == 0, 0.0, z))
         return found
-
-
-def standardised(scores: Sequence[ArrayLike]) -> list[Array]:
-    """Scores with each supervisor's mean within a row taken away and its spread within rows, over all rows, made one.
-
-    Only differences between candidates of one prompt matter for a ranking, and supervisors spread theirs differently.
-
-    Args:
-        scores: One array (C, M) per row; NaN where a supervisor could not read a candidate.
-
-    Returns:
-        Arrays of the same shapes; zeros for a supervisor that finds all candidates of every row equal.
-
-    Example:
-        >>> standardised([[[1.0, 10.0], [3.0, 30.0]]])[0].round(2).tolist()
-        [[-0.71, -0.71], [0.71, 0.71]]
-    """
-    rows = [_centred(np.asarray(each, dtype=np.float64)) for each in scores]
-    if not rows:
-        return []
-    squares = np.sum([np.nansum(each**2, axis=0) for each in rows], axis=0)
-    degrees = np.sum([np.maximum((~np.isnan(each)).sum(axis=0) - 1, 0) for each in rows], axis=0)
-    spread = np.sqrt(squares / np.maximum(degrees, 1))
-    return [each / np.where(spread > 0, spread, 1.0) for each in rows]
 
 
 def rank(
@@ -225,11 +200,3 @@ def _candidates(joint: Array, good: NDArray[np.bool_], which: Which, margin: flo
     for a, b in pairs[:1] if which == "extremes" else pairs:
         if good[a] and (not good[b] or joint[a] - joint[b] > margin):
             yield a, b
-
-
-def _centred(matrix: Array) -> Array:
-    """The matrix without the mean of each column over what was read."""
-    read = ~np.isnan(matrix)
-    mean = np.where(read, matrix, 0.0).sum(axis=0) / np.maximum(read.sum(axis=0), 1)
-    centred: Array = matrix - mean
-    return centred

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from outgrow.combine.joint_decoding import JointDecoding
+from outgrow.combine.joint_decoding import JointDecoding, agreement_weights
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named, Prefer, ServerSupervisor
 from outgrow.errors import ConfigError
@@ -20,8 +20,8 @@ from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.scoring import Scorer
 from outgrow.pipeline.served import ask, estimate
-from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool
-from outgrow.pipeline.writing import remarks, score, write
+from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool, score_matrices
+from outgrow.pipeline.writing import census, remarks, score, write
 from outgrow.refine.refinement import Refiner
 from outgrow.registry import create
 from outgrow.supervisors.gold import training_rows
@@ -119,7 +119,7 @@ class TextPipeline:
         """What the student of a method learns at first; needs no training of the strong model."""
         settings = self.config.methods[method]
         labels = self._labels(self._unlabelled, seed, self._labelling(seed))
-        for remark in remarks(labels):
+        for remark in [*remarks(labels), *census(labels)]:
             self._note(f"Of the unlabelled part (seed {seed}) {remark}")
         targets = self._targets(labels, settings, method, seed)
         left_out = len(self._unlabelled) - len(set(targets.ids))
@@ -198,8 +198,9 @@ class TextPipeline:
         local = [each for each in self._supervisors if isinstance(each, ModelSupervisor)]
         if len(local) < len(self._supervisors):
             raise ConfigError(
-                "Joint decoding and `prefer` ask every supervisor what it thinks of given texts; servers do not tell.",
-                fix="Use `combine: mean` without `prefer`, or models that run here.",
+                "Joint decoding, estimated weights and `prefer` ask every supervisor what it thinks of given texts; "
+                "servers do not tell.",
+                fix="Use `combine: mean` with given weights and without `prefer`, or models that run here.",
             )
         return local
 
@@ -273,7 +274,10 @@ class TextPipeline:
                 f"The combiner {method.combine.name!r} with these parameters is for choice tasks.",
                 wanted="mean, with or without weights, or joint_decoding",
             )
-        combiner.lambdas(names)
+        if combiner.weights == "estimated":
+            self._scoring()  # from how often they would choose the same text
+        else:
+            combiner.lambdas(names)
         return combiner
 
     def _targets(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:
@@ -282,12 +286,16 @@ class TextPipeline:
         if method.refine is not None:
             return naive_targets(self._refined(labels, method.refine, name, seed), prompts, {method.refine.name: 1.0})
         combiner = self._combiner(method)
-        if isinstance(combiner, Mean):
+        if isinstance(combiner, Mean) and combiner.weights != "estimated":
             lambdas = combiner.lambdas(labels.supervisors).tolist()
             return naive_targets(labels, prompts, dict(zip(labels.supervisors, lambdas, strict=True)))
         candidates = pool(labels)
         scored = self._judged(candidates, seed)
-        targets, weights = joint_targets(labels, scored, prompts, combiner)
+        if isinstance(combiner, Mean):
+            weights = agreement_weights(score_matrices(scored))
+            targets = naive_targets(labels, prompts, dict(zip(labels.supervisors, weights.tolist(), strict=True)))
+        else:
+            targets, weights = joint_targets(labels, scored, prompts, combiner)
         shown = ", ".join(f"{who} {own:.2f}" for who, own in zip(scored.supervisors, weights, strict=True))
         alone = sum(len(each) == 1 for each in candidates)
         single = f"{alone} of {len(candidates)} rows had one candidate only"

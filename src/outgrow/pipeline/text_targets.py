@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.joint_decoding import JointDecoding
+from outgrow.combine.joint_decoding import JointDecoding, Per
 from outgrow.errors import DataError
 from outgrow.labels import Completion, Opinion, Rows, TextLabels, TextTargets
 from outgrow.models.tokens import with_leading_space
@@ -47,13 +47,16 @@ def pool(labels: TextLabels) -> list[list[str]]:
     return [list(dict.fromkeys(with_leading_space(one).text for cell in row for one in cell)) for row in labels.texts]
 
 
-def score_matrices(scored: TextLabels) -> list[NDArray[np.float64]]:
-    """Mean token log-probabilities of each row's candidates, shape (C, M), NaN where a supervisor could not read one.
+def score_matrices(scored: TextLabels, per: Per = "token") -> list[NDArray[np.float64]]:
+    """Log-probabilities of each row's candidates, shape (C, M), NaN where a supervisor could not read one.
 
     Args:
         scored: The same candidates in the same order for all M supervisors.
+        per: What they are divided by: the number of each supervisor's tokens (`Completion.score`), or of characters.
     """
-    return [np.array([[one.score for one in cell] for cell in row]).reshape(len(row), -1).T for row in scored.texts]
+    return [
+        np.array([[_score(one, per) for one in cell] for cell in row]).reshape(len(row), -1).T for row in scored.texts
+    ]
 
 
 def joint_targets(
@@ -70,7 +73,7 @@ def joint_targets(
     Raises:
         DataError: No row has a text.
     """
-    matrices = score_matrices(scored)
+    matrices = combiner.comparable(score_matrices(scored, combiner.scores))
     lambdas = combiner.lambdas(scored.supervisors, matrices)
     targets: list[Target] = []
     for row, row_id in enumerate(labels.ids):
@@ -104,6 +107,10 @@ def gold_targets(rows: Rows, prompts: Sequence[str]) -> TextTargets:
         )
     texts = tuple(f" {text}" for text in rows.gold)
     return TextTargets(rows.ids, tuple(prompts), texts, (1.0,) * len(rows), ("gold",) * len(rows))
+
+
+def _score(one: Completion, per: Per) -> float:
+    return one.score if per == "token" else one.score * len(one.logprobs) / max(len(one.text), 1)
 
 
 def _targets(targets: Sequence[Target], rows: int) -> TextTargets:

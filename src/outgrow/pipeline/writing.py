@@ -7,7 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outgrow.labels import Completion, TextLabels
+from outgrow.labels.text import TextStatus
 from outgrow.models.loading import model_identity
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
@@ -16,6 +20,12 @@ from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import content_hash, read_table, write_table
 from outgrow.workspace import Workspace
 
+_STATUSES: dict[TextStatus, str] = {
+    "finished": "ended by itself",
+    "open": "cut at the length or a stop string",
+    "repeating": "cut while repeating",
+    "empty": "empty",
+}
 TOO_LONG = "its prompt is longer than the model's context"
 
 
@@ -134,3 +144,28 @@ def remarks(labels: TextLabels) -> list[str]:
             if kinds.count(kind):
                 found.append(f"{kinds.count(kind)} of {len(kinds)} rows {what}.")
     return found
+
+
+def census(labels: TextLabels) -> list[str]:
+    """What became of every supervisor's best texts, and how unsure it is of them: a line for each that wrote any.
+
+    The entropy is that of `TextLabels.entropies`; where nothing but one greedy text is known, its mean token surprise.
+    """
+    entropies = labels.entropies()
+    found = []
+    for m, name in enumerate(labels.supervisors):
+        best = [labels.best(row, m) for row in range(len(labels.ids))]
+        kinds = Counter(one.status for one in best if one is not None)
+        if not kinds:
+            continue
+        counts = ", ".join(f"{kinds[kind]} {what}" for kind, what in _STATUSES.items() if kinds[kind])
+        found.append(f"the best texts of {name}: {counts}{_unsure(entropies[:, m])}.")
+    return found
+
+
+def _unsure(entropies: NDArray[np.float64]) -> str:
+    known = entropies[~np.isnan(entropies)]
+    if not len(known):
+        return ""
+    low, middle, high = np.quantile(known, (0.25, 0.5, 0.75))
+    return f"; its entropy is {middle:.2f} nats a token in the median, {low:.2f} to {high:.2f} in half of the rows"
