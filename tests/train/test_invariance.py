@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load_file
 
 from outgrow.config import Named
-from outgrow.labels import TextTargets
+from outgrow.labels import Completion, Opinion, TextTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
 from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
-from outgrow.objectives import Objective, WeighingObjective
+from outgrow.objectives import Objective, TokenObjective, WeighingObjective
 from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.train.answers import collate, tokenise
@@ -34,6 +34,7 @@ CHOICE_OBJECTIVES = [
     Named.model_validate({"name": "confidence", "warmup": 0.1, "window": 24}),
     *(Named(name=name) for name in names("objective") if name != "confidence"),
 ]
+TEXT_OBJECTIVES = [CROSS_ENTROPY, Named.model_validate({"name": "bayesian", "preset": "paper"})]
 
 
 def texts_and_targets() -> tuple[list[str], np.ndarray]:
@@ -59,6 +60,30 @@ def trained_weights(model: Path, folder: Path, objective: Named, **trainer: obje
     return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
 
 
+def text_student(model: Path, folder: Path, objective: Named, **trainer: object) -> torch.Tensor:
+    """All weights of a student of texts with opinions on them, in one vector."""
+    texts, _ = texts_and_targets()
+    count = len(texts)
+    said = [
+        Completion(f" {text}", (-1.0 - index / count,), ((0, len(text) + 1),), False)
+        for index, text in enumerate(texts)
+    ]
+    targets = TextTargets(
+        ids=tuple(map(str, range(count))),
+        prompts=("the film was",) * count,
+        texts=tuple(one.text for one in said),
+        weights=tuple(np.linspace(0.5, 1.5, count)),
+        sources=("weak",) * count,
+        opinions=tuple((Opinion(1.0, one),) for one in said),
+    )
+    network, tokenizer = load_causal_lm(str(model)), load_tokenizer(str(model))
+    arguments = training_arguments(folder, {"learning_rate": 1e-2, "save_strategy": "no", **trainer}, seed=1)
+    made: TokenObjective = create("token_objective", objective.name, objective.params)
+    rows = tokenise(targets, tokenizer, limit=32, cut=False, bridging=made.bridging)
+    fit(network, rows, collate, TokenLosses(made), arguments)
+    return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
+
+
 @pytest.mark.parametrize("objective", CHOICE_OBJECTIVES, ids=lambda named: named.name)
 def test_sixteen_rows_at_once_train_like_four_times_four(tmp_path: Path, objective: Named) -> None:
     model = make_encoder(tmp_path / "model")
@@ -72,17 +97,30 @@ def test_sixteen_rows_at_once_train_like_four_times_four(tmp_path: Path, objecti
 
 
 def test_two_processes_train_like_one(tmp_path: Path) -> None:
-    model = make_encoder(tmp_path / "model")
+    model, decoder = make_encoder(tmp_path / "model"), make_decoder(tmp_path / "decoder")
     tests = Path(__file__).parents[1]
     path = os.pathsep.join([str(tests), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": path}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", __file__, str(model), str(tmp_path)]
+    command += [
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        __file__,
+        str(model),
+        str(decoder),
+        str(tmp_path),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     for index, objective in enumerate(CHOICE_OBJECTIVES):
         alone = trained_weights(model, tmp_path / f"alone{index}", objective, per_device_train_batch_size=16)
         together = torch.load(tmp_path / f"weights{index}.pt", weights_only=True)
+        torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
+    for index, objective in enumerate(TEXT_OBJECTIVES):
+        alone = text_student(decoder, tmp_path / f"text{index}", objective, per_device_train_batch_size=16)
+        together = torch.load(tmp_path / f"texts{index}.pt", weights_only=True)
         torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
 
 
@@ -97,30 +135,21 @@ def test_bf16_training_moves_every_weight_at_a_small_step(tmp_path: Path) -> Non
     assert (after != still)[large].float().mean() > 0.6
 
 
-def test_text_students_with_answers_of_many_lengths_train_alike_in_pieces(tmp_path: Path) -> None:
+@pytest.mark.parametrize("objective", TEXT_OBJECTIVES, ids=lambda named: named.name)
+def test_text_students_with_answers_of_many_lengths_train_alike_in_pieces(tmp_path: Path, objective: Named) -> None:
     """A mean of the pieces' means would weigh the tokens of short answers more."""
     model = make_decoder(tmp_path / "model")
-    texts, _ = texts_and_targets()
-    count = len(texts)
-    targets = TextTargets(
-        ids=tuple(map(str, range(count))),
-        prompts=("the film was",) * count,
-        texts=tuple(f" {text}" for text in texts),
-        weights=tuple(np.linspace(0.5, 1.5, count)),
-        sources=("weak",) * count,
-    )
-    ends = []
-    for pieces, size in ((1, 16), (4, 4)):
-        network, tokenizer = load_causal_lm(str(model)), load_tokenizer(str(model))
-        arguments = training_arguments(
-            tmp_path / f"run{pieces}",
-            {"learning_rate": 1e-2, "per_device_train_batch_size": size, "gradient_accumulation_steps": pieces},
-            seed=1,
+    whole, pieces = (
+        text_student(
+            model,
+            tmp_path / f"run{cuts}",
+            objective,
+            per_device_train_batch_size=16 // cuts,
+            gradient_accumulation_steps=cuts,
         )
-        losses = TokenLosses(create("token_objective", "cross_entropy", {}))
-        fit(network, tokenise(targets, tokenizer, limit=32, cut=False), collate, losses, arguments)
-        ends.append(torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()]))
-    torch.testing.assert_close(ends[0], ends[1], atol=2e-5, rtol=0)
+        for cuts in (1, 4)
+    )
+    torch.testing.assert_close(whole, pieces, atol=2e-5, rtol=0)
 
 
 def test_early_stopping_ends_training_and_keeps_the_best_weights(tmp_path: Path) -> None:
@@ -191,10 +220,14 @@ def test_every_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":  # one of two processes, started by the test above
-    model_folder, output = Path(sys.argv[1]), Path(sys.argv[2])
+    model_folder, decoder_folder, output = map(Path, sys.argv[1:4])
     for number, named in enumerate(CHOICE_OBJECTIVES):
         weights = trained_weights(model_folder, output / f"together{number}", named, per_device_train_batch_size=8)
         if os.environ["RANK"] == "0":
             torch.save(weights, output / f"weights{number}.pt")
+    for number, named in enumerate(TEXT_OBJECTIVES):
+        weights = text_student(decoder_folder, output / f"pair{number}", named, per_device_train_batch_size=8)
+        if os.environ["RANK"] == "0":
+            torch.save(weights, output / f"texts{number}.pt")
     torch.distributed.barrier()  # neither leaves while the other still talks to it
     torch.distributed.destroy_process_group()
