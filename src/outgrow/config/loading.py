@@ -163,7 +163,7 @@ def _resolve(value: Any, base: Path, key: str = "") -> Any:
     """Expands variables in every string and makes the paths of a file absolute."""
     if isinstance(value, dict):
         # What a server calls its model is no path here.
-        named = {"model"} if "server" in value else set()
+        named = {"model"} if value.get("server") else set()
         return {name: _resolve(inner, base, "" if name in named else name) for name, inner in value.items()}
     if isinstance(value, list):
         return [_resolve(inner, base) for inner in value]

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sqlite3
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from http_server import Answer, Asked, echo, reply, said, serving
-from outgrow.errors import ConfigError, ModelError, StoreError
+from outgrow.errors import ConfigError, MissingExtraError, ModelError, StoreError
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.server import Limits, Prices, ResponseCache, ServedModel, ServerLanguageModel
 
@@ -218,6 +219,13 @@ def test_a_server_that_declines_everything_is_an_error(cache):
         model_of(server, cache).generate(["long", "also long"], dataclasses.replace(GREEDY, too_long="empty"))
 
 
+def test_a_call_of_declined_prompts_alone_is_none_where_others_were_answered(cache):
+    with serving(picky) as server:
+        model = model_of(server, cache)
+        model.generate(["so"], GREEDY)
+        assert model.generate(["long"], dataclasses.replace(GREEDY, too_long="empty")) == [[]]
+
+
 def test_what_a_content_filter_withholds_is_declined(cache):
     with serving(answering(Answer(reply("x")), Answer(reply("", reason="content_filter")))) as server:
         model = model_of(server, cache, limits=dataclasses.replace(FAST, concurrency=1))
@@ -311,6 +319,12 @@ def test_scoring_is_refused_where_the_server_cannot(cache):
             model_of(server, cache).logprobs([("a", " b")])
         with pytest.raises(ModelError, match="does not echo"):
             model_of(server, cache, ServedModel("small", api="completions")).logprobs([("a", " b")])
+
+
+def test_a_missing_client_is_named_with_its_install_line(cache, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingExtraError, match=r"outgrow\[api\]"):
+        ServerLanguageModel(CHAT, "http://localhost:1/v1", cache=cache).generate(["a"], GREEDY)
 
 
 def test_servers_do_not_search_with_beams(cache):

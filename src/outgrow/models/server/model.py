@@ -204,7 +204,8 @@ class ServerLanguageModel:
 
     def _check_refusals(self, prompts: Sequence[str], too_long: TooLong) -> None:
         declined = [prompt for prompt in prompts if prompt in self.refusals]
-        if declined and (too_long == "error" or len(declined) == len(prompts)):
+        unheard = not self.usage.asked + self.usage.cached
+        if declined and (too_long == "error" or unheard):
             raise ModelError(
                 f"The server declines {len(declined)} of {len(prompts)} prompts to {self.name}.",
                 found=self.refusals[declined[0]],
