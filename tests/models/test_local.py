@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from outgrow.errors import ConfigError, ModelError
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.models.tokens import contiguous_spans, decode_after, generated_spans, spans_by_decoding
+from outgrow.models.tokens import (
+    contiguous_spans,
+    decode_after,
+    encode_answer,
+    generated_spans,
+    spans_by_decoding,
+    spelled_spans,
+)
 
 CONTEXT = 48
 PROMPTS = ("a", "Where does Mira live?", "What?", "Where does Tobin eat all of his rice?", "", "äöü 😀 ok")
@@ -224,6 +235,61 @@ def test_a_tokenizer_without_offsets_of_its_own_gives_the_same_spans():
     slow = LocalLanguageModel(model.model, Slow(model.tokenizer), name="slow")
     pairs = [("x", " a😀é"), ("", "plain"), ("x", "")]
     assert_same(slow.logprobs(pairs), model.logprobs(pairs))
+
+
+@given(st.text(max_size=20), st.data())
+def test_spelled_spans_are_those_of_the_bytes(text: str, data: st.DataObject) -> None:
+    """Pieces of any length, cut inside characters too, where they are bytes then."""
+    assume("<0x" not in text)  # what spells a byte is one
+    owners = [place for place, character in enumerate(text) for _ in character.encode("utf-8", "surrogatepass")]
+    raw = text.encode("utf-8", "surrogatepass")
+    cuts = sorted({0, len(raw), *data.draw(st.lists(st.integers(0, len(raw)), max_size=6))})
+    pieces, wanted = [], []
+    for start, end in pairwise(cuts):
+        try:
+            pieces.append(raw[start:end].decode())
+            wanted.append((owners[start], owners[end - 1] + 1))
+        except UnicodeDecodeError:
+            pieces += [f"<0x{byte:02X}>" for byte in raw[start:end]]
+            wanted += [(owners[place], owners[place] + 1) for place in range(start, end)]
+    assert spelled_spans(pieces, text) == wanted
+
+
+def test_spelled_pieces_may_begin_with_a_space_of_the_tokenizer_s_and_hold_special_tokens() -> None:
+    assert spelled_spans([" ", " blue", ""], " blue") == [(0, 0), (0, 5), (5, 5)]
+    assert spelled_spans(["", " so", " it"], "so it") == [(0, 0), (0, 2), (2, 5)]
+    assert spelled_spans(["a"], "b") is None
+    assert spelled_spans([], "") == []
+
+
+def test_a_real_slow_tokenizer_s_tokens_are_found_in_any_text(real_data: Path) -> None:
+    """Its decoding drops spaces and spells bytes out, so that decoding beginnings finds nothing."""
+    from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
+
+    file = str(real_data / "models" / "llama_tokenizer" / "tokenizer.model")
+    slow = SentencePieceBackend(vocab_file=file, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    assert not slow.is_fast
+    assert encode_answer(slow, " blue sky")[1] == [(0, 0), (0, 5), (5, 9)]
+    assert encode_answer(slow, "a😀é")[1] == [(0, 1), *[(1, 2)] * 4, (2, 3)]
+    assert encode_answer(slow, "\nx")[1] == [(0, 0), (0, 1), (1, 2)]
+
+
+def test_tokens_of_a_slow_tokenizer_that_changes_a_text_are_aligned_with_it() -> None:
+    class Lowering:
+        is_fast = False
+        all_special_ids = ()
+        words = ("so", "it", "is")
+
+        def __call__(self, text, **options):
+            return {"input_ids": [self.words.index(word) for word in text.lower().split()]}
+
+        def convert_ids_to_tokens(self, ids):
+            return [self.words[index] for index in ids]
+
+        def decode(self, ids, **options):
+            return " ".join(self.convert_ids_to_tokens(ids))
+
+    assert encode_answer(Lowering(), " So it Is") == ([0, 1, 2], [(0, 3), (3, 6), (6, 9)])
 
 
 def test_space_that_no_token_claims_goes_to_the_token_after_it():

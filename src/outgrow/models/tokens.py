@@ -6,10 +6,17 @@ A token that adds only part of a character (byte-level tokenizers cut inside the
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
+from outgrow.bridge import piece_offsets
 from outgrow.labels import Completion
+
+Span = tuple[int, int]
+
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def decode_after(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int]) -> str:
@@ -23,28 +30,80 @@ def decode_after(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int]) -
     return whole[len(before) :] if whole.startswith(before) else _decode(tokenizer, tokens)
 
 
-def encode_answer(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+def encode_answer(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:
     """Tokens of a text that follows a prompt, and their spans; no special tokens."""
     if tokenizer.is_fast:
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(encoded["input_ids"]), contiguous_spans(encoded["offset_mapping"], len(text))
     tokens = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-    return tokens, spans_by_decoding(tokenizer, [], tokens, text)
+    return tokens, _spans(tokenizer, [], tokens, text)
 
 
-def generated_spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[tuple[int, int]]:
-    """Spans of generated tokens in their text: by the tokenizer where it takes the text apart into these very tokens.
-
-    Decoding ever longer beginnings takes a hundred times longer, which shows next to a small model.
-    """
+def generated_spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[Span]:
+    """Spans of generated tokens: by the tokenizer where it takes the text apart into these very tokens."""
     if tokenizer.is_fast:
         encoded, spans = encode_answer(tokenizer, text)
         if encoded == list(tokens):
             return spans
-    return spans_by_decoding(tokenizer, prompt, tokens, text)
+    return _spans(tokenizer, prompt, tokens, text)
 
 
-def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[tuple[int, int]]:
+def _spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[Span]:
+    """Spans of tokens for which the tokenizer gives none.
+
+    Decoding ever longer beginnings takes a hundred times longer than spelling, which shows next to a small model. Where
+    not even the whole decodes to the text, because the tokenizer changes it, the pieces are aligned with it.
+    """
+    special = set(tokenizer.all_special_ids)
+    names = tokenizer.convert_ids_to_tokens(list(tokens))
+    # A model may know more ids than its tokenizer: those have no name.
+    pieces = [
+        "" if token in special else (name or "").replace("▁", " ") for token, name in zip(tokens, names, strict=True)
+    ]
+    spelled = spelled_spans(pieces, text)
+    if spelled is not None:
+        return spelled
+    if decode_after(tokenizer, prompt, tokens) == text:
+        return spans_by_decoding(tokenizer, prompt, tokens, text)
+    return piece_offsets(text, pieces)
+
+
+def spelled_spans(pieces: Sequence[str], text: str) -> list[Span] | None:
+    """Spans of pieces that spell a text, or None if they do not.
+
+    Args:
+        pieces: The pieces, `<0xE2>` for a byte; special tokens as empty strings. The first may begin with a space that
+            the text does not have.
+        text: The text.
+
+    Example:
+        >>> spelled_spans([" an", "<0xC3>", "<0xA9>", "e"], "anée")
+        [(0, 2), (2, 3), (2, 3), (3, 4)]
+        >>> spelled_spans(["a"], "b") is None
+        True
+    """
+    raw = [_bytes_of(piece) for piece in pieces]
+    wanted = text.encode("utf-8", "surrogatepass")
+    first = next((place for place, piece in enumerate(raw) if piece), None)
+    if first is not None and b"".join(raw) == b" " + wanted:
+        raw[first] = raw[first][1:]
+    if b"".join(raw) != wanted:
+        return None
+    leads = [byte & 0xC0 != 0x80 for byte in wanted]  # whether a byte begins a character
+    begun = list(accumulate(leads, initial=0))
+    spans = [
+        (begun[start] - (not leads[start]), begun[end]) if start < end else (begun[start], begun[start])
+        for start, end in pairwise(accumulate(map(len, raw), initial=0))
+    ]
+    return _closed(spans, len(text))
+
+
+def _bytes_of(piece: str) -> bytes:
+    byte = _BYTE.fullmatch(piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.encode("utf-8", "surrogatepass")
+
+
+def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[Span]:
     """Half-open character spans of tokens, found by decoding ever longer beginnings.
 
     Args:
@@ -67,7 +126,7 @@ def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[in
     return _closed(spans, len(text))
 
 
-def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[Span]:
     """A tokenizer's own offsets, made to cover the text: what no token claims goes to the token after it.
 
     Example:
@@ -119,7 +178,7 @@ def _agreement(one: str, other: str) -> int:
     return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _closed(spans: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+def _closed(spans: list[Span], length: int) -> list[Span]:
     """The spans, the last one reaching to the end of the text."""
     if spans:
         spans[-1] = (spans[-1][0], length)
