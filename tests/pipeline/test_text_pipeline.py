@@ -106,7 +106,7 @@ def test_joint_decoding_and_token_objectives_run_from_a_file_with_n_best_texts(f
     methods = {
         "naive": {"objective": {"name": "cross_entropy", "confidences": True}},
         "joint": JOINT,
-        "bayesian": {"objective": "bayesian"},
+        "bayesian": {"objective": {"name": "bayesian", "preset": "paper"}},
         "both": BAYESIAN,
     }
     generate = {"max_new_tokens": 3, "template": "{prompt}", "n_best": 2, "beams": 3}
