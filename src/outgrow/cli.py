@@ -75,6 +75,24 @@ def run(
 
 
 @app.command()
+def export(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    method: Annotated[str, typer.Option(help="Whose targets: a method of the experiment.")] = "naive",
+    output: Annotated[Path, typer.Option("--output", "-o", help="A file of chat messages.")] = Path("messages.jsonl"),
+    seed: Annotated[int, typer.Option(help="The training seed whose labels these are.")] = 0,
+    system: Annotated[str | None, typer.Option(help="A system message in front of every conversation.")] = None,
+) -> None:
+    """Write what a student of a text task would learn, for a provider of fine-tuning: {"messages": […]} a line."""
+    from outgrow.experiment import Experiment
+
+    experiment = Experiment.from_yaml(file, overrides or ())
+    with _reporter() as reporter:
+        count = experiment.export(method, output, seed=seed, system=system, reporter=reporter)
+    typer.echo(f"{count} conversations: {output}")
+
+
+@app.command()
 def combine(
     votes: Annotated[Path, typer.Argument(help="A votes table: jsonl, csv, tsv (gz too) or parquet.")],
     method: Annotated[str, typer.Option(help="dependence, dawid_skene, majority or mean.")] = "dependence",

@@ -18,11 +18,12 @@ import yaml
 from numpy.typing import NDArray
 
 from outgrow.config import ExperimentConfig, load_config, parse_config
-from outgrow.errors import ConfigError
+from outgrow.errors import ConfigError, did_you_mean
 from outgrow.evaluate import Certainty, Standing
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.loading import model_identity
+from outgrow.pipeline.exporting import message_lines, write_messages
 from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.progress import Reporter, SilentReporter
@@ -128,6 +129,46 @@ class Experiment:
         """
         task = load_task(self.config.task)
         return self._pipeline(task, task.read(self.config.task), Workspace(self._store())).estimate()
+
+    def export(
+        self,
+        method: str,
+        path: str | Path,
+        *,
+        seed: int = 0,
+        system: str | None = None,
+        reporter: Reporter | None = None,
+    ) -> int:
+        """Writes what a method's student would learn as chat messages, for a provider of fine-tuning; trains none.
+
+        Args:
+            method: A method of the experiment.
+            path: A `.jsonl` file to write.
+            seed: The training seed whose labels these are.
+            system: A system message in front of every conversation.
+            reporter: Told of progress; by default nobody is.
+
+        Returns:
+            How many conversations were written.
+
+        Raises:
+            ConfigError: There is no such method, or the task is one of choices.
+            OutgrowError: As for `run`.
+        """
+        if method not in self.config.methods:
+            advice = did_you_mean(method, self.config.methods)
+            raise ConfigError(f"The experiment has no method {method!r}.", fix=advice)
+        from outgrow.pipeline.text import TextPipeline
+
+        task = load_task(self.config.task)
+        rows = task.read(self.config.task)
+        pipeline = self._pipeline(task, rows, Workspace(self._store(), reporter or SilentReporter()))
+        if not isinstance(pipeline, TextPipeline):
+            what = "What students of choice tasks learn are probabilities, not texts."
+            raise ConfigError(what, found=f"task.choices of {self.config.task.name!r}")
+        lines = message_lines(pipeline.targets(method, seed), rows, system=system)
+        write_messages(lines, Path(path))
+        return len(lines)
 
     def _store(self) -> Store:
         return Store(Path(self.config.store)) if self.config.store else Store.default()
