@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.majority import pooled
 from outgrow.combine.merging import Merged
-from outgrow.combine.result import Posterior, finished, held, normalised, targets_of
+from outgrow.combine.result import Posterior, finished, held, normalised
 from outgrow.combine.soft import SoftVotes
-from outgrow.labels import ChoiceTargets, ChoiceVotes
 
 FULL_CONFUSION_UP_TO = 20
 """Most choices for which every supervisor gets a confusion matrix of its own; beyond, K² parameters are not learnable
@@ -34,7 +34,7 @@ class Likelihood(Protocol):
 
 
 @dataclass(frozen=True)
-class DawidSkene:
+class DawidSkene(PosteriorCombiner):
     """Expectation–maximisation over answers and the supervisors' confusion matrices (`combine: dawid_skene`).
 
     Plain choices: Dirichlet priors centred on chance, so that a person with three votes is not believed yet.
@@ -65,20 +65,6 @@ class DawidSkene:
     def __post_init__(self) -> None:
         if self.smoothing <= 0 or self.iterations < 1 or self.tolerance <= 0:
             raise ValueError("smoothing, iterations and tolerance are above 0")
-
-    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Targets for the rows that have at least one vote; the others are left out, not guessed.
-
-        Args:
-            votes: Votes on N rows.
-            gold: Known answers, shape (N,), -1 where unknown; they hold their rows, and teach who is right.
-
-        Raises:
-            DataError: No row has a usable vote.
-        """
-        ballots = Ballots.of(votes)
-        known = checked_gold(gold, ballots.rows, ballots.choices)
-        return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
         """Posterior of every row; gold rows (`gold >= 0`) are held at their answer and teach who is right."""

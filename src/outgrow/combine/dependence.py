@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from outgrow.combine.agreement import agreement_of
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.calibration import recalibrate
+from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.copies import find_copies, pool
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.difficulty import difficulty_posterior, fit_difficulty
 from outgrow.combine.lines import Lines
 from outgrow.combine.merging import Merged
-from outgrow.combine.result import Posterior, finished, normalised, targets_of
-from outgrow.labels import ChoiceTargets, ChoiceVotes
+from outgrow.combine.result import Posterior, finished, normalised
 
 DIFFICULTY_UP_TO = 10
 """Most choices for which difficulty is modelled: its states grow with K times the quadrature grid."""
 
 
 @dataclass(frozen=True)
-class Dependence:
+class Dependence(PosteriorCombiner):
     """Answers from supervisors that may copy each other and fail on the same rows (`combine: dependence`).
 
     1. Near-copies are found and pooled, so that they count once (`find_copies`).
@@ -57,20 +57,6 @@ class Dependence:
     def __post_init__(self) -> None:
         if not 0 < self.copy_excess <= 1 or self.iterations < 1:
             raise ValueError("copy_excess is above 0 and at most 1, iterations at least 1")
-
-    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Targets for the rows that have at least one vote; the others are left out, not guessed.
-
-        Args:
-            votes: Votes on N rows.
-            gold: Known answers, shape (N,), -1 where unknown; they hold their rows, and teach who is right.
-
-        Raises:
-            DataError: No row has a usable vote.
-        """
-        ballots = Ballots.of(votes)
-        known = checked_gold(gold, ballots.rows, ballots.choices)
-        return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
         """Posterior of every row; gold rows (`gold >= 0`) are certain, and calibrate the others."""

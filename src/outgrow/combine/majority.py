@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
-from outgrow.combine.result import Posterior, finished, targets_of
-from outgrow.labels import ChoiceTargets, ChoiceVotes
+from outgrow.combine.combiner import PosteriorCombiner
+from outgrow.combine.result import Posterior, finished
 
 
 @dataclass(frozen=True)
-class Majority:
+class Majority(PosteriorCombiner):
     """Counts every supervisor's favourite choice (`combine: majority`).
 
     Example:
@@ -24,20 +24,6 @@ class Majority:
 
     harden: bool = False
     """Put all probability on the choice with the most votes; ties share it."""
-
-    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Targets for the rows that have at least one vote; the others are left out, not guessed.
-
-        Args:
-            votes: Votes on N rows.
-            gold: Known answers, shape (N,), -1 where unknown; they hold their rows, and teach who is right.
-
-        Raises:
-            DataError: No row has a usable vote.
-        """
-        ballots = Ballots.of(votes)
-        known = checked_gold(gold, ballots.rows, ballots.choices)
-        return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)
 
     def posterior(
         self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.combine.agreement import Agreement, agreement_of
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
+from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.dependence import Dependence
 from outgrow.combine.diagnostics import describe, effective_supervisors, shared_errors
@@ -25,16 +24,9 @@ Array = NDArray[np.float64]
 METHODS = ("mean", "majority", "dawid_skene", "dependence")
 
 
-class PosteriorMethod(Protocol):
-    """A method that estimates who is right."""
-
-    def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
-        """Posterior of every row."""
-
-
 def combine(
     votes: ChoiceVotes | ArrayLike | Ballots,
-    method: str | PosteriorMethod = "dependence",
+    method: str | PosteriorCombiner = "dependence",
     *,
     gold: ArrayLike | None = None,
     seed: int = 0,
@@ -92,10 +84,10 @@ def _simple(method: str, ballots: Ballots, gold: NDArray[np.int64], weights: Arr
     return Posterior(finished(pooled(ballots, weights), ballots, gold)[0])
 
 
-def _method(method: str | PosteriorMethod) -> PosteriorMethod:
+def _method(method: str | PosteriorCombiner) -> PosteriorCombiner:
     if not isinstance(method, str):
         return method
-    found: dict[str, PosteriorMethod] = {"dawid_skene": DawidSkene(), "dependence": Dependence()}
+    found: dict[str, PosteriorCombiner] = {"dawid_skene": DawidSkene(), "dependence": Dependence()}
     if method not in found:
         raise UnknownNameError(
             f"There is no method of combination named {method!r}.", fix=did_you_mean(method, METHODS)
