@@ -46,6 +46,7 @@ class DawidSkene(PosteriorCombiner):
         Dawid & Skene 1979; the one-accuracy form for many choices as in Demartini et al. 2012 (ZenCrowd).
 
     Example:
+        >>> from outgrow.labels import ChoiceVotes
         >>> one, two = [1.0, 0.0], [0.0, 1.0]
         >>> cast = np.array([[one, one, two], [two, two, one], [one, one, two], [two, two, one]])
         >>> votes = ChoiceVotes(("a", "b", "c", "d"), ("x", "y", "contrary"), cast)
