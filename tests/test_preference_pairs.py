@@ -56,6 +56,15 @@ def test_pairs_are_turned_round_where_another_judge_prefers_the_rejected_text() 
     assert judged.doubts().tolist() == pytest.approx([0.3, 0.2])
 
 
+def test_what_was_cut_stays_so_when_a_pair_is_turned_or_stored() -> None:
+    pairs = pairs_of(chosen_ended=(True, False), rejected_ended=(True, True))
+    turned = pairs.turned([False, True])
+    assert (turned.chosen_ended, turned.rejected_ended) == ((True, True), (True, False))
+    assert PreferencePairs.from_arrow(turned.to_arrow()) == turned
+    with pytest.raises(DataError, match="wanted: true or false"):
+        PreferencePairs.from_arrow(pa.table({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"], "chosen_ended": [1]}))
+
+
 def test_a_toss_up_is_left_out() -> None:
     assert pairs_of().judged([0.5, 0.8]).ids == ("b",)
 

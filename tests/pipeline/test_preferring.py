@@ -101,6 +101,10 @@ def test_an_experiment_prefers_and_a_second_run_makes_nothing(folder: Path, tmp_
     assert equal == 0
     assert set(pairs.prompts) <= {f"a plot {word}" for word in WORDS}
     assert all(0.5 <= sure <= 1 for sure in pairs.p_chosen)
+    # Three words are all there is room for: such texts were cut.
+    whole = list(zip(pairs.chosen + pairs.rejected, pairs.chosen_ended + pairs.rejected_ended, strict=True))
+    assert not any(ended for text, ended in whole if len(text.split()) == 3)
+    assert any(ended for _, ended in whole)
     again = Experiment.from_dict(settings).run()
     assert set(again.provenance["seconds"]) == {"total"}
 

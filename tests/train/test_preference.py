@@ -69,6 +69,15 @@ def test_the_reference_is_the_log_probability_of_each_answer_and_its_end(decoder
         assert found[:, column].tolist() == pytest.approx([sum(one.logprobs) for one in scored], rel=1e-5)
 
 
+def test_a_text_that_was_cut_has_no_end(decoder: str, tmp_path: Path) -> None:
+    cut = dataclasses.replace(PAIRS, rejected_ended=(False,) * 3)
+    found = PreferenceLearner(decoder, WHOLE).reference(cut, space_in(tmp_path), name="reference")
+    scoring = LocalLanguageModel.load(decoder)
+    for texts, column, end in ((PAIRS.chosen, 0, True), (PAIRS.rejected, 1, False)):
+        scored = scoring.logprobs(list(zip(PAIRS.prompts, texts, strict=True)), end=end)
+        assert found[:, column].tolist() == pytest.approx([sum(one.logprobs) for one in scored], rel=1e-5)
+
+
 def test_a_mismatched_answer_is_one_of_another_prompt(decoder: str, tmp_path: Path) -> None:
     found = PreferenceLearner(decoder, WHOLE).reference(PAIRS, space_in(tmp_path), name="reference", mismatched=True)
     others = [*PAIRS.chosen[1:], PAIRS.chosen[0]]

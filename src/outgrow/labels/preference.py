@@ -39,8 +39,16 @@ class PreferencePairs:
     """Probability that the chosen text is the better one."""
     weights: tuple[float, ...]
     """How much each pair counts."""
+    chosen_ended: tuple[bool, ...] = ()
+    """Whether each chosen text is whole, so that its end is part of it; by default all are. A text cut at a length has
+    no end that could be liked or disliked."""
+    rejected_ended: tuple[bool, ...] = ()
+    """The same for the rejected texts."""
 
     def __post_init__(self) -> None:
+        for name in _FLAGS:
+            if not getattr(self, name):
+                object.__setattr__(self, name, (True,) * len(self.ids))
         lengths = {len(getattr(self, name)) for name in _COLUMNS.values()}
         if len(lengths) != 1:
             raise DataError("The columns of the preference pairs have different lengths.", found=sorted(lengths))
@@ -76,11 +84,15 @@ class PreferencePairs:
             which: Whether to turn each pair, shape (N,).
         """
         both = [(r, c) if turn else (c, r) for turn, c, r in zip(which, self.chosen, self.rejected, strict=True)]
+        flags = zip(which, self.chosen_ended, self.rejected_ended, strict=True)
+        ends = [(r, c) if turn else (c, r) for turn, c, r in flags]
         return dataclasses.replace(
             self,
             chosen=tuple(chosen for chosen, _ in both),
             rejected=tuple(rejected for _, rejected in both),
             p_chosen=tuple(1 - p if turn else p for turn, p in zip(which, self.p_chosen, strict=True)),
+            chosen_ended=tuple(ended for ended, _ in ends),
+            rejected_ended=tuple(ended for _, ended in ends),
         )
 
     def judged(self, p_chosen: Sequence[float] | NDArray[np.float64]) -> PreferencePairs:
@@ -102,12 +114,12 @@ class PreferencePairs:
         return kept.turned([p < 0.5 for p in kept.p_chosen])
 
     def to_arrow(self) -> pa.Table:
-        """One line per pair: `id`, `prompt`, `chosen`, `rejected`, `p_chosen`, `weight`."""
+        """One line per pair: `id`, `prompt`, `chosen`, `rejected`, `p_chosen`, `weight`, `…_ended`."""
         return pa.table({name: pa.array(getattr(self, own), _TYPES[name]) for name, own in _COLUMNS.items()})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> PreferencePairs:
-        """The inverse of `to_arrow`; `id` (numbers), `p_chosen` (1) and `weight` (1) may be left out.
+        """The inverse of `to_arrow`; `id` (numbers), `p_chosen` (1), `weight` (1) and ends (true) may be left out.
 
         Raises:
             DataError: A column is missing or holds something else.
@@ -119,6 +131,7 @@ class PreferencePairs:
             )
         count = table.num_rows
         default: dict[str, list[Any]] = {"id": [*map(str, range(count))]} | dict.fromkeys(_NUMBERS, [1.0] * count)
+        default |= dict.fromkeys(_FLAGS, [True] * count)
         columns: dict[str, Any] = {}
         for name, own in _COLUMNS.items():
             values = table[name].to_pylist() if name in table.column_names else default[name]
@@ -137,19 +150,30 @@ _COLUMNS = {
     "rejected": "rejected",
     "p_chosen": "p_chosen",
     "weight": "weights",
+    "chosen_ended": "chosen_ended",
+    "rejected_ended": "rejected_ended",
 }
 _NUMBERS = ("p_chosen", "weight")
-_TYPES = {name: pa.float64() if name in _NUMBERS else pa.string() for name in _COLUMNS}
+_FLAGS = ("chosen_ended", "rejected_ended")
+_TYPES = (
+    dict.fromkeys(_COLUMNS, pa.string()) | dict.fromkeys(_NUMBERS, pa.float64()) | dict.fromkeys(_FLAGS, pa.bool_())
+)
 
 
-def _typed(value: object, column: str, row: int) -> str | float:
+def _typed(value: object, column: str, row: int) -> str | float | bool:
+    if column in _FLAGS and isinstance(value, bool):
+        return value
     number = column in _NUMBERS
     if column == "id" and isinstance(value, int):
         return str(value)
-    if isinstance(value, bool) or not isinstance(value, int | float if number else str):
+    if column in _FLAGS or isinstance(value, bool) or not isinstance(value, int | float if number else str):
         raise DataError(
             f"`{column}` of preference pair {row} is of the wrong kind.",
             found=repr(value)[:120],
-            wanted="a number" if number else "a text (conversations are to be written out as the model sees them)",
+            wanted="true or false"
+            if column in _FLAGS
+            else "a number"
+            if number
+            else "a text (conversations are to be written out as the model sees them)",
         )
     return float(value) if isinstance(value, int | float) else value

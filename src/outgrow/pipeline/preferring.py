@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError
 from outgrow.labels import PreferencePairs, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions
+from outgrow.models.tokens import with_leading_space
 from outgrow.pipeline.text_targets import pool, score_matrices
 from outgrow.pipeline.writing import write
 from outgrow.store import table_hash
@@ -92,6 +93,7 @@ class PreferenceStage:
         # One text alone is not worth a judgement.
         candidates = [each if len(each) > 1 else [] for each in pool(written)]
         pairs, remarks = self.pairs(rows, prompts, candidates, judge(candidates), usable)
+        pairs = _with_ends(pairs, _cut(written, options.max_new_tokens))
         remarks = [f"{name}: {remark}" for remark in remarks]
         if not len(pairs):
             return student, [
@@ -143,6 +145,25 @@ class PreferenceStage:
             weights=tuple(one.weight for one in found),
         )
         return pairs, _remarks(ranking, len(rows), good, dict(zip(judged.supervisors, lambdas.tolist(), strict=True)))
+
+
+def _cut(written: TextLabels, most: int) -> set[tuple[str, str]]:
+    """Row ids and texts of what was cut at its length, rather than ended or stopped."""
+    return {
+        (row, with_leading_space(one).text)
+        for row, [cell] in zip(written.ids, written.texts, strict=True)
+        for one in cell
+        if not one.finished and len(one.logprobs) >= most
+    }
+
+
+def _with_ends(pairs: PreferencePairs, cut: Set[tuple[str, str]]) -> PreferencePairs:
+    """The pairs, which know what of them is whole."""
+    return dataclasses.replace(
+        pairs,
+        chosen_ended=tuple(key not in cut for key in zip(pairs.ids, pairs.chosen, strict=True)),
+        rejected_ended=tuple(key not in cut for key in zip(pairs.ids, pairs.rejected, strict=True)),
+    )
 
 
 def _remarks(ranking: Ranking, rows: int, usable: Sequence[Sequence[bool]], lambdas: Mapping[str, float]) -> list[str]:

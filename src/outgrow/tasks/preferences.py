@@ -31,7 +31,7 @@ def read_preferences(path: str | Path, *, answer_after: str | None = None) -> Re
 
     Args:
         path: A table as in `read_records`, with `chosen`, `rejected` and, if they are known, `prompt`, `id`,
-            `p_chosen` and `weight`.
+            `p_chosen`, `weight`, `chosen_ended` and `rejected_ended`.
         answer_after: Where there is no `prompt`, both texts begin with it: it ends with the last place where both have
             this string, such as `"\n\nAssistant:"`. By default it ends before the last word that they share.
 
@@ -48,7 +48,7 @@ def read_preferences(path: str | Path, *, answer_after: str | None = None) -> Re
 
 
 def write_preferences(path: str | Path, pairs: PreferencePairs) -> None:
-    """Writes pairs as JSON lines: `id`, `prompt`, `chosen`, `rejected`, `p_chosen`, `weight`."""
+    """Writes pairs as JSON lines, a field per column; trl reads `prompt`, `chosen`, `rejected`."""
     write_text(Path(path), preference_lines(pairs))
 
 
@@ -56,8 +56,9 @@ def preference_lines(pairs: PreferencePairs) -> str:
     """Pairs as JSON lines; see `write_preferences`.
 
     Example:
-        >>> print(preference_lines(PreferencePairs(("a",), ("2+2=",), ("4",), ("5",), (0.9,), (1.0,))), end="")
-        {"id": "a", "prompt": "2+2=", "chosen": "4", "rejected": "5", "p_chosen": 0.9, "weight": 1.0}
+        >>> line = preference_lines(PreferencePairs(("a",), ("2+2=",), ("4",), ("5",), (0.9,), (1.0,)))
+        >>> [*json.loads(line)]
+        ['id', 'prompt', 'chosen', 'rejected', 'p_chosen', 'weight', 'chosen_ended', 'rejected_ended']
     """
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in pairs.records())
 

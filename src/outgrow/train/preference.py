@@ -189,7 +189,7 @@ class PreferenceLearner:
         recipe = {
             "model": model_identity(self.model),
             "max_length": self.max_length,
-            "texts": table_hash(_content(pairs, doubts=False).select(["prompt", "chosen", "rejected"])),
+            "texts": table_hash(_content(pairs, doubts=False).drop_columns("weight")),
             "mismatched": mismatched,
         }
         table = read_table(workspace.get("reference", recipe, make).path / "logprobs.parquet")
@@ -206,10 +206,11 @@ class PreferenceLearner:
     def _lines(self, pairs: PreferencePairs, tokenizer: Any, network: Any, *, mismatched: bool) -> list[dict[str, Any]]:
         """One line per pair: the tokens of its two or three texts; see `tokenise`."""
         limit = min(filter(None, (self.max_length, context_length(network))), default=None)
-        texts = [pairs.chosen, pairs.rejected]
+        texts, ended = [pairs.chosen, pairs.rejected], [pairs.chosen_ended, pairs.rejected_ended]
         if mismatched:
             half = len(pairs) // 2
             texts.append(pairs.chosen[half:] + pairs.chosen[:half])
+            ended.append(pairs.chosen_ended[half:] + pairs.chosen_ended[:half])
         count, several = len(pairs), len(texts)
         targets = TextTargets(
             ids=tuple(str(row) for row in range(count) for _ in texts),
@@ -218,7 +219,10 @@ class PreferenceLearner:
             weights=(1.0,) * count * several,
             sources=("pair",) * count * several,
         )
-        return tokenise(targets, tokenizer, limit=limit, cut=True)
+        lines = tokenise(targets, tokenizer, limit=limit, cut=True)
+        for line, whole in zip(lines, zip(*ended, strict=True), strict=True):
+            _without_ends(line, whole, tokenizer.eos_token_id)
+        return lines
 
 
 def preference_objective(config: Named) -> PreferenceObjective:
@@ -239,6 +243,14 @@ def check_preference_trainer(trainer: Mapping[str, Any]) -> None:
         ConfigError: See `training_arguments`.
     """
     training_arguments(Path(), trainer, seed=0, **_DEFAULTS)
+
+
+def _without_ends(line: dict[str, Any], whole: Sequence[bool], end: int | None) -> None:
+    """Takes away the end-of-sequence token of texts that were cut: they never had one."""
+    for text, ended in enumerate(whole):
+        if not ended and end is not None and line["input_ids"][text][-1] == end:
+            for column in line.values():
+                del column[text][-1]
 
 
 def _content(pairs: PreferencePairs, *, doubts: bool) -> pa.Table:
