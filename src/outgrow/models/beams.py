@@ -49,7 +49,7 @@ class Search:
 
 
 def beam_search(
-    network: CausalNetwork, searches: Sequence[Search], *, beams: int, ends: set[int], stops: Stops
+    network: CausalNetwork, searches: Sequence[Search], *, beams: int, ends: set[int], stops: Stops, shared: int = 0
 ) -> None:
     """Finds the `beams` best texts for every prompt; they are left in `ended`.
 
@@ -64,12 +64,13 @@ def beam_search(
         beams: Beams per prompt, 1 or more.
         ends: Tokens that end a text.
         stops: Whether a text has come to a stop string.
+        shared: How many first tokens all prompts share; they are read once.
 
     Source:
         The rules are those of transformers' beam search with its default length penalty of 1, so that the texts and
         scores are the same.
     """
-    continuation = Continuation(network, [search.prompt for search in searches])
+    continuation = Continuation(network, [search.prompt for search in searches], shared)
     alive = list(searches)
     # Enough that `beams` beginnings remain even if each beam's best continuations are all ends.
     wanted = max(2, 1 + len(ends)) * beams

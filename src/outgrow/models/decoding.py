@@ -36,7 +36,13 @@ class Draft:
 
 
 def decode(
-    network: CausalNetwork, drafts: Sequence[Draft], *, ends: set[int], stops: Stops, temperature: float
+    network: CausalNetwork,
+    drafts: Sequence[Draft],
+    *,
+    ends: set[int],
+    stops: Stops,
+    temperature: float,
+    shared: int = 0,
 ) -> None:
     """Extends all drafts, token by token, until each is done.
 
@@ -46,10 +52,11 @@ def decode(
         ends: Tokens that end a text.
         stops: Whether a text has come to a stop string.
         temperature: Of the distribution that drafts with noise are drawn from.
+        shared: How many first tokens all prompts share; they are read once.
     """
     prompts = list(dict.fromkeys(tuple(draft.prompt) for draft in drafts))
     rows = [prompts.index(tuple(draft.prompt)) for draft in drafts]
-    continuation = Continuation(network, prompts)
+    continuation = Continuation(network, prompts, shared)
     logprobs = continuation.logprobs()[rows]
     continuation.select(rows)
     running = list(drafts)

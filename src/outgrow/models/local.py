@@ -19,6 +19,7 @@ from outgrow.models.beams import Search, beam_search
 from outgrow.models.causal import CausalNetwork, check_number, left_pad
 from outgrow.models.decoding import Draft, Stops, decode, noise_for
 from outgrow.models.loading import load_causal_lm, load_tokenizer
+from outgrow.models.prefixes import batches
 from outgrow.models.protocols import GenerateOptions, TooLong, check_options
 from outgrow.models.tokens import cut, decode_after, encode_answer, generated_spans
 
@@ -143,9 +144,13 @@ class LocalLanguageModel:
         fitting = [index for index, own in enumerate(lengths) if self._fits(own, index, what, too_long)]
         scored: dict[int, tuple[float, ...]] = {}
         with self._network.inference():
-            for batch in _batches(sorted(fitting, key=lengths.__getitem__), self.batch_size):
-                scores = self._score([encoded[index][:2] for index in batch])
-                scored |= dict(zip(batch, scores, strict=True))
+            whole = [[*encoded[index][0], *encoded[index][1]] for index in fitting]
+            # The logits of a continuation's first token stand at the last token of its prompt.
+            last = [len(encoded[index][0]) - 1 for index in fitting]
+            for batch in batches(whole, self.batch_size, last=last):
+                own = [fitting[member] for member in batch.members]
+                scores = self._score([encoded[index][:2] for index in own], batch.shared)
+                scored |= dict(zip(own, scores, strict=True))
         return [
             Completion(text, scored[index], tuple(encoded[index][2]), finished=closing is not None)
             if index in scored
@@ -185,8 +190,10 @@ class LocalLanguageModel:
             for (prompt, tokens), budget in zip(prompts, budgets, strict=True)
             for sample in range(options.n)
         ]
-        for batch in _batches(sorted(drafts, key=lambda draft: len(draft.prompt)), self.batch_size):
-            decode(self._network, batch, ends=ends, stops=stops, temperature=options.temperature)
+        for batch in batches([draft.prompt for draft in drafts], self.batch_size):
+            own = [drafts[index] for index in batch.members]
+            heat = options.temperature
+            decode(self._network, own, ends=ends, stops=stops, temperature=heat, shared=batch.shared)
         texts = [
             self._completion(draft.prompt, draft.tokens, draft.logprobs, draft.finished, options.stop)
             for draft in drafts
@@ -196,9 +203,9 @@ class LocalLanguageModel:
     def _search(self, searches: Sequence[Search], options: GenerateOptions) -> list[list[Completion]]:
         """The best distinct texts of a beam search for each prompt."""
         ends, stops = self._network.ends(self.tokenizer), self._stops(options.stop)
-        by_length = sorted(searches, key=lambda search: len(search.prompt))
-        for batch in _batches(by_length, max(1, self.batch_size // options.beams)):
-            beam_search(self._network, batch, beams=options.beams, ends=ends, stops=stops)
+        for batch in batches([search.prompt for search in searches], max(1, self.batch_size // options.beams)):
+            own = [searches[index] for index in batch.members]
+            beam_search(self._network, own, beams=options.beams, ends=ends, stops=stops, shared=batch.shared)
         answers = []
         for search in searches:
             distinct: dict[str, Completion] = {}
@@ -208,14 +215,16 @@ class LocalLanguageModel:
             answers.append(list(distinct.values())[: options.n])
         return answers
 
-    def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[tuple[float, ...]]:
+    def _score(self, pairs: Sequence[tuple[list[int], list[int]]], shared: int) -> list[tuple[float, ...]]:
         """Log-probabilities of the second token list of each pair after the first."""
-        ids, mask, positions = left_pad([before + tokens for before, tokens in pairs], self.model.device)
         # Padding is on the left, so every continuation lies within the last `longest` positions; the logits of a token
         # stand one position before it.
         longest = max(len(tokens) for _, tokens in pairs)
-        logprobs = self._network.logprobs(ids, mask, positions, keep=longest + 1)[:, :-1]
-        targets = ids[:, ids.shape[1] - longest :]
+        logprobs = self._network.logprobs(
+            [before + tokens for before, tokens in pairs], keep=longest + 1, shared=shared
+        )
+        logprobs = logprobs[:, :-1]
+        targets, _, _ = left_pad([tokens for _, tokens in pairs], self.model.device)
         values = logprobs.gather(2, targets[..., None])[..., 0].tolist()
         scores = [tuple(row[longest - len(tokens) :]) for row, (_, tokens) in zip(values, pairs, strict=True)]
         for value in (value for row in scores for value in row):
