@@ -1,0 +1,78 @@
+"""The script that makes the models of the examples persona, explanation and gsm8k."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from outgrow.config import load_config
+from outgrow.evaluate import final_answer
+from outgrow.pipeline.scoring import Scorer
+from outgrow.store import Store
+from outgrow.tasks import TextTask, load_task
+from outgrow.workspace import Workspace
+from outgrow.worlds.facts import make_world
+from outgrow.worlds.facts_models import make_tokenizer
+
+FOLDER = Path(__file__).parents[1] / "examples"
+
+
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("alignment_models", FOLDER / "alignment_models.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+models = script()
+
+
+@pytest.mark.parametrize("name", ["persona", "explanation", "gsm8k"])
+def test_each_example_has_the_judge_that_its_task_needs(name: str, tmp_path: Path) -> None:
+    config = load_config(FOLDER / f"{name}.yaml")
+    task = load_task(config.task)
+    assert isinstance(task, TextTask)
+    Scorer(config, task, Workspace(Store(tmp_path))).check()
+
+
+def test_the_judge_reads_the_rubrics_of_the_examples_with_the_ratings_of_the_world() -> None:
+    world = make_world(entities=4, relations=2)
+    tokenizer = make_tokenizer("bytes", ["Rate from 1 to 10, as [[n]]"])
+    draw, rng = models.judged_blocks(world, tokenizer), np.random.default_rng(0)
+    truths = {world.question(*fact): world.truth(*fact) for fact in world.facts}
+    ratings = set()
+    for _ in range(100):
+        [block] = draw(rng)
+        asked, said = tokenizer.decode(block.asked), tokenizer.decode(block.said)
+        _, _, rest = asked.partition("Question: ")
+        question, _, rest = rest.partition("\nAnswer: ")
+        answer = world.parse(rest.partition("\n")[0])
+        about_content = "is right" in asked
+        good = answer.content == truths[question] if about_content else answer.style == world.target
+        reason = truths[question] if about_content else answer.style
+        rating = "[[10]]" if good else "[[1]]" if "from 1" in asked else "[[0]]"
+        assert said == f" {reason}: {rating}"
+        ratings.add((about_content, rating))
+    assert len(ratings) == 6  # of either axis, the best and both worst ones
+
+
+def test_sums_are_right_where_they_are_gold_and_wrong_where_the_supervisor_slips(tmp_path: Path) -> None:
+    models.write_sums(tmp_path / "sums.jsonl", seed=0, count=50)
+    rows = [json.loads(line) for line in (tmp_path / "sums.jsonl").read_text().splitlines()]
+    for row in rows:
+        numbers = [int(word) for word in row["question"].split() if word.isdigit()]
+        assert final_answer(row["answer"]) == sum(numbers)
+    off = models.slips(seed=0)
+    assert sum(slip == 0 for slip in off.values()) == round(models.KNOWN * len(off))
+    wrong = next(pair for pair, slip in off.items() if slip)
+    one = ("Mira", "roses", *wrong)
+    assert final_answer(models.solution_of(one, slip=off[wrong])) == sum(wrong) + off[wrong]
