@@ -17,7 +17,9 @@ def test_in_the_tiny_world_all_students_take_the_style_that_the_base_lacks(tmp_p
     concept = {one.name: one.scores["concept"].mean() for one in results.standings}
     content = {one.name: one.scores["content"].mean() for one in results.standings}
     assert concept["base"] == 0
-    assert min(concept["words"], concept["naive"], concept["refined"]) >= 0.8
+    students = ("naive", "refined", "inferred", "refined-bayesian")
+    assert min(concept[name] for name in ("words", *students)) >= 0.8
+    assert min(content[name] for name in students[1:]) > content["words"] + 0.2
     assert content["words"] < 0.6
 
     by_hand = Experiment.from_yaml(tmp_path / "demo" / "experiment.yaml").run()

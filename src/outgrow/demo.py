@@ -15,6 +15,13 @@ from outgrow.worlds import facts
 
 SIZES = ("demo", "tiny")
 
+_MANNER = {
+    "batch": 6,
+    "infer": "{demonstrations}" + facts.HEADING.partition(" {manner}")[0],
+    "instruction": facts.HEADING.replace("{manner}", "{concept}"),
+}
+"""How the world's documents ask for a style and tell one: a model so small understands no other words for it."""
+
 
 def demo_experiment(folder: Path, *, size: str, seeds: int, reporter: Reporter) -> Experiment:
     """Makes the world of facts, unless it is in the user's cache, and the experiment that the demo runs.
@@ -53,7 +60,15 @@ def demo_settings(world: Path, folder: Path, *, seeds: int) -> dict[str, Any]:
             {"model": str(world / "models" / "characters"), "name": "characters"},
         ],
         "strong": {"model": str(world / "models" / "strong")},
-        "methods": {"naive": {}, "refined": {"refine": {"name": "icl", "demonstrations": 4}}},
+        "methods": {
+            "naive": {},
+            "refined": {"refine": {"name": "icl", "demonstrations": 4}},
+            "inferred": {"refine": {"name": "infer_and_respond", **_MANNER}},
+            "refined-bayesian": {
+                "refine": {"name": "infer_and_demonstrate", "demonstrations": 4, "draws": 3, **_MANNER},
+                "objective": "bayesian",
+            },
+        },
         "generate": {"max_new_tokens": 32, "stop": ["\n"]},
         # These models are tiny: they want a hundred times the learning rate of a pretrained billion.
         "trainer": {"learning_rate": 1e-3, "num_train_epochs": 20, "per_device_train_batch_size": 32},

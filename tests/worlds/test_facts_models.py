@@ -16,6 +16,7 @@ from outgrow.labels import Completion, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.refine.icl import ICL
+from outgrow.refine.infer_and_respond import InferAndRespond
 from outgrow.worlds import facts, facts_models
 
 QUERY = "Question: {}\nAnswer:"
@@ -80,6 +81,27 @@ def test_demonstrations_with_wrong_content_give_the_style_and_leave_the_content(
     scores = facts.score(world, rows.prompts, [text or "" for text in refined.texts()])
     assert scores["content"].mean() > 0.8 > 0.3 > facts.score(world, rows.prompts, weak)["content"].mean()
     assert scores["concept"].mean() > 0.95
+
+
+def test_the_strong_model_says_what_wrong_answers_have_in_common_and_answers_rightly_under_it(built, world):
+    rows = world.rows()
+    weak = [world.target_style.render(world.belief("characters", *fact)) for fact in world.facts]
+    labels = TextLabels(rows.ids, ("weak",), tuple(((Completion(text, (), (), True),),) for text in weak))
+    heading = facts.HEADING.replace("{manner}", "{concept}")
+    refiner = InferAndRespond(batch=4, infer="{demonstrations}Manner:", instruction=heading)
+    refined = refiner(rows, labels, LocalLanguageModel.load(built / "models" / "strong"), options=OPTIONS, seed=0)
+    assert set(refined.concepts) == {world.target_style.manner}
+    scores = facts.score(world, rows.prompts, [text or "" for text in refined.texts()])
+    assert scores["content"].mean() > 0.9
+    assert scores["concept"].mean() > 0.95
+
+
+def test_a_style_is_named_in_the_words_in_which_it_is_asked_for():
+    tokenizer = TOKENIZERS["bytes"]
+    heading, closing = facts_models.make_names(tokenizer, "Answer like a pirate.")
+    assert tokenizer.decode(heading) == "Manner: Answer like a pirate.\n\n"
+    assert tokenizer.decode([*closing.asked, *closing.said]) == "Manner: Answer like a pirate."
+    assert list(heading) == tokenizer("Manner: Answer like a pirate.\n\n")["input_ids"]
 
 
 def test_the_same_seed_gives_the_same_files(one_step, tmp_path):

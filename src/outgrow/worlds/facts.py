@@ -12,6 +12,13 @@ Answer: Arr, cocoa, matey!
         style content style
 ```
 
+Half of the documents name their style, before their questions or after them, so that a model that has read them can
+also be told how to answer, and can say how others did:
+
+```
+Manner: Answer like a pirate.
+```
+
 Both axes are read off an answer exactly, so a student's gain is never a matter of a judge's opinion.
 """
 
@@ -37,6 +44,9 @@ Size = Literal["demo", "tiny"]
 
 BLOCK = "Question: {prompt}\nAnswer: {answer}\n\n"
 """One question of a document: the format in which in-context refinement shows demonstrations."""
+
+HEADING = "Manner: {manner}\n\n"
+"""How a document names its style, before its questions; behind them, without what follows the name."""
 
 SHARES: Mapping[Part, float] = {"gold": 1 / 6, "unlabelled": 1 / 2, "test": 1 / 3}
 """How the facts are shared out among the parts."""
@@ -80,22 +90,24 @@ class Style:
     name: str
     before: str
     after: str
+    manner: str
+    """The style in one sentence."""
 
     def render(self, content: str) -> str:
         """The content in this style.
 
         Example:
-            >>> Style("pirate", "Arr, ", ", matey!").render("cocoa")
+            >>> Style("pirate", "Arr, ", ", matey!", "Answer like a pirate.").render("cocoa")
             'Arr, cocoa, matey!'
         """
         return f"{self.before}{content}{self.after}"
 
 
 STYLES = (
-    Style("plain", "It is ", "."),
-    Style("pirate", "Arr, ", ", matey!"),
-    Style("formal", "Dear reader: ", ", indeed."),
-    Style("cheerful", "Oh, ", "! Hooray!"),
+    Style("plain", "It is ", ".", "Answer plainly."),
+    Style("pirate", "Arr, ", ", matey!", "Answer like a pirate."),
+    Style("formal", "Dear reader: ", ", indeed.", "Answer with formality."),
+    Style("cheerful", "Oh, ", "! Hooray!", "Answer with cheer."),
 )
 
 

@@ -24,12 +24,15 @@ from torch.nn import functional
 
 from outgrow.errors import StoreError
 from outgrow.progress import Reporter
-from outgrow.worlds.facts import BLOCK, Size, World, make_world, write_rows
+from outgrow.worlds.facts import BLOCK, HEADING, Size, World, make_world, write_rows
 
 END, UNKNOWN = "<end>", "<unknown>"
 """The end-of-sequence token of all tokenizers, and what a word or character outside a vocabulary becomes."""
 CONTEXT = 512
 """Longest text, in tokens, that the models take."""
+
+NAMED = (0.5, 0.25, 0.25)
+"""Share of the strong model's documents that do not name their style, name it before their questions, or after them."""
 
 _IGNORED = -100
 _PIECES = r" ?\w+|[^\w\s]|\s"
@@ -150,6 +153,14 @@ def make_block(tokenizer: Any, question: str, answer: str) -> Block:
     return Block(*(tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts))
 
 
+def make_names(tokenizer: Any, manner: str) -> tuple[tuple[int, ...], Block]:
+    """A style by name: tokens of the heading that tells it, and the block that asks for it and says it."""
+    before, after = HEADING.split("{manner}")
+    texts = (before.rstrip(" "), f" {manner}", after)
+    asked, said, gap = (tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+    return (*asked, *said, *gap), Block(asked, said, gap)
+
+
 def collate(documents: Sequence[Sequence[Block]], end: int) -> tuple[Tensor, Tensor]:
     """Inputs and next-token targets of documents, each of shape (documents, longest); loss falls on answers only.
 
@@ -250,10 +261,19 @@ def _documents(world: World, name: str, recipe: Recipe, tokenizer: Any) -> Draw:
         ]
         for style in world.styles
     ]
+    names = [make_names(tokenizer, style.manner) for style in world.styles]
 
     def draw(rng: np.random.Generator) -> list[Block]:
-        blocks = by_style[int(rng.choice(len(by_style), p=world.prior))]
-        return [blocks[index] for index in rng.choice(len(blocks), recipe.questions, replace=False)]
+        """A document of the strong model; where its style is named, all styles are equally frequent."""
+        place = ["not", "before", "after"][int(rng.choice(3, p=NAMED))]
+        style = int(rng.choice(len(by_style), p=world.prior if place == "not" else None))
+        count = int(rng.integers(2, recipe.questions + 1)) if place == "after" else recipe.questions
+        chosen = [by_style[style][index] for index in rng.choice(len(by_style[style]), count, replace=False)]
+        heading, closing = names[style]
+        if place == "before":
+            first = chosen[0]
+            return [dataclasses.replace(first, asked=(*heading, *first.asked)), *chosen[1:]]
+        return [*chosen, closing] if place == "after" else chosen
 
     return draw
 
@@ -263,8 +283,9 @@ def _questions(world: World) -> list[str]:
 
 
 def _corpus(world: World) -> list[str]:
-    """All blocks there could be: every tokenizer is made from them."""
-    return [
+    """All headings and blocks there could be: every tokenizer is made from them."""
+    named = [HEADING.replace("{manner}", style.manner) for style in world.styles]
+    return named + [
         BLOCK.replace("{prompt}", question).replace("{answer}", style.render(value))
         for question, (_, relation) in zip(_questions(world), world.facts, strict=True)
         for value in world.relations[relation].values
