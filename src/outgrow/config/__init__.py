@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+from outgrow.config.base import Choice, Named
 from outgrow.config.judge import Judge, LocalJudge, ServerJudge
 from outgrow.config.loading import load_config, parse_config, parse_settings
-from outgrow.config.schema import (
-    Choice,
-    Columns,
-    ExperimentConfig,
+from outgrow.config.methods import Filter, Intermediate, Method, Prefer, Pretune, Strong
+from outgrow.config.schema import ExperimentConfig, Generate
+from outgrow.config.server import ServerPrices, ServerSupervisor
+from outgrow.config.supervisors import (
     FeaturesSupervisor,
-    Filter,
     FunctionSupervisor,
-    Generate,
-    Intermediate,
-    Method,
     ModelSupervisor,
-    Named,
-    Prefer,
-    Pretune,
     Rule,
     RulesSupervisor,
-    Split,
-    Strong,
     SupervisorConfig,
-    TaskConfig,
     VotesSupervisor,
-    VotesTable,
 )
-from outgrow.config.server import ServerPrices, ServerSupervisor
+from outgrow.config.task import Columns, Split, TaskConfig, VotesTable
 
 __all__ = [
     "Choice",

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from outgrow.config.base import Frozen
 from outgrow.config.server import ServerSupervisor
 
 
-class Sampling(BaseModel):
+class Sampling(Frozen):
     """How often a judge is asked about each answer, and how."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     samples: int = Field(default=10, gt=0)
     """Ratings of each answer, which are averaged."""

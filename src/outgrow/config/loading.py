@@ -15,26 +15,18 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from outgrow.config.schema import (
-    Columns,
-    ExperimentConfig,
+from outgrow.config.methods import Filter, Intermediate, Method, Pretune, Strong
+from outgrow.config.schema import ExperimentConfig, Generate
+from outgrow.config.server import ServerPrices, ServerSupervisor
+from outgrow.config.supervisors import (
     FeaturesSupervisor,
-    Filter,
     FunctionSupervisor,
-    Generate,
-    Intermediate,
-    Method,
     ModelSupervisor,
-    Pretune,
     Rule,
     RulesSupervisor,
-    Split,
-    Strong,
-    TaskConfig,
     VotesSupervisor,
-    VotesTable,
 )
-from outgrow.config.server import ServerPrices, ServerSupervisor
+from outgrow.config.task import Columns, Split, TaskConfig, VotesTable
 from outgrow.errors import ConfigError, did_you_mean
 
 _PATH_KEYS = frozenset({"path", "votes", "model", "store", "output"})
