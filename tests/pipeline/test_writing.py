@@ -67,9 +67,14 @@ def test_every_status_and_the_entropy_of_a_supervisor_s_texts_are_told() -> None
     cells = [(said("fine", -1.0),), (said("cut", -2.0, finished=False),), (endless,), (said(" "),), ()]
     labels = TextLabels(tuple("abcde"), ("weak", "mute"), tuple((cell, ()) for cell in cells))
     assert census(labels) == [
-        "the best texts of weak: 1 ended by itself, 1 cut at the length or a stop string, 1 cut while repeating, "
-        "1 empty; its entropy is 2.00 nats a token in the median, 1.50 to 2.50 in half of the rows."
+        "the best texts of weak: 1 with an end of their own, 1 cut at the length or a stop string, "
+        "1 cut while repeating, 1 empty; its entropy is 2.00 nats a token in the median, 1.50 to 2.50 in half of the rows."
     ]
+
+
+def test_of_texts_that_all_ended_and_were_sure_nothing_is_told() -> None:
+    labels = TextLabels(("a",), ("weak",), (((said("fine", -0.001),),),))
+    assert census(labels) == []
 
 
 def test_empty_and_endless_texts_are_counted() -> None:

@@ -21,11 +21,13 @@ from outgrow.store import content_hash, read_table, write_table
 from outgrow.workspace import Workspace
 
 _STATUSES: dict[TextStatus, str] = {
-    "finished": "ended by itself",
+    "finished": "with an end of their own",
     "open": "cut at the length or a stop string",
     "repeating": "cut while repeating",
     "empty": "empty",
 }
+_SURE = 0.005
+"""Nats a token below which an entropy would be shown as zero."""
 TOO_LONG = "its prompt is longer than the model's context"
 
 
@@ -147,7 +149,9 @@ def remarks(labels: TextLabels) -> list[str]:
 
 
 def census(labels: TextLabels) -> list[str]:
-    """What became of every supervisor's best texts, and how unsure it is of them: a line for each that wrote any.
+    """What became of every supervisor's best texts, and how unsure it is of them.
+
+    A line for each that wrote any; none for one that ended all of them and was sure of every one.
 
     The entropy is that of `TextLabels.entropies`; where nothing but one greedy text is known, its mean token surprise.
     """
@@ -158,8 +162,10 @@ def census(labels: TextLabels) -> list[str]:
         kinds = Counter(one.status for one in best if one is not None)
         if not kinds:
             continue
-        counts = ", ".join(f"{kinds[kind]} {what}" for kind, what in _STATUSES.items() if kinds[kind])
-        found.append(f"the best texts of {name}: {counts}{_unsure(entropies[:, m])}.")
+        doubt = _unsure(entropies[:, m])
+        if doubt or set(kinds) != {"finished"}:
+            counts = ", ".join(f"{kinds[kind]} {what}" for kind, what in _STATUSES.items() if kinds[kind])
+            found.append(f"the best texts of {name}: {counts}{doubt}.")
     return found
 
 
@@ -168,4 +174,6 @@ def _unsure(entropies: NDArray[np.float64]) -> str:
     if not len(known):
         return ""
     low, middle, high = np.quantile(known, (0.25, 0.5, 0.75))
+    if high < _SURE:
+        return ""
     return f"; its entropy is {middle:.2f} nats a token in the median, {low:.2f} to {high:.2f} in half of the rows"
