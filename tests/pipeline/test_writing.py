@@ -68,7 +68,8 @@ def test_every_status_and_the_entropy_of_a_supervisor_s_texts_are_told() -> None
     labels = TextLabels(tuple("abcde"), ("weak", "mute"), tuple((cell, ()) for cell in cells))
     assert census(labels) == [
         "the best texts of weak: 1 with an end of their own, 1 cut at the length or a stop string, "
-        "1 cut while repeating, 1 empty; its entropy is 2.00 nats a token in the median, 1.50 to 2.50 in half of the rows."
+        "1 cut while repeating, 1 empty; its entropy is 2.00 nats a token in the median, "
+        "1.50 to 2.50 in half of the rows."
     ]
 
 
