@@ -283,8 +283,8 @@ def test_weights_for_a_supervisor_that_does_not_exist(trial: Trial) -> None:
     trial.fails("weights of the combiner do not fit", "each of noisy1", methods=methods)
 
 
-def test_refinement_of_texts_in_a_choice_task(trial: Trial) -> None:
-    trial.fails("`refine: icl` is for text tasks", "neighbours", methods={"m": {"refine": "icl"}})
+def test_choices_to_be_refined_by_a_model_that_continues_no_text(trial: Trial) -> None:
+    trial.fails("needs a causal language model", "neighbours", methods={"m": {"refine": "icl"}})
     assert untouched(trial)
 
 

@@ -12,8 +12,7 @@ from outgrow.config import ExperimentConfig, Method, Pretune, Strong
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.pipeline.combination import Combination
-from outgrow.pipeline.relabelling import relabelled
-from outgrow.refine.relabelling import make_relabeller
+from outgrow.pipeline.relabelling import check_relabelling, relabelled
 from outgrow.train.chain import Link
 from outgrow.train.learners import ChoiceLearner, Outlook, choice_learner, make_objective, outlook_of
 from outgrow.workspace import Workspace
@@ -56,7 +55,7 @@ class ChoiceMethod:
         if settings.prefer is not None:
             raise ConfigError(f"methods.{name}: `prefer` is for text tasks, and {config.task.name} is a choice task.")
         if settings.refine is not None:
-            make_relabeller(settings.refine)
+            check_relabelling(settings.refine, config.strong)
         pretuner = None if settings.pretune is None else make_pretuner(config.strong, settings.pretune)
         chain = tuple(Link.of(each, config.trainer) for each in settings.chain)
         return cls(name, config, Combination.of(name, settings, rows), learner, pretuner, chain)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from outgrow.config import Named, Strong
+from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Rows, positions
-from outgrow.models.loading import model_identity
+from outgrow.models.loading import is_masked_lm, model_identity
 from outgrow.models.local import LocalLanguageModel
 from outgrow.refine.choice_icl import ChoiceICL
 from outgrow.refine.relabelling import Relabeller, make_relabeller
@@ -15,6 +16,20 @@ from outgrow.store import read_json, read_table, table_hash, write_json, write_t
 from outgrow.train.features import FrozenFeatures
 from outgrow.train.learners import learned_hashes, rows_of
 from outgrow.workspace import Workspace
+
+
+def check_relabelling(refine: Named, strong: Strong) -> None:
+    """Refuses what cannot work before anything is computed.
+
+    Raises:
+        ConfigError: A parameter is wrong, or choices are to be judged by a model that continues no text.
+    """
+    if isinstance(make_relabeller(refine), ChoiceICL) and is_masked_lm(strong.model):
+        raise ConfigError(
+            f"`refine: {refine.name}` of a choice task needs a causal language model.",
+            found=f"{strong.model}, an encoder",
+            fix="Use `neighbours` or `linear`, which relabel from an encoder's features.",
+        )
 
 
 def relabelled(
