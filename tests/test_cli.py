@@ -118,7 +118,13 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(trial: Path) -> None:
     heard = []
     # A group of its own, so that the signal does not reach the tests.
     with subprocess.Popen(
-        command, cwd=trial.parent, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=trial.parent,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Tests that a shell runs in the background ignore the signal, and what they start would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         for line in running.stderr or ():
             heard.append(line)
