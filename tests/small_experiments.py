@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tiny_models import WORDS
+from tiny_models import WORDS, make_decoder
 
 FILLERS = [word for word in WORDS if word not in ("good", "bad")]
 
@@ -65,3 +65,14 @@ def write_experiment(folder: Path, model: Path, rows: list[dict[str, Any]] | Non
     path = folder / "trial.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
+
+
+def write_text_task(folder: Path) -> None:
+    """A tiny decoder, `decoder`, and `rows.jsonl` of a text task with its parts beside it."""
+    make_decoder(folder / "decoder")
+    parts = ["gold", "unlabelled", "test"]
+    rows = [
+        {"id": str(index), "text": f"a plot {word}", "label": f"very {word}", "part": parts[index % 3]}
+        for index, word in enumerate(WORDS)
+    ]
+    write_lines(folder / "rows.jsonl", rows)

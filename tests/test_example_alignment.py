@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
+from example_scripts import load_script
 from outgrow.config import load_config
 from outgrow.evaluate import final_answer
 from outgrow.pipeline.scoring import Scorer
@@ -23,17 +21,7 @@ from outgrow.worlds.facts_models import make_tokenizer
 FOLDER = Path(__file__).parents[1] / "examples"
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("alignment_models", FOLDER / "alignment_models.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-models = script()
+models = load_script("alignment_models.py")
 
 
 @pytest.mark.parametrize("name", ["persona", "explanation", "gsm8k"])

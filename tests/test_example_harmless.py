@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from example_scripts import load_script
 from outgrow.models.loading import load_tokenizer
 from outgrow.store import Store
 from outgrow.tasks.preferences import read_preferences
@@ -22,17 +20,7 @@ from tiny_models import make_decoder
 PATH = Path(__file__).parents[1] / "examples/hh_harmless/harmless.py"
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("harmless", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-harmless = script()
+harmless = load_script("hh_harmless/harmless.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from example_scripts import load_script
 from outgrow.config import load_config
 from outgrow.tasks import load_task
 
@@ -22,17 +20,7 @@ FOLDER = Path(__file__).parents[1] / "examples" / "slurp"
 SAID = ["wake me up at five am", "play some jazz in the living room", "stop"]
 
 
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"slurp_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-make_models, estimate = script("make_models"), script("estimate")
+make_models, estimate = load_script("slurp/make_models.py"), load_script("slurp/estimate.py")
 
 
 @given(st.lists(st.sampled_from(["a", "to", "the", "é", "ten"]), min_size=2, max_size=12), st.integers(0, 2**32 - 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.store import Store
 from outgrow.tasks.preferences import read_preferences
 from outgrow.workspace import Workspace
-from tiny_models import WORDS, make_decoder
+from small_experiments import write_text_task
+from tiny_models import WORDS
 
 LOUD = {"learning_rate": 1e-2, "num_train_epochs": 20}
 
@@ -28,12 +28,7 @@ LOUD = {"learning_rate": 1e-2, "num_train_epochs": 20}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("text")
-    make_decoder(root / "decoder")
-    parts = ["gold", "unlabelled", "test"]
-    with (root / "rows.jsonl").open("w") as file:
-        for index, word in enumerate(WORDS):
-            row = {"id": str(index), "text": f"a plot {word}", "label": f"very {word}", "part": parts[index % 3]}
-            file.write(json.dumps(row) + "\n")
+    write_text_task(root)
     return root
 
 

@@ -14,18 +14,14 @@ from outgrow.pipeline.text import TextPipeline
 from outgrow.store import Store
 from outgrow.tasks import load_task
 from outgrow.workspace import Workspace
+from small_experiments import write_text_task
 from tiny_models import WORDS, letter_decoder, make_decoder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("text")
-    make_decoder(root / "decoder")
-    parts = ["gold", "unlabelled", "test"]
-    with (root / "rows.jsonl").open("w") as file:
-        for index, word in enumerate(WORDS):
-            row = {"id": str(index), "text": f"a plot {word}", "label": f"very {word}", "part": parts[index % 3]}
-            file.write(json.dumps(row) + "\n")
+    write_text_task(root)
     return root
 
 

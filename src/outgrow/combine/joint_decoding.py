@@ -143,10 +143,10 @@ class JointDecoding:
             DataError: No row has a usable vote.
         """
         mean = Mean(weights=self.weights)
-        linear = mean(votes, gold)
+        weights = mean.lambdas(votes.supervisors, votes, gold)
+        linear = mean.weighted(votes, weights)
         if self.pooling == "linear":
             return linear
-        weights = mean.lambdas(votes.supervisors, votes, gold)
         kept = set(linear.ids)
         rows = [index for index, row in enumerate(votes.ids) if row in kept]
         logs = np.log(np.maximum(votes.probs[rows], _LEAST))

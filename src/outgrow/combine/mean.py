@@ -44,13 +44,20 @@ class Mean:
             ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or all are 0.
             DataError: No row has a usable vote.
         """
-        weights = self.lambdas(votes.supervisors, votes, gold)
+        return self.weighted(votes, self.lambdas(votes.supervisors, votes, gold))
+
+    def weighted(self, votes: ChoiceVotes, lambdas: NDArray[np.float64]) -> ChoiceTargets:
+        """The same with λ (M,) that are known already.
+
+        Raises:
+            DataError: No row has a usable vote.
+        """
         given = ~np.isnan(votes.probs).all(axis=2)
-        mass = given @ weights
+        mass = given @ lambdas
         usable = np.flatnonzero(mass > 0)
         if not len(usable):
             raise DataError("No row has a usable vote.", found=f"{len(votes.ids)} rows of abstentions")
-        total = np.einsum("nmk,m->nk", np.nan_to_num(votes.probs), weights)[usable]
+        total = np.einsum("nmk,m->nk", np.nan_to_num(votes.probs), lambdas)[usable]
         probs = total / total.sum(axis=1, keepdims=True)
         if self.harden:
             best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class GenerateOptions:
     """Seed for sampling; the same seed and prompts give the same texts whatever the batch size."""
     too_long: TooLong = "error"
     """What becomes of a prompt that leaves no room for a new token: an error, or no completion."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as JSON values, for recipes of what was generated."""
+        return {**vars(self), "stop": list(self.stop)}
 
 
 def check_options(options: GenerateOptions) -> None:

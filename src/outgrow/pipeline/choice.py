@@ -18,7 +18,7 @@ from outgrow.pipeline.method import ChoiceMethod
 from outgrow.supervisors import ChoiceSupervisor, choice_supervisor
 from outgrow.supervisors.gold import judged_rows
 from outgrow.supervisors.server import ServerLabeller
-from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets, predictions_of
+from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets, outlook_of
 from outgrow.workspace import Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
@@ -68,7 +68,7 @@ class ChoicePipeline:
         """The strong model trained on gold answers of the unlabelled part."""
         targets, step = gold_targets(self._unlabelled), f"ceiling, seed {seed}"
         return self._on_test(
-            predictions_of(self._learner, targets, _CROSS_ENTROPY, self._judged, self.workspace, seed=seed, name=step)
+            *outlook_of(self._learner, targets, _CROSS_ENTROPY, self._judged, self.workspace, seed=seed, name=step)
         )
 
     def student(self, method: str, seed: int) -> Predictions:

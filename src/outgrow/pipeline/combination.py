@@ -82,16 +82,16 @@ class Combination:
         if self.calibrate:
             temperatures = fit_temperatures(votes, gold)
             votes = dataclasses.replace(votes, probs=apply_temperatures(votes.probs, temperatures))
-        every: ChoiceTargets = self.combiner(votes, gold)
+        lambdas = self.combiner.lambdas(votes.supervisors, votes, gold) if self.every_vote else None
+        every: ChoiceTargets = self.combiner(votes, gold) if lambdas is None else self.combiner.weighted(votes, lambdas)
         known = frozenset(validation.ids)
         targets = every.take([row for row, each in enumerate(every.ids) if each not in known])
         if self.proportions is not None:
             wanted = shifted_proportions(targets.probs, self.proportions) if self.shifted else self.proportions
             matched = match_proportions(targets.probs, wanted, weights=targets.weights)
             targets = dataclasses.replace(targets, probs=matched)
-        if not self.every_vote:
+        if lambdas is None:
             return targets
-        lambdas = self.combiner.lambdas(votes.supervisors, votes, gold)
         kept = votes.take(positions(votes.ids, targets.ids)).probs
         return dataclasses.replace(targets, votes=kept, lambdas=lambdas)
 

@@ -143,7 +143,7 @@ def _ratings(
         "model": _identity(judge, workspace),
         "rubrics": {metric: vars(rubric) for metric, rubric in rubrics.items()},
         "items": content_hash([dict(item) for item in items]),
-        "options": vars(options) | {"stop": list(options.stop)},
+        "options": options.to_json(),
     }
     folder = workspace.get("ratings", recipe, make).path
     return {metric: _from_arrow(read_table(folder / f"{metric}.parquet")) for metric in rubrics}

@@ -70,7 +70,7 @@ def refined(
         "refiner": {"name": refine.name, **vars(refiner)},
         "labels": table_hash(labels.to_arrow()),
         "rows": table_hash(rows.to_arrow()),
-        "options": vars(options) | {"stop": list(options.stop)},
+        "options": options.to_json(),
         "seed": seed,
     }
     return Refinement.from_arrow(read_table(workspace.get("refined", recipe, make).path / "texts.parquet"))

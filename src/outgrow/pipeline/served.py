@@ -59,7 +59,7 @@ def ask(
         "name": name,
         "ids": content_hash(list(ids)),
         "prompts": content_hash(list(prompts)),
-        "options": vars(options) | {"stop": list(options.stop)},
+        "options": options.to_json(),
     }
     found = workspace.get("texts", recipe, make).path
     return TextLabels.from_arrow(read_table(found / "texts.parquet")), list(read_json(found / "notes.json"))

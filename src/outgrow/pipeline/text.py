@@ -10,24 +10,20 @@ from typing import Any
 
 from outgrow.combine.joint_decoding import JointDecoding, agreement_weights
 from outgrow.combine.mean import Mean
-from outgrow.config import ExperimentConfig, Method, ModelSupervisor, Named, Prefer, ServerSupervisor
+from outgrow.config import ExperimentConfig, Method, Named, Prefer
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
-from outgrow.models.loading import short_name
 from outgrow.models.protocols import GenerateOptions, check_options
 from outgrow.pipeline.auditing import audited
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.scoring import Scorer
-from outgrow.pipeline.served import ask, estimate
+from outgrow.pipeline.text_supervisors import TextSupervisors, asked
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool, score_matrices
-from outgrow.pipeline.writing import census, remarks, score, write
+from outgrow.pipeline.writing import census, remarks, write
 from outgrow.refine.refinement import Refiner
 from outgrow.registry import create
-from outgrow.supervisors.gold import training_rows
-from outgrow.supervisors.server import server_model
 from outgrow.tasks import DemandingTask, TextTask
-from outgrow.templates import fill
 from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import Workspace
 
@@ -53,27 +49,12 @@ class TextPipeline:
     """What a reader should know."""
     audits: list[dict[str, Any]] = field(default_factory=list)
     """What refinements did, by method and seed."""
-    _read: dict[tuple[int, str], TextLabels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is computed."""
         check_options(self._labelling(0))
         self._scorer.check()
-        for each in self.config.supervisors:
-            if isinstance(each, ServerSupervisor):
-                server_model(each, self.workspace.store).check(self._labelling(0))
-            elif isinstance(each, ModelSupervisor):
-                text_learner(each, each.train or {})
-            else:
-                raise ConfigError(
-                    f"A supervisor of the text task {self.config.task.name} must be a model.",
-                    found=", ".join(each.model_fields_set),
-                    wanted="model: a causal language model, or server: the URL of one",
-                )
-        names = [_name(each) for each in self._supervisors]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ConfigError("Supervisors share a name.", found=", ".join(repeated), fix="Give each a `name`.")
+        self._supervisors.check(self._labelling(0))
         text_learner(self.config.strong, self.config.trainer)
         for name, method in self.config.methods.items():
             for part in _FOR_CHOICES:
@@ -92,7 +73,7 @@ class TextPipeline:
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's texts on the test part."""
-        labels = self._labels(self._test, seed, self._answering)
+        labels = self._supervisors.labels(self._test, self._answering, seed)
         return {name: self._predictions(labels, m) for m, name in enumerate(labels.supervisors)}
 
     def base(self) -> Predictions | None:
@@ -118,7 +99,7 @@ class TextPipeline:
     def targets(self, method: str, seed: int) -> TextTargets:
         """What the student of a method learns at first; needs no training of the strong model."""
         settings = self.config.methods[method]
-        labels = self._labels(self._unlabelled, seed, self._labelling(seed))
+        labels = self._supervisors.labels(self._unlabelled, self._labelling(seed), seed)
         for remark in [*remarks(labels), *census(labels)]:
             self._note(f"Of the unlabelled part (seed {seed}) {remark}")
         targets = self._targets(labels, settings, method, seed)
@@ -135,6 +116,10 @@ class TextPipeline:
     @cached_property
     def _test(self) -> Rows:
         return self.rows.part("test")
+
+    @cached_property
+    def _supervisors(self) -> TextSupervisors:
+        return TextSupervisors(self.config, self.rows, self.workspace, self._note)
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -161,72 +146,13 @@ class TextPipeline:
             seed=seed if generate.temperature else 0,
         )
 
-    def _labels(self, rows: Rows, seed: int, options: GenerateOptions) -> TextLabels:
-        """What every supervisor writes for rows of one part."""
-        key = (seed, rows.parts[0])
-        if key not in self._read:
-            prompts = self._asked(rows)
-            written = [self._written(each, rows, prompts, options, seed) for each in self._supervisors]
-            self._read[key] = TextLabels.stack(written)
-        return self._read[key]
-
-    def _written(
-        self,
-        supervisor: ModelSupervisor | ServerSupervisor,
-        rows: Rows,
-        prompts: Sequence[str],
-        options: GenerateOptions,
-        seed: int,
-    ) -> TextLabels:
-        """What one supervisor writes."""
-        if isinstance(supervisor, ServerSupervisor):
-            about = f"the {rows.parts[0]} part"
-            labels, notes = ask(supervisor, rows.ids, prompts, options, self.workspace, about=about)
-            for note in notes:
-                self._note(note)
-            return labels
-        model, name = self._model(supervisor, seed), _name(supervisor)
-        batch = supervisor.batch_size
-        return write(model, rows.ids, prompts, options, self.workspace, name=name, batch_size=batch)
-
-    @property
-    def _supervisors(self) -> list[ModelSupervisor | ServerSupervisor]:
-        return [each for each in self.config.supervisors if isinstance(each, ModelSupervisor | ServerSupervisor)]
-
-    def _scoring(self) -> list[ModelSupervisor]:
-        """The supervisors, all of which can say what they think of a given text."""
-        local = [each for each in self._supervisors if isinstance(each, ModelSupervisor)]
-        if len(local) < len(self._supervisors):
-            raise ConfigError(
-                "Joint decoding, estimated weights and `prefer` ask every supervisor what it thinks of given texts; "
-                "servers do not tell.",
-                fix="Use `combine: mean` with given weights and without `prefer`, or models that run here.",
-            )
-        return local
-
     def estimate(self) -> list[str]:
         """What asking the servers among the supervisors would cost, a line for each; nothing is sent."""
         jobs: dict[GenerateOptions, list[str]] = {self._answering: self._asked(self._test)}
         for seed in self.config.seeds:
             options = self._labelling(seed)
             jobs[options] = list(dict.fromkeys([*jobs.get(options, []), *self._asked(self._unlabelled)]))
-        return [
-            estimate(each, jobs, self.workspace.store)
-            for each in self.config.supervisors
-            if isinstance(each, ServerSupervisor)
-        ]
-
-    def _model(self, supervisor: ModelSupervisor, seed: int) -> str:
-        """The supervisor's model folder or hub id, after its training if it is trained."""
-        if supervisor.train is None:
-            return supervisor.model
-        name = _name(supervisor)
-        gold = training_rows(self.rows, supervisor.rows, seed=seed, name=name)
-        learner = text_learner(supervisor, supervisor.train)
-        targets = gold_targets(gold, self._asked(gold))
-        step = f"train {name}, seed {seed}"
-        trained = learner.train(targets, _CROSS_ENTROPY, self.workspace, seed=seed, name=step)
-        return str(trained.path / "model")
+        return self._supervisors.estimate(jobs)
 
     def _answers(self, model: str, name: str) -> Predictions:
         """What the strong model, as it is or trained, answers on the test part."""
@@ -263,9 +189,9 @@ class TextPipeline:
     def _combiner(self, method: Method) -> Mean | JointDecoding:
         """How a method combines the supervisors' texts."""
         combiner = create("combiner", method.combine.name, method.combine.params)
-        names = tuple(_name(each) for each in self._supervisors)
+        names = self._supervisors.names
         if isinstance(combiner, JointDecoding):
-            self._scoring()
+            self._supervisors.check_judging()
             if combiner.weights != "estimated":
                 combiner.lambdas(names, ())  # refuses weights that do not fit before anything is computed
             return combiner
@@ -275,7 +201,7 @@ class TextPipeline:
                 wanted="mean, with or without weights, or joint_decoding",
             )
         if combiner.weights == "estimated":
-            self._scoring()  # from how often they would choose the same text
+            self._supervisors.check_judging()  # from how often they would choose the same text
         else:
             combiner.lambdas(names)
         return combiner
@@ -290,7 +216,7 @@ class TextPipeline:
             lambdas = combiner.lambdas(labels.supervisors).tolist()
             return naive_targets(labels, prompts, dict(zip(labels.supervisors, lambdas, strict=True)))
         candidates = pool(labels)
-        scored = self._judged(candidates, seed)
+        scored = self._supervisors.judge(self._unlabelled, candidates, seed)
         if isinstance(combiner, Mean):
             weights = agreement_weights(score_matrices(scored))
             targets = naive_targets(labels, prompts, dict(zip(labels.supervisors, weights.tolist(), strict=True)))
@@ -302,30 +228,14 @@ class TextPipeline:
         self._note(f"{name} (seed {seed}): the supervisors' weights are {shown}; {single}.")
         return targets
 
-    def _judged(self, candidates: Sequence[Sequence[str]], seed: int) -> TextLabels:
-        """What every supervisor thinks of candidates for the unlabelled rows."""
-        rows, prompts = self._unlabelled, self._asked(self._unlabelled)
-        judged = [
-            score(
-                self._model(each, seed),
-                rows.ids,
-                prompts,
-                candidates,
-                self.workspace,
-                name=_name(each),
-                batch_size=each.batch_size,
-            )
-            for each in self._scoring()
-        ]
-        return TextLabels.stack(judged)
-
     def _trained(self, targets: TextTargets, objective: Named, step: str, seed: int) -> str:
         """The folder of the strong model once it has learnt the targets."""
         student = self._learner.train(targets, objective, self.workspace, seed=seed, name=f"train {step}")
         return str(student.path / "model")
 
     def _stage(self, prefer: Prefer) -> PreferenceStage:
-        return PreferenceStage(prefer, self.config.strong, tuple(_name(each) for each in self._scoring()))
+        self._supervisors.check_judging()
+        return PreferenceStage(prefer, self.config.strong, self._supervisors.names)
 
     def _preferred(self, student: str, prefer: Prefer, step: str, seed: int) -> str:
         """The folder of a supervised student after the preference stage."""
@@ -334,7 +244,7 @@ class TextPipeline:
             self._unlabelled,
             self._asked(self._unlabelled),
             self._answering,
-            lambda candidates: self._judged(candidates, seed),
+            lambda candidates: self._supervisors.judge(self._unlabelled, candidates, seed),
             self._usable,
             self.workspace,
             seed=seed,
@@ -361,8 +271,7 @@ class TextPipeline:
         return Predictions(self._test.ids, answers, scored.scores, weights=scored.weights)
 
     def _asked(self, rows: Rows) -> list[str]:
-        """Prompts as models see them."""
-        return [fill(self.config.generate.template, {"prompt": prompt}) for prompt in rows.prompts]
+        return asked(self.config, rows)
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -371,7 +280,3 @@ class TextPipeline:
 
 def _trim(text: str) -> str:
     return text.removeprefix(" ")
-
-
-def _name(supervisor: ModelSupervisor | ServerSupervisor) -> str:
-    return supervisor.name or short_name(supervisor.model)

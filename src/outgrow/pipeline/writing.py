@@ -66,7 +66,7 @@ def write(
         "name": name,
         "ids": content_hash(list(ids)),
         "prompts": content_hash(list(prompts)),
-        "options": vars(options) | {"stop": list(options.stop)},
+        "options": options.to_json(),
     }
     return TextLabels.from_arrow(read_table(workspace.get("texts", recipe, make).path / "texts.parquet"))
 

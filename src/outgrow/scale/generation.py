@@ -51,7 +51,7 @@ class ShardedLanguageModel:
         def work(piece: Sequence[str]) -> pa.Table:
             return self._table(piece, self.model.generate(piece, options))
 
-        return self._kept(work, prompts, vars(options) | {"stop": list(options.stop)})
+        return self._kept(work, prompts, options.to_json())
 
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"

@@ -12,7 +12,7 @@ from outgrow.config import Intermediate, Named
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.loading import short_name
-from outgrow.train.learners import ChoiceLearner, choice_learner, predictions_of
+from outgrow.train.learners import ChoiceLearner, choice_learner, outlook_of
 from outgrow.workspace import Workspace
 
 
@@ -65,7 +65,7 @@ class Link:
         probs = np.empty((len(rows), targets.probs.shape[1]))
         for number, (fold, taught) in enumerate(self._folds(targets, rows, seed)):
             step = f"{name} by {self.name}" + (f", fold {number + 1}" if self.folds else "")
-            probs[fold] = predictions_of(self.learner, taught, objective, rows, workspace, seed=seed, name=step)[fold]
+            probs[fold] = outlook_of(self.learner, taught, objective, rows, workspace, seed=seed, name=step).probs[fold]
         return ChoiceTargets(rows.ids, probs, np.ones(len(rows)))
 
     def _folds(

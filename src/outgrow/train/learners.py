@@ -95,20 +95,6 @@ def outlook_of(
     return Outlook(loss.predict(logits).double().numpy(), vacuity)
 
 
-def predictions_of(
-    learner: ChoiceLearner,
-    targets: ChoiceTargets,
-    objective: Named,
-    rows: Rows,
-    workspace: Workspace,
-    *,
-    seed: int,
-    name: str,
-) -> NDArray[np.float64]:
-    """The distributions of `outlook_of`, shape (N, K)."""
-    return outlook_of(learner, targets, objective, rows, workspace, seed=seed, name=name).probs
-
-
 def gold_targets(rows: Rows) -> ChoiceTargets:
     """Targets that put all probability on the gold answer."""
     probs = np.eye(len(rows.choices or ()))[rows.gold_indices()]
