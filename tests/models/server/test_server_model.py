@@ -160,6 +160,22 @@ def test_after_a_rate_limit_no_request_comes_before_its_time(cache):
     assert len(times) == 31
 
 
+@pytest.mark.parametrize("status", [200, 429])
+def test_a_used_up_limit_is_waited_for_before_anything_is_declined(cache, status):
+    times: list[float] = []
+    used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "400ms"}
+
+    async def limited(asked: Asked) -> Answer:
+        times.append(time.monotonic())
+        last = len(times) == 2
+        return Answer(reply("good"), status=status if last else 200, headers=used_up if last else {})
+
+    with serving(limited) as server:
+        model_of(server, cache, limits=dataclasses.replace(FAST, concurrency=1)).generate(list("abcd"), GREEDY)
+    assert len(times) == (4 if status == 200 else 5)
+    assert times[2] - times[1] >= 0.4
+
+
 def test_a_wait_too_long_ends_the_run(cache):
     day = Answer({}, status=429, headers={"retry-after": "86400"})
     with serving(answering(day)) as server, pytest.raises(ModelError, match="86400 s"):

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import math
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from outgrow.errors import ConfigError, MissingExtraError, ModelError
+from outgrow.models.server.pacing import LONGEST_HOLD, retry_after, until_reset
 from outgrow.models.server.wire import PATHS, MalformedReplyError, Request, read_reply
 
 Result = TypeVar("Result")
 
-LONGEST_HOLD = 3600.0
-"""Seconds that a server may ask everyone to wait; a longer wait ends the run, which goes on where it was later."""
 _HOPELESS = 3
 """Requests given up one after the other, without an answer to any other, before the server counts as down."""
 _PASSING = frozenset({408, 409, 425, 429})
@@ -132,7 +130,7 @@ class Asker:
             try:
                 body = await self._send(request)
             except PassingError as problem:
-                self._hold(problem)
+                self._hold(problem.wait)
                 progress, seen = self._answered > seen, self._answered
                 failures += not (problem.limited and progress)
                 if failures > self._limits.retries:
@@ -159,6 +157,7 @@ class Asker:
             raise self._judged(error) from error
         except openai.APIConnectionError as error:
             raise PassingError(self.redact(f"no connection, or one that broke: {error.__cause__ or error}")) from error
+        self._hold(until_reset(response.headers))
         body = self.redact(response.text)
         try:
             read_reply(body, request.api)
@@ -177,7 +176,7 @@ class Asker:
             }.get(status, "Check the server's URL (it usually ends in /v1), the model's name, and `api`.")
             return ModelError(f"The server {self.url} does not serve this model.", found=said, fix=fix)
         if status in _PASSING or status >= 500:
-            wait = retry_after(headers, now=time.time())
+            wait = max(retry_after(headers, now=time.time()), until_reset(headers))
             if wait > LONGEST_HOLD:
                 return ModelError(
                     f"The server {self.url} wants no request for {wait:.0f} s.",
@@ -199,8 +198,8 @@ class Asker:
             "needs a chat template), then run the same command again: what was answered is kept.",
         )
 
-    def _hold(self, problem: PassingError) -> None:
-        self._open_at = max(self._open_at, time.monotonic() + problem.wait)
+    def _hold(self, wait: float) -> None:
+        self._open_at = max(self._open_at, time.monotonic() + wait)
 
     async def _turn(self) -> None:
         """Waits until the server wants requests again, and a little more, so that not all come at once."""
@@ -211,33 +210,6 @@ class Asker:
         # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         most = min(self._limits.longest_wait, self._limits.first_wait * 2.0 ** min(max(failures - 1, 0), 32))
         return self._jitter.uniform(0, most)
-
-
-def retry_after(headers: Mapping[str, str], *, now: float) -> float:
-    """Seconds that a reply asks to wait; 0 where it asks nothing, or nothing that can be understood.
-
-    Args:
-        headers: Of the reply, found by lower-case names.
-        now: Seconds since the epoch.
-
-    Source:
-        RFC 9110 section 10.2.3 (seconds or a date), and `retry-after-ms`.
-
-    Example:
-        >>> retry_after({"retry-after": "2"}, now=0.0)
-        2.0
-        >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:05 GMT"}, now=2.0)
-        3.0
-    """
-    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            wait = float(headers.get(name, "")) * scale
-        except ValueError:
-            continue
-        if math.isfinite(wait) and wait >= 0:
-            return wait
-    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
-    return max(0.0, email.utils.mktime_tz(date) - now) if date else 0.0
 
 
 def run(work: Callable[[], Awaitable[Result]]) -> Result:

@@ -1,0 +1,92 @@
+"""What the headers of a reply say about when to ask next. Pure; no network here."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+from collections.abc import Mapping
+
+LONGEST_HOLD = 3600.0
+"""Seconds that a server may ask everyone to wait; a longer wait ends the run, which goes on where it was later."""
+
+_REMAINING, _RESET = "x-ratelimit-remaining-", "x-ratelimit-reset-"
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def retry_after(headers: Mapping[str, str], *, now: float) -> float:
+    """Seconds that a reply asks to wait; 0 where it asks nothing, or nothing that can be understood.
+
+    Args:
+        headers: Of the reply, found by lower-case names.
+        now: Seconds since the epoch.
+
+    Source:
+        RFC 9110 section 10.2.3 (seconds or a date), and `retry-after-ms`.
+
+    Example:
+        >>> retry_after({"retry-after": "2"}, now=0.0)
+        2.0
+        >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:05 GMT"}, now=2.0)
+        3.0
+    """
+    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            wait = float(headers.get(name, "")) * scale
+        except ValueError:
+            continue
+        if math.isfinite(wait) and wait >= 0:
+            return wait
+    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
+    return max(0.0, email.utils.mktime_tz(date) - now) if date else 0.0
+
+
+def until_reset(headers: Mapping[str, str]) -> float:
+    """Seconds until every limit of which nothing remains begins anew; 0 where something remains, or nothing is said.
+
+    A limit that says no time, or one longer than `LONGEST_HOLD` (as a moment in seconds since the epoch would be), is
+    left to the server, which declines what comes too early.
+
+    Args:
+        headers: Of a reply, by lower-case names.
+
+    Source:
+        The headers `x-ratelimit-remaining-…` and `x-ratelimit-reset-…` of OpenAI's API, for requests and tokens;
+        other servers use the same names for limits of their own.
+
+    Example:
+        >>> until_reset({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2s"})
+        62.0
+        >>> until_reset({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m2s"})
+        0.0
+    """
+    waits = [0.0]
+    for name, left in headers.items():
+        if name.startswith(_REMAINING) and _number(left) == 0:
+            wait = duration(headers.get(_RESET + name.removeprefix(_REMAINING), ""))
+            waits.append(wait if wait is not None and wait <= LONGEST_HOLD else 0.0)
+    return max(waits)
+
+
+def duration(text: str) -> float | None:
+    """Seconds in a time such as `6m0s`, `120ms` or `1.5` (seconds); None where it is none.
+
+    Example:
+        >>> duration("6m0s"), duration("120ms"), duration("1h0m0.5s"), duration("7"), duration("soon")
+        (360.0, 0.12, 3600.5, 7.0, None)
+    """
+    text = text.strip().lower()
+    if not _DURATION.fullmatch(text):
+        return _number(text)
+    return sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(text))
+
+
+def _number(text: str) -> float | None:
+    """A number of at least 0; None where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
