@@ -206,3 +206,17 @@ def test_importing_results_imports_nothing_heavy():
     code = f"import sys, outgrow.results; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_methods_that_differ_in_one_number_are_summed_up_as_a_sweep_before_and_after_saving(tmp_path):
+    methods = {"naive": {}} | {f"icl-{n}": {"refine": {"name": "icl", "demonstrations": n}} for n in (1, 4)}
+    right = np.arange(100)[None]
+    students = zip(methods, (40, 41, 80), strict=True)
+    standings = [Standing(name, "student", {"content": (right < count).astype(float)}) for name, count in students]
+    found = Results("swept", standings, {}, {"config": {"methods": methods}})
+    found.save(tmp_path)
+    for results in (found, Results.load(tmp_path)):
+        (sweep,) = results.to_json()["summary"]["sweeps"]
+        assert (sweep["setting"], sweep["reference"]) == ("refine.demonstrations", "naive")
+        assert sweep["metrics"][0]["pays_from"] == 4
+        assert "pays at demonstrations = 4 only" in " ".join(results.table().split())

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from outgrow.errors import DataError, StoreError
-from outgrow.evaluate import Certainty, Standing, Summary, summarise
+from outgrow.evaluate import Certainty, Standing, Summary, find_sweeps, summarise
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
 
 FORMAT = 1
@@ -51,8 +51,9 @@ class Results:
 
     @cached_property
     def summary(self) -> Summary:
-        """Means, intervals, gaps, tests and warnings; computed once."""
-        return summarise(self.standings, self.chance)
+        """Means, intervals, gaps, tests, sweeps and warnings; computed once."""
+        methods = (self.provenance.get("config") or {}).get("methods") or {}
+        return summarise(self.standings, self.chance, sweeps=find_sweeps(methods))
 
     def table(self, color: bool = False, width: int | None = None) -> str:
         """The summary as aligned text.

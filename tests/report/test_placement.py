@@ -1,7 +1,8 @@
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.report.placement import Box, place_labels, stack_levels
+from outgrow.report.placement import Box, place_labels, spread_apart, stack_levels
 
 FRAME = Box(0, 0, 300, 300)
 
@@ -45,3 +46,17 @@ def test_a_label_at_the_edge_stays_inside_the_frame():
 def test_distance_is_to_the_nearest_edge_and_zero_inside():
     box = Box(0, 0, 10, 10)
     assert (box.distance((5, 5)), box.distance((13, 14)), box.distance((-2, 5))) == (0, 5, 2)
+
+
+@given(st.lists(st.floats(0, 100), max_size=8))
+def test_places_are_spread_apart_in_their_order_and_on_the_line(places):
+    moved = spread_apart(places, 10.0, 100.0)
+    order = np.argsort(places, kind="stable")
+    assert (np.diff(np.array(moved)[order]) >= 10.0 - 1e-9).all()
+    assert all(-1e-9 <= place <= 100 for place in moved)
+
+
+@given(st.lists(st.integers(0, 9), unique=True))
+def test_places_that_are_apart_stay(places):
+    wanted = [10.0 * place for place in places]
+    assert spread_apart(wanted, 10.0, 100.0) == wanted

@@ -30,8 +30,12 @@ from outgrow.evaluate.summary import (
     MetricSummary,
     Standing,
     Summary,
+    SweepPoint,
+    SweepSummary,
+    SweptMetric,
     VacuitySummary,
 )
+from outgrow.evaluate.sweeps import Sweep, find_sweeps
 from outgrow.evaluate.text_metrics import ChrF, ExactMatch, RougeL, TextMetric, TokenF1
 from outgrow.evaluate.tiny import ItemBank, TinyEstimate, estimate_benchmark
 
@@ -59,6 +63,10 @@ __all__ = [
     "SluScore",
     "Standing",
     "Summary",
+    "Sweep",
+    "SweepPoint",
+    "SweepSummary",
+    "SweptMetric",
     "TextMetric",
     "TinyEstimate",
     "TokenF1",
@@ -73,6 +81,7 @@ __all__ = [
     "estimate_benchmark",
     "exact_match",
     "final_answer",
+    "find_sweeps",
     "negative_log_likelihoods",
     "performance_gap",
     "prefer",

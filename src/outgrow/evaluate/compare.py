@@ -13,6 +13,7 @@ from outgrow.evaluate.calibration_summary import summarise_calibration
 from outgrow.evaluate.cautions import cautions
 from outgrow.evaluate.gap import Gap, gain_interval, gap_from_draws
 from outgrow.evaluate.intervals import (
+    NO_SPREAD,
     RESAMPLES,
     aligned_scores,
     bounded_interval,
@@ -20,15 +21,31 @@ from outgrow.evaluate.intervals import (
     sign_test,
     weighted_mean,
 )
-from outgrow.evaluate.summary import ROLES, Comparison, Estimate, Line, MetricSummary, Role, Standing, Summary
+from outgrow.evaluate.summary import (
+    ROLES,
+    Comparison,
+    Estimate,
+    Line,
+    MetricSummary,
+    Role,
+    Standing,
+    Summary,
+    SweepPoint,
+    SweepSummary,
+    SweptMetric,
+)
+from outgrow.evaluate.sweeps import Sweep, pays_from
 
 
-def summarise(standings: Sequence[Standing], chance: Mapping[str, float], *, seed: int = 0) -> Summary:
+def summarise(
+    standings: Sequence[Standing], chance: Mapping[str, float], *, sweeps: Sequence[Sweep] = (), seed: int = 0
+) -> Summary:
     """Compares all models of an experiment on the same resamples of examples and seeds.
 
     Args:
         standings: Supervisors, base, ceiling and students; base and ceiling may be absent.
         chance: Per metric the score of a blind guess, where known.
+        sweeps: Which students differ in a single number; those without scores are left out.
         seed: Makes the resamples reproducible.
 
     Raises:
@@ -43,8 +60,11 @@ def summarise(standings: Sequence[Standing], chance: Mapping[str, float], *, see
     """
     _check(standings)
     names = list(dict.fromkeys(metric for standing in standings for metric in standing.scores))
-    metrics = tuple(_summarise_metric(metric, standings, chance.get(metric), seed) for metric in names)
-    return Summary(metrics, cautions(metrics), RESAMPLES, summarise_calibration(standings, seed=seed))
+    sheets = {metric: _sheet(metric, standings, seed) for metric in names}
+    metrics = tuple(_summarise_metric(metric, sheet, chance.get(metric)) for metric, sheet in sheets.items())
+    calibration = summarise_calibration(standings, seed=seed)
+    swept = tuple(found for found in (_summarise_sweep(sweep, sheets) for sweep in sweeps) if found.metrics)
+    return Summary(metrics, cautions(metrics), RESAMPLES, calibration, swept)
 
 
 def _check(standings: Sequence[Standing]) -> None:
@@ -130,8 +150,7 @@ def _weights(
     return [np.broadcast_to(own, array.shape) for own, array in zip(given, arrays, strict=True)]
 
 
-def _summarise_metric(metric: str, standings: Sequence[Standing], chance: float | None, seed: int) -> MetricSummary:
-    sheet = _sheet(metric, standings, seed)
+def _summarise_metric(metric: str, sheet: _Sheet, chance: float | None) -> MetricSummary:
     floors = dict(_floors(sheet))
     best = _best(sheet)
     return MetricSummary(
@@ -208,3 +227,29 @@ def _comparison(column: _Column, students: Sequence[_Column]) -> Comparison | No
     other = max(others, key=lambda student: student.mean) if column is naive else naive
     test = sign_test(column.scores, other.scores)
     return Comparison(other.standing.name, test.wins, test.losses, test.p)
+
+
+def _summarise_sweep(sweep: Sweep, sheets: Mapping[str, _Sheet]) -> SweepSummary:
+    found = (_swept(metric, sheet, sweep) for metric, sheet in sheets.items())
+    return SweepSummary(sweep.setting, sweep.reference, tuple(each for each in found if each is not None))
+
+
+def _swept(metric: str, sheet: _Sheet, sweep: Sweep) -> SweptMetric | None:
+    """A sweep on one metric; None where fewer than two of its students have scores."""
+    students = {column.standing.name: column for column in sheet.of("student")}
+    columns = [students[name] for name in sweep.values if name in students]
+    if len(columns) < 2:
+        return None
+    reference = students.get(sweep.reference) if sweep.reference is not None else None
+    points = tuple(
+        SweepPoint(
+            sweep.values[column.standing.name],
+            column.standing.name,
+            sheet.estimate(column.mean, column.draws),
+            _gain(column, reference, sheet),
+        )
+        for column in columns
+    )
+    best, last = max(columns, key=lambda column: column.mean), columns[-1]
+    fall = _gain(last, best, sheet) if best.mean - last.mean > NO_SPREAD else None
+    return SweptMetric(metric, points, pays_from(points), sweep.values[best.standing.name], fall)

@@ -168,6 +168,58 @@ class CalibrationSummary:
 
 
 @dataclass(frozen=True)
+class SweepPoint:
+    """One student of a sweep on one metric."""
+
+    value: float
+    """The number that tells its method from the others'."""
+    name: str
+    """Its name."""
+    score: Estimate
+    """Mean score."""
+    gain: Estimate | None
+    """Student minus reference, on the same resamples; None without a reference."""
+
+    @property
+    def better(self) -> bool:
+        """Whether the interval of the gain lies above 0."""
+        return self.gain is not None and self.gain.interval is not None and self.gain.interval[0] > 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether the interval of the gain lies below 0."""
+        return self.gain is not None and self.gain.interval is not None and self.gain.interval[1] < 0
+
+
+@dataclass(frozen=True)
+class SweptMetric:
+    """A sweep on one metric."""
+
+    metric: str
+    """Its name."""
+    points: tuple[SweepPoint, ...]
+    """Two or more, smallest number first."""
+    pays_from: float | None
+    """From this number on every point is better than the reference; None where there is no such number."""
+    best: float
+    """The number with the highest mean score; of equally high ones the smallest."""
+    fall: Estimate | None
+    """Score at the largest number minus that at the best; None where it is as high."""
+
+
+@dataclass(frozen=True)
+class SweepSummary:
+    """Students whose methods differ in one number."""
+
+    setting: str
+    """Where the number stands in a method, such as `refine.demonstrations`."""
+    reference: str | None
+    """The student they are compared with; None where there is none to compare."""
+    metrics: tuple[SweptMetric, ...]
+    """One per metric that they are scored on."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """All models on all metrics."""
 
@@ -179,6 +231,8 @@ class Summary:
     """Bootstrap resamples behind every interval."""
     calibration: CalibrationSummary | None = None
     """None where nobody says how sure he is."""
+    sweeps: tuple[SweepSummary, ...] = ()
+    """Where students differ in a single number."""
 
     def to_dict(self) -> dict[str, Any]:
         """The same as lists, dictionaries, strings, numbers and None: ready for JSON, never NaN."""

@@ -12,6 +12,7 @@ from outgrow.evaluate.wording import estimate_text, probability_text
 from outgrow.report.calibration import calibration_section
 from outgrow.report.plots import dot_plot, plane
 from outgrow.report.refinement import refinement_section
+from outgrow.report.sweeps import sweep_sections
 from outgrow.report.table import metric_title, number_columns, ordered_lines
 from outgrow.report.words import details, headline, typeset
 
@@ -53,6 +54,7 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any]) -> s
         setting=list(_setting(config, provenance, summary)),
         metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
         plane=_plane(summary),
+        sweeps=sweep_sections(summary),
         refinement=refinement_section(provenance.get("refinement") or ()),
         calibration=calibration_section(summary.calibration) if summary.calibration else None,
         resamples=summary.resamples,

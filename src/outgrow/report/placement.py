@@ -62,6 +62,31 @@ def stack_levels(spans: Sequence[tuple[float, float]]) -> list[int]:
     return levels
 
 
+def spread_apart(places: Sequence[float], gap: float, top: float) -> list[float]:
+    """Places on a line moved apart, in their order, so that neighbours are at least `gap` apart.
+
+    Places are moved up only as far as needed, and down again where they would leave the line at its top.
+
+    Args:
+        places: Wanted places in [0, top], in any order.
+        gap: Smallest distance of two.
+        top: End of the line.
+
+    Example:
+        >>> spread_apart([50, 0, 52, 100, 100], 10, 100)
+        [50, 0, 60, 90, 100]
+    """
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    moved = list(places)
+    for below, above in itertools.pairwise(order):
+        moved[above] = max(moved[above], moved[below] + gap)
+    limit = top
+    for index in reversed(order):
+        moved[index] = min(moved[index], limit)
+        limit = moved[index] - gap
+    return moved
+
+
 def place_labels(
     points: Sequence[Point], sizes: Sequence[tuple[float, float]], bars: Sequence[Box], frame: Box
 ) -> list[Point]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from outgrow.evaluate.gap import Gap
 from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Role, Summary
 from outgrow.evaluate.wording import estimate_text, number_text
+from outgrow.report.sweeps import sweep_sentences
 from outgrow.report.words import LEGEND
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def table_text(summary: Summary, notes: Sequence[str] = (), *, color: bool = Fal
     width = width or DEFAULT_WIDTH
     tables = [_render(metric, color=color, width=width) for metric in summary.metrics]
     remarks = [f"{line.name}: {line.note}" for line in summary.metrics[0].lines if line.note]
-    below = [f"! {text}" for text in summary.warnings] + [f"- {text}" for text in (*remarks, *notes)]
+    said = (*sweep_sentences(summary), *remarks, *notes)
+    below = [f"! {text}" for text in summary.warnings] + [f"- {text}" for text in said]
     wrapped = [textwrap.fill(LEGEND, width), *(textwrap.fill(text, width, subsequent_indent="  ") for text in below)]
     lines = "\n".join([*tables, *wrapped]).splitlines()
     return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -1,0 +1,153 @@
+"""What the report says of sweeps: from which number on it pays, and a table and figures to see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from outgrow.evaluate.intervals import NO_SPREAD
+from outgrow.evaluate.summary import Summary, SweepPoint, SweepSummary, SweptMetric
+from outgrow.evaluate.wording import estimate_text, number_text
+from outgrow.report.curves import sweep_plot
+from outgrow.report.words import typeset
+
+_SUBJECTS = {
+    "combine": "the combination",
+    "filter": "the filter",
+    "objective": "the objective",
+    "prefer": "the preference stage",
+    "refine": "refinement",
+}
+"""What parts of a method are called in a sentence."""
+
+
+def sweep_sentences(summary: Summary) -> tuple[str, ...]:
+    """For each sweep and metric: from which number on students are better than the reference, and the curve's shape.
+
+    Better is said where the 95 % interval of the paired difference lies above 0, value by value.
+
+    Example:
+        >>> import numpy as np
+        >>> from outgrow.evaluate import Standing, find_sweeps, summarise
+        >>> methods = {"naive": {}} | {f"icl-{n}": {"refine": {"demonstrations": n}} for n in (1, 4)}
+        >>> right = {"naive": 40, "icl-1": 50, "icl-4": 80}
+        >>> scores = {name: {"content": np.arange(100)[None] < n} for name, n in right.items()}
+        >>> standings = [Standing(name, "student", own) for name, own in scores.items()]
+        >>> print(sweep_sentences(summarise(standings, {}, sweeps=find_sweeps(methods)))[0].partition(":")[0])
+        On content, refinement pays at every value tested (demonstrations = 1 to 4)
+    """
+    return tuple(_sentences(sweep, swept) for sweep in summary.sweeps for swept in sweep.metrics)
+
+
+def sweep_sections(summary: Summary) -> list[dict[str, Any]]:
+    """What the template needs to know of each sweep, as text and figures."""
+    return [_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)]
+
+
+def _sentences(sweep: SweepSummary, swept: SweptMetric) -> str:
+    part, key = sweep.setting.partition(".")[0], sweep.setting.rpartition(".")[2]
+    verdict = _verdict(_SUBJECTS.get(part, f"`{part}`"), key, f"over “{sweep.reference}”", swept)
+    return f"On {swept.metric}, {verdict}. {_shape(swept)}."
+
+
+def _verdict(what: str, key: str, against: str, swept: SweptMetric) -> str:
+    points = swept.points
+    first, last = points[0], points[-1]
+    tested = f"{key} = {first.value:g} to {last.value:g}"
+    better = [point for point in points if point.better]
+    if first.gain is None:
+        return f"it cannot be said whether {what} pays ({tested}): no other method goes without it"
+    if len(better) == len(points):
+        ends = f"{_gain(first)} {against} at {first.value:g}, {_gain(last)} at {last.value:g}"
+        return f"{what} pays at every value tested ({tested}): {ends}"
+    if swept.pays_from is not None:
+        start = next(point for point in points if point.value == swept.pays_from)
+        place = f"{key} = {start.value:g}"
+        where = f"from {place} on" if start is not last else f"at {place} only, the largest value tested"
+        before = [point for point in points if point.value < start.value]
+        return f"{what} pays {where}: {_gain(start)} {against}; {_told(before)}"
+    if better:
+        values = ", ".join(f"{point.value:g}" for point in better)
+        rest = [point for point in points if not point.better]
+        return f"{what} pays at {key} = {values}, but not from any value on; {_told(rest)}"
+    most = max(points, key=lambda point: point.gain.value if point.gain else 0.0)
+    worse = [point for point in points if point.worse and point is not most]
+    verdict = f"{what} pays nowhere ({tested}): the largest gain {against} is {_gain(most)}, at {most.value:g}"
+    return f"{verdict}; {_told(worse)}" if worse else verdict
+
+
+def _told(points: Sequence[SweepPoint]) -> str:
+    words = {(True, False): "better", (False, True): "worse", (False, False): "not told apart"}
+    return ", ".join(f"at {each.value:g} {words[each.better, each.worse]} ({_gain(each)})" for each in points)
+
+
+def _gain(point: SweepPoint) -> str:
+    return "" if point.gain is None else estimate_text(point.gain.value, point.gain.interval, signed=True)
+
+
+def _shape(swept: SweptMetric) -> str:
+    """How the mean score goes with the number."""
+    steps = [after.score.value - before.score.value for before, after in pairwise(swept.points)]
+    if all(abs(step) <= NO_SPREAD for step in steps):
+        return "The mean is the same at every value"
+    if all(step > -NO_SPREAD for step in steps):
+        return "The mean never falls as the number grows"
+    highest = next(point for point in swept.points if point.value == swept.best)
+    course = "never rises" if all(step < NO_SPREAD for step in steps) else "neither rises nor falls throughout"
+    top = f"it is highest at {highest.value:g} ({number_text(highest.score.value)})"
+    text = f"As the number grows the mean {course}: {top}"
+    if swept.fall is None:
+        return text
+    fall = estimate_text(swept.fall.value, swept.fall.interval, signed=True)
+    told = swept.fall.interval is not None and swept.fall.interval[1] < 0
+    doubt = "" if told else ", which may be chance"
+    return f"{text}, and the change from there to {swept.points[-1].value:g} is {fall}{doubt}"
+
+
+def _section(summary: Summary, sweep: SweepSummary, prefix: str) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    about = {metric.metric: metric for metric in summary.metrics}
+    key = sweep.setting.rpartition(".")[2]
+    points = {point.name: point.value for swept in sweep.metrics for point in swept.points}
+    gains = sweep.reference is not None
+    return {
+        "setting": sweep.setting,
+        "key": key,
+        "reference": sweep.reference,
+        "columns": [
+            title
+            for swept in sweep.metrics
+            for title in (swept.metric, f"{swept.metric} − {sweep.reference}’s")[: 1 + gains]
+        ],
+        "rows": [
+            {"value": f"{value:g}", "name": name, "cells": _cells(sweep, name, gains=gains)}
+            for name, value in sorted(points.items(), key=lambda each: each[1])
+        ],
+        "sentences": [typeset(_sentences(sweep, swept)) for swept in sweep.metrics],
+        "figures": [
+            {
+                "metric": swept.metric,
+                # Written by matplotlib, which escapes the text in it.
+                "plot": Markup(sweep_plot(about[swept.metric], swept, sweep, f"{prefix}-{index}")),
+                "alternative": "; ".join(
+                    f"at {point.value:g} {estimate_text(point.score.value, point.score.interval)}"
+                    for point in swept.points
+                ),
+            }
+            for index, swept in enumerate(sweep.metrics)
+        ],
+    }
+
+
+def _cells(sweep: SweepSummary, name: str, *, gains: bool) -> list[tuple[str, str]]:
+    cells = []
+    for swept in sweep.metrics:
+        point = next((point for point in swept.points if point.name == name), None)
+        estimates = [(point.score, False), (point.gain, True)] if point else [(None, False)] * 2
+        for estimate, signed in estimates[: 1 + gains]:
+            text = estimate_text(estimate.value, estimate.interval, signed=signed, separator="\n") if estimate else ""
+            value, _, interval = text.partition("\n")
+            cells.append((typeset(value), typeset(interval)))
+    return cells
