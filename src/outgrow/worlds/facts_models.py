@@ -73,10 +73,8 @@ RECIPES: dict[Size, dict[str, Recipe]] = {
 }
 """All models of a size."""
 
-_WORLDS: dict[Size, dict[str, int]] = {
-    "demo": {"entities": 30, "relations": 8},
-    "tiny": {"entities": 8, "relations": 3},
-}
+_WORLDS: dict[Size, tuple[int, int]] = {"demo": (30, 8), "tiny": (8, 3)}
+"""Numbers of entities and of relations."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,8 @@ Draw = Callable[[np.random.Generator], list[Block]]
 
 def build(folder: Path, *, seed: int, reporter: Reporter, size: Size) -> Path:
     """Makes a world and its models; see `outgrow.worlds.facts.build`."""
-    world = make_world(seed=seed, **_WORLDS[size])
+    entities, relations = _WORLDS[size]
+    world = make_world(seed=seed, entities=entities, relations=relations)
     models = folder / "models"
     try:
         models.mkdir(parents=True, exist_ok=True)
