@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from outgrow.config import parse_config
 from outgrow.demo import demo_settings
+from outgrow.errors import DataError
 from outgrow.experiment import Experiment
 from outgrow.labels import ChoiceTargets
+from outgrow.models.local import LocalLanguageModel
 from outgrow.progress import SilentReporter
+from outgrow.refine.choice_icl import ChoiceICL
+from outgrow.results import Results
 from outgrow.store import read_table
+from outgrow.tasks import load_task
 from outgrow.worlds import facts, facts_models
-from small_experiments import planted_rows, write_experiment
+from small_experiments import planted_rows, write_experiment, write_lines
 from tiny_models import make_decoder
 
 
@@ -78,3 +86,72 @@ def test_a_refinement_of_texts_is_audited_before_training_and_in_the_report(tmp_
             assert any(warning in message for message in said)
             assert any(warning in note for note in results.provenance["notes"])
     assert "Refinement, before training" in (tmp_path / "out" / "report.html").read_text()
+
+
+def audited_choices(tmp_path: Path, refine: object, **changed: Any) -> tuple[dict[str, Any], Results]:
+    """The audit of one method's refinement, and the results."""
+    path = write_experiment(
+        tmp_path, tmp_path / "decoder", methods={"refined": {"refine": refine}}, ceiling=False, **changed
+    )
+    results = Experiment.from_yaml(path).run()
+    [audit] = results.provenance["refinement"]
+    return audit, results
+
+
+@pytest.mark.parametrize("refine", [CHOICE_ICL, "linear"])
+def test_a_refinement_of_choices_is_audited_and_in_the_report(tmp_path: Path, refine: object) -> None:
+    make_decoder(tmp_path / "decoder", context=48)
+    audit, results = audited_choices(tmp_path, refine, rows=planted_rows(60))
+    assert (audit["method"], audit["seed"], audit["choices"]) == ("refined", 0, ("no", "yes"))
+    assert audit["rows"] == audit["sample"] == results.provenance["sizes"]["unlabelled"]
+    asked = refine is CHOICE_ICL
+    assert ("base" in audit["shares"]) == ("base" in audit["scores"]["accuracy"]) == asked
+    assert np.isfinite(audit["as_base"]) == asked
+    for warning in audit["warnings"]:
+        assert any(warning in note for note in results.provenance["notes"])
+    page = (tmp_path / "output" / "report.html").read_text()
+    assert "Refinement, before training" in page
+    assert "draws agree" in page
+
+
+def test_the_base_of_an_audit_is_what_the_model_says_without_demonstrations(tmp_path: Path) -> None:
+    make_decoder(tmp_path / "decoder", context=48)
+    audit, _ = audited_choices(tmp_path, CHOICE_ICL, rows=planted_rows(60))
+    config = parse_config(yaml.safe_load((tmp_path / "output" / "config.yaml").read_text()))
+    unlabelled = load_task(config.task).read(config.task).part("unlabelled")
+    model = LocalLanguageModel.load(tmp_path / "decoder")
+    probs = ChoiceICL().base(unlabelled, model)
+    assert audit["shares"]["base"] == pytest.approx(np.bincount(probs.argmax(axis=1), minlength=2) / len(unlabelled))
+    assert audit["confidence"]["base"] == pytest.approx(probs.max(axis=1).mean(), abs=1e-5)
+
+
+def test_refined_choices_do_not_depend_on_the_batch_size(tmp_path: Path) -> None:
+    model = make_decoder(tmp_path / "decoder", context=48)
+    audits = []
+    for size in (1, 32):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        (folder / "decoder").symlink_to(model)
+        strong = {"model": str(model), "batch_size": size, "adapter": {"name": "probe", "epochs": 1}}
+        audits.append(audited_choices(folder, CHOICE_ICL, rows=planted_rows(30), strong=strong)[0])
+    assert audits[0]["confidence"] == pytest.approx(audits[1]["confidence"], abs=1e-5)
+    assert audits[0]["shares"] == audits[1]["shares"]
+
+
+def test_weak_labels_that_are_all_equal_are_called_out(tmp_path: Path) -> None:
+    make_decoder(tmp_path / "decoder", context=48)
+    rows = planted_rows(60)
+    write_lines(tmp_path / "votes.jsonl", [{"task": row["id"], "worker": "al", "label": 1} for row in rows])
+    audit, results = audited_choices(tmp_path, CHOICE_ICL, rows=rows)
+    assert audit["shares"]["weak"] == (0.0, 1.0)
+    assert any("all weak labels are 'yes'" in note for note in results.provenance["notes"])
+
+
+def test_one_row_to_be_refined_is_refused_with_advice(tmp_path: Path) -> None:
+    make_decoder(tmp_path / "decoder", context=48)
+    rows = [{**row, "part": ("gold", "test")[index % 2]} for index, row in enumerate(planted_rows(20))]
+    rows[0]["part"] = "unlabelled"
+    task = {"path": "rows.jsonl", "columns": {"id": "id", "part": "part"}, "choices": ["no", "yes"]}
+    with pytest.raises(DataError, match="Too few rows to show 3 demonstration") as caught:
+        audited_choices(tmp_path, CHOICE_ICL, rows=rows, task=task)
+    assert "Give more unlabelled rows" in str(caught.value)

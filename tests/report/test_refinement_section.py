@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from outgrow.labels import ChoiceTargets
 from outgrow.refine.audit import audit
+from outgrow.refine.choice_audit import choice_audit, choices_compared
 from outgrow.report.html import report_html
+from outgrow.report.refinement import refinement_section
 from outgrow.results import _plain
 
 
@@ -29,3 +34,39 @@ def test_scores_stand_in_the_order_weak_refined_base(two_metrics) -> None:
 
 def test_without_refinement_there_is_no_section(two_metrics) -> None:
     assert "before training" not in report_html("r", two_metrics, {})
+
+
+def choices_audited(choices=("no", "yes")) -> dict:
+    count = len(choices)
+    weak = ChoiceTargets(("a", "b"), np.eye(count)[[0, 1]], np.ones(2))
+    refined = ChoiceTargets(("a", "b"), np.eye(count)[[1, 1]] * 0.5 + 0.5 / count, np.ones(2))
+    found = choice_audit(choices, weak, refined)
+    found = choices_compared(found, weak.probs, refined.probs, None, np.array([1, 1]))
+    return _plain({"method": "icl", "seed": 2, **found.to_json()})
+
+
+def test_refined_choices_are_told_before_and_after() -> None:
+    section = refinement_section([choices_audited()])
+    assert section is not None
+    told = dict(zip(section["columns"], section["rows"][0]["cells"], strict=True))
+    assert told == {
+        "as weak": "50 %",
+        "as base": "—",
+        "labels": "no 50 % → 0 %, yes 50 % → 100 %",
+        "confidence": "1.00 → .75",
+        "entropy": ".00 → .81",
+        "draws agree": "100 %",
+        "accuracy": ".500, 1.000, —",
+    }
+
+
+def test_of_many_choices_those_that_changed_most_are_told() -> None:
+    section = refinement_section([choices_audited(tuple("abcdefgh"))])
+    assert section is not None
+    assert section["rows"][0]["cells"][2].startswith("a 50 % → 0 %, b 50 % → 100 %, ")
+
+
+def test_names_of_choices_are_escaped(two_metrics) -> None:
+    page = report_html("r", two_metrics, {"refinement": [choices_audited(("<b>no", "yes"))]})
+    assert "&lt;b&gt;no 50 %" in page
+    assert "2 unlabelled rows" in page

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.config import Strong
-from outgrow.labels import Rows, TextLabels
+from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.scoring import Scorer
 from outgrow.pipeline.writing import write
 from outgrow.refine.audit import Audit, audit, compared
+from outgrow.refine.choice_audit import ChoiceAudit, choice_audit, choices_compared
 from outgrow.refine.refinement import Refinement, weak_texts
 from outgrow.workspace import Workspace
 
 SAMPLE = 64
 """Rows that the untouched strong model is asked too, and that are scored: enough to see that something is wrong."""
+CHOICE_SAMPLE = 256
+"""The same for choices, which cost less: nothing is written."""
 
 
 def audited(
@@ -44,7 +48,7 @@ def audited(
     """
     weak, texts = weak_texts(rows, labels), found.texts()
     whole = audit(rows.prompts, weak, texts, agreement=found.agreement, concepts=found.concepts)
-    picked = [int(row) for row in np.sort(np.random.default_rng(len(rows)).permutation(len(rows))[:SAMPLE])]
+    picked = _sample(len(rows), SAMPLE)
     sample, prompts = rows.take(picked), [asked[row] for row in picked]
     answered = write(strong.model, sample.ids, prompts, options, workspace, name="base", batch_size=strong.batch_size)
     best = [answered.best(row, 0) for row in range(len(picked))]
@@ -56,6 +60,47 @@ def audited(
         "refined": own_texts,
     }
     return compared(whole, own_weak, base, own_texts, _scores(sample, voices, scorer))
+
+
+def audited_choices(
+    rows: Rows, weak: ChoiceTargets, refined: ChoiceTargets, base: Callable[[Rows], NDArray[np.float64]] | None
+) -> ChoiceAudit:
+    """Audits a refinement of choices before anything is trained on it.
+
+    Args:
+        rows: Rows of the task, those of the targets among them.
+        weak: The combined weak labels.
+        refined: What a relabeller made of them.
+        base: Distributions of the untouched strong model, shape (n, K), for n rows; None where it has no say.
+    """
+    place = positions(rows.ids, refined.ids)
+    picked = _sample(len(place), CHOICE_SAMPLE)
+    sample = rows.take([int(place[row]) for row in picked])
+    before = weak.probs[positions(weak.ids, sample.ids)]
+    asked = base(sample) if base is not None and picked else None
+    gold = None if None in sample.gold else sample.gold_indices()
+    whole = choice_audit(rows.choices or (), weak, refined)
+    return choices_compared(whole, before, refined.probs[picked], asked, gold)
+
+
+def tell(
+    checked: Audit | ChoiceAudit,
+    method: str,
+    seed: int,
+    audits: list[dict[str, Any]],
+    workspace: Workspace,
+    note: Callable[[str], None],
+) -> None:
+    """Keeps an audit for the report, and says at once and in the notes what should keep a user from training."""
+    audits.append({"method": method, "seed": seed, **checked.to_json()})
+    for warning in checked.warnings():
+        workspace.reporter.note(f"{method} (seed {seed}): {warning}")
+        note(f"{method} (seed {seed}): {warning}")
+
+
+def _sample(count: int, size: int) -> list[int]:
+    """Positions of at most `size` of `count` rows, in order; always the same ones."""
+    return [int(row) for row in np.sort(np.random.default_rng(count).permutation(count)[:size])]
 
 
 def _voice(texts: Sequence[str], place: int) -> str:

@@ -37,7 +37,7 @@ class ChoicePipeline:
     notes: list[str] = field(default_factory=list)
     """What a reader should know."""
     audits: list[dict[str, Any]] = field(default_factory=list)
-    """Nothing: refined choices are noted."""
+    """What refinements did, by method and seed."""
     _votes: dict[int, ChoiceVotes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,7 +80,8 @@ class ChoicePipeline:
         left_out = len(self._unlabelled) - len(targets.ids)
         if left_out:
             self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
-        return self._on_test(*way.student(targets, self._judged, self.workspace, seed=seed, note=self._note))
+        known = way.student(targets, self._judged, self.workspace, seed=seed, note=self._note, audits=self.audits)
+        return self._on_test(*known)
 
     def estimate(self) -> list[str]:
         """What asking the servers among the supervisors would cost, a line for each; nothing is sent."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from outgrow.combine.filtering import surest
 from outgrow.config import ExperimentConfig, Method, Pretune, Strong
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Rows
+from outgrow.pipeline.auditing import tell
 from outgrow.pipeline.combination import Combination
 from outgrow.pipeline.relabelling import check_relabelling, relabelled
 from outgrow.train.chain import Link
@@ -66,7 +67,14 @@ class ChoiceMethod:
         return self.config.methods[self.name]
 
     def student(
-        self, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int, note: Callable[[str], None]
+        self,
+        targets: ChoiceTargets,
+        rows: Rows,
+        workspace: Workspace,
+        *,
+        seed: int,
+        note: Callable[[str], None],
+        audits: list[dict[str, Any]],
     ) -> Outlook:
         """What the strong model predicts once it has learnt the combined targets.
 
@@ -76,6 +84,7 @@ class ChoiceMethod:
             workspace: Store and reporter.
             seed: Training seed.
             note: Told what a reader of the results should know.
+            audits: Gets what a refinement did.
         """
         step, unlabelled = f"{self.name}, seed {seed}", rows.part("unlabelled")
         strong, learner, objective = self.config.strong, self.learner, self.settings.objective
@@ -87,9 +96,11 @@ class ChoiceMethod:
             targets = surest(targets, **self.settings.filter.model_dump(), seed=seed)
         if self.settings.refine is not None:
             name = f"refine for {step}"
-            targets, remarks = relabelled(self.settings.refine, strong, targets, rows, workspace, seed=seed, name=name)
+            found = relabelled(self.settings.refine, strong, targets, rows, workspace, seed=seed, name=name)
+            targets, checked, remarks = found
             for remark in remarks:
                 note(f"{self.name} (seed {seed}): {remark}")
+            tell(checked, self.name, seed, audits, workspace, note)
             if not make_objective(objective)[0].takes_votes:
                 targets = dataclasses.replace(targets, votes=None, lambdas=None)
         for link in self.chain:

@@ -21,7 +21,7 @@ class Pipeline(Protocol):
 
     @property
     def audits(self) -> list[dict[str, Any]]:
-        """What refinements of text tasks did, by `method` and `seed` (see `outgrow.refine.audit.Audit`)."""
+        """What refinements did, by `method` and `seed`; see `outgrow.refine.audit` and `choice_audit` beside it."""
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """The floor: every supervisor by name."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from outgrow.config import Named, Strong
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.models.loading import is_masked_lm, model_identity
 from outgrow.models.local import LocalLanguageModel
+from outgrow.pipeline.auditing import audited_choices
+from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.choice_icl import ChoiceICL
 from outgrow.refine.relabelling import Relabeller, make_relabeller
 from outgrow.scale.generation import ShardedLanguageModel
@@ -34,7 +40,7 @@ def check_relabelling(refine: Named, strong: Strong) -> None:
 
 def relabelled(
     refine: Named, strong: Strong, targets: ChoiceTargets, rows: Rows, workspace: Workspace, *, seed: int, name: str
-) -> tuple[ChoiceTargets, list[str]]:
+) -> tuple[ChoiceTargets, ChoiceAudit, list[str]]:
     """What a relabeller makes of targets about some of `rows`; found in the store if it was done before.
 
     Args:
@@ -47,12 +53,39 @@ def relabelled(
         name: What the step is called.
 
     Returns:
-        The new targets, and what a reader should know of them.
+        The new targets, what is to be said of them before they are learnt, and what a reader should know.
     """
     relabeller = make_relabeller(refine)
-    if isinstance(relabeller, ChoiceICL):
-        return _by_judgement(relabeller, strong, targets, rows_of(rows, targets), workspace, seed=seed, name=name)
-    return _by_features(refine.name, relabeller, strong, targets, rows, workspace, seed=seed, name=name), []
+    if not isinstance(relabeller, ChoiceICL):
+        new = _by_features(refine.name, relabeller, strong, targets, rows, workspace, seed=seed, name=name)
+        return new, audited_choices(rows, targets, new, None), []
+    new, remarks = _by_judgement(relabeller, strong, targets, rows_of(rows, targets), workspace, seed=seed, name=name)
+
+    def base(sample: Rows) -> NDArray[np.float64]:
+        return _judged(relabeller, strong, sample, workspace, name=f"base for {name}")
+
+    return new, audited_choices(rows, targets, new, base), remarks
+
+
+def _judged(
+    relabeller: ChoiceICL, strong: Strong, rows: Rows, workspace: Workspace, *, name: str
+) -> NDArray[np.float64]:
+    """The untouched strong model's own distributions, shape (N, K)."""
+
+    def make(folder: Path) -> None:
+        judging = LocalLanguageModel.load(strong.model, batch_size=strong.batch_size)
+        probs = relabeller.base(rows, ShardedLanguageModel(judging, folder, workspace.reporter, name))
+        write_table(folder / "probs.parquet", pa.table({"id": rows.ids, "probs": probs.tolist()}))
+
+    recipe = {
+        "model": model_identity(strong.model),
+        "query": relabeller.query,
+        "content_free": relabeller.content_free,
+        "normalise": relabeller.normalise,
+        "rows": table_hash(rows.to_arrow()),
+    }
+    table = read_table(workspace.get("scores", recipe, make).path / "probs.parquet")
+    return np.array(table["probs"].to_pylist(), dtype=np.float64)
 
 
 def _by_features(

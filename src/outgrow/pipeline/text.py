@@ -14,7 +14,7 @@ from outgrow.config import ExperimentConfig, Method, Named, Prefer
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
 from outgrow.models.protocols import GenerateOptions, check_options
-from outgrow.pipeline.auditing import audited
+from outgrow.pipeline.auditing import audited, tell
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.scoring import Scorer
@@ -176,11 +176,9 @@ class TextPipeline:
         rows, asked = self._unlabelled, self._asked(self._unlabelled)
         strong, scorer = self.config.strong, self._scorer
         checked = audited(rows, labels, found, strong, asked, self._answering, scorer, self.workspace)
-        self.audits.append({"method": method, "seed": seed, **checked.to_json()})
-        for warning in checked.warnings():
-            self.workspace.reporter.note(f"{method} (seed {seed}): {warning}")
-        for remark in (*found.remarks(), *checked.warnings()):
+        for remark in found.remarks():
             self._note(f"{method} (seed {seed}): {remark}")
+        tell(checked, method, seed, self.audits, self.workspace, self._note)
         return found.labels
 
     def _refiner(self, refine: Named) -> Refiner:

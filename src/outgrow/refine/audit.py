@@ -177,13 +177,13 @@ def compared(
         lower=tuple(
             metric
             for metric, who in scores.items()
-            if all(_below(who["refined"] - who[other]) for other in ("weak", "base"))
+            if all(below(who["refined"] - who[other]) for other in ("weak", "base"))
         ),
         not_adopted=not_adopted,
     )
 
 
-def _below(differences: NDArray[np.float64]) -> bool:
+def below(differences: NDArray[np.float64]) -> bool:
     """Whether a mean is below zero by more than two standard errors."""
     count = len(differences)
     return count > 1 and bool(differences.mean() + 2 * differences.std(ddof=1) / np.sqrt(count) < 0)

@@ -114,14 +114,10 @@ class ChoiceICL:
             raise DataError("The targets are not about the rows to be refined.", found=f"{len(rows)} rows")
         rng = np.random.default_rng(seed)
         candidates = self._candidates(rows, targets, model)
-        room = max(len(choice.encode()) for choice in rows.choices) + 1  # a token is at least a byte
         votes, dropped = [], 0
         for _ in range(self.draws):
-            blocks = self._blocks(rows, candidates, rng)
-            asked, short, _ = fitted(
-                [self._prompt(own, one) for own, one in zip(blocks, rows.prompts, strict=True)], model, room
-            )
-            votes.append(self._calibrated(asked, blocks, rows, model))
+            vote, short = self._vote(rows, self._blocks(rows, candidates, rng), model)
+            votes.append(vote)
             dropped += short
         every = np.stack(votes, axis=1)
         read = ~np.isnan(every).any(axis=(1, 2))
@@ -129,6 +125,16 @@ class ChoiceICL:
         lambdas = np.full(self.draws, 1 / self.draws)
         refined = ChoiceTargets(kept.ids, every[read].mean(axis=1), kept.weights, every[read], lambdas)
         return ChoiceRefinement(refined, dropped, int((~read).sum()))
+
+    def base(self, rows: Rows, model: LanguageModel) -> Array:
+        """What the model says of N rows without demonstrations, calibrated alike: shape (N, K), NaN where too long.
+
+        Raises:
+            DataError: The rows have no choices.
+        """
+        if rows.choices is None:
+            raise DataError("Rows without choices cannot be judged.", found=f"{len(rows)} rows")
+        return self._vote(rows, [()] * len(rows), model)[0]
 
     def _candidates(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel) -> Candidates:
         labels = targets.probs.argmax(axis=1)
@@ -151,6 +157,12 @@ class ChoiceICL:
         ]
         return [tuple(shown[index] for index in own) for own in chosen]
 
+    def _vote(self, rows: Rows, blocks: Sequence[tuple[str, ...]], model: LanguageModel) -> tuple[Array, int]:
+        """The distributions behind each row's demonstrations, and how many of these were left out."""
+        prompts = [self._prompt(own, one) for own, one in zip(blocks, rows.prompts, strict=True)]
+        asked, dropped, _ = fitted(prompts, model, _room(rows))
+        return self._calibrated(asked, blocks, rows, model), dropped
+
     def _prompt(self, blocks: tuple[str, ...], prompt: str) -> Prompt:
         return Prompt(blocks, fill(self.query, {"prompt": prompt}))
 
@@ -161,10 +173,9 @@ class ChoiceICL:
         choices = rows.choices or ()
         scores = choice_scores(model, asked, choices, mean=self.normalise == "mean")
         if self.content_free:
-            room = max(len(choice.encode()) for choice in choices) + 1
             distinct = list(dict.fromkeys(blocks))
             empty = [self._prompt(own, text) for own in distinct for text in self.content_free]
-            prompts, _, _ = fitted(empty, model, room)
+            prompts, _, _ = fitted(empty, model, _room(rows))
             free = softmax(choice_scores(model, prompts, choices, mean=self.normalise == "mean"))
             priors = free.reshape(len(distinct), len(self.content_free), len(choices)).mean(axis=1)
             place = {own: index for index, own in enumerate(distinct)}
@@ -185,6 +196,11 @@ def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequenc
     scored = model.logprobs(pairs, too_long="empty")
     values = [np.nan if not one.logprobs else sum(one.logprobs) / (len(one.logprobs) if mean else 1) for one in scored]
     return np.array(values, dtype=np.float64).reshape(len(prompts), len(choices))
+
+
+def _room(rows: Rows) -> int:
+    """Tokens that the name of a choice may take: a token is at least a byte."""
+    return max(len(choice.encode()) for choice in rows.choices or ("",)) + 1
 
 
 def softmax(scores: Array) -> Array:

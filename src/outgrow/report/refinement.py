@@ -8,13 +8,19 @@ from typing import Any
 
 from outgrow.evaluate.wording import number_text, share_text
 
+_VOICES = ("weak", "refined", "base")
+_TEXT_COLUMNS = ("as weak", "as base", "length", "empty or refusing", "concept not adopted")
+_CHOICE_COLUMNS = ("as weak", "as base", "labels", "confidence", "entropy", "draws agree")
+_CHOICES_TOLD = 3
+"""Choices whose share is told before and after."""
+
 
 def refinement_section(audits: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """What the template needs to know of audits, as text; None where nothing was refined.
 
     Args:
-        audits: As `outgrow.refine.audit.Audit.to_json` gives them, with `method` and `seed`; numbers that JSON lacks
-            are None.
+        audits: As `to_json` of `outgrow.refine.audit.Audit` or of `ChoiceAudit` gives them, all of one kind, with
+            `method` and `seed`; numbers that JSON lacks are None.
 
     Example:
         >>> audit = {"method": "icl", "seed": 0, "as_weak": 0.25, "as_base": None, "length": 1.2, "silent": 0.0}
@@ -25,35 +31,60 @@ def refinement_section(audits: Sequence[Mapping[str, Any]]) -> dict[str, Any] | 
     if not audits:
         return None
     metrics = list(dict.fromkeys(metric for each in audits for metric in each["scores"]))
+    of_choices = "choices" in audits[0]
+    columns, cells = (_CHOICE_COLUMNS, _choice_cells) if of_choices else (_TEXT_COLUMNS, _text_cells)
     return {
-        "columns": ["as weak", "as base", "length", "empty or refusing", "concept not adopted", *metrics],
-        "rows": [_row(each, metrics) for each in audits],
+        "columns": [*columns, *metrics],
+        "rows": [
+            {"name": str(each["method"]), "seed": each["seed"], "cells": [*cells(each), *_scores(each, metrics)]}
+            for each in audits
+        ],
         "concepts": [
             (f"{each['method']} (seed {each['seed']})", [(str(text), int(rows)) for text, rows in each["concepts"]])
             for each in audits
-            if each["concepts"]
+            if each.get("concepts")
         ],
+        "of_choices": of_choices,
         "sample": max(int(each["sample"]) for each in audits),
     }
 
 
-def _row(audit: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
-    cells = [
+def _text_cells(audit: Mapping[str, Any]) -> list[str]:
+    return [
         _share(audit["as_weak"]),
         _share(audit["as_base"]),
         _number(audit["length"]),
         _share((audit["silent"] or 0) + (audit["refusals"] or 0)),
         _share(audit.get("not_adopted")),
     ]
-    for metric in metrics:
-        who = audit["scores"].get(metric)
-        cells.append(", ".join(number_text(who[name]) for name in ("weak", "refined", "base")) if who else "—")
-    return {"name": str(audit["method"]), "seed": audit["seed"], "cells": cells}
+
+
+def _choice_cells(audit: Mapping[str, Any]) -> list[str]:
+    weak, refined = audit["shares"]["weak"], audit["shares"]["refined"]
+    # Where there are many choices, those whose share changed most tell enough.
+    told = sorted(range(len(weak)), key=lambda k: -abs(refined[k] - weak[k]))[:_CHOICES_TOLD]
+    return [
+        _share(audit["as_weak"]),
+        _share(audit["as_base"]),
+        ", ".join(f"{audit['choices'][k]} {_share(weak[k])} → {_share(refined[k])}" for k in sorted(told)),
+        _drift(audit["confidence"]),
+        _drift(audit["entropy"]),
+        _share(audit["agreement"]),
+    ]
+
+
+def _scores(audit: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
+    found = [audit["scores"].get(metric) for metric in metrics]
+    return [", ".join(_number(who.get(name), 3) for name in _VOICES) if who else "—" for who in found]
+
+
+def _drift(who: Mapping[str, float | None]) -> str:
+    return f"{_number(who['weak'])} → {_number(who['refined'])}"
 
 
 def _share(value: float | None) -> str:
     return "—" if value is None or math.isnan(value) else share_text(value)
 
 
-def _number(value: float | None) -> str:
-    return "—" if value is None or math.isnan(value) else number_text(value, decimals=2)
+def _number(value: float | None, decimals: int = 2) -> str:
+    return "—" if value is None or math.isnan(value) else number_text(value, decimals=decimals)
