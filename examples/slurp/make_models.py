@@ -57,7 +57,7 @@ SHAPES = {
     "bytes": Shape(257, 96, 4),
     "bpe512": Shape(512, 96, 4),
     "bpe4k": Shape(4096, 96, 3),
-    "student": Shape(2048, 256, 4),
+    "student": Shape(4096, 256, 5),
 }
 """All models; the first three are the supervisors."""
 

@@ -88,6 +88,24 @@ def test_turning_a_pair_round_is_the_same_as_turning_its_doubt_round() -> None:
     torch.testing.assert_close(turned, dpo(policy, reference, epsilon=wrong, reduction="none"))
 
 
+def test_a_penalty_is_paid_for_the_fall_of_the_text_that_is_held_to_be_the_better_one() -> None:
+    policy, reference, wrong = example(4)
+    fallen = 3.0 * (reference - policy.detach()).clamp_min(0)
+    losses = dpo(policy, reference, beta=0.2, epsilon=wrong, penalty=3.0, reduction="none")
+    margins = preference_margins(policy, reference).detach()
+    right, turned = (1 / (1 + (-0.2 * one).exp()) for one in (margins - fallen[:, 0], -margins - fallen[:, 1]))
+    torch.testing.assert_close(losses.detach(), -(1 - wrong) * right.log() - wrong * turned.log())
+    mirrored = dpo(policy.flip(1), reference.flip(1), beta=0.2, epsilon=1 - wrong, penalty=3.0, reduction="none")
+    torch.testing.assert_close(losses, mirrored)
+
+
+def test_with_a_penalty_a_step_that_makes_both_texts_improbable_no_longer_pays() -> None:
+    reference = torch.tensor([[-4.0, -4.0]])
+    sunk = torch.tensor([[-6.0, -12.0]])  # a margin of 6, and the chosen text e² times less probable
+    assert dpo(sunk, reference) < dpo(reference, reference)
+    assert dpo(sunk, reference, penalty=5.0) > dpo(reference, reference, penalty=5.0)
+
+
 def test_a_hopeless_margin_has_a_finite_loss_and_gradient() -> None:
     policy = torch.tensor([[-3e4, 0.0], [0.0, -3e4]], requires_grad=True)
     loss = dpo(policy, torch.zeros(2, 2), beta=1.0, epsilon=0.1)
@@ -148,6 +166,11 @@ def test_the_reference_point_is_a_weighted_mean_that_is_never_negative() -> None
     ("objective", "pairs"),
     [
         (DPO(beta=0.3), lambda policy, reference, wrong: dpo(policy, reference, beta=0.3, reduction="none")),
+        (DPO(penalty=2.0), lambda policy, reference, wrong: dpo(policy, reference, penalty=2.0, reduction="none")),
+        (
+            ConservativeDPO(epsilon="ensemble", penalty=2.0),
+            lambda policy, reference, wrong: dpo(policy, reference, epsilon=wrong, penalty=2.0, reduction="none"),
+        ),
         (
             ConservativeDPO(epsilon=0.2),
             lambda policy, reference, wrong: dpo(policy, reference, epsilon=0.2, reduction="none"),
@@ -178,6 +201,7 @@ def test_what_a_file_names_is_the_function_of_that_name(objective: PreferenceObj
     "make",
     [
         lambda: DPO(beta=0.0),
+        lambda: DPO(penalty=-1.0),
         lambda: ConservativeDPO(epsilon=0.5),
         lambda: ConservativeDPO(epsilon=-0.1),
         lambda: KTO(gain=-1.0),

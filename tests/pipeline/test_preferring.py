@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError, OutgrowError
 from outgrow.experiment import Experiment
-from outgrow.labels import Completion, Rows, TextLabels
+from outgrow.labels import Completion, PreferencePairs, Rows, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.preferring import PreferenceStage
+from outgrow.pipeline.preferring import PreferenceStage, shift_remark
 from outgrow.store import Store
 from outgrow.tasks.preferences import read_preferences
 from outgrow.workspace import Workspace
@@ -140,6 +143,27 @@ def test_a_student_comes_to_write_what_its_judges_prefer(folder: Path, tmp_path:
     pair = ("a plot", " good")
     [before], [after] = (LocalLanguageModel.load(model).logprobs([pair]) for model in (decoder, student))
     assert after.score > before.score + 0.5
+    assert re.fullmatch(
+        r"stage: the stage moved the log-probability of chosen texts by \+\d.\d, of rejected ones by -\d+.\d\.",
+        remarks[-1],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownLearner:
+    """A learner whose models' log-probabilities are known."""
+
+    model: str
+
+    def reference(self, pairs: PreferencePairs, workspace: Workspace, *, name: str) -> NDArray[np.float32]:
+        return np.array([{"before": (-4.0, -5.0), "after": (-6.0, -9.0)}[self.model]] * len(pairs), dtype=np.float32)
+
+
+def test_a_stage_that_made_its_chosen_texts_improbable_too_says_what_holds_them(tmp_path: Path) -> None:
+    pairs = PreferencePairs(("a", "b"), ("p", "q"), (" x", " x"), (" y", " y"), (0.9, 0.9), (1.0, 1.0))
+    said = shift_remark(KnownLearner("before"), "after", pairs, Workspace(Store(tmp_path)))  # type: ignore[arg-type]
+    assert "chosen texts by -2.0, of rejected ones by -4.0: chosen texts fell too" in said
+    assert "`penalty`" in said
 
 
 def test_without_a_temperature_candidates_are_those_of_a_beam_search(folder: Path, tmp_path: Path) -> None:

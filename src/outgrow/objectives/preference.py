@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, relu
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.objectives.cross_entropy import Reduction, reduce
@@ -23,20 +23,25 @@ def dpo(
     *,
     beta: float = 0.1,
     epsilon: float | Tensor = 0.0,
+    penalty: float = 0.0,
     weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """−(1−ε) log σ(βh) − ε log σ(−βh), in nats, with the margin h of `preference_margins`.
+    """−(1−ε) log σ(β(h − λ f_c)) − ε log σ(β(−h − λ f_r)), in nats, with the margin h of `preference_margins`.
 
     ε is the probability that the rejected text is the better one. At ε = 0 this is DPO, which has no minimum: the
-    margin grows without bound. A constant ε > 0 is conservative DPO, an ε for each pair its Bayesian form; the
-    minimum is at h = log((1−ε)/ε)/β, where the student is as sure of the pair as its source was.
+    margin grows without bound. A constant ε > 0 is conservative DPO, an ε for each pair its Bayesian form; without a
+    penalty the minimum is at h = log((1−ε)/ε)/β, where the student is as sure of the pair as its source was.
+
+    A margin also grows where both texts become improbable, the better one less so, and students do go that way. The
+    penalty λ is on f = max(0, log ref − log π), the fall of the text that is held to be the better one.
 
     Args:
         policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
         reference: The same under the reference, shape (N, 2); no gradient flows into it.
         beta: How much the student may leave the reference: larger is less.
         epsilon: ε in [0, 1], one for all or of shape (N,).
+        penalty: λ ≥ 0.
         weights: How much each pair counts, shape (N,).
         reduction: `none` gives (N,), `mean` a scalar.
 
@@ -45,16 +50,19 @@ def dpo(
 
     Source:
         Rafailov et al. 2023 (arXiv 2305.18290), eq. 7; conservative: Mitchell 2023, *A note on DPO with noisy
-        preferences*; used by Cui et al. 2025 (arXiv 2406.03199) with β = 0.1; ε for each pair: ours.
+        preferences*; used by Cui et al. 2025 (arXiv 2406.03199) with β = 0.1; ε for each pair: ours. The penalty:
+        Pal et al. 2024 (arXiv 2402.13228), DPO-positive; its expectation under an uncertain pair: ours.
 
     Example:
         >>> loss = dpo(torch.tensor([[-3.0, -5.0]]), torch.tensor([[-4.0, -4.0]]), beta=1.0)
         >>> round(loss.item(), 4)
         0.1269
     """
-    margins = beta * preference_margins(policy, reference)
+    margins = preference_margins(policy, reference)
     epsilon = _probability(epsilon, margins)
-    losses = -(1 - epsilon) * logsigmoid(margins) - epsilon * logsigmoid(-margins)
+    falls = penalty * relu(-log_ratios(policy, reference))
+    losses = -(1 - epsilon) * logsigmoid(beta * (margins - falls[:, 0]))
+    losses = losses - epsilon * logsigmoid(beta * (-margins - falls[:, 1]))
     return reduce(losses, weights, reduction)
 
 
@@ -189,13 +197,15 @@ class DPO:
 
     beta: float = 0.1
     """How much the student may leave the reference: larger is less."""
+    penalty: float = 0.0
+    """λ, how much a fall of the chosen text's own probability costs (DPO-positive)."""
 
     def __post_init__(self) -> None:
-        _check(self, self.beta)
+        _check(self, self.beta, penalty=self.penalty)
 
     def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
         """Loss of each pair, shape (N,)."""
-        return dpo(policy, reference, beta=self.beta, reduction="none")
+        return dpo(policy, reference, beta=self.beta, penalty=self.penalty, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -208,9 +218,11 @@ class ConservativeDPO:
     """How much the student may leave the reference: larger is less."""
     epsilon: float | Literal["ensemble"] = 0.1
     """Probability that a pair is the wrong way round, below ½; `ensemble` takes each pair's own."""
+    penalty: float = 0.0
+    """λ, how much a fall of the better text's own probability costs (DPO-positive)."""
 
     def __post_init__(self) -> None:
-        _check(self, self.beta, self.epsilon)
+        _check(self, self.beta, self.epsilon, self.penalty)
 
     @property
     def takes_doubt(self) -> bool:
@@ -220,7 +232,7 @@ class ConservativeDPO:
     def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
         """Loss of each pair, shape (N,)."""
         epsilon = wrong if self.epsilon == "ensemble" else self.epsilon
-        return dpo(policy, reference, beta=self.beta, epsilon=epsilon, reduction="none")
+        return dpo(policy, reference, beta=self.beta, epsilon=epsilon, penalty=self.penalty, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -288,10 +300,10 @@ def _probability(value: float | Tensor, like: Tensor) -> Tensor:
     return given.expand_as(like)
 
 
-def _check(objective: object, beta: float, epsilon: float | Literal["ensemble"] = 0.0) -> None:
-    if beta <= 0 or (epsilon != "ensemble" and not 0 <= epsilon < 0.5):
+def _check(objective: object, beta: float, epsilon: float | Literal["ensemble"] = 0.0, penalty: float = 0.0) -> None:
+    if beta <= 0 or penalty < 0 or (epsilon != "ensemble" and not 0 <= epsilon < 0.5):
         raise ConfigError(
             "A parameter of the preference objective is out of range.",
             found=objective,
-            wanted="beta > 0, and epsilon from 0 to below 0.5 or `ensemble`",
+            wanted="beta > 0, penalty ≥ 0, and epsilon from 0 to below 0.5 or `ensemble`",
         )

@@ -27,6 +27,10 @@ Judge = Callable[[Sequence[Sequence[str]]], TextLabels]
 """What all supervisors think of each row's candidates."""
 Usable = Callable[[Sequence[str]], Sequence[bool]]
 """Whether the task can use each of some answers."""
+_SAMPLE = 256
+"""Pairs on which it is measured what the stage did to their probabilities."""
+_FALL = 0.5
+"""Nats by which chosen texts may fall on average before that is called out."""
 _WORDS: dict[Reason, str] = {
     "one candidate": "had no two different candidates",
     "unread": "had candidates that no supervisor could read",
@@ -105,7 +109,8 @@ class PreferenceStage:
             student, self.strong.adapter, self.strong.max_length, self.settings.trainer, self.strong.batch_size
         )
         trained = learner.train(pairs, self.settings, workspace, seed=seed, name=f"prefer for {name}")
-        return str(trained.path / "model"), remarks
+        folder = str(trained.path / "model")
+        return folder, [*remarks, f"{name}: {shift_remark(learner, folder, pairs, workspace)}"]
 
     def pairs(
         self,
@@ -164,6 +169,27 @@ def _with_ends(pairs: PreferencePairs, cut: Set[tuple[str, str]]) -> PreferenceP
         chosen_ended=tuple(key not in cut for key in zip(pairs.ids, pairs.chosen, strict=True)),
         rejected_ended=tuple(key not in cut for key in zip(pairs.ids, pairs.rejected, strict=True)),
     )
+
+
+def shift_remark(learner: PreferenceLearner, trained: str, pairs: PreferencePairs, workspace: Workspace) -> str:
+    """What the stage did to the probabilities of its own texts: both can fall, and then the student unlearns.
+
+    Args:
+        learner: As it trained.
+        trained: The folder of the student after the stage.
+        pairs: What it learned from; some of them are looked at.
+        workspace: Store and reporter.
+    """
+    sample = pairs.take(range(min(len(pairs), _SAMPLE)))
+    before, after = (
+        dataclasses.replace(learner, model=model).reference(sample, workspace, name=f"log-probabilities {when}")
+        for model, when in ((learner.model, "before"), (trained, "after"))
+    )
+    chosen, rejected = (after - before).astype(np.float64).mean(0).tolist()
+    told = f"the stage moved the log-probability of chosen texts by {chosen:+.1f}, of rejected ones by {rejected:+.1f}"
+    if chosen > -_FALL:
+        return f"{told}."
+    return f"{told}: chosen texts fell too, and with them what was learnt before; `penalty` (dpo, cdpo) holds them."
 
 
 def _remarks(ranking: Ranking, rows: int, usable: Sequence[Sequence[bool]], lambdas: Mapping[str, float]) -> list[str]:
