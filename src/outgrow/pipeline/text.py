@@ -74,6 +74,8 @@ class TextPipeline:
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's texts on the test part."""
         labels = self._supervisors.labels(self._test, self._answering, seed)
+        for remark in self._scorer.judge_remarks(self._test):
+            self._note(remark)
         return {name: self._predictions(labels, m) for m, name in enumerate(labels.supervisors)}
 
     def base(self) -> Predictions | None:
