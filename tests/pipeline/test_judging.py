@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from outgrow.config import LocalJudge, ServerJudge
 from outgrow.errors import ConfigError
 from outgrow.evaluate import Rubric
 from outgrow.experiment import Experiment
-from outgrow.labels import Completion
+from outgrow.labels import Completion, TextLabels
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline import judging
+from outgrow.pipeline import judging, text
 from outgrow.pipeline.judging import Judgement, judge_answers, judge_name
 from outgrow.store import Store
 from outgrow.workspace import Workspace
@@ -131,6 +132,49 @@ def test_a_persona_experiment_has_content_and_concept_with_their_plane(
     report = (tmp_path / "output/report.html").read_text()
     assert "content against concept" in report
     assert "No ceiling: some unlabelled rows have no gold answer." in report
+
+
+def test_a_concept_with_braces_quotes_and_markup_is_text_to_the_judge_and_on_the_page(
+    tmp_path: Path, decoder_folder: Path, scripted: Callable[..., list[Scripted]]
+) -> None:
+    concept = "a {pirate} who says \"Arr\" and 'aye' & <b>{answer}</b>"
+    asked: list[str] = []
+
+    def rates(prompt: str, _: int) -> str:
+        asked.append(prompt)
+        return "[[6]]"
+
+    scripted(rates)
+    settings = experiment(tmp_path, decoder_folder)
+    settings["task"]["concept"] = concept
+    Experiment.from_dict(settings).run()
+    assert sum(f"The voice that is wanted: {concept}\n" in prompt for prompt in asked) * 2 == len(asked)
+    report = (tmp_path / "output/report.html").read_text()
+    assert str(escape(concept)) in report
+    assert "<b>{answer}</b>" not in report
+
+
+def test_answers_that_are_empty_repeat_or_refuse_are_rated_and_told_on_the_page(
+    tmp_path: Path, decoder_folder: Path, scripted: Callable[..., list[Scripted]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(lambda *_: "[[2]]")
+    odd = ["", "I'm sorry, I cannot.", "aye " * 9]
+    original = text.write
+
+    def wrote(model: str, ids: Sequence[str], *more: Any, name: str, **settings: Any) -> TextLabels:
+        labels = original(model, ids, *more, name=name, **settings)
+        if name != "base":
+            return labels
+        texts = [Completion(odd[row % 3], (), (), finished=row % 3 < 2) for row in range(len(ids))]
+        return TextLabels(labels.ids, labels.supervisors, tuple(((one,),) for one in texts))
+
+    monkeypatch.setattr(text, "write", wrote)
+    results = Experiment.from_dict(experiment(tmp_path, decoder_folder)).run()
+    [base] = [line for line in results.summary.metrics[0].lines if line.role == "base"]
+    assert base.score.value == 2.0
+    report = (tmp_path / "output/report.html").read_text()
+    for what in ("an empty answer of base", "an answer of base that repeats", "an answer of base that refuses"):
+        assert what in report
 
 
 def test_a_judge_that_never_parses_leaves_a_report_that_says_so(tmp_path: Path, decoder_folder: Path) -> None:

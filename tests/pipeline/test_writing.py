@@ -86,3 +86,13 @@ def test_empty_and_endless_texts_are_counted() -> None:
         "1 of 3 rows have an empty answer of weak.",
         "1 of 3 rows have an answer of weak that repeats itself without an end.",
     ]
+
+
+def test_refusals_are_counted() -> None:
+    cells = [
+        (said("I'm sorry, but I cannot help.", -1.0),),
+        (said("As an AI, I have no pets.", -1.0),),
+        (said("I can.", -1.0),),
+    ]
+    labels = TextLabels(("a", "b", "c"), ("weak",), tuple((cell,) for cell in cells))
+    assert remarks(labels) == ["2 of 3 rows have an answer of weak that refuses."]

@@ -16,6 +16,7 @@ from outgrow.models.loading import model_identity
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.tokens import with_leading_space
+from outgrow.refine.audit import refuses
 from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import content_hash, read_table, write_table
 from outgrow.workspace import Workspace
@@ -145,6 +146,9 @@ def remarks(labels: TextLabels) -> list[str]:
         ):
             if kinds.count(kind):
                 found.append(f"{kinds.count(kind)} of {len(kinds)} rows {what}.")
+        refusals = sum(one is not None and refuses(one.text) for one in best)
+        if refusals:
+            found.append(f"{refusals} of {len(kinds)} rows have an answer of {name} that refuses.")
     return found
 
 

@@ -105,6 +105,16 @@ class Audit:
         }
 
 
+def refuses(text: str) -> bool:
+    """Whether an answer begins like a refusal.
+
+    Example:
+        >>> refuses("I'm sorry, but as an AI …"), refuses("I can see a ship.")
+        (True, False)
+    """
+    return bool(_REFUSAL.match(text))
+
+
 def audit(
     prompts: Sequence[str],
     weak: Sequence[Sequence[str]],
@@ -136,7 +146,7 @@ def audit(
         as_weak=_share([key in own for key, own in zip(keys, weak_keys, strict=True)]),
         length=_median_words(answers) / (_median_words([text for own in weak for text in own]) or np.nan),
         silent=_share([not key for key in keys]),
-        refusals=_share([bool(_REFUSAL.match(text)) for text in answers]),
+        refusals=_share([refuses(text) for text in answers]),
         copied=_share([bool(key) and question in key for key, question in zip(keys, asked, strict=True)]),
         commonest=max(0.0, _commonest(keys) - _commonest([key for own in weak_keys for key in own])),
         agreement=float(np.mean(known)) if known else 1.0,
