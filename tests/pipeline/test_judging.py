@@ -177,6 +177,19 @@ def test_answers_that_are_empty_repeat_or_refuse_are_rated_and_told_on_the_page(
         assert what in report
 
 
+def test_a_refinement_is_audited_by_the_judge_where_nobody_knows_the_right_answers(
+    tmp_path: Path, decoder_folder: Path, scripted: Callable[..., list[Scripted]]
+) -> None:
+    scripted(lambda prompt, _: "[[6]]" if "content" in prompt else "[[4]]")
+    methods = {"refined": {"refine": {"name": "icl", "demonstrations": 1}}}
+    results = Experiment.from_dict(experiment(tmp_path, decoder_folder, methods=methods)).run()
+    [audit] = results.provenance["refinement"]
+    assert audit["scores"] == {
+        "content": dict.fromkeys(("weak", "base", "refined"), 6.0),
+        "concept": dict.fromkeys(("weak", "base", "refined"), 4.0),
+    }
+
+
 def test_a_judge_that_never_parses_leaves_a_report_that_says_so(tmp_path: Path, decoder_folder: Path) -> None:
     long_context = {"judge": {"model": str(decoder_folder), "name": "mute", "samples": 2, "max_new_tokens": 4}}
     short = {"content": {"template": "{answer} was"}, "concept": {"template": "{answer} not"}}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.config import Strong
+from outgrow.evaluate.judge import RATED
 from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.scoring import Scorer
@@ -111,17 +112,22 @@ def _voice(texts: Sequence[str], place: int) -> str:
 def _scores(
     sample: Rows, voices: Mapping[str, Sequence[str]], scorer: Scorer
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Metric → who (`weak` is the mean of the supervisors) → scores; nothing where gold is missing."""
-    if None in sample.gold:
+    """Metric → who (`weak` is the mean of the supervisors) → scores; nothing where gold is missing and needed.
+
+    Whether answers have been `rated` is told only where one has not.
+    """
+    if None in sample.gold and not scorer.needs_no_gold:
         return {}
     scored = {who: scorer(sample, answers, author=f"{who} (audit)").scores for who, answers in voices.items()}
     weak = [own for who, own in scored.items() if who.startswith("weak ")]
+    told = [metric for metric in scored["refined"] if all(metric in own for own in scored.values())]
+    if RATED in told and all((own[RATED] == 1).all() for own in scored.values()):
+        told.remove(RATED)
     return {
         metric: {
             "weak": np.mean([own[metric] for own in weak], axis=0),
             "base": scored["base"][metric],
-            "refined": refined,
+            "refined": scored["refined"][metric],
         }
-        for metric, refined in scored["refined"].items()
-        if all(metric in own for own in scored.values())
+        for metric in told
     }

@@ -56,6 +56,11 @@ class Scorer:
                 fix="Name a language model: judge: {model: …}",
             )
 
+    @property
+    def needs_no_gold(self) -> bool:
+        """Whether answers are scored by judges alone, so that nobody needs to know the right ones."""
+        return isinstance(self.task, RatedTask) and self.task.needs_judge
+
     def judge_remarks(self, rows: Rows) -> list[str]:
         """How well the judges tell right answers to these rows from wrong ones; see `outgrow.pipeline.judge_check`."""
         if not (self.config.judge and isinstance(self.task, RatedTask)):
