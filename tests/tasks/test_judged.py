@@ -65,6 +65,13 @@ def test_a_rubric_keeps_what_the_user_does_not_change(tmp_path: Path) -> None:
     assert (changed.template, changed.low, changed.high) == (own.template, 1, 5)
 
 
+@pytest.mark.parametrize("name", ["persona", "explanation"])
+def test_a_configuration_that_was_written_down_asks_the_judge_the_same(tmp_path: Path, name: str) -> None:
+    task, config = configured(questions(tmp_path), name, rubrics={"content": {"template": "{low} {answer}"}})
+    written = TaskConfig.model_validate(config.model_dump(mode="json"))
+    assert task.rubrics(written) == task.rubrics(config)
+
+
 def test_truthfulqa_is_a_file_of_questions(real_data: Path) -> None:
     path = real_data / "truthfulqa/TruthfulQA.csv.gz"
     task, config = configured(path, columns={"prompt": "Question", "gold": "Best Answer"})

@@ -68,11 +68,11 @@ class Split(Frozen):
 class RubricConfig(Frozen):
     """Other words or another scale for what a judge is asked; what is left out stays as the task has it."""
 
-    template: str = ""
+    template: str | None = None
     """The prompt, with the places {question}, {answer}, {concept}, {gold}, {reference}, {low} and {high}."""
-    low: int = 1
+    low: int | None = None
     """The worst rating."""
-    high: int = 10
+    high: int | None = None
     """The best rating."""
 
 

@@ -77,7 +77,7 @@ class JudgedTask(ABC):
                     found="task.rubrics",
                     fix=did_you_mean(name, own),
                 )
-            updates = changed.model_dump(exclude_unset=True)
+            updates = changed.model_dump(exclude_none=True)
             own[name] = Rubric(**{**vars(own[name]), **updates})
         return own
 
