@@ -145,7 +145,7 @@ def test_the_student_s_split_in_a_batch_is_the_bridge_s(
     batch = collate(tokenise(targets, tokenizer, limit=None, cut=False, bridging=Bridging(where, "student")))
     learned = batch["weights"] > 0
     there = batch["attention_mask"].any(-1)
-    logits = answer_logits(network, batch["input_ids"][there], batch["attention_mask"][there], learned[there])
+    logits = answer_logits(network, batch["input_ids"], batch["attention_mask"], learned)
     found = split_by_student(batch, learned, logits)[learned].split(learned[there].sum(-1).tolist())
     confidence = logits.softmax(-1).amax(-1).detach().double().numpy()
     for index, (text, log_s) in enumerate(zip(TEXTS, found, strict=True)):
@@ -175,8 +175,8 @@ def test_no_gradient_flows_through_the_student_s_split(letters: str, decoder: st
     objective = TokenBayesian(preset="paper")
     lines = tokenise(judged(letters, decoder), tokenizer, limit=None, cut=False, bridging=objective.bridging)
     batch = collate(lines)
-    learned, there = batch["weights"] > 0, batch["attention_mask"].any(-1)
-    logits = answer_logits(network, batch["input_ids"][there], batch["attention_mask"][there], learned[there])
+    learned = batch["weights"] > 0
+    logits = answer_logits(network, batch["input_ids"], batch["attention_mask"], learned)
     assert not split_by_student(batch, learned, logits).requires_grad
     assert TokenLosses(objective)(network, batch, 1.0).requires_grad
 
@@ -203,8 +203,8 @@ def test_texts_that_nobody_judged_are_certain_to_a_student_that_splits(letters: 
     targets = judged(letters, decoder)
     targets = dataclasses.replace(targets, opinions=(*targets.opinions[:2], ()))
     batch = collate(tokenise(targets, tokenizer, limit=None, cut=False, bridging=Bridging("words", "student")))
-    learned, there = batch["weights"] > 0, batch["attention_mask"].any(-1)
-    logits = answer_logits(network, batch["input_ids"][there], batch["attention_mask"][there], learned[there])
+    learned = batch["weights"] > 0
+    logits = answer_logits(network, batch["input_ids"], batch["attention_mask"], learned)
     log_s = split_by_student(batch, learned, logits)
     assert (log_s[1, 0][learned[1, 0]] == 0).all()
     assert (log_s[0][learned[0]] < 0).any()

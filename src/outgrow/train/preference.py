@@ -81,8 +81,7 @@ def text_logprobs(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
             each predicted token is part of an answer.
     """
     ids, mask, learned = batch["input_ids"], batch["attention_mask"], batch["learned"]
-    there = mask.any(-1)
-    logits = answer_logits(model, ids[there], mask[there], learned[there])
+    logits = answer_logits(model, ids, mask, learned)
     tokens = torch.zeros(learned.shape, device=logits.device)
     tokens[learned] = -cross_entropy(logits.float(), ids[..., 1:][learned], reduction="none")
     return tokens.sum(-1)

@@ -22,6 +22,7 @@ from outgrow.objectives.token_shares import largest_probabilities, pooled, stude
 from outgrow.registry import create, names
 from outgrow.store import Artefact, table_hash
 from outgrow.train.answers import collate, tokenise
+from outgrow.train.packing import attention_mask, pack, pays, reads_packed
 from outgrow.train.supervised import Gather, fit, training_arguments
 from outgrow.workspace import Workspace
 
@@ -35,9 +36,7 @@ class TokenLosses:
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Losses of shape (N, M, T − 1), zero where a token is not part of an answer."""
         learned = batch["weights"] > 0
-        there = batch["attention_mask"].any(-1)
-        ids, mask = batch["input_ids"][there], batch["attention_mask"][there]
-        logits = answer_logits(model, ids, mask, learned[there])
+        logits = answer_logits(model, batch["input_ids"], batch["attention_mask"], learned)
         losses = torch.zeros_like(batch["weights"])
         labels, log_s = batch["input_ids"][..., 1:][learned], batch["log_confidences"][learned]
         if "opinions" in batch:
@@ -70,24 +69,35 @@ def split_by_student(batch: dict[str, Tensor], learned: Tensor, logits: Tensor) 
 
 
 def answer_logits(model: Any, ids: Tensor, mask: Tensor, learned: Tensor) -> Tensor:
-    """The logits that predict learned tokens, shape (positions, V), row by row.
+    """The logits that predict learned tokens, shape (positions, V), text by text.
 
-    Nothing is projected onto the vocabulary but these positions: the prompts' logits can be larger than the model.
+    Nothing is projected onto the vocabulary but these positions: the prompts' logits can be larger than the model. What
+    the texts of a row have in common is read once where the model allows it and where it pays.
 
     Args:
         model: A causal language model, wrapped for several processes or not.
-        ids: Token ids (n, T), padded on the right.
-        mask: Attention mask (n, T).
-        learned: Whether each predicted token is learned, (n, T − 1).
+        ids: Token ids of N rows with M texts, (N, M, T), padded on the right; the first text of every row is there.
+        mask: Attention mask (N, M, T); all 0 where a row has fewer texts.
+        learned: Whether each predicted token is learned, (N, M, T − 1).
     """
-    head = getattr(model, "module", model).get_output_embeddings()
+    core = getattr(model, "module", model)
+    row, text, time = learned.nonzero(as_tuple=True)
+    packed = pack(ids, mask) if ids.shape[1] > 1 and reads_packed(core, ids.shape[-1]) else None
+    if packed is not None and pays(ids, mask, packed):
+        inputs = {"input_ids": packed.ids, "attention_mask": attention_mask(core, packed)}
+        inputs["position_ids"] = packed.positions
+        at = (row, packed.places[row, text, time])
+    else:
+        there = mask.any(-1)
+        inputs = {"input_ids": ids[there], "attention_mask": mask[there]}
+        at = ((there.flatten().cumsum(0) - 1).view(there.shape)[row, text], time)
 
-    def select(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0][:, :-1][learned], *inputs[1:])
+    def select(module: nn.Module, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (states[0][at], *states[1:])
 
-    handle = head.register_forward_pre_hook(select)
+    handle = core.get_output_embeddings().register_forward_pre_hook(select)
     try:
-        logits: Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        logits: Tensor = model(**inputs, use_cache=False).logits
     finally:
         handle.remove()
     return logits
