@@ -10,6 +10,7 @@ model stay the same. A second run takes what is finished from the store.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import subprocess
@@ -137,22 +138,32 @@ class Bench:
             found[part] = best_texts(labels)
         return found
 
-    def student(self, setting: Setting, refine: Mapping[str, Any] | None, seed: int) -> dict[str, list[str]]:
-        """What a student answers that was taught by planted supervisors, refined or not."""
+    def labels(self, setting: Setting, refine: Mapping[str, Any] | None, seed: int) -> TextLabels:
+        """What a student of planted supervisors learns, refined or not."""
         rows = self.rows["unlabelled"]
         labels = setting.labels(self.world, rows, seed)
-        name = f"{setting}, {refine['name'] if refine else 'naive'}, seed {seed}"
-        if refine is not None:
-            chosen = Named(**refine)
-            refiner = make_refiner(chosen, {"query": self.config.generate.template})
-            how: dict[str, Any] = {"seed": seed, "name": name}
-            strong = self.config.strong
-            labels = refined(chosen, refiner, strong, rows, labels, self.options, self.workspace, **how).labels
+        if refine is None:
+            return labels
+        chosen, strong = Named(**refine), self.config.strong
+        refiner = make_refiner(chosen, {"query": self.config.generate.template})
+        how: dict[str, Any] = {"seed": seed, "name": f"refine for {setting}, seed {seed}"}
+        return refined(chosen, refiner, strong, rows, labels, self.options, self.workspace, **how).labels
+
+    def student(self, setting: Setting, refine: Mapping[str, Any] | None, seed: int) -> dict[str, list[str]]:
+        """What a student answers that was taught by planted supervisors, refined or not."""
+        labels = self.labels(setting, refine, seed)
         weights = dict.fromkeys(labels.supervisors, 1 / len(labels.supervisors))
-        targets = naive_targets(labels, asked(self.config, rows), weights)
+        targets = naive_targets(labels, asked(self.config, self.rows["unlabelled"]), weights)
         learner = text_learner(self.config.strong, self.config.trainer)
+        name = f"train {refine['name'] if refine else 'naive'} of {setting}, seed {seed}"
         trained = learner.train(targets, Named(name="cross_entropy"), self.workspace, seed=seed, name=name)
         return self.answers(str(trained.path / "model"))
+
+    def styles(self, runs: list[list[str]]) -> dict[str, NDArray[np.float64]]:
+        """Which style answers are in, one array of shape (seeds, rows) each."""
+        found = np.array([[str(self.world.parse(answer).style) for answer in run] for run in runs])
+        shown = {style: (found == style).astype(float) for style in (self.world.target, ELSE)}
+        return shown | {"neither": 1 - shown[self.world.target] - shown[ELSE]}
 
     def content(self, part: str, runs: list[list[str]]) -> NDArray[np.float64]:
         """Whether answers are right, shape (seeds, rows)."""
@@ -254,17 +265,20 @@ def supervisors(bench: Bench) -> list[str]:
 def mixture(bench: Bench) -> list[str]:
     """Two supervisors of which a share of the answers is in another style."""
     ways = {"naive": None, "icl": ICL, "infer_and_respond": bench.settings["methods"]["inferred"]["refine"]}
-    target = bench.world.target
-    lines = [f"| {ELSE} | student | {target} | {ELSE} | neither | content |", "|---|---|---|---|---|---|"]
+    kinds = f"{bench.world.target} | {ELSE} | neither | content |"
+    lines = [f"| {ELSE} answers | student | {kinds}", "|---|---|---|---|---|---|"]
     for share in OTHERWISE:
-        setting = Setting(2, 0.5, share)
         for name, refine in ways.items():
-            runs = [bench.student(setting, refine, seed)["test"] for seed in bench.config.seeds]
-            styles = np.array([[str(bench.world.parse(answer).style) for answer in run] for run in runs])
-            shown = {style: (styles == style).astype(float) for style in (target, ELSE)}
-            shown |= {"neither": 1 - shown[target] - shown[ELSE], "content": bench.content("test", runs)}
-            columns = Columns(shown)
-            lines.append(f"| {share:.0%} | `{name}` | {' | '.join(columns.mean(each) for each in shown)} |")
+            runs = [bench.student(Setting(2, 0.5, share), refine, seed)["test"] for seed in bench.config.seeds]
+            columns = Columns(bench.styles(runs) | {"content": bench.content("test", runs)})
+            lines.append(f"| {share:.0%} | `{name}` | {' | '.join(map(columns.mean, columns.means))} |")
+    lines += ["", f"| {ELSE} answers | demonstrations | refined labels: {kinds}", "|---|---|---|---|---|---|"]
+    for share, number in itertools.product(OTHERWISE, DEMONSTRATIONS):
+        refine = {"name": "icl", "demonstrations": number}
+        texts = [bench.labels(Setting(2, 0.5, share), refine, seed) for seed in bench.config.seeds]
+        runs = [best_texts(each) for each in texts]
+        columns = Columns(bench.styles(runs) | {"content": bench.content("unlabelled", runs)})
+        lines.append(f"| {share:.0%} | {number} | {' | '.join(map(columns.mean, columns.means))} |")
     return lines
 
 
