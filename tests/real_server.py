@@ -33,8 +33,12 @@ FAULTS = (
 
 
 def make_chat_decoder(folder: Path) -> Path:
-    """A tiny random Llama with a chat template that is nothing but the messages."""
-    make_decoder(folder, context=64)
+    """A tiny random Llama that knows words and chats."""
+    return chatting(make_decoder(folder, context=64))
+
+
+def chatting(folder: Path) -> Path:
+    """The model in a folder with a chat template that is nothing but the messages."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
     tokenizer.save_pretrained(folder)

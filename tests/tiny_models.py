@@ -61,7 +61,7 @@ def make_decoder(folder: Path, context: int = 32) -> Path:
     return folder
 
 
-def letter_decoder(folder: Path) -> Path:
+def letter_decoder(folder: Path, context: int = 64) -> Path:
     """A tiny random GPT-2 whose tokens are bytes, without an end-of-sequence token."""
     vocabulary = {letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
@@ -69,7 +69,7 @@ def letter_decoder(folder: Path) -> Path:
     tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
     torch.manual_seed(0)
-    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": context}
     config = GPT2Config(vocab_size=len(vocabulary), bos_token_id=None, eos_token_id=None, **sizes)
     GPT2LMHeadModel(config).save_pretrained(folder)
     return folder

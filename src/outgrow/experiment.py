@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pyarrow as pa
 import yaml
 from numpy.typing import NDArray
 
-from outgrow.config import ExperimentConfig, load_config, parse_config
+from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_config
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.evaluate import Certainty, Standing
 from outgrow.evaluate.summary import Role
@@ -106,11 +107,12 @@ class Experiment:
             "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
             "seeds": list(self.config.seeds),
             "sizes": {part: rows.parts.count(part) for part in PARTS},
-            "hashes": {"rows": table_hash(rows.to_arrow()), "strong model": model_identity(self.config.strong.model)},
+            "hashes": {"rows": table_hash(rows.to_arrow()), "strong model": self._strong_model()},
             "artefacts": sorted(store.used),
             "seconds": _seconds(store, time.perf_counter() - clock),
             "started": started.isoformat(timespec="seconds"),
-            "notes": list(pipeline.notes),
+            "notes": [*pipeline.notes, *workspace.costs.lines()],
+            "costs": [one.to_json() for one in workspace.costs.totals()],
             "refinement": list(pipeline.audits),
         }
         results = Results(self.config.name, standings, pipeline.chance, provenance, test.ids)
@@ -142,10 +144,10 @@ class Experiment:
         """Writes what a method's student would learn as chat messages, for a provider of fine-tuning; trains none.
 
         Args:
-            method: A method of the experiment.
+            method: A method of the experiment, or `ceiling`: the gold answers.
             path: A `.jsonl` file to write.
             seed: The training seed whose labels these are.
-            system: A system message in front of every conversation.
+            system: A system message in front of every conversation; by default that of a served strong model.
             reporter: Told of progress; by default nobody is.
 
         Returns:
@@ -155,7 +157,7 @@ class Experiment:
             ConfigError: There is no such method, or the task is one of choices.
             OutgrowError: As for `run`.
         """
-        if method not in self.config.methods:
+        if method not in {*self.config.methods, "ceiling"}:
             advice = did_you_mean(method, self.config.methods)
             raise ConfigError(f"The experiment has no method {method!r}.", fix=advice)
         from outgrow.pipeline.text import TextPipeline
@@ -166,9 +168,22 @@ class Experiment:
         if not isinstance(pipeline, TextPipeline):
             what = "What students of choice tasks learn are probabilities, not texts."
             raise ConfigError(what, found=f"task.choices of {self.config.task.name!r}")
-        lines = message_lines(pipeline.targets(method, seed), rows, system=system)
+        targets, strong = pipeline.targets(method, seed), self.config.strong
+        if isinstance(strong, ServerStrong):  # it will be asked as it is asked now
+            lines = message_lines(
+                targets, dict(zip(targets.ids, targets.prompts, strict=True)), system or strong.system
+            )
+        else:
+            lines = message_lines(targets, dict(zip(rows.ids, rows.prompts, strict=True)), system)
         write_messages(lines, Path(path))
         return len(lines)
+
+    def _strong_model(self) -> str:
+        """What the strong model is: its content, or what is known of it where it is served."""
+        strong = self.config.strong
+        if isinstance(strong, ServerStrong):
+            return f"{strong.model}, revision {strong.revision or 'unknown'}, behind a server"
+        return model_identity(strong.model)
 
     def _store(self) -> Store:
         return Store(Path(self.config.store)) if self.config.store else Store.default()
@@ -198,10 +213,14 @@ class Experiment:
         if self.config.ceiling and None in rows.part("unlabelled").gold:
             pipeline.notes.append("No ceiling: some unlabelled rows have no gold answer.")
         elif self.config.ceiling:
-            found["ceiling", "ceiling"] = [pipeline.ceiling(seed) for seed in self.config.seeds]
+            found["ceiling", "ceiling"] = self._runs(pipeline.ceiling)
         for method in self.config.methods:
-            found["student", method] = [pipeline.student(method, seed) for seed in self.config.seeds]
-        return dict(found)
+            found["student", method] = self._runs(partial(pipeline.student, method))
+        return {who: runs for who, runs in found.items() if runs}
+
+    def _runs(self, train: Callable[[int], Predictions | None]) -> list[Predictions]:
+        """What comes of every seed, where anything does."""
+        return [one for one in map(train, self.config.seeds) if one is not None]
 
     def _write_predictions(self, predictions: dict[tuple[Role, str], list[Predictions]]) -> None:
         tables = []

@@ -92,7 +92,7 @@ class Store:
         Raises:
             StoreError: Disk full, no permission, or a damaged manifest.
         """
-        key = content_hash({"kind": kind, "format": FORMAT, "recipe": recipe})
+        key = _key(kind, recipe)
         folder = self.root / kind / key
         with translate_os_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +110,15 @@ class Store:
                     self.made.append(artefact)
         self.used[f"{kind}/{key}"] = artefact
         return artefact
+
+    def find(self, kind: str, recipe: Mapping[str, Any]) -> Artefact | None:
+        """The artefact of a recipe if it is there; None if it would have to be made.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        key = _key(kind, recipe)
+        return self._find(kind, key, self.root / kind / key)
 
     def _find(self, kind: str, key: str, folder: Path) -> Artefact | None:
         manifest = folder / "manifest.json"
@@ -130,6 +139,10 @@ class Store:
                     fix=f"Delete the folder {folder} and run again.",
                 )
         return Artefact(kind, key, folder, seconds)
+
+
+def _key(kind: str, recipe: Mapping[str, Any]) -> str:
+    return content_hash({"kind": kind, "format": FORMAT, "recipe": recipe})
 
 
 def content_hash(value: object) -> str:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from outgrow.cli import app
 from outgrow.errors import ConfigError, StoreError
 from outgrow.experiment import Experiment
-from outgrow.labels import Rows, TextTargets
+from outgrow.labels import TextTargets
 from outgrow.pipeline.exporting import message_lines, write_messages
 from small_experiments import write_experiment
 from tiny_models import WORDS
@@ -33,10 +33,9 @@ def settings_in(folder: Path, model: Path) -> dict[str, Any]:
 
 
 def test_texts_come_back_as_they_were_with_one_line_for_each_distinct_one() -> None:
-    rows = Rows(("a", "b"), (HARD, "b?"), ("unlabelled",) * 2, (None,) * 2)
     ids, texts = ("a", "a", "b", "b"), (f" {HARD}", HARD, " yes", "  ")
     targets = TextTargets(ids, ("…",) * 4, texts, (0.5,) * 4, ("weak",) * 4)
-    lines = message_lines(targets, rows, system="Be brief.")
+    lines = message_lines(targets, {"a": HARD, "b": "b?"}, "Be brief.")
     assert not any("\n" in line for line in lines)
     said = [[(one["role"], one["content"]) for one in json.loads(line)["messages"]] for line in lines]
     assert said == [

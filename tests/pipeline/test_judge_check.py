@@ -18,6 +18,7 @@ from outgrow.pipeline.judge_check import judge_remarks, right_and_wrong
 from outgrow.store import Store
 from outgrow.tasks import RatedTask, load_task
 from outgrow.workspace import Workspace
+from scripted_respondent import ScriptedRespondent
 
 CAPITALS = {"France": "Paris", "Spain": "Madrid", "Italy": "Rome", "Peru": "Lima", "Japan": "Tokyo", "Egypt": "Cairo"}
 
@@ -40,7 +41,7 @@ def remarks(
         def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
             return [[Completion(says(prompt), (), (), finished=True)] * options.n for prompt in prompts]
 
-    monkeypatch.setattr(judging, "_load", lambda *_: Scripted())
+    monkeypatch.setattr(judging, "respondent", lambda _: ScriptedRespondent(Scripted()))
     config = TaskConfig(name="persona", path="rows.jsonl", concept="a pirate")
     task = load_task(config)
     assert isinstance(task, RatedTask)

@@ -20,7 +20,9 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline import judging, text
 from outgrow.pipeline.judging import Judgement, judge_answers, judge_name
 from outgrow.store import Store
+from outgrow.supervisors.respondents import Respondent
 from outgrow.workspace import Workspace
+from scripted_respondent import ScriptedRespondent
 from tiny_models import WORDS
 
 RUBRICS = {"content": Rubric("content: {answer}"), "concept": Rubric("concept: {answer}")}
@@ -44,7 +46,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Scripted]]:
 
     def put(*says: Callable[[str, int], str]) -> list[Scripted]:
         judges = {f"judge{index}": Scripted(one) for index, one in enumerate(says)}
-        monkeypatch.setattr(judging, "_load", lambda judge, workspace: judges[judge_name(judge)])
+        monkeypatch.setattr(judging, "respondent", lambda judge: ScriptedRespondent(judges[judge_name(judge)]))
         return list(judges.values())
 
     return put
@@ -161,9 +163,9 @@ def test_answers_that_are_empty_repeat_or_refuse_are_rated_and_told_on_the_page(
     odd = ["", "I'm sorry, I cannot.", "aye " * 9]
     original = text.write
 
-    def wrote(model: str, ids: Sequence[str], *more: Any, name: str, **settings: Any) -> TextLabels:
-        labels = original(model, ids, *more, name=name, **settings)
-        if name != "base":
+    def wrote(author: Respondent, ids: Sequence[str], *more: Any) -> TextLabels:
+        labels = original(author, ids, *more)
+        if author.name != "base":
             return labels
         texts = [Completion(odd[row % 3], (), (), finished=row % 3 < 2) for row in range(len(ids))]
         return TextLabels(labels.ids, labels.supervisors, tuple(((one,),) for one in texts))

@@ -17,9 +17,9 @@ from outgrow.errors import ConfigError, ModelError
 from outgrow.experiment import Experiment
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.served import ask
-from outgrow.pipeline.writing import best_first, remarks
+from outgrow.pipeline.writing import best_first, remarks, write
 from outgrow.store import Store
+from outgrow.supervisors.respondents import ServedRespondent
 from outgrow.workspace import Workspace
 from tiny_models import WORDS
 
@@ -58,7 +58,9 @@ def labels_of(server: Server, folder: Path, prompts: list[str], options: Generat
         0
     ]
     ids = [f"r{index}" for index in range(len(prompts))]
-    return ask(supervisor, ids, prompts, options, Workspace(Store(folder)), about="the test part")
+    workspace = Workspace(Store(folder))
+    labels = write(ServedRespondent(supervisor, "supervisor"), ids, prompts, options, workspace)
+    return labels, workspace.costs.lines()
 
 
 def test_an_experiment_learns_from_a_served_model_and_says_what_it_cost(tmp_path, decoder_folder):
@@ -70,10 +72,12 @@ def test_an_experiment_learns_from_a_served_model_and_says_what_it_cost(tmp_path
         assert len(server.asked) == 8
     assert [line.name for line in results.standings] == ["small", "base", "naive"]
     assert results.standings[0].scores["exact_match"].mean() == 1.0
-    assert results.provenance["notes"][:2] == [
+    assert results.provenance["notes"][-2:] == [
         "The server gives no log-probabilities for small.",
-        "small took 4 requests (0 more from the cache), 20 + 8 tokens, cost 3.6e-05: the test part.",
+        "The supervisor small took 8 requests (0 more from the cache), 40 + 16 tokens, cost 7.2e-05.",
     ]
+    [cost] = results.provenance["costs"]
+    assert (cost["who"], cost["asked"], cost["money"]) == ("the supervisor small", 8, pytest.approx(7.2e-05))
     assert again.provenance["notes"] == results.provenance["notes"]
 
 
@@ -103,9 +107,9 @@ def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(tmp_path, decoder_f
         asked = len(server.asked)
         second = CliRunner().invoke(app, ["run", str(path), "--dry-run", "generate.max_new_tokens=3"])
         assert len(server.asked) == asked
-    assert first.output.startswith("small: 8 requests (0 more from the cache), about")
+    assert first.output.startswith("the supervisor small: 8 requests (0 more from the cache), about")
     assert "at most 24 tokens, cost at most about" in first.output
-    assert second.output.startswith("small: 0 requests (8 more from the cache)")
+    assert second.output.startswith("the supervisor small: 0 requests (8 more from the cache)")
 
 
 def test_a_declined_row_is_a_failure_with_the_server_s_reason(tmp_path):
@@ -117,7 +121,7 @@ def test_a_declined_row_is_a_failure_with_the_server_s_reason(tmp_path):
     assert [len(cell) for [cell] in labels.texts] == [1, 0, 1]
     assert labels.errors == {("r1", "small"): "status 400: not that"}
     assert remarks(labels) == ["1 of 3 rows have no answer of small: status 400: not that."]
-    assert notes[-1] == "small took 2 requests (0 more from the cache), 1 declined, 10 + 4 tokens: the test part."
+    assert notes[-1] == "The supervisor small took 2 requests (0 more from the cache), 1 declined, 10 + 4 tokens."
 
 
 def test_an_interrupted_stage_goes_on_with_what_was_not_answered(tmp_path):

@@ -11,6 +11,7 @@ from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.writing import best_first, census, remarks, score, write
 from outgrow.store import Store
+from outgrow.supervisors.respondents import LocalRespondent
 from outgrow.workspace import Workspace
 from tiny_models import make_decoder
 
@@ -21,6 +22,10 @@ IDS = ["a", "b", "c"]
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make_decoder(tmp_path_factory.mktemp("models") / "decoder"))
+
+
+def weak(decoder: str) -> LocalRespondent:
+    return LocalRespondent(decoder, "weak", batch_size=4)
 
 
 def said(text: str, *logprobs: float, finished: bool = True) -> Completion:
@@ -35,7 +40,7 @@ def test_the_best_of_equal_texts_is_kept_and_the_best_text_comes_first() -> None
 def test_samples_are_distinct_and_best_first_and_made_once(decoder: str, tmp_path: Path) -> None:
     workspace = Workspace(Store(tmp_path))
     options = GenerateOptions(2, temperature=2.0, n=6)
-    first, again = (write(decoder, IDS, PROMPTS, options, workspace, name="weak", batch_size=4) for _ in range(2))
+    first, again = (write(weak(decoder), IDS, PROMPTS, options, workspace) for _ in range(2))
     assert first == again
     assert len([path for path in (tmp_path / "texts").iterdir() if path.is_dir()]) == 1
     for [cell] in first.texts:
@@ -46,7 +51,7 @@ def test_samples_are_distinct_and_best_first_and_made_once(decoder: str, tmp_pat
 def test_a_prompt_without_room_is_an_error_of_its_row_alone(decoder: str, tmp_path: Path) -> None:
     prompts = [*PROMPTS[:2], "good " * 40]
     options = GenerateOptions(2, too_long="empty")
-    labels = write(decoder, IDS, prompts, options, Workspace(Store(tmp_path)), name="weak", batch_size=4)
+    labels = write(weak(decoder), IDS, prompts, options, Workspace(Store(tmp_path)))
     assert [len(cell) for [cell] in labels.texts] == [1, 1, 0]
     assert set(labels.errors) == {("c", "weak")}
     assert remarks(labels) == ["1 of 3 rows have no answer of weak: its prompt is longer than the model's context."]
@@ -54,7 +59,7 @@ def test_a_prompt_without_room_is_an_error_of_its_row_alone(decoder: str, tmp_pa
 
 def test_candidates_are_scored_in_their_order_with_their_end(decoder: str, tmp_path: Path) -> None:
     candidates = [[" good", " very bad"], [], [" no", " good" * 40]]
-    scored = score(decoder, IDS, PROMPTS, candidates, Workspace(Store(tmp_path)), name="weak", batch_size=4)
+    scored = score(weak(decoder), IDS, PROMPTS, candidates, Workspace(Store(tmp_path)))
     assert [[one.text for one in cell] for [cell] in scored.texts] == candidates
     plain = LocalLanguageModel.load(decoder).logprobs([(PROMPTS[0], text) for text in candidates[0]], end=True)
     for one, other in zip(scored.texts[0][0], plain, strict=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from outgrow.config.base import Choice, Named
 from outgrow.config.judge import Judge, LocalJudge, ServerJudge
 from outgrow.config.loading import load_config, parse_config, parse_settings
-from outgrow.config.methods import Filter, Intermediate, Method, Prefer, Pretune, Strong
+from outgrow.config.methods import Filter, Intermediate, Method, Prefer, Pretune, Strong, StrongModel
 from outgrow.config.schema import ExperimentConfig, Generate
-from outgrow.config.server import ServerPrices, ServerSupervisor
+from outgrow.config.server import Served, ServerPrices, ServerStrong, ServerSupervisor
 from outgrow.config.supervisors import (
     FeaturesSupervisor,
     FunctionSupervisor,
@@ -37,11 +37,14 @@ __all__ = [
     "Pretune",
     "Rule",
     "RulesSupervisor",
+    "Served",
     "ServerJudge",
     "ServerPrices",
+    "ServerStrong",
     "ServerSupervisor",
     "Split",
     "Strong",
+    "StrongModel",
     "SupervisorConfig",
     "TaskConfig",
     "VotesSupervisor",

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from outgrow.config.base import Frozen
-from outgrow.config.server import ServerSupervisor
+from outgrow.config.server import Served
 
 
 class Sampling(Frozen):
@@ -39,8 +39,8 @@ class LocalJudge(Sampling):
     """Sequences at once."""
 
 
-class ServerJudge(Sampling, ServerSupervisor):
-    """A served language model that rates answers: `{server: URL, model: name}`; more keys as for such a supervisor."""
+class ServerJudge(Sampling, Served):
+    """A served language model that rates answers: `{server: URL, model: name}`; more keys as for every served model."""
 
 
 Judge = LocalJudge | ServerJudge
@@ -48,7 +48,7 @@ Judge = LocalJudge | ServerJudge
 
 def _kind(value: object) -> str:
     served = "server" in value if isinstance(value, Mapping) else isinstance(value, ServerJudge)
-    return "server" if served else "model"
+    return "judge behind a server" if served else "judge here"
 
 
 def _several(value: object) -> object:
@@ -56,7 +56,7 @@ def _several(value: object) -> object:
 
 
 _Judge = Annotated[
-    Annotated[LocalJudge, Tag("model")] | Annotated[ServerJudge, Tag("server")],
+    Annotated[LocalJudge, Tag("judge here")] | Annotated[ServerJudge, Tag("judge behind a server")],
     Discriminator(_kind),
 ]
 Judges = Annotated[tuple[_Judge, ...], BeforeValidator(_several, json_schema_input_type=_Judge | tuple[_Judge, ...])]

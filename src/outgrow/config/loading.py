@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from outgrow.config.judge import LocalJudge, ServerJudge
 from outgrow.config.methods import Filter, Intermediate, Method, Pretune, Strong
 from outgrow.config.schema import ExperimentConfig, Generate
-from outgrow.config.server import ServerPrices, ServerSupervisor
+from outgrow.config.server import ServerPrices, ServerStrong, ServerSupervisor
 from outgrow.config.supervisors import (
     FeaturesSupervisor,
     FunctionSupervisor,
@@ -67,8 +68,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} is not an experiment.", found=type(raw).__name__, wanted="a mapping of keys")
     # Overrides first: what they replace may name a variable that is not set.
+    keys = [one.partition("=")[0] for one in overrides]
+    served = {key.removesuffix(".server") for key in keys if key.endswith(".server")}
     for override in overrides:
-        _apply(raw, override)
+        _apply(raw, override, served)
     raw = _resolve(raw, path.resolve().parent)
     raw.setdefault("name", path.stem)
     return parse_config(raw)
@@ -112,8 +115,8 @@ def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
 def _explain(problem: Any) -> str:
     location: list[Any] = list(problem["loc"])
     keys = _keys_at(location[:-1])
-    if location[:1] == ["supervisors"] and len(location) > 2:
-        del location[2]  # pydantic's tag of which kind of supervisor it took the entry for
+    tag = {"supervisors": 2, "judge": 2, "strong": 1}.get(str(location[0]) if location else "", len(location))
+    del location[tag : tag + 1]  # pydantic's tag of which kind it took the entry for
     where = ".".join(str(part) for part in location) or "experiment"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key; {did_you_mean(str(location[-1]), keys)}"
@@ -135,7 +138,10 @@ _MODEL_UNDER: dict[Any, type[BaseModel]] = {
     "function": FunctionSupervisor,
     "rule set": RulesSupervisor,
     "rules": Rule,
-    "strong": Strong,
+    "strong here": Strong,
+    "strong behind a server": ServerStrong,
+    "judge here": LocalJudge,
+    "judge behind a server": ServerJudge,
     "methods": Method,
     "pretune": Pretune,
     "filter": Filter,
@@ -192,7 +198,8 @@ def _yaml(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)  # a SafeLoader
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def _apply(raw: dict[str, Any], override: str, served: Container[str] = ()) -> None:
+    """Applies one override; `served` holds the keys of sections that other overrides put behind a server."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError("An override is not key=value.", found=override, wanted="such as seeds=5 or task.limit=500")
@@ -206,7 +213,8 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         target = _descend(target, parent, override)
         if not isinstance(target, dict | list):
             raise ConfigError(f"The override {override} goes into {parent!r}, which holds no settings.", found=target)
-    value = _resolve(value, Path.cwd(), last)
+    at_server = last == "model" and (".".join(parents) in served or (isinstance(target, dict) and "server" in target))
+    value = _resolve(value, Path.cwd(), "" if at_server else last)  # what a server calls its model is no path
     if isinstance(target, list):
         target[_index(target, last, override)] = value
     else:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from outgrow.config.base import Choice, Frozen, Named, named
+from outgrow.config.server import ServerStrong
 
 
 class Strong(Frozen):
-    """The model that is to outgrow its supervisors."""
+    """The model that is to outgrow its supervisors, trained here."""
 
     model: str
     """A folder or a hub id."""
@@ -22,6 +24,18 @@ class Strong(Frozen):
     """Rows at once when predicting, embedding or generating."""
     early_stopping: int | None = Field(default=None, gt=0)
     """Patience in epochs on a held-out tenth of the (weakly labelled) training rows; null trains to the end."""
+
+
+def _where(value: object) -> str:
+    served = "server" in value if isinstance(value, Mapping) else isinstance(value, ServerStrong)
+    return "strong behind a server" if served else "strong here"
+
+
+StrongModel = Annotated[
+    Annotated[Strong, Tag("strong here")] | Annotated[ServerStrong, Tag("strong behind a server")],
+    Discriminator(_where),
+]
+"""The strong model, here or behind a server."""
 
 
 class Intermediate(Strong):

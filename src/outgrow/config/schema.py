@@ -8,10 +8,11 @@ from pydantic import Field, field_validator, model_validator
 
 from outgrow.config.base import Frozen
 from outgrow.config.judge import Judges
-from outgrow.config.methods import Method, Strong
-from outgrow.config.server import ServerSupervisor
+from outgrow.config.methods import Method, Strong, StrongModel
+from outgrow.config.server import Served, ServerStrong
 from outgrow.config.supervisors import SupervisorConfig
 from outgrow.config.task import TaskConfig
+from outgrow.errors import ConfigError, did_you_mean
 
 
 class Generate(Frozen):
@@ -41,7 +42,7 @@ class ExperimentConfig(Frozen):
     """What is to be learned, and from which rows."""
     supervisors: tuple[SupervisorConfig, ...] = Field(min_length=1)
     """Who judges the unlabelled rows."""
-    strong: Strong
+    strong: StrongModel
     """The model that is to outgrow them."""
     methods: dict[str, Method] = Field(default={"naive": Method()}, min_length=1)
     """Ways to train it, by name."""
@@ -75,8 +76,8 @@ class ExperimentConfig(Frozen):
     @model_validator(mode="after")
     def _servers_told_apart(self) -> ExperimentConfig:
         places: dict[tuple[str, str | None], str] = {}
-        for each in self.supervisors:
-            if not isinstance(each, ServerSupervisor):
+        for each in (*self.supervisors, *self.judge, self.strong):
+            if not isinstance(each, Served):
                 continue
             if places.setdefault((each.model, each.revision), each.server) != each.server:
                 raise ValueError(
@@ -84,6 +85,32 @@ class ExperimentConfig(Frozen):
                     "give each a `revision` of its own"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _tuned_by_a_method(self) -> ExperimentConfig:
+        named = self.strong.tuned if isinstance(self.strong, ServerStrong) else {}
+        for name, models in named.items():
+            if name not in {*self.methods, "ceiling"}:
+                raise ValueError(f"strong.tuned.{name}: there is no such method; {did_you_mean(name, self.methods)}")
+            if len(models) > len(self.seeds):
+                raise ValueError(f"strong.tuned.{name}: {len(models)} models, and only {len(self.seeds)} seeds")
+        return self
+
+    @property
+    def trained(self) -> Strong:
+        """The strong model, which is to be trained here.
+
+        Raises:
+            ConfigError: It is behind a server.
+        """
+        if isinstance(self.strong, Strong):
+            return self.strong
+        raise ConfigError(
+            "A choice task trains its strong model here, and this one is behind a server.",
+            found=f"strong.server: {self.strong.server}",
+            fix="Leave `task.choices` out: the answers are then texts, which a served model refines, scored by "
+            "exact match. Or take a strong model that runs here; supervisors of choices may be behind servers.",
+        )
 
     @model_validator(mode="after")
     def _reserved_names(self) -> ExperimentConfig:

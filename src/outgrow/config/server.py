@@ -1,18 +1,16 @@
-"""Supervisors behind a server, as an experiment file describes them."""
+"""Models behind a server, as an experiment file describes them."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from outgrow.config.base import Frozen
 
 
-class ServerPrices(BaseModel):
+class ServerPrices(Frozen):
     """What tokens cost, per million, in a currency of your choice."""
-
-    model_config = _FROZEN
 
     input: float = Field(ge=0, allow_inf_nan=False)
     """Tokens of prompts."""
@@ -20,20 +18,18 @@ class ServerPrices(BaseModel):
     """Tokens of answers."""
 
 
-class ServerSupervisor(BaseModel):
+class Served(Frozen):
     """A model behind an OpenAI-compatible server: `{server: http://localhost:8000/v1, model: small-chat}`.
 
     The key is taken from the environment variable OPENAI_API_KEY.
     """
-
-    model_config = _FROZEN
 
     server: str
     """The server's base URL; `${OPENAI_BASE_URL}` takes it from the environment."""
     model: str
     """The model's name at the server."""
     name: str | None = None
-    """A name for tables; by default derived from the model."""
+    """A name for tables and notes; by default derived from the model."""
     api: Literal["chat", "completions"] = "chat"
     """Which endpoint is asked: the prompt as a user's message, or as a text to be continued."""
     system: str | None = None
@@ -43,7 +39,7 @@ class ServerSupervisor(BaseModel):
     change it when the server's weights change."""
     logprobs: bool = True
     """Whether to ask for log-probabilities; a server without them still answers."""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default={})
     """Further fields of every request, such as `{top_p: 0.9}`; null leaves a field out."""
     concurrency: int = Field(default=16, gt=0)
     """Requests at once."""
@@ -51,11 +47,42 @@ class ServerSupervisor(BaseModel):
     """Seconds for one request."""
     retries: int = Field(default=6, ge=0)
     """Times that a request is sent again after a failure that may pass."""
+    prices: ServerPrices | None = None
+    """What tokens cost, for the notes of the results and `outgrow run --dry-run`."""
+
+
+class ServerSupervisor(Served):
+    """A supervisor behind a server; more keys as for every served model."""
+
     template: str = "{prompt}\n\nAnswer with one of these and nothing else: {choices}"
     """How a row is asked in a choice task; text tasks have `generate.template`."""
     samples: int = Field(default=1, gt=0)
     """Answers to each row in a choice task: one, greedily, or so many samples whose shares are the probabilities."""
     max_new_tokens: int = Field(default=16, gt=0)
     """Most tokens of an answer in a choice task; text tasks have `generate.max_new_tokens`."""
-    prices: ServerPrices | None = None
-    """What tokens cost, for the notes of the results and `outgrow run --dry-run`."""
+
+
+def _names(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+TunedModels = Annotated[
+    tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | tuple[str, ...]), Field(min_length=1)
+]
+"""Names of fine-tuned models at a server: one for each seed, from the first; a bare name is that of the first."""
+
+
+class ServerStrong(Served):
+    """A strong model behind a server: it labels rows again here, and is trained by its provider, if at all."""
+
+    tuned: dict[str, TunedModels] = Field(default={})
+    """Method (or `ceiling`) → what the provider calls the model that it fine-tuned on the file which `outgrow export`
+    wrote for that method: one name for each seed, or that of the first seed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_trained(cls, value: Any) -> Any:
+        needless = [key for key in ("adapter", "max_length", "early_stopping", "batch_size") if key in dict(value)]
+        if needless:
+            raise ValueError(f"a model behind a server is not trained here: leave {', '.join(needless)} out")
+        return value

@@ -6,7 +6,7 @@ and scripted stand-ins implement the same two methods, so nothing above this roo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -103,6 +103,39 @@ class EmbeddingModel(Protocol):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Points of shape (len(texts), D); texts that mean alike lie in like directions."""
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """A language model that may tell what it is told from what it is asked."""
+
+    @property
+    def speaks_chat(self) -> bool:
+        """Whether it does."""
+
+    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+        """Answers every `(system, user)` pair of messages; otherwise as `LanguageModel.generate`."""
+
+
+def chat(model: LanguageModel, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+    """Answers `(system, user)` pairs; for a model that speaks no chat the two are one text."""
+    if isinstance(model, ChatModel) and model.speaks_chat:
+        return model.chat(turns, options)
+    return model.generate([system + user for system, user in turns], options)
+
+
+@runtime_checkable
+class DecliningModel(Protocol):
+    """A language model that may decline prompts, and says why."""
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """Prompt → why it has no completion."""
+
+
+def refusal(model: LanguageModel, prompt: str, default: str) -> str:
+    """Why a model has no completion of a prompt, in its own words where it has any."""
+    return model.refusals.get(prompt, default) if isinstance(model, DecliningModel) else default
 
 
 def fits(model: LanguageModel, prompts: Sequence[str], new_tokens: int) -> list[bool]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.config import Strong
 from outgrow.evaluate.judge import RATED
 from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
 from outgrow.models.protocols import GenerateOptions
@@ -17,6 +16,7 @@ from outgrow.pipeline.writing import write
 from outgrow.refine.audit import Audit, audit, compared
 from outgrow.refine.choice_audit import ChoiceAudit, choice_audit, choices_compared
 from outgrow.refine.refinement import Refinement, weak_texts
+from outgrow.supervisors.respondents import Respondent
 from outgrow.workspace import Workspace
 
 SAMPLE = 64
@@ -29,7 +29,7 @@ def audited(
     rows: Rows,
     labels: TextLabels,
     found: Refinement,
-    strong: Strong,
+    strong: Respondent,
     asked: Sequence[str],
     options: GenerateOptions,
     scorer: Scorer,
@@ -49,18 +49,29 @@ def audited(
     """
     weak, texts = weak_texts(rows, labels), found.texts()
     whole = audit(rows.prompts, weak, texts, agreement=found.agreement, concepts=found.concepts)
-    picked = _sample(len(rows), SAMPLE)
+    picked = sampled(len(rows), SAMPLE)
     sample, prompts = rows.take(picked), [asked[row] for row in picked]
-    answered = write(strong.model, sample.ids, prompts, options, workspace, name="base", batch_size=strong.batch_size)
+    answered = write(strong, sample.ids, prompts, options, workspace)
     best = [answered.best(row, 0) for row in range(len(picked))]
     base = ["" if one is None else one.text.strip() for one in best]
     own_weak, own_texts = [weak[row] for row in picked], [texts[row] or "" for row in picked]
-    voices = {
-        **{f"weak {place}": [_voice(weak[row], place) for row in picked] for place in range(len(labels.supervisors))},
-        "base": base,
-        "refined": own_texts,
-    }
-    return compared(whole, own_weak, base, own_texts, _scores(sample, voices, scorer))
+    scores = _scores(sample, voices(own_weak, len(labels.supervisors), base, own_texts), scorer)
+    return compared(whole, own_weak, base, own_texts, scores)
+
+
+def voices(
+    weak: Sequence[Sequence[str]], supervisors: int, base: Sequence[str], refined: Sequence[str]
+) -> dict[str, Sequence[str]]:
+    """Whose answers to the sample are scored.
+
+    Args:
+        weak: The supervisors' texts for each row of the sample.
+        supervisors: How many supervisors there are.
+        base: What the untouched strong model answers.
+        refined: What it answers when it labels again.
+    """
+    spoken = {f"weak {place}": [_voice(own, place) for own in weak] for place in range(supervisors)}
+    return {**spoken, "base": base, "refined": refined}
 
 
 def audited_choices(
@@ -75,7 +86,7 @@ def audited_choices(
         base: Distributions of the untouched strong model, shape (n, K), for n rows; None where it has no say.
     """
     place = positions(rows.ids, refined.ids)
-    picked = _sample(len(place), CHOICE_SAMPLE)
+    picked = sampled(len(place), CHOICE_SAMPLE)
     sample = rows.take([int(place[row]) for row in picked])
     before = weak.probs[positions(weak.ids, sample.ids)]
     asked = base(sample) if base is not None and picked else None
@@ -99,7 +110,7 @@ def tell(
         note(f"{method} (seed {seed}): {warning}")
 
 
-def _sample(count: int, size: int) -> list[int]:
+def sampled(count: int, size: int) -> list[int]:
     """Positions of at most `size` of `count` rows, in order; always the same ones."""
     return [int(row) for row in np.sort(np.random.default_rng(count).permutation(count)[:size])]
 
@@ -110,7 +121,7 @@ def _voice(texts: Sequence[str], place: int) -> str:
 
 
 def _scores(
-    sample: Rows, voices: Mapping[str, Sequence[str]], scorer: Scorer
+    sample: Rows, said: Mapping[str, Sequence[str]], scorer: Scorer
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Metric → who (`weak` is the mean of the supervisors) → scores; nothing where gold is missing and needed.
 
@@ -118,7 +129,7 @@ def _scores(
     """
     if None in sample.gold and not scorer.needs_no_gold:
         return {}
-    scored = {who: scorer(sample, answers, author=f"{who} (audit)").scores for who, answers in voices.items()}
+    scored = {who: scorer(sample, answers, author=f"{who} (audit)").scores for who, answers in said.items()}
     weak = [own for who, own in scored.items() if who.startswith("weak ")]
     told = [metric for metric in scored["refined"] if all(metric in own for own in scored.values())]
     if RATED in told and all((own[RATED] == 1).all() for own in scored.values()):

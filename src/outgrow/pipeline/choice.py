@@ -106,7 +106,7 @@ class ChoicePipeline:
 
     @cached_property
     def _learner(self) -> ChoiceLearner:
-        return choice_learner(self.config.strong, self.config.trainer)
+        return choice_learner(self.config.trained, self.config.trainer)
 
     @cached_property
     def _methods(self) -> dict[str, ChoiceMethod]:

@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from outgrow.errors import StoreError
-from outgrow.labels import Rows, TextTargets
+from outgrow.labels import TextTargets
 from outgrow.store import write_text
 
 
-def message_lines(targets: TextTargets, rows: Rows, *, system: str | None = None) -> list[str]:
+def message_lines(targets: TextTargets, questions: Mapping[str, str], system: str | None = None) -> list[str]:
     r"""Training targets as chat messages, a line of JSON for each distinct text of a row.
 
-    The question is the row's own prompt, without the template in which local models see it: a chat model has a template
-    of its own. The format knows no weights, so texts of several supervisors count alike.
+    The format knows no weights, so texts of several supervisors count alike.
 
     Args:
         targets: What a student learns.
-        rows: The rows that the targets are about.
+        questions: Row id → what the user says.
         system: A system message in front of each, if any.
 
     Returns:
@@ -29,12 +28,10 @@ def message_lines(targets: TextTargets, rows: Rows, *, system: str | None = None
         The `messages` form of OpenAI's fine-tuning files, which Hugging Face's trl reads too.
 
     Example:
-        >>> rows = Rows(("a",), ('Who "sings"?',), ("unlabelled",), (None,))
         >>> targets = TextTargets(("a",), ("Question: …",), (" Arr, Mira!",), (1.0,), ("weak",))
-        >>> print(*message_lines(targets, rows))
+        >>> print(*message_lines(targets, {"a": 'Who "sings"?'}))
         {"messages": [{"role": "user", "content": "Who \"sings\"?"}, {"role": "assistant", "content": "Arr, Mira!"}]}
     """
-    prompts: Mapping[str, str] = dict(zip(rows.ids, rows.prompts, strict=True))
     front = [] if system is None else [{"role": "system", "content": system}]
     pairs = dict.fromkeys((row, text.strip()) for row, text in zip(targets.ids, targets.texts, strict=True))
     return [
@@ -42,7 +39,7 @@ def message_lines(targets: TextTargets, rows: Rows, *, system: str | None = None
             {
                 "messages": [
                     *front,
-                    {"role": "user", "content": prompts[row]},
+                    {"role": "user", "content": questions[row]},
                     {"role": "assistant", "content": text},
                 ]
             },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -35,31 +35,37 @@ def judge_remarks(
         rows: The test part; rows without gold are passed over.
         workspace: Store and reporter.
     """
-    known = rows.take([row for row, gold in enumerate(rows.gold) if gold is not None])
-    right, wrong = right_and_wrong(known)
-    if not right:
+    items = trials(task, config, rows)
+    if not items:
         return []
-    sample = known.take(right)
     metric, rubric = next(iter(task.rubrics(config).items()))
-    items = {
-        who: task.items(config, sample, [str(known.gold[row]) for row in chosen])
-        for who, chosen in (("right answers", right), ("answers to other questions", wrong))
-    }
+    count = len(items["right answers"])
     remarks = []
     for judge in judges:
         found = [
             judge_answers([judge], {metric: rubric}, own, workspace, author=f"the {who}") for who, own in items.items()
         ]
         name = judge_name(judge)
-        rated = np.logical_and(*(one.weights.get(metric, np.zeros(len(right))) > 0 for one in found))
+        rated = np.logical_and(*(one.weights.get(metric, np.zeros(count)) > 0 for one in found))
         if rated.any():
             first, second = (one.scores[metric][rated] for one in found)
             remarks.append(check_remark(discernment(first, second), name, metric))
         else:
             remarks.append(
-                f"The judge {name}, tried on {len(right)} right answers and as many others, rated no pair of them."
+                f"The judge {name}, tried on {count} right answers and as many others, rated no pair of them."
             )
     return remarks
+
+
+def trials(task: RatedTask, config: TaskConfig, rows: Rows) -> dict[str, Sequence[Mapping[str, str]]]:
+    """What judges are tried on: whose answers → what fills the first rubric's places; nothing where none is known."""
+    known = rows.take([row for row, gold in enumerate(rows.gold) if gold is not None])
+    right, wrong = right_and_wrong(known)
+    return {
+        who: task.items(config, known.take(right), [str(known.gold[row]) for row in chosen])
+        for who, chosen in (("right answers", right), ("answers to other questions", wrong))
+        if chosen
+    }
 
 
 def check_remark(found: Discernment, judge: str, metric: str) -> str:

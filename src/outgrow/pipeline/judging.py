@@ -18,12 +18,10 @@ from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate
 from outgrow.evaluate.wording import number_text
 from outgrow.labels import Predictions
 from outgrow.labels.arrow import metadata, with_metadata
-from outgrow.models.loading import model_identity, short_name
-from outgrow.models.local import LocalLanguageModel
+from outgrow.models.loading import short_name
 from outgrow.models.protocols import GenerateOptions, LanguageModel
-from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import content_hash, read_table, write_table
-from outgrow.supervisors.server import server_model
+from outgrow.supervisors.respondents import LocalRespondent, Respondent, ServedRespondent, answered
 from outgrow.workspace import Workspace
 
 
@@ -113,6 +111,20 @@ def judge_name(judge: Judge) -> str:
     return judge.name or short_name(judge.model)
 
 
+def respondent(judge: Judge) -> Respondent:
+    """The model of a judge."""
+    if isinstance(judge, ServerJudge):
+        return ServedRespondent(judge, "judge")
+    return LocalRespondent(judge.model, judge_name(judge), judge.batch_size)
+
+
+def sampling(judge: Judge) -> GenerateOptions:
+    """How a judge replies."""
+    return GenerateOptions(
+        max_new_tokens=judge.max_new_tokens, temperature=judge.temperature, n=judge.samples, too_long="empty"
+    )
+
+
 def check_judges(judges: Sequence[Judge]) -> None:
     """Checks that judges can be told apart.
 
@@ -128,38 +140,20 @@ def _ratings(
     judge: Judge, rubrics: Mapping[str, Rubric], items: Sequence[Mapping[str, str]], workspace: Workspace, author: str
 ) -> dict[str, Ratings]:
     """All ratings by one judge, from the store or made."""
-    name = judge_name(judge)
-    options = GenerateOptions(
-        max_new_tokens=judge.max_new_tokens, temperature=judge.temperature, n=judge.samples, too_long="empty"
-    )
+    options = sampling(judge)
 
-    def make(folder: Path) -> None:
-        step = f"judge {author} with {name}"
-        model = ShardedLanguageModel(_load(judge, workspace), folder, workspace.reporter, step)
+    def make(model: LanguageModel, folder: Path) -> None:
         for metric, rubric in rubrics.items():
             write_table(folder / f"{metric}.parquet", _to_arrow(rate(model, rubric, items, options=options)))
 
     recipe = {
-        "model": _identity(judge, workspace),
         "rubrics": {metric: vars(rubric) for metric, rubric in rubrics.items()},
         "items": content_hash([dict(item) for item in items]),
         "options": options.to_json(),
     }
-    folder = workspace.get("ratings", recipe, make).path
+    step = f"judge {author} with {judge_name(judge)}"
+    folder = answered(respondent(judge), "ratings", recipe, workspace, make, step=step)
     return {metric: _from_arrow(read_table(folder / f"{metric}.parquet")) for metric in rubrics}
-
-
-def _load(judge: Judge, workspace: Workspace) -> LanguageModel:
-    if isinstance(judge, ServerJudge):
-        return server_model(judge, workspace.store)
-    return LocalLanguageModel.load(judge.model, name=judge_name(judge), batch_size=judge.batch_size)
-
-
-def _identity(judge: Judge, workspace: Workspace) -> object:
-    """What ratings depend on, of all that makes up a judge."""
-    if isinstance(judge, ServerJudge):
-        return vars(server_model(judge, workspace.store).served)
-    return model_identity(judge.model)
 
 
 def _agreement_remarks(table: NDArray[np.float64], judges: Sequence[str], metric: str, author: str) -> list[str]:

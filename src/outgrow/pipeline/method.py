@@ -56,8 +56,8 @@ class ChoiceMethod:
         if settings.prefer is not None:
             raise ConfigError(f"methods.{name}: `prefer` is for text tasks, and {config.task.name} is a choice task.")
         if settings.refine is not None:
-            check_relabelling(settings.refine, config.strong)
-        pretuner = None if settings.pretune is None else make_pretuner(config.strong, settings.pretune)
+            check_relabelling(settings.refine, config.trained)
+        pretuner = None if settings.pretune is None else make_pretuner(config.trained, settings.pretune)
         chain = tuple(Link.of(each, config.trainer) for each in settings.chain)
         return cls(name, config, Combination.of(name, settings, rows), learner, pretuner, chain)
 
@@ -87,7 +87,7 @@ class ChoiceMethod:
             audits: Gets what a refinement did.
         """
         step, unlabelled = f"{self.name}, seed {seed}", rows.part("unlabelled")
-        strong, learner, objective = self.config.strong, self.learner, self.settings.objective
+        strong, learner, objective = self.config.trained, self.learner, self.settings.objective
         if self.pretuner is not None:
             model = self.pretuner(unlabelled, workspace, seed=seed, name=f"pretune for {step}")
             strong = strong.model_copy(update={"model": str(model)})

@@ -19,6 +19,7 @@ from outgrow.models.tokens import with_leading_space
 from outgrow.pipeline.text_targets import pool, score_matrices
 from outgrow.pipeline.writing import write
 from outgrow.store import table_hash
+from outgrow.supervisors.respondents import LocalRespondent
 from outgrow.tasks.preferences import write_preferences
 from outgrow.train.preference import PreferenceLearner, check_preference_trainer, preference_objective
 from outgrow.workspace import Workspace
@@ -92,8 +93,8 @@ class PreferenceStage:
         count, temperature = self.settings.candidates, self.settings.temperature
         drawing = {"temperature": temperature, "beams": 1, "seed": seed} if temperature else {"beams": count}
         options = dataclasses.replace(options, n=count, **drawing)
-        batch = self.strong.batch_size
-        written = write(student, rows.ids, prompts, options, workspace, name="the student", batch_size=batch)
+        author = LocalRespondent(student, "the student", self.strong.batch_size)
+        written = write(author, rows.ids, prompts, options, workspace)
         # One text alone is not worth a judgement.
         candidates = [each if len(each) > 1 else [] for each in pool(written)]
         pairs, remarks = self.pairs(rows, prompts, candidates, judge(candidates), usable)

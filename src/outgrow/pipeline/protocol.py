@@ -29,11 +29,11 @@ class Pipeline(Protocol):
     def base(self) -> Predictions | None:
         """The untouched strong model, or None where nothing can be said of it."""
 
-    def ceiling(self, seed: int) -> Predictions:
-        """The strong model trained on gold answers of the unlabelled part."""
+    def ceiling(self, seed: int) -> Predictions | None:
+        """The strong model trained on gold answers of the unlabelled part, or None where it is trained elsewhere."""
 
-    def student(self, method: str, seed: int) -> Predictions:
-        """The strong model trained by a method of the experiment."""
+    def student(self, method: str, seed: int) -> Predictions | None:
+        """The strong model trained by a method of the experiment, or None where it is to be trained elsewhere."""
 
     def estimate(self) -> list[str]:
         """What asking servers would cost, a line for each; nothing is sent."""

@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from outgrow.config import Named, Strong
+from outgrow.config import Named
 from outgrow.labels import Rows, TextLabels
-from outgrow.models.loading import model_identity
-from outgrow.models.local import LocalLanguageModel
-from outgrow.models.protocols import GenerateOptions
+from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.refine.refinement import Refinement, Refiner
 from outgrow.refine.relabelling import check_refine
 from outgrow.registry import create
-from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import read_table, table_hash, write_table
+from outgrow.supervisors.respondents import Respondent, answered
 from outgrow.workspace import Workspace
 
 
@@ -37,7 +35,7 @@ def make_refiner(refine: Named, defaults: Mapping[str, Any]) -> Refiner:
 def refined(
     refine: Named,
     refiner: Refiner,
-    strong: Strong,
+    strong: Respondent,
     rows: Rows,
     labels: TextLabels,
     options: GenerateOptions,
@@ -60,17 +58,15 @@ def refined(
         name: What the step is called.
     """
 
-    def make(folder: Path) -> None:
-        answering = LocalLanguageModel.load(strong.model, batch_size=strong.batch_size)
-        kept = ShardedLanguageModel(answering, folder, workspace.reporter, name)
-        write_table(folder / "texts.parquet", refiner(rows, labels, kept, options=options, seed=seed).to_arrow())
+    def make(model: LanguageModel, folder: Path) -> None:
+        write_table(folder / "texts.parquet", refiner(rows, labels, model, options=options, seed=seed).to_arrow())
 
     recipe = {
-        "model": model_identity(strong.model),
         "refiner": {"name": refine.name, **vars(refiner)},
         "labels": table_hash(labels.to_arrow()),
         "rows": table_hash(rows.to_arrow()),
         "options": options.to_json(),
         "seed": seed,
     }
-    return Refinement.from_arrow(read_table(workspace.get("refined", recipe, make).path / "texts.parquet"))
+    found = answered(strong, "refined", recipe, workspace, make, step=name)
+    return Refinement.from_arrow(read_table(found / "texts.parquet"))

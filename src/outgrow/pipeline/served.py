@@ -1,79 +1,63 @@
-"""Texts of supervisors behind servers, kept in the store with what they cost."""
+"""The strong model of a text task behind a server: what it can do, and what its provider has made of it."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from outgrow.config import ServerSupervisor
-from outgrow.labels import TextLabels
-from outgrow.models.loading import short_name
-from outgrow.models.protocols import GenerateOptions
-from outgrow.models.server import Estimate
-from outgrow.pipeline.writing import best_first
-from outgrow.store import Store, content_hash, read_json, read_table, write_json, write_table
-from outgrow.supervisors.server import prices, served, server_model
-from outgrow.workspace import Workspace
+from outgrow.config import ExperimentConfig, ServerStrong, StrongModel
+from outgrow.errors import ConfigError
+from outgrow.supervisors.respondents import LocalRespondent, Respondent, ServedRespondent
 
 
-def ask(
-    config: ServerSupervisor,
-    ids: Sequence[str],
-    prompts: Sequence[str],
-    options: GenerateOptions,
-    workspace: Workspace,
-    *,
-    about: str,
-) -> tuple[TextLabels, list[str]]:
-    """What a served model answers, as labels of one supervisor, and what a reader should know of it.
+def strong_respondent(strong: StrongModel, name: str, model: str | None = None) -> Respondent:
+    """The strong model.
 
     Args:
-        config: Who is asked.
-        ids: Row ids, N of them.
-        prompts: What the model sees, N of them.
-        options: How it generates. Several samples are ordered as `best_first` does, and a text is kept once.
-        workspace: Store and reporter.
-        about: What the rows are, for the note on what they cost.
+        strong: The section of the experiment file.
+        name: Its name in tables.
+        model: The folder in which it lies after its training; by default it is as it was.
+    """
+    if isinstance(strong, ServerStrong):
+        return ServedRespondent(strong, "strong model", name)
+    return LocalRespondent(model or strong.model, name, strong.batch_size)
+
+
+def check_served_strong(config: ExperimentConfig) -> None:
+    """Refuses methods that need a strong model's training here.
 
     Raises:
-        ModelError: As `ServerLanguageModel.generate`; what was answered is kept.
+        ConfigError: As said.
     """
-    name = config.name or short_name(config.model)
-
-    def make(folder: Path) -> None:
-        with workspace.reporter.step(f"ask {name}", total=len(set(prompts)) * options.n) as step:
-            model = server_model(config, workspace.store, step.advance)
-            texts = [best_first(answers) for answers in model.generate(prompts, options)]
-        errors = {
-            (row, name): model.refusals[prompt]
-            for row, prompt, cell in zip(ids, prompts, texts, strict=True)
-            if not cell
-        }
-        labels = TextLabels(tuple(ids), (name,), tuple((cell,) for cell in texts), errors)
-        write_json(folder / "notes.json", [*model.notes, f"{name} took {model.usage.text(prices(config))}: {about}."])
-        write_table(folder / "texts.parquet", labels.to_arrow())
-
-    recipe = {
-        "served": vars(served(config)),
-        "name": name,
-        "ids": content_hash(list(ids)),
-        "prompts": content_hash(list(prompts)),
-        "options": options.to_json(),
-    }
-    found = workspace.get("texts", recipe, make).path
-    return TextLabels.from_arrow(read_table(found / "texts.parquet")), list(read_json(found / "notes.json"))
+    for name, method in config.methods.items():
+        if method.prefer is not None or method.objective.name != "cross_entropy":
+            part = "objective" if method.prefer is None else "prefer"
+            raise ConfigError(
+                f"methods.{name}: `{part}` is a way to train the strong model, and a model behind a server is trained "
+                "by its provider, in the provider's own way.",
+                fix=f"Remove `{part}`, or take a strong model that runs here.",
+            )
+        if method.refine is not None and method.refine.params.get("select") == "embedding":
+            raise ConfigError(
+                f"methods.{name}: a model behind a server does not embed texts.",
+                found="select: embedding",
+                fix="Choose demonstrations by `tfidf`.",
+            )
 
 
-def estimate(config: ServerSupervisor, jobs: Mapping[GenerateOptions, Sequence[str]], store: Store) -> str:
-    """What asking would cost, in words; nothing is sent.
+def tuned_model(strong: ServerStrong, method: str, seed: int) -> ServerStrong | None:
+    """What a provider's fine-tuning has made of the strong model; None where no name of it is known.
 
     Args:
-        config: Who would be asked.
-        jobs: Prompts by how they would be answered.
-        store: Where answers are kept.
+        strong: The strong model.
+        method: A method, or `ceiling`.
+        seed: Position of the training seed among those of the experiment.
     """
-    model = server_model(config, store)
-    parts = [model.estimate(prompts, options) for options, prompts in jobs.items()]
-    whole = Estimate(*(sum(column) for column in zip(*(dataclasses.astuple(part) for part in parts), strict=True)))
-    return f"{model.name}: {whole.text(prices(config))}"
+    models = strong.tuned.get(method, ())
+    return strong.model_copy(update={"model": models[seed], "name": None}) if seed < len(models) else None
+
+
+def untrained(method: str) -> str:
+    """What is to be said of a method, or the ceiling, without a fine-tuned model."""
+    return (
+        f"{method} is not in the table: a model behind a server is not trained here. `outgrow export FILE --method "
+        f"{method}` writes what it would learn, for its provider's fine-tuning; strong.tuned.{method} then names the "
+        "model that comes of it."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,22 +9,25 @@ from typing import Any
 
 from outgrow.combine.joint_decoding import JointDecoding, agreement_weights
 from outgrow.combine.mean import Mean
-from outgrow.config import ExperimentConfig, Method, Named, Prefer
+from outgrow.config import ExperimentConfig, Method, Named, Prefer, ServerStrong
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
-from outgrow.models.protocols import GenerateOptions, check_options
+from outgrow.models.protocols import check_options
 from outgrow.pipeline.auditing import audited, tell
+from outgrow.pipeline.estimating import TextEstimate
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.scoring import Scorer
-from outgrow.pipeline.text_supervisors import TextSupervisors, asked
+from outgrow.pipeline.served import check_served_strong, strong_respondent, tuned_model, untrained
+from outgrow.pipeline.text_supervisors import TextSupervisors, answering, asked, labelling
 from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool, score_matrices
 from outgrow.pipeline.writing import census, remarks, write
 from outgrow.refine.refinement import Refiner
 from outgrow.registry import create
+from outgrow.supervisors.respondents import Respondent, ServedRespondent, server_model
 from outgrow.tasks import DemandingTask, TextTask
 from outgrow.train.text import TextLearner, text_learner, token_objective
-from outgrow.workspace import Workspace
+from outgrow.workspace import FinishedWork, Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
 _FOR_CHOICES = ("calibrate", "chain", "filter", "pretune", "proportions")
@@ -52,10 +54,14 @@ class TextPipeline:
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is computed."""
-        check_options(self._labelling(0))
+        check_options(labelling(self.config, 0))
         self._scorer.check()
-        self._supervisors.check(self._labelling(0))
-        text_learner(self.config.strong, self.config.trainer)
+        self._supervisors.check(labelling(self.config, 0))
+        if isinstance(self.config.strong, ServerStrong):
+            check_served_strong(self.config)
+            server_model(self.config.strong, self.workspace.store)
+        else:
+            text_learner(self.config.strong, self.config.trainer)
         for name, method in self.config.methods.items():
             for part in _FOR_CHOICES:
                 if getattr(method, part):
@@ -73,35 +79,43 @@ class TextPipeline:
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's texts on the test part."""
-        labels = self._supervisors.labels(self._test, self._answering, seed)
+        labels = self._supervisors.labels(self._test, answering(self.config), seed)
         for remark in self._scorer.judge_remarks(self._test):
             self._note(remark)
         return {name: self._predictions(labels, m) for m, name in enumerate(labels.supervisors)}
 
     def base(self) -> Predictions | None:
         """The untouched strong model, without demonstrations."""
-        return self._answers(self.config.strong.model, "base")
+        return self._answers(self._strong("base"))
 
-    def ceiling(self, seed: int) -> Predictions:
+    def ceiling(self, seed: int) -> Predictions | None:
         """The strong model trained on gold answers of the unlabelled part."""
+        if isinstance(self.config.strong, ServerStrong):
+            return self._tuned(self.config.strong, "ceiling", seed)
         step = f"ceiling, seed {seed}"
-        targets = gold_targets(self._unlabelled, self._asked(self._unlabelled))
-        return self._answers(self._trained(targets, _CROSS_ENTROPY, step, seed), step)
+        model = self._trained(self.targets("ceiling", seed), _CROSS_ENTROPY, step, seed)
+        return self._answers(self._strong(step, model))
 
-    def student(self, method: str, seed: int) -> Predictions:
+    def student(self, method: str, seed: int) -> Predictions | None:
         """The strong model trained by a method of the experiment."""
-        settings = self.config.methods[method]
+        settings, strong = self.config.methods[method], self.config.strong
+        if isinstance(strong, ServerStrong):
+            if settings.refine is not None:
+                self.targets(method, seed)  # what its provider will train it on, audited here
+            return self._tuned(strong, method, seed)
         targets = self.targets(method, seed)
         step = f"{method}, seed {seed}"
         student = self._trained(targets, settings.objective, step, seed)
         if settings.prefer is not None:
             student = self._preferred(student, settings.prefer, step, seed)
-        return self._answers(student, step)
+        return self._answers(self._strong(step, student))
 
     def targets(self, method: str, seed: int) -> TextTargets:
-        """What the student of a method learns at first; needs no training of the strong model."""
+        """What the student of a method, or the `ceiling`, learns at first; needs no training of the strong model."""
+        if method == "ceiling":
+            return gold_targets(self._unlabelled, self._asked(self._unlabelled))
         settings = self.config.methods[method]
-        labels = self._supervisors.labels(self._unlabelled, self._labelling(seed), seed)
+        labels = self._supervisors.labels(self._unlabelled, labelling(self.config, seed), seed)
         for remark in [*remarks(labels), *census(labels)]:
             self._note(f"Of the unlabelled part (seed {seed}) {remark}")
         targets = self._targets(labels, settings, method, seed)
@@ -121,7 +135,7 @@ class TextPipeline:
 
     @cached_property
     def _supervisors(self) -> TextSupervisors:
-        return TextSupervisors(self.config, self.rows, self.workspace, self._note)
+        return TextSupervisors(self.config, self.rows, self.workspace)
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -129,37 +143,30 @@ class TextPipeline:
 
     @cached_property
     def _learner(self) -> TextLearner:
-        return text_learner(self.config.strong, self.config.trainer)
-
-    @property
-    def _answering(self) -> GenerateOptions:
-        """How test rows are answered, and rows are labelled again: greedily, all models alike."""
-        generate = self.config.generate
-        return GenerateOptions(max_new_tokens=generate.max_new_tokens, stop=generate.stop, too_long="empty")
-
-    def _labelling(self, seed: int) -> GenerateOptions:
-        """How supervisors write the texts that are learned from."""
-        generate = self.config.generate
-        return dataclasses.replace(
-            self._answering,
-            n=generate.n_best,
-            beams=generate.beams,
-            temperature=generate.temperature,
-            seed=seed if generate.temperature else 0,
-        )
+        return text_learner(self.config.trained, self.config.trainer)
 
     def estimate(self) -> list[str]:
-        """What asking the servers among the supervisors would cost, a line for each; nothing is sent."""
-        jobs: dict[GenerateOptions, list[str]] = {self._answering: self._asked(self._test)}
-        for seed in self.config.seeds:
-            options = self._labelling(seed)
-            jobs[options] = list(dict.fromkeys([*jobs.get(options, []), *self._asked(self._unlabelled)]))
-        return self._supervisors.estimate(jobs)
+        """What asking the servers would cost, a line for each model; nothing is sent."""
+        finished = FinishedWork(self.workspace.store)
+        known = TextPipeline(self.config, self.task, self.rows, finished)
+        return TextEstimate(self.config, self.task, self.rows, known, finished).lines()
 
-    def _answers(self, model: str, name: str) -> Predictions:
+    def _strong(self, name: str, model: str | None = None) -> Respondent:
+        """The strong model, as it is or trained in a folder, under a name for tables."""
+        return strong_respondent(self.config.strong, name, model)
+
+    def _tuned(self, strong: ServerStrong, method: str, seed: int) -> Predictions | None:
+        """What the strong model answers on the test part once its provider has trained it."""
+        model = tuned_model(strong, method, self.config.seeds.index(seed))
+        if model is not None:
+            return self._answers(ServedRespondent(model, "fine-tuned model", f"{method}, seed {seed}"))
+        if not strong.tuned.get(method):
+            self._note(untrained(method))
+        return None
+
+    def _answers(self, model: Respondent) -> Predictions:
         """What the strong model, as it is or trained, answers on the test part."""
-        prompts, batch = self._asked(self._test), self.config.strong.batch_size
-        labels = write(model, self._test.ids, prompts, self._answering, self.workspace, name=name, batch_size=batch)
+        labels = write(model, self._test.ids, self._asked(self._test), answering(self.config), self.workspace)
         return self._predictions(labels, 0)
 
     def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
@@ -167,17 +174,17 @@ class TextPipeline:
         found = refined(
             refine,
             self._refiner(refine),
-            self.config.strong,
+            self._strong("base"),
             self._unlabelled,
             labels,
-            self._answering,
+            answering(self.config),
             self.workspace,
             seed=seed,
             name=f"refine for {method}, seed {seed}",
         )
         rows, asked = self._unlabelled, self._asked(self._unlabelled)
-        strong, scorer = self.config.strong, self._scorer
-        checked = audited(rows, labels, found, strong, asked, self._answering, scorer, self.workspace)
+        strong, scorer = self._strong("base"), self._scorer
+        checked = audited(rows, labels, found, strong, asked, answering(self.config), scorer, self.workspace)
         for remark in found.remarks():
             self._note(f"{method} (seed {seed}): {remark}")
         tell(checked, method, seed, self.audits, self.workspace, self._note)
@@ -235,7 +242,7 @@ class TextPipeline:
 
     def _stage(self, prefer: Prefer) -> PreferenceStage:
         self._supervisors.check_judging()
-        return PreferenceStage(prefer, self.config.strong, self._supervisors.names)
+        return PreferenceStage(prefer, self.config.trained, self._supervisors.names)
 
     def _preferred(self, student: str, prefer: Prefer, step: str, seed: int) -> str:
         """The folder of a supervised student after the preference stage."""
@@ -243,7 +250,7 @@ class TextPipeline:
             student,
             self._unlabelled,
             self._asked(self._unlabelled),
-            self._answering,
+            answering(self.config),
             lambda candidates: self._supervisors.judge(self._unlabelled, candidates, seed),
             self._usable,
             self.workspace,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from outgrow.config import ExperimentConfig, ModelSupervisor, Named, ServerSupervisor
@@ -10,11 +11,10 @@ from outgrow.errors import ConfigError
 from outgrow.labels import Rows, TextLabels
 from outgrow.models.loading import short_name
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.served import ask, estimate
 from outgrow.pipeline.text_targets import gold_targets
 from outgrow.pipeline.writing import score, write
 from outgrow.supervisors.gold import training_rows
-from outgrow.supervisors.server import server_model
+from outgrow.supervisors.respondents import LocalRespondent, Respondent, ServedRespondent, server_model
 from outgrow.templates import fill
 from outgrow.train.text import text_learner
 from outgrow.workspace import Workspace
@@ -32,14 +32,12 @@ class TextSupervisors:
     """All rows of the task."""
     workspace: Workspace
     """Store and reporter."""
-    note: Callable[[str], None]
-    """Told what a reader should know."""
     _read: dict[tuple[int, str], TextLabels] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What they are called."""
-        return tuple(_name(each) for each in self._all)
+        return tuple(_name(each) for each in self.models)
 
     def check(self, options: GenerateOptions) -> None:
         """Refuses what cannot work before anything is computed.
@@ -71,7 +69,7 @@ class TextSupervisors:
         Raises:
             ConfigError: One is behind a server.
         """
-        if any(isinstance(each, ServerSupervisor) for each in self._all):
+        if any(isinstance(each, ServerSupervisor) for each in self.models):
             raise ConfigError(
                 "Joint decoding, estimated weights and `prefer` ask every supervisor what it thinks of given texts; "
                 "servers do not tell.",
@@ -82,7 +80,7 @@ class TextSupervisors:
         """What every supervisor writes for the rows of one part; kept, so that the same is not read twice."""
         key = (seed, rows.parts[0])
         if key not in self._read:
-            written = [self._written(each, rows, options, seed) for each in self._all]
+            written = [self._written(each, rows, options, seed) for each in self.models]
             self._read[key] = TextLabels.stack(written)
         return self._read[key]
 
@@ -90,46 +88,31 @@ class TextSupervisors:
         """What every supervisor thinks of the candidates of each row, which begin with a space; see `check_judging`."""
         prompts = asked(self.config, rows)
         judged = [
-            score(
-                self._model(each, seed),
-                rows.ids,
-                prompts,
-                candidates,
-                self.workspace,
-                name=_name(each),
-                batch_size=each.batch_size,
-            )
-            for each in self._all
+            score(self._local(each, seed), rows.ids, prompts, candidates, self.workspace)
+            for each in self.models
             if isinstance(each, ModelSupervisor)
         ]
         return TextLabels.stack(judged)
 
-    def estimate(self, jobs: Mapping[GenerateOptions, Sequence[str]]) -> list[str]:
-        """What asking the servers among them would cost, a line for each; nothing is sent.
-
-        Args:
-            jobs: The prompts that are asked, by how they are answered.
-        """
-        return [estimate(each, jobs, self.workspace.store) for each in self._all if isinstance(each, ServerSupervisor)]
-
     @property
-    def _all(self) -> list[ModelSupervisor | ServerSupervisor]:
+    def models(self) -> list[ModelSupervisor | ServerSupervisor]:
+        """Their sections of the experiment file."""
         return [each for each in self.config.supervisors if isinstance(each, ModelSupervisor | ServerSupervisor)]
 
     def _written(
         self, supervisor: ModelSupervisor | ServerSupervisor, rows: Rows, options: GenerateOptions, seed: int
     ) -> TextLabels:
         """What one supervisor writes."""
-        prompts = asked(self.config, rows)
+        return write(self.respondent(supervisor, seed), rows.ids, asked(self.config, rows), options, self.workspace)
+
+    def respondent(self, supervisor: ModelSupervisor | ServerSupervisor, seed: int) -> Respondent:
+        """The model of one of them, after its training if it is trained."""
         if isinstance(supervisor, ServerSupervisor):
-            about = f"the {rows.parts[0]} part"
-            labels, notes = ask(supervisor, rows.ids, prompts, options, self.workspace, about=about)
-            for note in notes:
-                self.note(note)
-            return labels
-        model, name = self._model(supervisor, seed), _name(supervisor)
-        batch = supervisor.batch_size
-        return write(model, rows.ids, prompts, options, self.workspace, name=name, batch_size=batch)
+            return ServedRespondent(supervisor, "supervisor")
+        return self._local(supervisor, seed)
+
+    def _local(self, supervisor: ModelSupervisor, seed: int) -> LocalRespondent:
+        return LocalRespondent(self._model(supervisor, seed), _name(supervisor), supervisor.batch_size)
 
     def _model(self, supervisor: ModelSupervisor, seed: int) -> str:
         """The supervisor's model folder or hub id, after its training if it is trained."""
@@ -147,6 +130,24 @@ class TextSupervisors:
 def asked(config: ExperimentConfig, rows: Rows) -> list[str]:
     """The rows' prompts as models see them."""
     return [fill(config.generate.template, {"prompt": prompt}) for prompt in rows.prompts]
+
+
+def answering(config: ExperimentConfig) -> GenerateOptions:
+    """How test rows are answered, and rows are labelled again: greedily, all models alike."""
+    generate = config.generate
+    return GenerateOptions(max_new_tokens=generate.max_new_tokens, stop=generate.stop, too_long="empty")
+
+
+def labelling(config: ExperimentConfig, seed: int) -> GenerateOptions:
+    """How supervisors write the texts that are learned from."""
+    generate = config.generate
+    return dataclasses.replace(
+        answering(config),
+        n=generate.n_best,
+        beams=generate.beams,
+        temperature=generate.temperature,
+        seed=seed if generate.temperature else 0,
+    )
 
 
 def _name(supervisor: ModelSupervisor | ServerSupervisor) -> str:

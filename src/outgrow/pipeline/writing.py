@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from outgrow.labels import Completion, TextLabels
 from outgrow.labels.text import TextStatus
-from outgrow.models.loading import model_identity
-from outgrow.models.local import LocalLanguageModel
-from outgrow.models.protocols import GenerateOptions
+from outgrow.models.protocols import GenerateOptions, LanguageModel, refusal
 from outgrow.models.tokens import with_leading_space
 from outgrow.refine.audit import refuses
-from outgrow.scale.generation import ShardedLanguageModel
 from outgrow.store import content_hash, read_table, write_table
+from outgrow.supervisors.respondents import LocalRespondent, Respondent, answered
 from outgrow.workspace import Workspace
 
 _STATUSES: dict[TextStatus, str] = {
@@ -33,85 +31,81 @@ TOO_LONG = "its prompt is longer than the model's context"
 
 
 def write(
-    model: str,
-    ids: Sequence[str],
-    prompts: Sequence[str],
-    options: GenerateOptions,
-    workspace: Workspace,
-    *,
-    name: str,
-    batch_size: int,
+    author: Respondent, ids: Sequence[str], prompts: Sequence[str], options: GenerateOptions, workspace: Workspace
 ) -> TextLabels:
-    """What a model answers, as labels of one supervisor of this name.
+    """What a model answers, as labels of one supervisor of its name.
 
     Args:
-        model: A folder or hub id.
+        author: The model.
         ids: Row ids, N of them.
         prompts: What the model sees, N of them.
-        options: How it generates. Several samples are ordered by mean token log-probability, and a text is kept once.
+        options: How it generates. Several samples are ordered as `best_first` does, and a text is kept once.
         workspace: Store and reporter.
-        name: A name for the model.
-        batch_size: Sequences at once.
-    """
 
-    def make(folder: Path) -> None:
-        answering = LocalLanguageModel.load(model, name=name, batch_size=batch_size)
-        kept = ShardedLanguageModel(answering, folder, workspace.reporter, f"generate with {name}")
-        texts = [best_first(answers) for answers in kept.generate(prompts, options)]
-        errors = {(row, name): TOO_LONG for row, cell in zip(ids, texts, strict=True) if not cell}
-        labels = TextLabels(tuple(ids), (name,), tuple((cell,) for cell in texts), errors)
-        write_table(folder / "texts.parquet", labels.to_arrow())
+    Raises:
+        ModelError: As the model's `generate`; what was answered is kept.
+    """
+    name = author.name
+
+    def make(model: LanguageModel, folder: Path) -> None:
+        write_table(folder / "texts.parquet", texts_of(model, name, ids, prompts, options).to_arrow())
 
     recipe = {
-        "model": model_identity(model),
         "name": name,
         "ids": content_hash(list(ids)),
         "prompts": content_hash(list(prompts)),
         "options": options.to_json(),
     }
-    return TextLabels.from_arrow(read_table(workspace.get("texts", recipe, make).path / "texts.parquet"))
+    found = answered(author, "texts", recipe, workspace, make, step=f"generate with {name}")
+    return TextLabels.from_arrow(read_table(found / "texts.parquet"))
+
+
+def texts_of(
+    model: LanguageModel, name: str, ids: Sequence[str], prompts: Sequence[str], options: GenerateOptions
+) -> TextLabels:
+    """What a model at work answers, as labels of one supervisor of this name; see `write`."""
+    texts = [best_first(answers) for answers in model.generate(prompts, options)]
+    errors = {
+        (row, name): refusal(model, prompt, TOO_LONG)
+        for row, prompt, cell in zip(ids, prompts, texts, strict=True)
+        if not cell
+    }
+    return TextLabels(tuple(ids), (name,), tuple((cell,) for cell in texts), errors)
 
 
 def score(
-    model: str,
+    judge: LocalRespondent,
     ids: Sequence[str],
     prompts: Sequence[str],
     candidates: Sequence[Sequence[str]],
     workspace: Workspace,
-    *,
-    name: str,
-    batch_size: int,
 ) -> TextLabels:
-    """What a model thinks of given texts, end included, as labels of one supervisor of this name.
+    """What a model thinks of given texts, end included, as labels of one supervisor of its name.
 
     Args:
-        model: A folder or hub id.
+        judge: The model.
         ids: Row ids, N of them.
         prompts: What the model sees, N of them.
         candidates: The texts of each row, in the order of the result; each begins with a space.
         workspace: Store and reporter.
-        name: A name for the model.
-        batch_size: Sequences at once.
 
     Returns:
         Completions; one without log-probabilities is longer than the model's context.
     """
     pairs = [(prompt, text) for prompt, texts in zip(prompts, candidates, strict=True) for text in texts]
 
-    def make(folder: Path) -> None:
-        judging = LocalLanguageModel.load(model, name=name, batch_size=batch_size)
-        kept = ShardedLanguageModel(judging, folder, workspace.reporter, f"score with {name}")
-        scored = iter(kept.logprobs(pairs, end=True, too_long="empty"))
+    def make(model: LanguageModel, folder: Path) -> None:
+        scored = iter(model.logprobs(pairs, end=True, too_long="empty"))
         texts = tuple((tuple(next(scored) for _ in each),) for each in candidates)
-        write_table(folder / "texts.parquet", TextLabels(tuple(ids), (name,), texts).to_arrow())
+        write_table(folder / "texts.parquet", TextLabels(tuple(ids), (judge.name,), texts).to_arrow())
 
     recipe = {
-        "model": model_identity(model),
-        "name": name,
+        "name": judge.name,
         "ids": content_hash(list(ids)),
         "pairs": content_hash([list(pair) for pair in pairs]),
     }
-    return TextLabels.from_arrow(read_table(workspace.get("scores", recipe, make).path / "texts.parquet"))
+    found = answered(judge, "scores", recipe, workspace, make, step=f"score with {judge.name}")
+    return TextLabels.from_arrow(read_table(found / "texts.parquet"))
 
 
 def best_first(completions: Sequence[Completion]) -> tuple[Completion, ...]:

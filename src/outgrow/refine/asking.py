@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from outgrow.errors import ConfigError
 from outgrow.labels import Completion, Rows, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel, fits
+from outgrow.models.protocols import GenerateOptions, LanguageModel, chat, fits, refusal
 from outgrow.refine.refinement import NO_ANSWER, Refinement, without_leading_space
 from outgrow.refine.voting import Vote, vote
-from outgrow.refine.wording import QUERY, check_at_least
+from outgrow.refine.wording import QUERY, Preset, check_at_least
 from outgrow.templates import check_template
 
 
@@ -30,7 +30,12 @@ class Prompt:
     @property
     def text(self) -> str:
         """What the model reads."""
-        return "".join([self.head, *self.blocks, self.tail])
+        return self.front + self.tail
+
+    @property
+    def front(self) -> str:
+        """What comes before the question."""
+        return "".join([self.head, *self.blocks])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,7 @@ class Asking:
         options: GenerateOptions,
         *,
         name: str,
+        preset: Preset = "default",
     ) -> Refinement:
         """Lets the model answer, and votes.
 
@@ -71,20 +77,35 @@ class Asking:
             model: Who answers.
             options: How it generates. All samples of all draws vote.
             name: What to call the labels' supervisor.
+            preset: `paper` tells a model that speaks chat in the system turn what comes before the question.
         """
-        texts, dropped, bare = fitted([one for draw in prompts for one in draw], model, options.max_new_tokens)
-        answers = model.generate(texts, options)
+        asked, dropped, bare = shortened([one for draw in prompts for one in draw], model, options.max_new_tokens)
+        texts = [one.text for one in asked]
+        if preset == "paper":
+            answers = chat(model, [(one.front, one.tail) for one in asked], options)
+        else:
+            answers = model.generate(texts, options)
         drawn = [
             [without_leading_space(one) for draw in range(len(prompts)) for one in answers[draw * len(rows) + row]]
             for row in range(len(rows))
         ]
         chosen = [vote(each, self.vote, self.answer) for each in drawn]
-        errors = {(row, name): NO_ANSWER for row, (best, _) in zip(rows.ids, chosen, strict=True) if not best}
+        errors = {
+            (row, name): refusal(model, text, NO_ANSWER)
+            for row, text, (best, _) in zip(rows.ids, texts, chosen, strict=False)
+            if not best
+        }
         labels = TextLabels(rows.ids, (name,), tuple((best,) for best, _ in chosen), errors)
         return Refinement(labels, tuple(share for _, share in chosen), dropped=dropped, bare=bare)
 
 
 def fitted(prompts: Sequence[Prompt], model: LanguageModel, new_tokens: int) -> tuple[list[str], int, int]:
+    """The texts of prompts as `shortened` leaves them, and its counts."""
+    short, dropped, bare = shortened(prompts, model, new_tokens)
+    return [one.text for one in short], dropped, bare
+
+
+def shortened(prompts: Sequence[Prompt], model: LanguageModel, new_tokens: int) -> tuple[list[Prompt], int, int]:
     """Prompts that the model's context has room for: where it has none, the first demonstrations are left out, whole.
 
     Args:
@@ -93,7 +114,7 @@ def fitted(prompts: Sequence[Prompt], model: LanguageModel, new_tokens: int) -> 
         new_tokens: Room to leave for an answer.
 
     Returns:
-        The texts, how many demonstrations were left out, and how many prompts lost all of theirs. What is too long
+        The prompts, how many demonstrations were left out, and how many prompts lost all of theirs. What is too long
         without any demonstration stays so: the model says what becomes of it.
     """
     short, dropped = list(prompts), 0
@@ -105,7 +126,7 @@ def fitted(prompts: Sequence[Prompt], model: LanguageModel, new_tokens: int) -> 
             short[index] = dataclasses.replace(short[index], blocks=short[index].blocks[1:])
         dropped += len(waiting)
     bare = sum(bool(before.blocks) and not after.blocks for before, after in zip(prompts, short, strict=True))
-    return [one.text for one in short], dropped, bare
+    return short, dropped, bare
 
 
 def one_line(completions: Sequence[Completion]) -> str:

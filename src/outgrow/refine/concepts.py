@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -19,11 +18,8 @@ from outgrow.refine.asking import Prompt, fitted, one_line
 from outgrow.refine.refinement import weak_texts
 from outgrow.refine.selection import batches_of_questions
 from outgrow.refine.voting import medoid
-from outgrow.refine.wording import BLOCK, check_at_least
+from outgrow.refine.wording import BLOCK, Preset, check_at_least
 from outgrow.templates import check_template, fill
-
-Preset = Literal["default", "paper"]
-"""Whose prompts: our wording, or the structure that the paper describes."""
 
 INFER: dict[Preset, str] = {
     "default": (
@@ -48,7 +44,8 @@ class Inferring:
     concept_tokens: int = 48
     """Most tokens of the sentence."""
     preset: Preset = "default"
-    """`paper` keeps the structure of the paper's prompts."""
+    """`paper` keeps the structure of the paper's prompts: see `INFER`; a model that speaks chat is told what stands
+    before a question in the system turn."""
     infer: str | None = None
     """How the concept is asked for, with a place for the `{demonstrations}`; by default that of the preset."""
     instruction: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from outgrow.models.protocols import LanguageModel, embed
 from outgrow.refine.asking import Asking
 from outgrow.refine.refinement import weak_texts
 from outgrow.refine.selection import Candidates, Select, cosine_similarity, tfidf_similarity
-from outgrow.refine.wording import BLOCK, check_at_least
+from outgrow.refine.wording import BLOCK, Preset, check_at_least
 from outgrow.templates import check_template, fill
 
 
@@ -33,6 +33,9 @@ class Demonstrating(Asking):
     keeps what it has read reads demonstrations once for 32 questions (not where they are chosen for each question)."""
     demonstration: str = BLOCK
     """How one of them is shown."""
+    preset: Preset = field(default="default", kw_only=True)
+    """`paper` shows demonstrations in the system turn of a chat, and asks the question in the user's; a model that
+    speaks no chat reads one text either way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

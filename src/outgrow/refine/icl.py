@@ -23,8 +23,8 @@ class ICL(Demonstrating):
 
     The batches and the leave-one-out rule are the paper's; so are four demonstrations, its choice for personas (three
     for explanation techniques), one draw, and greedy answers. The paper puts the demonstrations in the system turn of a
-    chat; here all is one text, which also fits models without a chat format. Other ways to choose demonstrations,
-    several draws and votes are ours.
+    chat, and so does `preset: paper`; by default all is one text, which also fits models without a chat format. Other
+    ways to choose demonstrations, several draws and votes are ours.
 
     Example:
         >>> from outgrow.labels import Completion
@@ -71,7 +71,7 @@ class ICL(Demonstrating):
         Raises:
             DataError: The labels are about other rows, or there are too few rows for that many demonstrations.
         """
-        return self.ask(rows, self._prompts(rows, labels, seed, model), model, options, name="icl")
+        return self.ask(rows, self._prompts(rows, labels, seed, model), model, options, name="icl", preset=self.preset)
 
     def _prompts(self, rows: Rows, labels: TextLabels, seed: int, model: LanguageModel | None) -> list[list[Prompt]]:
         queries = [fill(self.query, {"prompt": prompt}) for prompt in rows.prompts]

@@ -61,7 +61,7 @@ class InferAndRespond(Asking, Inferring):
             ]
             for draw in concepts
         ]
-        refined = self.ask(rows, prompts, model, options, name="infer_and_respond")
+        refined = self.ask(rows, prompts, model, options, name="infer_and_respond", preset=self.preset)
         return dataclasses.replace(refined, concepts=tuple(concepts[0]))
 
 
@@ -97,5 +97,5 @@ class InferAndDemonstrate(Demonstrating, Inferring):
             ]
             for draw in self.blocks(rows, labels, seed=seed, model=model)
         ]
-        refined = self.ask(rows, prompts, model, options, name="infer_and_demonstrate")
+        refined = self.ask(rows, prompts, model, options, name="infer_and_demonstrate", preset=self.preset)
         return dataclasses.replace(refined, concepts=tuple(concepts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,7 +46,9 @@ class Refinement:
             found.append(f"{self.dropped} demonstrations were left out whole: the context has no room for them{bare}.")
         silent = sum(text is None for text in self.texts())
         if silent:
-            found.append(f"{silent} of {len(self.labels.ids)} rows have no refined answer: {NO_ANSWER}.")
+            reasons = Counter(self.labels.errors.values()).most_common(1)
+            why = reasons[0][0] if reasons else NO_ANSWER
+            found.append(f"{silent} of {len(self.labels.ids)} rows have no refined answer: {why}.")
         without = sum(not concept for concept in self.concepts)
         if without:
             found.append(f"no concept could be inferred for {without} of {len(self.concepts)} rows.")

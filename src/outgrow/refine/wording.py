@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from outgrow.errors import ConfigError
 
+Preset = Literal["default", "paper"]
+"""Whose prompts: our wording, or the structure that [TL] (arXiv 2405.16236) describes."""
 BLOCK = "Question: {prompt}\nAnswer: {answer}\n\n"
 """How a weakly answered row is shown."""
 QUERY = "Question: {prompt}\nAnswer:"

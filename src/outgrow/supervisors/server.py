@@ -1,10 +1,10 @@
-"""Supervisors behind a server: the model, and its votes on choices."""
+"""Supervisors of choice tasks behind a server: their votes, read out of what they say."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from outgrow.config import ServerSupervisor
 from outgrow.labels import ChoiceVotes, Completion, Rows
-from outgrow.models.loading import short_name
-from outgrow.models.protocols import GenerateOptions
-from outgrow.models.server import Limits, Prices, ServedModel, ServerLanguageModel, check_url
+from outgrow.models.protocols import GenerateOptions, LanguageModel, refusal
+from outgrow.models.server import Rehearsal, check_url
 from outgrow.store import Store, content_hash, read_table, write_table
 from outgrow.supervisors.gold import judged_rows
+from outgrow.supervisors.respondents import ServedRespondent, answered, prices, served_model, server_model
 from outgrow.templates import check_template, fill
 from outgrow.workspace import Workspace
 
@@ -35,13 +35,13 @@ class ServerLabeller:
 
     def __post_init__(self) -> None:
         check_url(self.config.server)
-        served(self.config)
+        served_model(self.config)
         check_template("template", self.config.template, needs=("prompt",))
 
     @property
     def name(self) -> str:
         """The name in tables."""
-        return self.config.name or short_name(self.config.model)
+        return self._respondent.name
 
     @property
     def options(self) -> GenerateOptions:
@@ -63,32 +63,33 @@ class ServerLabeller:
         Raises:
             ModelError: As `ServerLanguageModel.generate`; what was answered is kept.
         """
-        judged, name, config = judged_rows(rows), self.name, self.config
+        judged, name = judged_rows(rows), self.name
         prompts, choices, options = self.prompts(judged), judged.choices or (), self.options
 
-        def make(folder: Path) -> None:
-            with workspace.reporter.step(f"ask {name}", total=len(set(prompts)) * options.n) as step:
-                model = server_model(config, workspace.store, step.advance)
-                answers = model.generate(prompts, options)
-            for note in (*model.notes, f"{name} took {model.usage.text(prices(config))}."):
-                workspace.reporter.note(note)
-            votes = votes_of(judged.ids, name, answers, choices, [model.refusals.get(prompt, "") for prompt in prompts])
-            write_table(folder / "votes.parquet", votes.to_arrow())
+        def make(model: LanguageModel, folder: Path) -> None:
+            answers = model.generate(prompts, options)
+            refusals = [refusal(model, prompt, "") for prompt in prompts]
+            write_table(folder / "votes.parquet", votes_of(judged.ids, name, answers, choices, refusals).to_arrow())
 
         recipe = {
-            "served": vars(served(config)),
             "name": name,
             "ids": content_hash(list(judged.ids)),
             "prompts": content_hash(prompts),
             "choices": list(choices),
-            "options": vars(options) | {"stop": []},
+            "options": options.to_json(),
         }
-        return ChoiceVotes.from_arrow(read_table(workspace.get("labels", recipe, make).path / "votes.parquet"))
+        found = answered(self._respondent, "labels", recipe, workspace, make, step=f"ask {name}")
+        return ChoiceVotes.from_arrow(read_table(found / "votes.parquet"))
 
     def estimate(self, rows: Rows, store: Store) -> str:
         """What asking would cost, in words; nothing is sent."""
-        estimate = server_model(self.config, store).estimate(self.prompts(judged_rows(rows)), self.options)
-        return f"{self.name}: {estimate.text(prices(self.config))}"
+        model = Rehearsal(server_model(self.config, store))
+        model.generate(self.prompts(judged_rows(rows)), self.options)
+        return f"{self._respondent.who}: {model.estimate.text(prices(self.config))}"
+
+    @property
+    def _respondent(self) -> ServedRespondent:
+        return ServedRespondent(self.config, "supervisor")
 
 
 def votes_of(
@@ -116,12 +117,12 @@ def votes_of(
     probs = np.full((len(ids), 1, len(choices)), np.nan)
     status = np.full((len(ids), 1), "failed", dtype=object)
     errors: dict[tuple[str, str], str] = {}
-    for n, (said, refusal) in enumerate(zip(answers, refusals, strict=True)):
+    for n, (said, declined) in enumerate(zip(answers, refusals, strict=True)):
         read = [vote for one in said if (vote := read_vote(one, choices)) is not None]
         if read:
             status[n], probs[n, 0] = "ok", np.mean(read, axis=0)
         else:
-            errors[ids[n], name] = refusal or f"answered {said[0].text[:80]!r}"
+            errors[ids[n], name] = declined or f"answered {said[0].text[:80]!r}"
     return ChoiceVotes(tuple(ids), (name,), probs, status, errors)
 
 
@@ -161,35 +162,3 @@ def find_choice(text: str, choices: Sequence[str]) -> tuple[int, int] | None:
     mentions = list(re.finditer(rf"(?<!\w)(?:{names})(?!\w)", text, re.IGNORECASE))
     named = {longest_first[mention.lastindex - 1] for mention in mentions if mention.lastindex}
     return (named.pop(), mentions[0].end()) if len(named) == 1 else None
-
-
-def server_model(
-    config: ServerSupervisor, store: Store, on_answer: Callable[[], None] | None = None
-) -> ServerLanguageModel:
-    """The model that a line of an experiment file describes; its answers are kept in the store's `responses.sqlite`.
-
-    Raises:
-        ConfigError: The URL is none or could hold a key, or a parameter is wrong.
-    """
-    return ServerLanguageModel(
-        served(config),
-        config.server,
-        name=config.name or short_name(config.model),
-        limits=Limits(config.concurrency, config.timeout, config.retries),
-        cache=store.root / "responses.sqlite",
-        on_answer=on_answer,
-    )
-
-
-def served(config: ServerSupervisor) -> ServedModel:
-    """The model as answers are kept under.
-
-    Raises:
-        ConfigError: A parameter is wrong.
-    """
-    return ServedModel(config.model, config.api, config.system, config.revision, config.logprobs, config.parameters)
-
-
-def prices(config: ServerSupervisor) -> Prices | None:
-    """What its tokens cost, if that is known."""
-    return Prices(config.prices.input, config.prices.output) if config.prices else None

@@ -13,6 +13,8 @@ import sqlite3
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ import pytest
 from http_server import Answer, Asked, echo, reply, said, serving
 from outgrow.errors import ConfigError, MissingExtraError, ModelError, StoreError
 from outgrow.models.protocols import GenerateOptions
-from outgrow.models.server import Limits, Prices, ResponseCache, ServedModel, ServerLanguageModel
+from outgrow.models.server import Limits, Prices, Rehearsal, ResponseCache, ServedModel, ServerLanguageModel
+from outgrow.models.server.usage import guess_tokens
+from outgrow.progress import SilentReporter
 
 CHAT = ServedModel("small")
 FAST = Limits(first_wait=0.01, longest_wait=0.05, timeout=5.0)
@@ -141,8 +145,10 @@ def test_concurrency_is_used_and_never_exceeded(cache):
 )
 def test_a_passing_failure_is_retried(cache, fault):
     with serving(answering(fault, Answer(reply("good")))) as server:
-        [[one]] = model_of(server, cache, limits=dataclasses.replace(FAST, timeout=0.3)).generate(["a"], GREEDY)
+        model = model_of(server, cache, limits=dataclasses.replace(FAST, timeout=0.3))
+        [[one]] = model.generate(["a"], GREEDY)
         assert (one.text, len(server.asked)) == ("good", 2)
+    assert (model.usage.asked, model.usage.retried) == (1, 1)
 
 
 def test_after_a_rate_limit_no_request_comes_before_its_time(cache):
@@ -361,15 +367,34 @@ def test_an_estimate_sends_nothing_and_knows_the_cache(cache):
     with serving(echo) as server:
         model = model_of(server, cache)
         model.generate(["a"], GREEDY)
-        estimate = model.estimate(["a", "12345678", "12345678"], GREEDY)
+        rehearsal = Rehearsal(model)
+        answers = rehearsal.generate(["a", "12345678", "12345678"], GREEDY)
+        rehearsal.generate(["12345678"], GREEDY)
         assert len(server.asked) == 1
+    estimate = rehearsal.estimate
+    assert answers[0][0].text == "A"
+    assert guess_tokens(answers[1][0].text) == GREEDY.max_new_tokens
     assert (estimate.requests, estimate.cached, estimate.prompt_tokens, estimate.completion_tokens) == (1, 1, 2, 8)
+
+
+class Listening(SilentReporter):
+    """Calls a function for every answer."""
+
+    def __init__(self, told: Callable[[], object]) -> None:
+        self.told = told
+
+    @contextmanager
+    def step(self, name: str, total: int) -> Iterator[Listening]:
+        yield self
+
+    def advance(self, amount: int = 1) -> None:
+        self.told()
 
 
 def test_progress_is_told_of_every_distinct_request(cache):
     told: list[int] = []
     with serving(echo) as server:
-        model = model_of(server, cache, on_answer=lambda: told.append(1))
+        model = model_of(server, cache, reporter=Listening(lambda: told.append(1)))
         model.generate(["a", "b"], GREEDY)
         model.generate(["a", "b", "c"], GREEDY)
     assert len(told) == 5
@@ -450,7 +475,7 @@ def test_hundreds_of_requests_with_a_fifth_of_faults_lose_nothing(cache):
         Answer(b'{"choi'),
         Answer(b'{"choi', promised=9),
         Answer(dropped=True),
-        Answer(reply("late"), delay=2.0),
+        Answer(reply("late"), delay=8.0),
     ]
 
     async def faulty(asked: Asked) -> Answer:
@@ -460,7 +485,7 @@ def test_hundreds_of_requests_with_a_fifth_of_faults_lose_nothing(cache):
         return await echo(asked)
 
     prompts = [f"p{index}" for index in range(300)]
-    limits = Limits(concurrency=32, timeout=1.0, retries=9, first_wait=0.01, longest_wait=0.1)
+    limits = Limits(concurrency=32, timeout=4.0, retries=9, first_wait=0.01, longest_wait=0.1)
     with serving(faulty) as server:
         answers = model_of(server, cache, limits=limits).generate(prompts, GREEDY)
     assert [one.text for [one] in answers] == [prompt.upper() for prompt in prompts]
@@ -486,7 +511,7 @@ def test_after_a_kill_only_requests_in_flight_are_asked_again(cache):
         child = os.fork()
         if not child:
             try:
-                model_of(server, cache, limits=limits, on_answer=killed_halfway).generate(prompts, GREEDY)
+                model_of(server, cache, limits=limits, reporter=Listening(killed_halfway)).generate(prompts, GREEDY)
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)

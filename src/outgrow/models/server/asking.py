@@ -104,6 +104,8 @@ class Asker:
         self._open_at = 0.0
         self._answered = 0
         self._given_up = 0
+        self.retried = 0
+        """Times that a request was sent again."""
 
     @property
     def url(self) -> str:
@@ -139,6 +141,7 @@ class Asker:
                         raise self._down(problem, failures) from problem
                     raise
                 await asyncio.sleep(self._backoff(failures))
+                self.retried += 1
             else:
                 self._answered += 1
                 self._given_up = 0

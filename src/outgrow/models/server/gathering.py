@@ -24,6 +24,8 @@ class Gathered:
     """Requests that the server declined, and why."""
     failed: dict[str, str] = field(default_factory=dict)
     """Requests that failed more often than they may, though others were answered, and how."""
+    retried: int = 0
+    """Times that a request was sent again after a failure that passed."""
     logprobs_refused: bool = False
     """Whether the server declines requests for log-probabilities."""
 
@@ -81,6 +83,7 @@ class _Round:
                         workers.create_task(self._work(asker, rest))
             except BaseExceptionGroup as group:
                 raise group.exceptions[0] from None
+            self.gathered.retried = asker.retried
 
     async def _work(self, asker: Asker, requests: Iterator[Request]) -> None:
         for request in requests:

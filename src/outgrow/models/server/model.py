@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from outgrow.models.protocols import GenerateOptions, TooLong, check_options
 from outgrow.models.server.asking import Limits
 from outgrow.models.server.cache import ResponseCache
 from outgrow.models.server.gathering import Gathered, gather
-from outgrow.models.server.usage import Estimate, Usage, guess_tokens
+from outgrow.models.server.usage import Usage
 from outgrow.models.server.wire import (
     Request,
     ServedModel,
@@ -21,6 +21,7 @@ from outgrow.models.server.wire import (
     to_completion,
     to_score,
 )
+from outgrow.progress import Reporter, SilentReporter
 from outgrow.store import cache_folder
 
 
@@ -36,7 +37,7 @@ class ServerLanguageModel:
         name: A short name for tables; by default the last part of the model's name.
         limits: How hard the server is pressed.
         cache: The file that answers are kept in; by default `responses.sqlite` in the user's cache folder.
-        on_answer: Told of every answer, from the server or the cache.
+        reporter: Told of every answer, from the server or the cache.
 
     Raises:
         ConfigError: The URL is none, or holds a password or a query, where keys do not belong.
@@ -57,7 +58,7 @@ class ServerLanguageModel:
         name: str | None = None,
         limits: Limits | None = None,
         cache: Path | None = None,
-        on_answer: Callable[[], None] | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         if base_url is not None:
             check_url(base_url)
@@ -67,11 +68,11 @@ class ServerLanguageModel:
         self.cache = cache or cache_folder() / "responses.sqlite"
         self.usage = Usage()
         self.refusals: dict[str, str] = {}
-        """Prompt → why the server declined it."""
+        """Prompt, with a system message of its own in front → why the server declined it."""
         self.notes: list[str] = []
         """What a reader should know of the server, such as log-probabilities that it does not give."""
         self._name = name or model.model.rstrip("/").rsplit("/", 1)[-1]
-        self._on_answer = on_answer or (lambda: None)
+        self._reporter = reporter or SilentReporter()
 
     @property
     def name(self) -> str:
@@ -97,9 +98,22 @@ class ServerLanguageModel:
             ModelError: The server does not answer, does not know the model or the key, or declined a prompt; or some
                 requests failed again and again while others were answered. What was answered is kept.
         """
-        requests = self._requests(prompts, options)
+        return self._answers([("", prompt) for prompt in prompts], options)
+
+    @property
+    def speaks_chat(self) -> bool:
+        """Whether messages have roles."""
+        return self.served.api == "chat"
+
+    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+        """Answers `(system, user)` messages, behind the model's own system message; otherwise as `generate`."""
+        return self._answers(turns, options)
+
+    def _answers(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+        requests = self.requests(turns, options)
         gathered = self._gather([request for own in requests for request in own])
         answers: list[list[Completion]] = []
+        prompts = [system + user for system, user in turns]
         for prompt, own in zip(prompts, requests, strict=True):
             declined = self._declined(prompt, own, gathered)
             answers.append([] if declined else [to_completion(gathered.replies[one.key], options) for one in own])
@@ -139,23 +153,17 @@ class ServerLanguageModel:
         self._check_refusals([prompt for prompt, _ in pairs], too_long)
         return scored
 
-    def estimate(self, prompts: Sequence[str], options: GenerateOptions) -> Estimate:
-        """What `generate` would ask and at most cost; sends nothing.
+    def requests(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Request]]:
+        """What is asked: a request for each sample of each pair of a system message (perhaps empty) and a prompt.
 
         Raises:
             ConfigError: As for `generate`.
         """
-        requests = {request.key: request for own in self._requests(prompts, options) for request in own}
-        missing = set(requests)
-        if self.cache.is_file():
-            with ResponseCache(self.cache) as cache:
-                missing -= cache.get(list(requests)).keys()
-        return Estimate(
-            requests=len(missing),
-            cached=len(requests) - len(missing),
-            prompt_tokens=sum(guess_tokens(requests[key].text) for key in missing),
-            completion_tokens=options.max_new_tokens * len(missing),
-        )
+        self.check(options)
+        return [
+            [generate_request(self.served, user, options, sample, system) for sample in range(options.n)]
+            for system, user in turns
+        ]
 
     def check(self, options: GenerateOptions) -> None:
         """Refuses what `generate` would refuse whatever the prompts.
@@ -171,22 +179,17 @@ class ServerLanguageModel:
                 fix="Set beams to 1, and a temperature above 0 for several texts.",
             )
 
-    def _requests(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Request]]:
-        self.check(options)
-        return [
-            [generate_request(self.served, prompt, options, sample) for sample in range(options.n)]
-            for prompt in prompts
-        ]
-
     def _gather(self, requests: Sequence[Request]) -> Gathered:
         """Asks each distinct request once and counts what it took."""
         distinct = {request.key: request for request in requests}
-        with ResponseCache(self.cache) as cache:
-            gathered = gather(list(distinct.values()), cache, self.base_url, self.limits, self._on_answer)
+        step = self._reporter.step(f"ask {self.name}", total=len(distinct))
+        with ResponseCache(self.cache) as cache, step as running:
+            gathered = gather(list(distinct.values()), cache, self.base_url, self.limits, running.advance)
         for key in gathered.asked:
             self.usage.add(gathered.replies[key], distinct[key].text)
         self.usage.cached += len(gathered.replies) - len(gathered.asked)
         self.usage.refused += len(gathered.refused)
+        self.usage.retried += gathered.retried
         if gathered.failed:
             raise ModelError(
                 f"{len(gathered.failed)} of {len(distinct)} requests to {self.name} failed again and again.",

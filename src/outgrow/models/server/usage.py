@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -49,8 +50,15 @@ class Usage:
     """Tokens of the prompts of what was asked."""
     completion_tokens: int = 0
     """Tokens of the answers to what was asked."""
+    retried: int = 0
+    """Times that a request was sent again after a failure that passed."""
     guessed: int = 0
     """Answers whose tokens the server did not count, or counted in a way that cannot be right: taken from lengths."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together."""
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Usage(*(one + another for one, another in pairs))
 
     def add(self, reply: Reply, prompt: str) -> None:
         """Counts one answer of the server."""
@@ -71,6 +79,8 @@ class Usage:
         parts = [f"{self.asked:,} requests ({self.cached:,} more from the cache)"]
         if self.refused:
             parts.append(f"{self.refused:,} declined")
+        if self.retried:
+            parts.append(f"{self.retried:,} sent again")
         parts.append(f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens")
         if self.guessed:
             parts.append(f"those of {self.guessed:,} answers guessed from their length")

@@ -110,7 +110,9 @@ class Reply:
     """Tokens of the answer by the server's count; None where that cannot be right."""
 
 
-def generate_request(model: ServedModel, prompt: str, options: GenerateOptions, sample: int) -> Request:
+def generate_request(
+    model: ServedModel, prompt: str, options: GenerateOptions, sample: int, system: str = ""
+) -> Request:
     """The request for one completion of a prompt.
 
     Args:
@@ -118,6 +120,7 @@ def generate_request(model: ServedModel, prompt: str, options: GenerateOptions, 
         prompt: The user's message, or the text to continue.
         options: How; every sample is a request of its own, so that servers without `n` give as many.
         sample: Index of the sample; with the options' seed it makes the seed that is sent.
+        system: A system message of the prompt's own, which follows that of the model (chat only).
 
     Example:
         >>> request = generate_request(ServedModel("small", system="Be brief."), "2 + 2?", GenerateOptions(), 0)
@@ -129,8 +132,9 @@ def generate_request(model: ServedModel, prompt: str, options: GenerateOptions, 
         "temperature": options.temperature,
         "max_tokens": options.max_new_tokens,
     }
+    told = "\n\n".join(part for part in (model.system, system.rstrip("\n")) if part) if model.api == "chat" else ""
     if model.api == "chat":
-        first = [{"role": "system", "content": model.system}] if model.system else []
+        first = [{"role": "system", "content": told}] if told else []
         body["messages"] = [*first, {"role": "user", "content": prompt}]
     else:
         body["prompt"] = prompt
@@ -140,8 +144,7 @@ def generate_request(model: ServedModel, prompt: str, options: GenerateOptions, 
         body["seed"] = _seed(options.seed, sample)
     if model.logprobs:
         body["logprobs"] = True if model.api == "chat" else 1
-    system = (model.system or "") if model.api == "chat" else ""
-    return _request(model, body, sample, system + prompt)
+    return _request(model, body, sample, told + prompt)
 
 
 def score_request(model: ServedModel, prompt: str, continuation: str) -> Request:

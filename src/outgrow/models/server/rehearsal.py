@@ -1,0 +1,116 @@
+"""What asking would cost, by playing it through: answers come from the cache, or are made up as long as they may be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from outgrow.errors import ModelError
+from outgrow.labels import Completion
+from outgrow.models.protocols import GenerateOptions, TooLong
+from outgrow.models.server.cache import ResponseCache
+from outgrow.models.server.model import ServerLanguageModel
+from outgrow.models.server.usage import BYTES_PER_TOKEN, Estimate, guess_tokens
+from outgrow.models.server.wire import Request, read_reply, to_completion
+
+
+@dataclass
+class Rehearsal:
+    """A `LanguageModel` that sends nothing, and counts what the model behind it would be asked; every request once."""
+
+    model: ServerLanguageModel
+    """Who would be asked."""
+    _missing: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _kept: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """The name of the model that would be asked."""
+        return self.model.name
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """Nothing: what a server would decline is not known."""
+        return {}
+
+    @property
+    def estimate(self) -> Estimate:
+        """What everything so far would take."""
+        costs = self._missing.values()
+        return Estimate(len(costs), len(self._kept), sum(read for read, _ in costs), sum(most for _, most in costs))
+
+    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+        """Kept answers, and made-up ones of `options.max_new_tokens` where there are none.
+
+        Raises:
+            ConfigError: As the model's `generate`.
+        """
+        return self.chat([("", prompt) for prompt in prompts], options)
+
+    @property
+    def speaks_chat(self) -> bool:
+        """Whether messages have roles."""
+        return self.model.speaks_chat
+
+    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+        """The same for `(system, user)` messages."""
+        requests = self.model.requests(turns, options)
+        kept = self._cached([request.key for own in requests for request in own])
+        return [[self._answer(one, kept.get(one.key), options) for one in own] for own in requests]
+
+    def logprobs(
+        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+    ) -> list[Completion]:
+        """Nobody rehearses scores.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(f"What scoring by {self.name} would cost is not known.")
+
+    def _answer(self, request: Request, body: str | None, options: GenerateOptions) -> Completion:
+        if body is not None:
+            self._kept.add(request.key)
+            return to_completion(read_reply(body, request.api), options)
+        self._missing[request.key] = (guess_tokens(request.text), options.max_new_tokens)
+        return made_up(request.key, options)
+
+    def _cached(self, keys: Sequence[str]) -> dict[str, str]:
+        if not self.model.cache.is_file():
+            return {}
+        with ResponseCache(self.model.cache) as cache:
+            return cache.get(keys)
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A `LanguageModel` that nothing is known of, and that costs nothing: it makes everything up."""
+
+    name: str
+    """A name for records."""
+
+    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+        """Texts as long as they may be, another one for every prompt, sample and seed."""
+        return [
+            [made_up(f"{self.name}/{options.seed}/{sample}/{prompt}", options) for sample in range(options.n)]
+            for prompt in prompts
+        ]
+
+    def logprobs(
+        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+    ) -> list[Completion]:
+        """The texts, without any score."""
+        return [Completion(text, (), (), finished=False) for _, text in pairs]
+
+
+def made_up(key: str, options: GenerateOptions) -> Completion:
+    """A text of `options.max_new_tokens` that belongs to a key and to no other.
+
+    Example:
+        >>> guess_tokens(made_up("a", GenerateOptions(max_new_tokens=12)).text)
+        12
+    """
+    size = BYTES_PER_TOKEN * options.max_new_tokens
+    digits = hashlib.shake_128(key.encode()).hexdigest(size // 2)
+    return Completion(digits[:size], (), (), finished=False)
