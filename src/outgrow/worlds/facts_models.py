@@ -110,12 +110,14 @@ def build(folder: Path, *, seed: int, reporter: Reporter, size: Size) -> Path:
     return folder
 
 
-def make_tokenizer(kind: str, corpus: Sequence[str]) -> Any:
+def make_tokenizer(kind: str, corpus: Sequence[str], *, vocabulary: int = 2048, pieces: str = _PIECES) -> Any:
     """A tokenizer that knows the words of a corpus, and takes texts apart the same way wherever they are cut.
 
     Args:
         kind: `bytes`, `words` or `characters`.
         corpus: Texts.
+        vocabulary: Tokens at most.
+        pieces: A regular expression for what no token of `bytes` or `words` reaches beyond.
 
     Returns:
         A `PreTrainedTokenizerFast` without a padding token; decoding gives a text back unchanged.
@@ -123,7 +125,7 @@ def make_tokenizer(kind: str, corpus: Sequence[str]) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    split = pre_tokenizers.Split(Regex(r"[\s\S]" if kind == "characters" else _PIECES), "isolated")
+    split = pre_tokenizers.Split(Regex(r"[\s\S]" if kind == "characters" else pieces), "isolated")
     special: dict[str, Any] = {"eos_token": END}
     trainer: Any
     if kind == "bytes":
@@ -133,13 +135,13 @@ def make_tokenizer(kind: str, corpus: Sequence[str]) -> Any:
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         trainer = trainers.BpeTrainer(
-            vocab_size=2048, initial_alphabet=alphabet, special_tokens=[END], show_progress=False
+            vocab_size=vocabulary, initial_alphabet=alphabet, special_tokens=[END], show_progress=False
         )
     else:
         tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
         tokenizer.pre_tokenizer = split
         tokenizer.decoder = decoders.Fuse()
-        trainer = trainers.WordLevelTrainer(vocab_size=2048, special_tokens=[END, UNKNOWN], show_progress=False)
+        trainer = trainers.WordLevelTrainer(vocab_size=vocabulary, special_tokens=[END, UNKNOWN], show_progress=False)
         special["unk_token"] = UNKNOWN
     tokenizer.train_from_iterator(corpus, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=CONTEXT, **special)

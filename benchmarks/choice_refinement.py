@@ -1,0 +1,119 @@
+"""Labels of `subj`, weak against refined by the model of examples/choices: accuracy with intervals, as a table.
+
+    python examples/choices/make_model.py
+    python benchmarks/choice_refinement.py [--rows 600] [--seeds 3] [--only 30]
+
+The supervisor is a TF-IDF pipeline that learns from so many gold rows; each seed draws its own, and its own
+demonstrations. No student is trained: `outgrow run examples/choices/choices.yaml` does that. What a run asked the
+model before, a second takes from the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.combine.mean import Mean
+from outgrow.config import ExperimentConfig, Named, load_config
+from outgrow.evaluate.intervals import percentile_interval, resampled_means
+from outgrow.evaluate.wording import estimate_text, number_text
+from outgrow.labels import ChoiceTargets, Rows, positions
+from outgrow.pipeline.relabelling import relabelled
+from outgrow.progress import PlainReporter
+from outgrow.store import Store
+from outgrow.supervisors import choice_supervisor
+from outgrow.tasks import load_task
+from outgrow.workspace import Workspace
+
+EXAMPLE = Path(__file__).parents[1] / "examples/choices/choices.yaml"
+WEAK = (30, 100, 300)
+"""Gold rows of the supervisors."""
+WAYS: dict[str, dict[str, Any]] = {
+    "1 demonstration": {"demonstrations": 1},
+    "4": {"demonstrations": 4},
+    "12": {"demonstrations": 12},
+    "12, one draw": {"demonstrations": 12, "draws": 1},
+    "12, at random": {"demonstrations": 12, "select": "random"},
+    "12, the surest": {"demonstrations": 12, "select": "confidence"},
+    "4, the most similar": {"demonstrations": 4, "select": "tfidf"},
+    "12, not calibrated": {"demonstrations": 12, "content_free": ()},
+}
+"""What differs from the example's refinement."""
+FEW = ("12",)
+"""The ways that are tried with every supervisor; the others with the weakest only."""
+
+
+def hits(targets: ChoiceTargets, rows: Rows) -> NDArray[np.float64]:
+    """Whether the likeliest choice is gold, shape (N,)."""
+    own = rows.take([int(place) for place in positions(rows.ids, targets.ids)])
+    return (targets.probs.argmax(axis=1) == own.gold_indices()) * 1.0
+
+
+def measured(config: ExperimentConfig, gold: int, workspace: Workspace) -> tuple[dict[str, list[Any]], list[Any]]:
+    """By way the hits of each seed, beginning with the weak labels', and all audits."""
+    rows = load_task(config.task).read(config.task)
+    unlabelled = rows.part("unlabelled")
+    supervisor = choice_supervisor(config.supervisors[0].model_copy(update={"rows": gold, "name": f"tfidf {gold}"}))
+    refine = config.methods["refined"].refine
+    assert refine is not None
+    found: dict[str, list[Any]] = {"weak": []}
+    audits = []
+    for seed in config.seeds:
+        votes = supervisor.label(rows, workspace, seed=seed)
+        weak = Mean()(votes.take(positions(votes.ids, unlabelled.ids)))
+        found["weak"].append(hits(weak, rows))
+        for way, changed in WAYS.items():
+            if gold != WEAK[0] and way not in FEW:
+                continue
+            named = Named(name="icl", params={**refine.params, **changed})
+            step = f"{gold} gold rows, {way}, seed {seed}"
+            refined, audit, _ = relabelled(named, config.strong, weak, rows, workspace, seed=seed, name=step)
+            found.setdefault(way, []).append(hits(refined, rows))
+            audits.append((way, audit))
+    return found, audits
+
+
+def lines(found: Mapping[str, list[Any]], audits: list[Any], gold: int) -> list[str]:
+    """The table's rows: accuracy, what was gained, and the mean of what audits saw."""
+    scores = {way: np.stack(own) for way, own in found.items()}
+    draws = resampled_means(list(scores.values()))
+    told = []
+    for place, (way, own) in enumerate(scores.items()):
+        accuracy = estimate_text(float(own.mean()), percentile_interval(draws[:, place]))
+        gain = float(own.mean() - scores["weak"].mean())
+        change = estimate_text(gain, percentile_interval(draws[:, place] - draws[:, 0]), signed=True)
+        seen = [dataclasses.asdict(audit) for name, audit in audits if name == way]
+        kept, base, first = (
+            number_text(float(np.mean([pick(each) for each in seen])), decimals=2) if seen else ""
+            for pick in (lambda a: a["as_weak"], lambda a: a["as_base"], lambda a: a["shares"]["refined"][0])
+        )
+        told.append(f"| {gold} | {way} | {accuracy} | {change if seen else ''} | {kept} | {base} | {first} |")
+    return told
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=600, help="unlabelled rows")
+    parser.add_argument("--seeds", type=int, default=3, help="supervisors and demonstrations drawn")
+    parser.add_argument("--only", type=int, help="a supervisor of so many gold rows")
+    parser.add_argument("--store", type=Path, default=Path("outgrow-runs/choice-refinement/store"))
+    given, other = parser.parse_known_args()
+    config = load_config(EXAMPLE, [f"task.split.unlabelled={given.rows}", f"seeds={given.seeds}", *other])
+    workspace = Workspace(Store(given.store), PlainReporter())
+    print(
+        "| gold rows | labels | accuracy | − weak | as weak | as base | first choice |\n|---|---|---|---|---|---|---|"
+    )
+    for gold in [given.only] if given.only else WEAK:
+        for line in lines(*measured(config, gold, workspace), gold):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
