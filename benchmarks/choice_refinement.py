@@ -72,7 +72,7 @@ def measured(config: ExperimentConfig, gold: int, workspace: Workspace) -> tuple
                 continue
             named = Named(name="icl", **{**refine.params, **changed})
             step = f"{gold} gold rows, {way}, seed {seed}"
-            refined, audit, _ = relabelled(named, config.strong, weak, rows, workspace, seed=seed, name=step)
+            refined, audit, _ = relabelled(named, config.trained, weak, rows, workspace, seed=seed, name=step)
             found.setdefault(way, []).append(hits(refined, rows))
             audits.append((way, audit))
     return found, audits

@@ -35,12 +35,14 @@ from outgrow.evaluate.wording import estimate_text
 from outgrow.labels import Completion, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.refining import make_refiner, refined
+from outgrow.pipeline.served import strong_respondent
 from outgrow.pipeline.text_supervisors import asked
 from outgrow.pipeline.text_targets import naive_targets
 from outgrow.pipeline.writing import write
 from outgrow.progress import PlainReporter
 from outgrow.report.sweeps import sweep_sentences
 from outgrow.store import Store
+from outgrow.supervisors.respondents import LocalRespondent
 from outgrow.train.text import text_learner
 from outgrow.workspace import Workspace
 from outgrow.worlds import facts
@@ -133,8 +135,8 @@ class Bench:
         """What a model answers in both parts."""
         found = {}
         for part, rows in self.rows.items():
-            prompts, batch = asked(self.config, rows), self.config.strong.batch_size
-            labels = write(model, rows.ids, prompts, self.options, self.workspace, name="model", batch_size=batch)
+            author = LocalRespondent(model, "model", self.config.trained.batch_size)
+            labels = write(author, rows.ids, asked(self.config, rows), self.options, self.workspace)
             found[part] = best_texts(labels)
         return found
 
@@ -144,7 +146,7 @@ class Bench:
         labels = setting.labels(self.world, rows, seed)
         if refine is None:
             return labels
-        chosen, strong = Named(**refine), self.config.strong
+        chosen, strong = Named(**refine), strong_respondent(self.config.strong, "base")
         refiner = make_refiner(chosen, {"query": self.config.generate.template})
         how: dict[str, Any] = {"seed": seed, "name": f"refine for {setting}, seed {seed}"}
         return refined(chosen, refiner, strong, rows, labels, self.options, self.workspace, **how).labels
@@ -154,7 +156,7 @@ class Bench:
         labels = self.labels(setting, refine, seed)
         weights = dict.fromkeys(labels.supervisors, 1 / len(labels.supervisors))
         targets = naive_targets(labels, asked(self.config, self.rows["unlabelled"]), weights)
-        learner = text_learner(self.config.strong, self.config.trainer)
+        learner = text_learner(self.config.trained, self.config.trainer)
         name = f"train {refine['name'] if refine else 'naive'} of {setting}, seed {seed}"
         trained = learner.train(targets, Named(name="cross_entropy"), self.workspace, seed=seed, name=name)
         return self.answers(str(trained.path / "model"))
