@@ -227,6 +227,13 @@ def test_gold_that_is_unknown_is_not_made_up() -> None:
         Rows(("a", "b"), ("x", "y"), ("gold",) * 2, (1, None), ("no", "yes")).gold_indices()
 
 
+def test_gold_shares_count_choices_that_nobody_chose_and_need_rows() -> None:
+    rows = Rows(("a", "b", "c", "d"), ("x",) * 4, ("gold",) * 4, (2, 0, 2, 2), ("no", "maybe", "yes"))
+    assert rows.gold_shares().tolist() == [0.25, 0.0, 0.75]
+    with pytest.raises(DataError, match="Of no rows"):
+        rows.take([]).gold_shares()
+
+
 def test_a_vote_left_empty_is_an_abstention() -> None:
     made = ChoiceVotes(("a", "b"), ("x",), np.array([[[np.nan, np.nan]], [[0.5, 0.5]]]))
     assert made.status.tolist() == [["abstained"], ["ok"]]

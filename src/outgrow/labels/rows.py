@@ -82,6 +82,21 @@ class Rows:
             raise DataError(f"{missing} of {len(self)} rows have no gold answer.", wanted="gold for every row here")
         return np.asarray(self.gold, dtype=np.int64)
 
+    def gold_shares(self) -> NDArray[np.float64]:
+        """Share of the rows whose gold answer is each of the K choices of a choice task, shape (K,).
+
+        Raises:
+            DataError: A row has no gold answer, or there are no rows.
+
+        Example:
+            >>> rows = Rows(("a", "b"), ("x", "y"), ("gold", "gold"), gold=(1, 1), choices=("no", "yes"))
+            >>> rows.gold_shares().tolist()
+            [0.0, 1.0]
+        """
+        if not len(self):
+            raise DataError("Of no rows there are no shares of gold answers.")
+        return np.bincount(self.gold_indices(), minlength=len(self.choices or ())) / len(self)
+
     def to_arrow(self) -> pa.Table:
         """One line per row; the choices travel in the schema's metadata."""
         gold_type = pa.string() if self.choices is None else pa.int64()

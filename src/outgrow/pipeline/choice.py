@@ -61,8 +61,7 @@ class ChoicePipeline:
         gold = self.rows.part("gold")
         if not len(gold):
             return None
-        shares = np.bincount(gold.gold_indices(), minlength=len(self.rows.choices or ())) / len(gold)
-        return self._predictions(np.tile(shares, (len(self._test), 1)))
+        return self._predictions(np.tile(gold.gold_shares(), (len(self._test), 1)))
 
     def ceiling(self, seed: int) -> Predictions:
         """The strong model trained on gold answers of the unlabelled part."""

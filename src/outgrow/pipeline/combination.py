@@ -111,4 +111,4 @@ def _proportions(name: str, wanted: str | Mapping[str, float], rows: Rows) -> ND
             f"methods.{name}: there are no gold rows to take class proportions from.",
             fix="Give a share per choice, or raise task.split.gold.",
         )
-    return np.bincount(gold.gold_indices(), minlength=len(choices)) / len(gold)
+    return gold.gold_shares()
