@@ -144,3 +144,17 @@ def test_the_estimate_counts_every_training_and_every_answer(tiny_experiment: Pa
         "students answer": 8,
     }
     assert all(job.seconds > 0 for job in jobs)
+
+
+def test_the_estimate_knows_candidates_of_a_beam_search(tiny_experiment: Path) -> None:
+    config = load_config(tiny_experiment, ["methods.naive cdpo.prefer.temperature=0"])
+    times = {job.what: job.seconds for job in estimate.jobs(config)}
+    assert times["naive cdpo samples"] > 0
+
+
+def test_a_prompt_is_timed_with_different_texts_which_are_not_read_as_one(tiny_experiment: Path) -> None:
+    config = load_config(tiny_experiment)
+    gold = load_task(config.task).read(config.task).part("gold")
+    batch = estimate.TimedModel(config.strong.model, 2, gold, config)._batch(1, 2, 3)
+    assert [len(set(batch.prompts[start : start + 3])) for start in (0, 3)] == [1, 1]
+    assert [len(set(batch.texts[start : start + 3])) for start in (0, 3)] == [3, 3]

@@ -74,7 +74,9 @@ def jobs(config: ExperimentConfig) -> Iterator[Job]:
             yield Job(f"{name} learns", seeds, each_text if several else once)
         known.add(supervised)
         if method.prefer is not None:
-            drawing = dataclasses.replace(answering, n=method.prefer.candidates, temperature=method.prefer.temperature)
+            count, temperature = method.prefer.candidates, method.prefer.temperature
+            search = {"temperature": temperature} if temperature else {"beams": count}
+            drawing = dataclasses.replace(answering, n=count, **search)
             yield Job(f"{name} samples", seeds, strong.writing(drawing, learned))
             settings = {"num_train_epochs": 1, **method.prefer.trainer}
             yield Job(f"{name} prefers", seeds, strong.training(settings, learned, texts=2))
@@ -132,10 +134,13 @@ class TimedModel:
         return (time.perf_counter() - clock) * texts / len(pairs)
 
     def _batch(self, number: int, size: int, texts: int) -> TextTargets:
-        places = [(number * size + place) % len(self._targets) for place in range(size) for _ in range(texts)]
         whole = self._targets
-        columns = (whole.ids, whole.prompts, whole.texts, whole.weights, whole.sources)
-        return TextTargets(*(tuple(column[place] for place in places) for column in columns))
+        asked = [(number * size + place) % len(whole) for place in range(size) for _ in range(texts)]
+        # Answers of the next prompts stand in for other answers to this one.
+        said = [(place + index % texts) % len(whole) for index, place in enumerate(asked)]
+        chosen = ((whole.ids, asked), (whole.prompts, asked), (whole.texts, said))
+        ids, prompts, answers = (tuple(column[place] for place in places) for column, places in chosen)
+        return TextTargets(ids, prompts, answers, (1.0 / texts,) * len(asked), ("timed",) * len(asked))
 
 
 def main() -> None:
