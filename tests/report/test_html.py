@@ -136,6 +136,16 @@ def test_all_colours_of_figures_are_defined_in_the_style(two_metrics):
     assert used <= defined
 
 
+def test_many_notes_are_folded_and_none_is_lost(one_metric):
+    notes = [f"model {name}: {count} odd answers." for name in "abcdefghijkl" for count in (1, 2)]
+    text = report_html("x", one_metric, {"notes": notes})
+    page = Page(text)
+    assert all(note in page.words for note in notes)
+    assert text.count("and 1 like it") == 12
+    assert "4 more notes of the run" in page.words
+    assert "more notes" not in report_html("x", one_metric, {"notes": notes[:16]})
+
+
 def test_markup_in_names_notes_and_configuration_comes_out_as_text(hostile):
     evil = "</code></pre><script>alert(2)</script>"
     text = report_html(

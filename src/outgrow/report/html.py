@@ -10,6 +10,7 @@ from typing import Any
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
 from outgrow.evaluate.wording import estimate_text, probability_text
 from outgrow.report.calibration import calibration_section
+from outgrow.report.notes import together
 from outgrow.report.plots import dot_plot, plane
 from outgrow.report.refinement import refinement_section
 from outgrow.report.sweeps import sweep_sections
@@ -20,6 +21,8 @@ _HEADWORDS = ("name", "model", "function", "features", "votes", "server")
 """Keys whose value names a thing; the first one present becomes its headword."""
 _AXES = ("content", "concept")
 """The metrics of the plane: what an answer says, and whether it is said as the supervisors say it."""
+_SHOWN = 8
+"""Notes at the top of the page; more of them are folded."""
 _KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement"}
 
 
@@ -50,7 +53,8 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any]) -> s
         headline=typeset(headline(summary)),
         details=[typeset(text) for text in details(summary)],
         warnings=[typeset(text) for text in summary.warnings],
-        notes=[str(note) for note in provenance.get("notes") or ()],
+        notes=together(map(str, provenance.get("notes") or ())),
+        shown=_SHOWN,
         setting=list(_setting(config, provenance, summary)),
         metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
         plane=_plane(summary),

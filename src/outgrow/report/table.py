@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from outgrow.evaluate.gap import Gap
 from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Role, Summary
 from outgrow.evaluate.wording import estimate_text, number_text
+from outgrow.report.notes import together
 from outgrow.report.sweeps import sweep_sentences
 from outgrow.report.words import LEGEND
 
@@ -88,7 +89,7 @@ def table_text(summary: Summary, notes: Sequence[str] = (), *, color: bool = Fal
 
     Args:
         summary: What to show.
-        notes: Further remarks to show below.
+        notes: Further remarks to show below; of those that differ in numbers only, the first one.
         color: Whether to use terminal colours.
         width: Columns to fit into. Below what the tables need, intervals move under their numbers; numbers are never
             cut, so below about 70 columns the tables stick out.
@@ -96,7 +97,7 @@ def table_text(summary: Summary, notes: Sequence[str] = (), *, color: bool = Fal
     width = width or DEFAULT_WIDTH
     tables = [_render(metric, color=color, width=width) for metric in summary.metrics]
     remarks = [f"{line.name}: {line.note}" for line in summary.metrics[0].lines if line.note]
-    said = (*sweep_sentences(summary), *remarks, *notes)
+    said = (*sweep_sentences(summary), *remarks, *(note.short for note in together(notes)))
     below = [f"! {text}" for text in summary.warnings] + [f"- {text}" for text in said]
     wrapped = [textwrap.fill(LEGEND, width), *(textwrap.fill(text, width, subsequent_indent="  ") for text in below)]
     lines = "\n".join([*tables, *wrapped]).splitlines()
