@@ -108,6 +108,13 @@ def test_votes_survive_a_file(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert same_votes(ChoiceVotes.from_arrow(through_a_file(made.to_arrow(), tmp_path_factory)), made)
 
 
+def test_answers_are_best_texts_without_their_space_and_empty_where_there_is_none() -> None:
+    best, other = (Completion(text, (), ((0, 2),), finished=True) for text in (" a", " b"))
+    made = TextLabels(("a", "b"), ("x", "y"), (((best, other), ()), ((), (other,))))
+    assert made.answers() == ("a", "")
+    assert made.answers(1) == ("", "b")
+
+
 def test_text_labels_survive_a_file(tmp_path_factory: pytest.TempPathFactory) -> None:
     empty = Completion("", (-0.5,), ((0, 0),), finished=True)
     made = TextLabels(("a", "b"), ("x",), (((empty,),), ((),)), {("b", "x"): "timeout"})

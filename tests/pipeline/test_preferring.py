@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError, OutgrowError
 from outgrow.experiment import Experiment
-from outgrow.labels import Completion, PreferencePairs, Rows, TextLabels
+from outgrow.labels import Completion, Rows, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.preferring import PreferenceStage, shift_remark
@@ -120,14 +118,15 @@ def test_a_student_with_one_candidate_per_row_stands_as_it_is_and_the_notes_say_
     assert not (tmp_path / "store/preference-student").exists()
 
 
-def test_a_student_comes_to_write_what_its_judges_prefer(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["cdpo", "kto"])
+def test_a_student_comes_to_write_what_its_judges_prefer(folder: Path, tmp_path: Path, name: str) -> None:
     decoder = str(folder / "decoder")
 
     def judge(candidates: Sequence[Sequence[str]]) -> TextLabels:
         scores = {text: (-1.0 - ("good" not in text),) * 2 for each in candidates for text in each}
         return judged_by(scores, candidates)
 
-    stage = stage_of({"name": "cdpo", "candidates": 24, "trainer": LOUD})
+    stage = stage_of({"name": name, "candidates": 24, "trainer": LOUD})
     student, remarks = stage(
         decoder,
         rows_of(4),
@@ -147,21 +146,13 @@ def test_a_student_comes_to_write_what_its_judges_prefer(folder: Path, tmp_path:
         r"stage: the stage moved the log-probability of chosen texts by \+\d.\d, of rejected ones by -\d+.\d\.",
         remarks[-1],
     )
+    # Once before the training, once of the sample after it.
+    assert len(list((tmp_path / "reference").glob("*/logprobs.parquet"))) == 2
 
 
-@dataclasses.dataclass(frozen=True)
-class KnownLearner:
-    """A learner whose models' log-probabilities are known."""
-
-    model: str
-
-    def reference(self, pairs: PreferencePairs, workspace: Workspace, *, name: str) -> NDArray[np.float32]:
-        return np.array([{"before": (-4.0, -5.0), "after": (-6.0, -9.0)}[self.model]] * len(pairs), dtype=np.float32)
-
-
-def test_a_stage_that_made_its_chosen_texts_improbable_too_says_what_holds_them(tmp_path: Path) -> None:
-    pairs = PreferencePairs(("a", "b"), ("p", "q"), (" x", " x"), (" y", " y"), (0.9, 0.9), (1.0, 1.0))
-    said = shift_remark(KnownLearner("before"), "after", pairs, Workspace(Store(tmp_path)))  # type: ignore[arg-type]
+def test_a_stage_that_made_its_chosen_texts_improbable_too_says_what_holds_them() -> None:
+    before, after = (np.array([each] * 2, dtype=np.float32) for each in ((-4.0, -5.0), (-6.0, -9.0)))
+    said = shift_remark(before, after)
     assert "chosen texts by -2.0, of rejected ones by -4.0: chosen texts fell too" in said
     assert "`penalty`" in said
 

@@ -92,6 +92,11 @@ class TextLabels:
         candidates = self.texts[row][supervisor]
         return candidates[0] if candidates else None
 
+    def answers(self, supervisor: int = 0) -> tuple[str, ...]:
+        """The best texts of one supervisor without the space that parts them from their prompts; empty without one."""
+        best = (self.best(row, supervisor) for row in range(len(self.ids)))
+        return tuple("" if one is None else one.text.removeprefix(" ") for one in best)
+
     def of(self, supervisor: int) -> TextLabels:
         """The labels of one supervisor alone."""
         name = self.supervisors[supervisor]

@@ -52,11 +52,11 @@ class TextEstimate:
         test = self.rows.part("test")
         self._try_judges(test)
         base = self._base(test)
-        self._rate(test, _best(base))
+        self._rate(test, base.answers())
         for seed in self.config.seeds:
             weak = self._labels(test, answering(self.config), seed)
             for place in range(len(weak.supervisors)):
-                self._rate(test, _best(weak, place))
+                self._rate(test, weak.answers(place))
             refines = [method.refine for method in self.config.methods.values() if method.refine is not None]
             if refines or not isinstance(self.config.strong, ServerStrong):
                 labels = self._labels(self._unlabelled, labelling(self.config, seed), seed)
@@ -126,10 +126,10 @@ class TextEstimate:
                 found = refined(refine, refiner, strong, rows, labels, options, self.workspace, seed=seed, name="")
                 texts = found.texts()
             except NotMadeError:
-                texts = list(_best(self._made_up(rows, f"refined, seed {seed}", options)))
+                texts = list(self._made_up(rows, f"refined, seed {seed}", options).answers())
         picked = sampled(len(rows), SAMPLE)
         sample = rows.take(picked)
-        base = _best(self._base(sample))
+        base = self._base(sample).answers()
         if None not in sample.gold or Scorer(self.config, self.task, self.workspace).needs_no_gold:
             weak = weak_texts(rows, labels)
             spoken = [weak[row] for row in picked], len(labels.supervisors), base, [texts[row] or "" for row in picked]
@@ -143,14 +143,14 @@ class TextEstimate:
             tuned = tuned_model(strong, method, self.config.seeds.index(seed))
             if tuned is not None:
                 author = ServedRespondent(tuned, "fine-tuned model", f"{method}, seed {seed}")
-                self._rate(test, _best(self._texts(author, test, answering(self.config))))
+                self._rate(test, self._texts(author, test, answering(self.config)).answers())
             return
         if not self._judges:
             return
         try:
             _ = self.known.ceiling(seed) if method == "ceiling" else self.known.student(method, seed)
         except NotMadeError:
-            self._rate(test, _best(self._made_up(test, f"{method}, seed {seed}", answering(self.config))))
+            self._rate(test, self._made_up(test, f"{method}, seed {seed}", answering(self.config)).answers())
 
     def _made_up(self, rows: Rows, name: str, options: GenerateOptions) -> TextLabels:
         return texts_of(Stranger(name), name, rows.ids, asked(self.config, rows), options)
@@ -174,8 +174,3 @@ class TextEstimate:
         for judge in self._judges:
             model = self._model(ServedRespondent(judge, "judge"))
             model.generate([rubric.prompt(item) for item in items], sampling(judge))
-
-
-def _best(labels: TextLabels, supervisor: int = 0) -> list[str]:
-    best = [labels.best(row, supervisor) for row in range(len(labels.ids))]
-    return ["" if one is None else one.text.removeprefix(" ") for one in best]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.ranking import Ranking, Reason, rank
@@ -111,7 +112,12 @@ class PreferenceStage:
         )
         trained = learner.train(pairs, self.settings, workspace, seed=seed, name=f"prefer for {name}")
         folder = str(trained.path / "model")
-        return folder, [*remarks, f"{name}: {shift_remark(learner, folder, pairs, workspace)}"]
+        sample = pairs.take(range(min(len(pairs), _SAMPLE)))
+        # What training was referred to, found again.
+        mismatched = preference_objective(self.settings).takes_mismatched
+        before = learner.reference(pairs, workspace, name=f"reference for {name}", mismatched=mismatched)
+        after = dataclasses.replace(learner, model=folder).reference(sample, workspace, name=f"shift by {name}")
+        return folder, [*remarks, f"{name}: {shift_remark(before[: len(sample), :2], after)}"]
 
     def pairs(
         self,
@@ -172,20 +178,17 @@ def _with_ends(pairs: PreferencePairs, cut: Set[tuple[str, str]]) -> PreferenceP
     )
 
 
-def shift_remark(learner: PreferenceLearner, trained: str, pairs: PreferencePairs, workspace: Workspace) -> str:
+def shift_remark(before: NDArray[np.float32], after: NDArray[np.float32]) -> str:
     """What the stage did to the probabilities of its own texts: both can fall, and then the student unlearns.
 
     Args:
-        learner: As it trained.
-        trained: The folder of the student after the stage.
-        pairs: What it learned from; some of them are looked at.
-        workspace: Store and reporter.
+        before: Log-probabilities of chosen and rejected texts under the student that the stage began with, (N, 2).
+        after: The same under the one that came of it.
+
+    Example:
+        >>> shift_remark(np.array([[-4.0, -5.0]], dtype=np.float32), np.array([[-3.5, -9.0]], dtype=np.float32))
+        'the stage moved the log-probability of chosen texts by +0.5, of rejected ones by -4.0.'
     """
-    sample = pairs.take(range(min(len(pairs), _SAMPLE)))
-    before, after = (
-        dataclasses.replace(learner, model=model).reference(sample, workspace, name=f"log-probabilities {when}")
-        for model, when in ((learner.model, "before"), (trained, "after"))
-    )
     chosen, rejected = (after - before).astype(np.float64).mean(0).tolist()
     told = f"the stage moved the log-probability of chosen texts by {chosen:+.1f}, of rejected ones by {rejected:+.1f}"
     if chosen > -_FALL:

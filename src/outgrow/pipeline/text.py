@@ -270,8 +270,7 @@ class TextPipeline:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""
         for remark in remarks(labels.of(supervisor)):
             self._note(f"Of the test part {remark}")
-        best = [labels.best(row, supervisor) for row in range(len(labels.ids))]
-        answers = tuple("" if one is None else _trim(one.text) for one in best)
+        answers = labels.answers(supervisor)
         scored = self._scorer(self._test, answers, author=labels.supervisors[supervisor])
         for remark in scored.remarks:
             self._note(remark)
@@ -283,7 +282,3 @@ class TextPipeline:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-
-def _trim(text: str) -> str:
-    return text.removeprefix(" ")

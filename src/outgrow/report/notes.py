@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _NUMBER = re.compile(r"(?<![\w.-])[+−-]?\d+(?:[.,]\d+)*")
 """A number that is no part of a name such as `bpe512` or `icl-4`."""
@@ -16,7 +16,7 @@ class Note:
 
     text: str
     """The first one."""
-    alike: list[str] = field(default_factory=list)
+    alike: tuple[str, ...] = ()
     """The others, in order."""
 
     @property
@@ -33,9 +33,7 @@ def together(notes: Iterable[str]) -> list[Note]:
         >>> [note.short for note in found]
         ['bpe512, seed 0: 2 are empty. (And 1 like it.)', '3 rows are left out.']
     """
-    found: dict[str, Note] = {}
-    for text in notes:
-        known = found.setdefault(_NUMBER.sub("#", text), Note(text))
-        if known.text != text:
-            known.alike.append(text)
-    return list(found.values())
+    groups: dict[str, list[str]] = {}
+    for text in dict.fromkeys(notes):
+        groups.setdefault(_NUMBER.sub("#", text), []).append(text)
+    return [Note(first, tuple(others)) for first, *others in groups.values()]
