@@ -1,6 +1,6 @@
 """Everything a table or a report says about an experiment, as plain data: means, intervals, gaps, tests, warnings.
 
-`compare.summarise` makes a `Summary` from `Standing`s; tables, reports and JSON only write down what is in it.
+`compare.summarise` makes a `Summary` from `ModelScores`; tables, reports and JSON only write down what is in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class ModelScores:
     """How one model did on the test part."""
 
     name: str
@@ -70,11 +70,11 @@ class Line:
     """What is known about one model on one metric."""
 
     name: str
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     role: Role
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     note: str
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     seeds: int
     """Number of runs behind the score."""
     score: Estimate
@@ -102,7 +102,7 @@ class MetricSummary:
     chance: float | None
     """Score of a blind guess, where known."""
     lines: tuple[Line, ...]
-    """One per standing that has the metric, in the order given."""
+    """One per model that has the metric, in the order given."""
     best_supervisor: str | None
     """The supervisor with the highest mean on test; None without supervisors."""
     best_supervisor_doubt: float
@@ -132,9 +132,9 @@ class CalibrationLine:
     """How well one model knows how sure it may be."""
 
     name: str
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     role: Role
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     error: Estimate
     """Expected calibration error, mean over seeds; the interval begins at 0 where chance alone may explain it."""
     overconfidence: Estimate
@@ -164,7 +164,7 @@ class CalibrationSummary:
     bins: int
     """Number of bins of equal width behind the calibration error."""
     lines: tuple[CalibrationLine, ...]
-    """One per standing with certainties, in the order given."""
+    """One per model with certainties, in the order given."""
 
 
 @dataclass(frozen=True)
