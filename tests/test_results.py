@@ -9,6 +9,7 @@ import pytest
 
 from outgrow.errors import DataError, StoreError
 from outgrow.evaluate import Certainty, ModelScores
+from outgrow.labels import Note
 from outgrow.results import Results
 
 
@@ -174,7 +175,8 @@ def test_keys_and_passwords_are_hidden_in_everything_written(results, tmp_path):
         "trainer": {"hub_token": "hf_SECRET"},
         "supervisors": [{"api_key": "sk-SECRET"}, {"server": "https://me:SECRET@host/v1"}],
     }
-    leaky = Results("x", results.models, {}, {"config": config})
+    note = Note("server.slow", values={"url": "https://me:SECRET@host/v1", "api_key": "sk-SECRET"})
+    leaky = Results("x", results.models, {}, {"config": config, "notes": [note]})
     leaky.save(tmp_path)
     leaky.save_report(tmp_path / "report.html")
     for name in ("results.json", "report.html"):
@@ -182,6 +184,7 @@ def test_keys_and_passwords_are_hidden_in_everything_written(results, tmp_path):
         assert "SECRET" not in text
         assert "hidden" in text
         assert "host/v1" in text
+    assert "SECRET" not in leaky.table()
 
 
 def test_words_that_only_look_like_secrets_are_kept(results):
@@ -195,6 +198,20 @@ def test_the_summary_is_computed_once(results):
 
 def test_the_table_shows_the_notes_of_the_run(results):
     assert "- left out" in results.table()
+
+
+def test_notes_are_saved_as_records_and_sentences_of_older_files_still_load(results, tmp_path):
+    failed = Note("votes.failed", "warning", "ann", 0, {"rows": np.int64(3), "share": float("nan")})
+    Results("x", results.models, {}, {"notes": [failed, "2 rows left out."]}).save(tmp_path)
+    about = json.loads((tmp_path / "results.json").read_text())
+    assert about["provenance"]["notes"][0] == failed.to_json()
+    assert Results.load(tmp_path).notes[:2] == (failed, Note.from_json("2 rows left out."))
+    about["standings"] = about.pop("models")
+    about["provenance"]["notes"] = ["2 rows left out."]
+    (tmp_path / "results.json").write_text(json.dumps(about))
+    loaded = Results.load(tmp_path)
+    assert "- 2 rows left out." in loaded.table()
+    assert [each.name for each in loaded.models] == ["small", "naive", "gold"]
 
 
 def test_a_saved_report_is_one_file(results, tmp_path):

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from outgrow.errors import DataError, StoreError
 from outgrow.evaluate import Certainty, ModelScores, Summary, find_sweeps, summarise
+from outgrow.labels import Note
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
 
 FORMAT = 1
@@ -55,6 +56,12 @@ class Results:
         methods = (self.provenance.get("config") or {}).get("methods") or {}
         return summarise(self.models, self.chance, sweeps=find_sweeps(methods))
 
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Notes on the run, then notes on the summary; keys and passwords in them are hidden."""
+        run = self.provenance.get("notes") or ()
+        return (*(Note.from_json(_plain(each)) for each in run), *self.summary.notes)
+
     def table(self, color: bool = False, width: int | None = None) -> str:
         """The summary as aligned text.
 
@@ -64,7 +71,7 @@ class Results:
         """
         from outgrow.report.table import table_text
 
-        return table_text(self.summary, self.provenance.get("notes", ()), color=color, width=width)
+        return table_text(self.summary, self.notes, color=color, width=width)
 
     def to_json(self) -> dict[str, Any]:
         """Summary and provenance as plain values: what is undefined is None, and nothing is NaN."""
@@ -84,7 +91,7 @@ class Results:
                 for each in self.models
             ],
             "summary": _plain(self.summary.to_dict()),
-            "provenance": _plain(self.provenance),
+            "provenance": self._provenance(),
         }
 
     def save(self, folder: str | Path) -> None:
@@ -139,7 +146,13 @@ class Results:
         """
         from outgrow.report.html import report_html
 
-        write_text(Path(path), report_html(self.name, self.summary, _plain(self.provenance)))
+        write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes))
+
+    def _provenance(self) -> dict[str, Any]:
+        plain: dict[str, Any] = _plain(self.provenance)
+        if plain.get("notes"):
+            plain["notes"] = [Note.from_json(each).to_json() for each in plain["notes"]]
+        return plain
 
     def _scores(self) -> pa.Table:
         tables = [
@@ -228,6 +241,8 @@ def _runs(columns: Mapping[str, np.ndarray[Any, Any]], own: np.ndarray[Any, Any]
 
 def _plain(value: Any) -> Any:
     """A value as JSON knows it; secrets are hidden, numbers that JSON lacks become None."""
+    if isinstance(value, Note):
+        return _plain(value.to_json())
     if isinstance(value, Mapping):
         return {str(key): _HIDDEN if _is_secret(key, own) else _plain(own) for key, own in value.items()}
     if isinstance(value, np.generic | np.ndarray):

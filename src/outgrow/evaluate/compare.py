@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
 from outgrow.evaluate.calibration_summary import summarise_calibration
-from outgrow.evaluate.cautions import cautions
 from outgrow.evaluate.gap import Gap, gain_interval, gap_from_draws
 from outgrow.evaluate.intervals import (
     NO_SPREAD,
@@ -21,6 +20,7 @@ from outgrow.evaluate.intervals import (
     sign_test,
     weighted_mean,
 )
+from outgrow.evaluate.notes import summary_notes
 from outgrow.evaluate.summary import (
     ROLES,
     Comparison,
@@ -64,7 +64,7 @@ def summarise(
     metrics = tuple(_summarise_metric(metric, sheet, chance.get(metric)) for metric, sheet in sheets.items())
     calibration = summarise_calibration(models, seed=seed)
     swept = tuple(found for found in (_summarise_sweep(sweep, sheets) for sweep in sweeps) if found.metrics)
-    return Summary(metrics, cautions(metrics), RESAMPLES, calibration, swept)
+    return Summary(metrics, summary_notes(metrics), RESAMPLES, calibration, swept)
 
 
 def _check(models: Sequence[ModelScores]) -> None:

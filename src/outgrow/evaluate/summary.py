@@ -17,6 +17,7 @@ from outgrow.evaluate.calibration import Bin
 from outgrow.evaluate.certainty import Certainty
 from outgrow.evaluate.gap import Gap
 from outgrow.evaluate.wording import Interval
+from outgrow.labels.notes import Note
 
 Role = Literal["supervisor", "base", "ceiling", "student"]
 """What a model is in the experiment: who judges, the untouched strong model, the strong model on gold, the methods."""
@@ -225,8 +226,8 @@ class Summary:
 
     metrics: tuple[MetricSummary, ...]
     """One per metric, in the order given."""
-    warnings: tuple[str, ...]
-    """What a reader should know before believing the numbers, in whole sentences."""
+    notes: tuple[Note, ...]
+    """What limits the meaning of the numbers; worded by `outgrow.report.notes`."""
     resamples: int
     """Bootstrap resamples behind every interval."""
     calibration: CalibrationSummary | None = None
@@ -237,7 +238,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """The same as lists, dictionaries, strings, numbers and None: ready for JSON, never NaN."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return plain
+        return plain | {"notes": [note.to_json() for note in self.notes]}
 
 
 def _plain(value: Any) -> Any:
