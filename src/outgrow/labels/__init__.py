@@ -9,7 +9,7 @@ from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_prob
 from outgrow.labels.predictions import Predictions, Weighted
 from outgrow.labels.preference import PreferencePairs
 from outgrow.labels.rows import PARTS, Part, Rows, positions
-from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, TextTargets
+from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, TextTargets, with_leading_space
 
 __all__ = [
     "PARTS",
@@ -28,4 +28,5 @@ __all__ = [
     "Weighted",
     "check_probabilities",
     "positions",
+    "with_leading_space",
 ]
