@@ -86,12 +86,10 @@ def outlook_of(
     name: str,
 ) -> Outlook:
     """What a model predicts on all of `rows` once it has learnt targets on some of them."""
-    from outgrow.objectives import EvidentialObjective
-
     trained = learner.train(rows, targets, objective, workspace, seed=seed, name=f"train {name}")
     logits = learner.logits(trained, rows, workspace, name=f"predict {name}")
     loss, _ = make_objective(objective)
-    vacuity = loss.vacuity(logits).double().numpy() if isinstance(loss, EvidentialObjective) else None
+    vacuity = loss.vacuity(logits).double().numpy() if hasattr(loss, "vacuity") else None
     return Outlook(loss.predict(logits).double().numpy(), vacuity)
 
 
