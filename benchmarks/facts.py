@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow import Experiment
+from outgrow.combine.texts import naive_targets
 from outgrow.config import Named, parse_config
 from outgrow.demo import demo_settings
 from outgrow.evaluate import ModelScores
@@ -37,7 +38,6 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.served import strong_respondent
 from outgrow.pipeline.text_supervisors import asked
-from outgrow.pipeline.text_targets import naive_targets
 from outgrow.pipeline.writing import write
 from outgrow.progress import PlainReporter
 from outgrow.report.sweeps import sweep_sentences

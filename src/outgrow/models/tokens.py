@@ -157,21 +157,6 @@ def cut(completion: Completion, end: int) -> Completion:
     )
 
 
-def with_leading_space(completion: Completion) -> Completion:
-    """The completion with exactly the space that separates it from its prompt, which its first token gets.
-
-    Example:
-        >>> with_leading_space(Completion("Paris", (-0.1,), ((0, 5),), finished=False))
-        Completion(text=' Paris', logprobs=(-0.1,), offsets=((0, 6),), finished=False)
-    """
-    if completion.text.startswith(" "):
-        return completion
-    moved = [(start + 1, end + 1) for start, end in completion.offsets]
-    if moved and completion.text:
-        moved[0] = (0, moved[0][1])
-    return dataclasses.replace(completion, text=f" {completion.text}", offsets=tuple(moved))
-
-
 def _agreement(one: str, other: str) -> int:
     """How many first characters two texts share."""
     pairs = enumerate(zip(one, other, strict=False))

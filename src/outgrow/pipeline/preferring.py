@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.ranking import Ranking, Reason, rank
+from outgrow.combine.scores import score_weights
+from outgrow.combine.texts import pool, score_matrices
 from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError
-from outgrow.labels import PreferencePairs, Rows, TextLabels
+from outgrow.labels import PreferencePairs, Rows, TextLabels, with_leading_space
 from outgrow.models.protocols import GenerateOptions
-from outgrow.models.tokens import with_leading_space
-from outgrow.pipeline.text_targets import pool, score_matrices
 from outgrow.pipeline.writing import write
 from outgrow.store import table_hash
 from outgrow.supervisors.respondents import LocalRespondent
@@ -57,7 +56,7 @@ class PreferenceStage:
         objective = preference_objective(self.settings)
         check_preference_trainer(self.settings.trainer)
         if self.settings.weights != "estimated":
-            JointDecoding(weights=self.settings.weights).lambdas(self.supervisors, ())
+            score_weights(self.settings.weights, self.supervisors, ())
         if objective.takes_doubt and len(self.supervisors) < 2:
             raise ConfigError(
                 "`epsilon: ensemble` needs supervisors that can disagree.",
@@ -137,7 +136,7 @@ class PreferenceStage:
             usable: The task's word on answers.
         """
         matrices = score_matrices(judged)
-        lambdas = JointDecoding(weights=self.settings.weights).lambdas(judged.supervisors, matrices)
+        lambdas = score_weights(self.settings.weights, judged.supervisors, matrices)
         good = [list(usable([text.removeprefix(" ") for text in each])) for each in candidates]
         ranking = rank(
             matrices,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from outgrow.combine.joint_decoding import JointDecoding, agreement_weights
-from outgrow.combine.mean import Mean
+from outgrow.combine.combiner import TextCombiner, require
+from outgrow.combine.texts import gold_targets, naive_targets, pool
 from outgrow.config import ExperimentConfig, Method, Named, Prefer, ServerStrong
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
@@ -20,7 +20,6 @@ from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.scoring import Scorer
 from outgrow.pipeline.served import check_served_strong, strong_respondent, tuned_model, untrained
 from outgrow.pipeline.text_supervisors import TextSupervisors, answering, asked, labelling
-from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool, score_matrices
 from outgrow.pipeline.writing import census, remarks, write
 from outgrow.refine.refinement import Refiner
 from outgrow.registry import create
@@ -192,24 +191,13 @@ class TextPipeline:
     def _refiner(self, refine: Named) -> Refiner:
         return make_refiner(refine, {"query": self.config.generate.template})
 
-    def _combiner(self, method: Method) -> Mean | JointDecoding:
-        """How a method combines the supervisors' texts."""
-        combiner = create("combiner", method.combine.name, method.combine.params)
-        names = self._supervisors.names
-        if isinstance(combiner, JointDecoding):
+    def _combiner(self, method: Method) -> TextCombiner:
+        """The combiner of a method, checked against the supervisors before anything is computed."""
+        combiner: TextCombiner = create("combiner", method.combine.name, method.combine.params)
+        require("combiner", method.combine.name, combiner, "texts")
+        if combiner.needs_scores:
             self._supervisors.check_judging()
-            if combiner.weights != "estimated":
-                combiner.lambdas(names, ())  # refuses weights that do not fit before anything is computed
-            return combiner
-        if not isinstance(combiner, Mean) or combiner.harden:
-            raise ConfigError(
-                f"The combiner {method.combine.name!r} with these parameters is for choice tasks.",
-                wanted="mean, with or without weights, or joint_decoding",
-            )
-        if combiner.weights == "estimated":
-            self._supervisors.check_judging()  # from how often they would choose the same text
-        else:
-            combiner.lambdas(names)
+        combiner.check_texts(self._supervisors.names)
         return combiner
 
     def _targets(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:
@@ -217,21 +205,17 @@ class TextPipeline:
         prompts = self._asked(self._unlabelled)
         if method.refine is not None:
             return naive_targets(self._refined(labels, method.refine, name, seed), prompts, {method.refine.name: 1.0})
-        combiner = self._combiner(method)
-        if isinstance(combiner, Mean) and combiner.weights != "estimated":
-            lambdas = combiner.lambdas(labels.supervisors).tolist()
-            return naive_targets(labels, prompts, dict(zip(labels.supervisors, lambdas, strict=True)))
         candidates = pool(labels)
-        scored = self._supervisors.judge(self._unlabelled, candidates, seed)
-        if isinstance(combiner, Mean):
-            weights = agreement_weights(score_matrices(scored))
-            targets = naive_targets(labels, prompts, dict(zip(labels.supervisors, weights.tolist(), strict=True)))
-        else:
-            targets, weights = joint_targets(labels, scored, prompts, combiner)
-        shown = ", ".join(f"{who} {own:.2f}" for who, own in zip(scored.supervisors, weights, strict=True))
-        alone = sum(len(each) == 1 for each in candidates)
-        single = f"{alone} of {len(candidates)} rows had one candidate only"
-        self._note(f"{name} (seed {seed}): the supervisors' weights are {shown}; {single}.")
+
+        def scored() -> TextLabels:
+            return self._supervisors.judge(self._unlabelled, candidates, seed)
+
+        targets, lambdas = self._combiner(method).texts(labels, prompts, scored)
+        if lambdas is not None:
+            shown = ", ".join(f"{who} {own:.2f}" for who, own in zip(labels.supervisors, lambdas, strict=True))
+            alone = sum(len(each) == 1 for each in candidates)
+            single = f"{alone} of {len(candidates)} rows had one candidate only"
+            self._note(f"{name} (seed {seed}): the supervisors' weights are {shown}; {single}.")
         return targets
 
     def _trained(self, targets: TextTargets, objective: Named, step: str, seed: int) -> str:

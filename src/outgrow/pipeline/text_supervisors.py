@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from outgrow.combine.texts import gold_targets
 from outgrow.config import ExperimentConfig, ModelSupervisor, Named, ServerSupervisor
 from outgrow.errors import ConfigError
 from outgrow.labels import Rows, TextLabels
 from outgrow.models.loading import short_name
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.text_targets import gold_targets
 from outgrow.pipeline.writing import score, write
 from outgrow.supervisors.gold import training_rows
 from outgrow.supervisors.respondents import LocalRespondent, Respondent, ServedRespondent, server_model

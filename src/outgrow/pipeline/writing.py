@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.labels import Completion, TextLabels
+from outgrow.labels import Completion, TextLabels, with_leading_space
 from outgrow.labels.text import TextStatus
 from outgrow.models.protocols import GenerateOptions, LanguageModel, refusal
-from outgrow.models.tokens import with_leading_space
 from outgrow.refine.audit import refuses
 from outgrow.store import content_hash, read_table, write_table
 from outgrow.supervisors.respondents import LocalRespondent, Respondent, answered

@@ -14,7 +14,7 @@ from outgrow.config import ModelSupervisor, Named, Strong
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.models.adapters import Probe
 from outgrow.models.loading import check_model
-from outgrow.registry import create
+from outgrow.registry import can, create
 from outgrow.scale.local import map_shards, read_shards
 from outgrow.store import Artefact, table_hash
 from outgrow.workspace import Workspace
@@ -85,12 +85,10 @@ def outlook_of(
     name: str,
 ) -> Outlook:
     """What a model predicts on all of `rows` once it has learnt targets on some of them."""
-    from outgrow.objectives import EvidentialObjective
-
     trained = learner.train(rows, targets, objective, workspace, seed=seed, name=f"train {name}")
     logits = learner.logits(trained, rows, workspace, name=f"predict {name}")
     loss = make_objective(objective)
-    vacuity = loss.vacuity(logits).double().numpy() if isinstance(loss, EvidentialObjective) else None
+    vacuity = loss.vacuity(logits).double().numpy() if can(loss, "vacuity") else None
     return Outlook(loss.predict(logits).double().numpy(), vacuity)
 
 
