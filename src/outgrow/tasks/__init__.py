@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
 from outgrow.tasks.protocol import Task, load_task, scores_texts
-from outgrow.tasks.split import deal, rows_in_parts
+from outgrow.tasks.split import assign_parts, rows_in_parts
 from outgrow.tasks.tables import read_records
 
 __all__ = [
     "Task",
-    "deal",
+    "assign_parts",
     "load_task",
     "read_preferences",
     "read_records",

@@ -17,7 +17,7 @@ from outgrow.evaluate.text_metrics import TextMetric
 from outgrow.labels import PARTS, Part, Rows
 from outgrow.registry import create
 from outgrow.tasks.protocol import Task
-from outgrow.tasks.split import deal, rows_in_parts
+from outgrow.tasks.split import assign_parts, rows_in_parts
 from outgrow.tasks.tables import column, read_records
 
 _BOOLEANS = ("false", "true")
@@ -72,21 +72,20 @@ def read_rows(config: TaskConfig, *, needs_gold: bool = True) -> Rows:
             parts share rows.
     """
     table = read_records(config.source)
-    ids = _ids(table, config)
+    ids = [str(value) for value in _column(table, config, "id") or range(table.num_rows)]
     if config.limit is not None and config.limit < table.num_rows:
         chosen = np.sort(np.random.default_rng(config.split.seed).permutation(table.num_rows)[: config.limit])
         # Rows keep their numbers, because votes made elsewhere refer to rows by number.
         table, ids = table.take(chosen), [ids[row] for row in chosen]
     prompts = _prompts(table, config)
     gold, choices = _gold(table, config)
-    if config.columns.part is not None:
-        parts = _given_parts(table, config)
-    else:
+    parts = _given_parts(table, config)
+    if parts is None:
         groups = None
         if config.split.group is not None:
             groups = column(table, config.split.group, where=config.source, setting="task.split.group")
         voted = _voted(config, ids, prompts)
-        parts = deal(prompts, gold if needs_gold else prompts, config.split, groups=groups, voted=voted)
+        parts = assign_parts(prompts, gold if needs_gold else prompts, config.split, groups=groups, voted=voted)
     return rows_in_parts(
         parts, ids=ids, prompts=prompts, gold=gold, choices=choices, where=config.source, needs_gold=needs_gold
     )
@@ -99,9 +98,14 @@ def _metrics(config: TaskConfig) -> dict[str, TextMetric]:
     return {one.name: create("metric", one.name, one.params) for one in chosen}
 
 
+def _column(table: pa.Table, config: TaskConfig, meaning: str) -> list[Any] | None:
+    name = getattr(config.columns, meaning)
+    return None if name is None else column(table, name, where=config.source, setting=f"task.columns.{meaning}")
+
+
 def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
     if config.template is None:
-        texts = column(table, config.columns.prompt, where=config.source, setting="task.columns.prompt")
+        texts = _column(table, config, "prompt") or []
         empty = sum(text is None for text in texts)
         if empty:
             raise DataError(f"{empty} rows of {config.source} have no text in {config.columns.prompt!r}.")
@@ -109,10 +113,11 @@ def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
     try:
         names = [name for _, name, _, _ in string.Formatter().parse(config.template) if name is not None]
         columns = {name: column(table, name, where=config.source, setting="task.template") for name in names}
-        return [
-            config.template.format_map({name: _text(values[index], name, config) for name, values in columns.items()})
-            for index in range(table.num_rows)
-        ]
+        for name, values in columns.items():
+            if any(value is None for value in values):
+                raise DataError(f"A row of {config.source} has nothing in {name!r}, which task.template needs.")
+        rows = ({name: values[row] for name, values in columns.items()} for row in range(table.num_rows))
+        return [config.template.format_map(row) for row in rows]
     except (ValueError, KeyError) as error:
         raise ConfigError(
             "task.template is not a template.",
@@ -122,38 +127,18 @@ def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
         ) from error
 
 
-def _text(value: object, name: str, config: TaskConfig) -> object:
-    if value is None:
-        raise DataError(f"A row of {config.source} has nothing in {name!r}, which task.template needs.")
-    return value
-
-
-def _ids(table: pa.Table, config: TaskConfig) -> list[str]:
-    if config.columns.id is None:
-        return [str(index) for index in range(table.num_rows)]
-    return [str(value) for value in column(table, config.columns.id, where=config.source, setting="task.columns.id")]
-
-
 def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], tuple[str, ...] | None]:
-    if config.columns.gold is None:
-        values: list[Any] = [None] * table.num_rows
-    else:
-        values = column(table, config.columns.gold, where=config.source, setting="task.columns.gold")
-    if config.choices is None:
-        return [None if value is None else str(value) for value in values], None
-    if config.choices == "auto":
-        choices = tuple(sorted({str(value) for value in values if value not in (None, "")}))
+    values = _column(table, config, "gold") or [None] * table.num_rows
+    if config.choices is None or config.choices == "auto":
         values = [None if value is None else str(value) for value in values]
-    else:
-        choices = config.choices
+    if config.choices is None:
+        return values, None
+    choices = tuple(sorted({*values} - {None, ""})) if config.choices == "auto" else config.choices
     if len(set(choices)) < len(choices):
         raise ConfigError("task.choices names a choice twice.", found=", ".join(choices))
     if len(choices) < 2:
-        raise DataError(
-            f"{config.source} has one class only.",
-            found=", ".join(choices) or "no labels",
-            wanted="at least two choices",
-        )
+        found = ", ".join(choices) or "no labels"
+        raise DataError(f"{config.source} has one class only.", found=found, wanted="at least two choices")
     return [choice_index(value, choices, where=config.source) for value in values], choices
 
 
@@ -180,12 +165,9 @@ def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | 
         return choices.index(text)
     if len(choices) == 2 and text.lower() in _BOOLEANS:
         return _BOOLEANS.index(text.lower())
-    if isinstance(value, bool):
-        value = int(value)
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if isinstance(value, int) and 0 <= value < len(choices):
-        return value
+    index = int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else -1
+    if 0 <= index < len(choices):
+        return index
     raise DataError(
         f"A label in {where} is outside the choices.",
         found=repr(value),
@@ -194,14 +176,15 @@ def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | 
     )
 
 
-def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None]:
-    name = config.columns.part or ""
-    values = column(table, name, where=config.source, setting="task.columns.part")
+def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None] | None:
+    values = _column(table, config, "part")
+    if values is None:
+        return None
     known: dict[object, Part] = {part: part for part in PARTS}
     unknown = sorted({str(value) for value in values if value is not None and value not in known})
     if unknown:
         raise DataError(
-            f"The column {name!r} of {config.source} names unknown parts.",
+            f"The column {config.columns.part!r} of {config.source} names unknown parts.",
             found=", ".join(unknown[:5]),
             wanted=", ".join(PARTS),
         )

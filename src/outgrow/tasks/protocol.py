@@ -35,7 +35,7 @@ class Task(Protocol):
 
     @abstractmethod
     def read(self, config: TaskConfig) -> Rows:
-        """Return all rows, each with its part (see `outgrow.tasks.deal` and `outgrow.tasks.rows_in_parts`)."""
+        """Return all rows, each with its part (see `outgrow.tasks.assign_parts` and `outgrow.tasks.rows_in_parts`)."""
 
     def score(
         self, config: TaskConfig, rows: Rows, answers: Sequence[str]

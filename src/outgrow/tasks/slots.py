@@ -18,7 +18,7 @@ from outgrow.evaluate.slot_json import Problem, read_slots, slots_of, tidy, writ
 from outgrow.evaluate.slu import Slot, f1_of_counts, slu_counts
 from outgrow.labels import Part, Rows, Weighted
 from outgrow.tasks.protocol import Task
-from outgrow.tasks.split import deal, normalise, rows_in_parts
+from outgrow.tasks.split import assign_parts, normalise, rows_in_parts
 from outgrow.tasks.tables import read_records
 from outgrow.worlds.home import SCHEMA
 
@@ -250,25 +250,19 @@ def _parts(rows: Sequence[tuple[str, str, Utterance]], split: Split) -> list[Par
     gold = [one.slots for *_, one in rows]
     held = [place for place, (_, name, _) in enumerate(rows) if name == "test"]
     if not held:
-        return deal(prompts, gold, split)
+        return assign_parts(prompts, gold, split)
+    count = round(split.test * len(held)) if split.test < 1 else int(split.test)
+    if "test" not in split.model_fields_set:
+        count = len(held)
+    if count > len(held):
+        raise DataError("The test file has too few rows.", found=len(held), wanted=count, fix="Lower task.split.test.")
     parts: list[Part | None] = [None] * len(rows)
-    for place in _sample(held, split):
+    for place in np.random.default_rng(split.seed).permutation(held)[:count]:
         parts[place] = "test"
     tested = {normalise(prompts[place]) for place in held}
     rest = [place for place, prompt in enumerate(prompts) if normalise(prompt) not in tested]
     sizes = split.model_copy(update={"test": 0})
-    dealt = deal([prompts[place] for place in rest], [gold[place] for place in rest], sizes)
+    dealt = assign_parts([prompts[place] for place in rest], [gold[place] for place in rest], sizes)
     for place, part in zip(rest, dealt, strict=True):
         parts[place] = part
     return parts
-
-
-def _sample(held: Sequence[int], split: Split) -> list[int]:
-    """Return the test rows that are used: all, unless the split sets a size."""
-    if "test" not in split.model_fields_set:
-        return list(held)
-    count = round(split.test * len(held)) if split.test < 1 else int(split.test)
-    if count > len(held):
-        raise DataError("The test file has too few rows.", found=len(held), wanted=count, fix="Lower task.split.test.")
-    chosen = np.random.default_rng(split.seed).permutation(len(held))[:count]
-    return [held[place] for place in np.sort(chosen)]

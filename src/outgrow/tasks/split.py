@@ -36,7 +36,7 @@ def _kept(match: re.Match[str]) -> str:
     return match[0] if category in {"Mn", "Mc", "Sm", "Sc", "So"} else " "
 
 
-def deal(
+def assign_parts(
     prompts: Sequence[str],
     gold: Sequence[object],
     split: Split,
@@ -54,7 +54,7 @@ def deal(
         DataError: The parts ask for more rows than there are.
 
     Example:
-        >>> deal(["a", "b", "c", "d", "e"], [0, 1, 0, 1, None], Split(gold=2, unlabelled=2, test=1))
+        >>> assign_parts(["a", "b", "c", "d", "e"], [0, 1, 0, 1, None], Split(gold=2, unlabelled=2, test=1))
         ['test', 'unlabelled', 'gold', 'gold', 'unlabelled']
     """
     cluster = _clusters(prompts, groups)
@@ -91,16 +91,10 @@ def rows_in_parts(
     where: str = "the task",
     needs_gold: bool = True,
 ) -> Rows:
-    """Return the rows that have a part, checked by `check_parts`.
+    """Return the rows that have a part, after `check_parts`.
 
-    Args:
-        parts: Part of each of N rows; None for rows that are not used.
-        prompts: Prompt of each row.
-        gold: Gold answer of each row: an index into `choices`, or a text; None if unknown.
-        choices: Names of the K answers of a choice task; None for a text task.
-        ids: Unique name of each row. Default: its number.
-        where: Name of the data in error messages.
-        needs_gold: Whether rows of the gold, validation and test parts need gold answers.
+    Arguments are the columns of `outgrow.labels.Rows` for N rows, of which those with the part None are left out. Ids
+    are numbers by default; `where` names the data in error messages.
     """
     kept = [(row, part) for row, part in enumerate(parts) if part is not None]
     rows = Rows(
@@ -169,7 +163,7 @@ def _sizes(split: Split, rows: int) -> dict[Part, int]:
             wanted=", ".join(f"{part}: {size}" for part, size in sizes.items()),
             fix="Lower the sizes in task.split.",
         )
-    return {part: sizes[part] for part in PARTS}
+    return sizes
 
 
 def _fill(parts: list[Part | None], part: Part, clusters: list[list[int]], size: int) -> list[list[int]]:
