@@ -25,8 +25,7 @@ from filelock import FileLock
 from outgrow.config import load_config
 from outgrow.evaluate import Rubric
 from outgrow.progress import Reporter, reporter_for
-from outgrow.tasks.explanation import Explanation
-from outgrow.tasks.persona import Persona
+from outgrow.tasks.judged import Explanation, Persona
 from outgrow.worlds import facts
 from outgrow.worlds.facts import BLOCK, World
 from outgrow.worlds.facts_models import Block, Draw, Recipe, make_block, make_tokenizer, pretrain

@@ -30,7 +30,7 @@ from outgrow.pipeline.protocol import Pipeline
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.results import Results
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
-from outgrow.tasks import Task, TextTask, load_task
+from outgrow.tasks import Task, load_task, scores_texts
 from outgrow.workspace import Workspace
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
@@ -193,7 +193,7 @@ class Experiment:
             from outgrow.pipeline.choice import ChoicePipeline
 
             return ChoicePipeline(self.config, rows, workspace)
-        if not isinstance(task, TextTask):
+        if not scores_texts(task, self.config.task):
             raise ConfigError(
                 f"The task {self.config.task.name!r} needs choices.", fix="Set task.choices, or use `name: file`."
             )

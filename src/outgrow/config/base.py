@@ -1,4 +1,4 @@
-"""What all parts of an experiment file are made of."""
+"""Base classes of the sections of an experiment file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Frozen(BaseModel):
-    """Settings that refuse unknown keys and do not change."""
+    """Immutable settings without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

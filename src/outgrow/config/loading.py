@@ -27,7 +27,7 @@ from outgrow.config.supervisors import (
     RulesSupervisor,
     VotesSupervisor,
 )
-from outgrow.config.task import Columns, Split, TaskConfig, VotesTable
+from outgrow.config.task import Columns, RubricConfig, Split, VotesTable
 from outgrow.errors import ConfigError, did_you_mean
 
 _PATH_KEYS = frozenset({"path", "votes", "model", "store", "output"})
@@ -126,8 +126,8 @@ def _explain(problem: Any) -> str:
 
 
 _MODEL_UNDER: dict[Any, type[BaseModel]] = {
-    "task": TaskConfig,
     "columns": Columns,
+    "rubrics": RubricConfig,
     "split": Split,
     "voted": VotesTable,
     "features": FeaturesSupervisor,

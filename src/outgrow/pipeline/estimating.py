@@ -27,7 +27,7 @@ from outgrow.pipeline.text_supervisors import TextSupervisors, answering, asked,
 from outgrow.pipeline.writing import texts_of, write
 from outgrow.refine.refinement import weak_texts
 from outgrow.supervisors.respondents import Respondent, ServedRespondent, prices, server_model
-from outgrow.tasks import RatedTask, TextTask
+from outgrow.tasks import Task
 from outgrow.workspace import FinishedWork, NotMadeError
 
 
@@ -37,7 +37,7 @@ class TextEstimate:
 
     config: ExperimentConfig
     """The experiment."""
-    task: TextTask
+    task: Task
     """Scores the answers, perhaps with judges."""
     rows: Rows
     """All rows of the task."""
@@ -160,15 +160,14 @@ class TextEstimate:
         return [judge for judge in self.config.judge if isinstance(judge, ServerJudge)]
 
     def _try_judges(self, rows: Rows) -> None:
-        if isinstance(self.task, RatedTask) and self._judges:
+        if self._judges:
             rubric = next(iter(self.task.rubrics(self.config.task).values()))
             for items in trials(self.task, self.config.task, rows).values():
                 self._judge(rubric, items)
 
     def _rate(self, rows: Rows, answers: Sequence[str]) -> None:
-        if isinstance(self.task, RatedTask):
-            for rubric in self.task.rubrics(self.config.task).values():
-                self._judge(rubric, self.task.items(self.config.task, rows, answers))
+        for rubric in self.task.rubrics(self.config.task).values():
+            self._judge(rubric, self.task.items(self.config.task, rows, answers))
 
     def _judge(self, rubric: Rubric, items: Sequence[Mapping[str, str]]) -> None:
         for judge in self._judges:

@@ -11,7 +11,7 @@ from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy
 from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels import Rows
 from outgrow.pipeline.judging import judge_answers, judge_name
-from outgrow.tasks import RatedTask
+from outgrow.tasks import Task
 from outgrow.workspace import Workspace
 
 SAMPLE = 64
@@ -21,7 +21,7 @@ WEAK = 0.75
 
 
 def judge_remarks(
-    judges: Sequence[Judge], task: RatedTask, config: TaskConfig, rows: Rows, workspace: Workspace
+    judges: Sequence[Judge], task: Task, config: TaskConfig, rows: Rows, workspace: Workspace
 ) -> list[str]:
     """How well each judge tells right answers from wrong ones, in a sentence or two; nothing where no answer is known.
 
@@ -57,7 +57,7 @@ def judge_remarks(
     return remarks
 
 
-def trials(task: RatedTask, config: TaskConfig, rows: Rows) -> dict[str, Sequence[Mapping[str, str]]]:
+def trials(task: Task, config: TaskConfig, rows: Rows) -> dict[str, Sequence[Mapping[str, str]]]:
     """What judges are tried on: whose answers → what fills the first rubric's places; nothing where none is known."""
     known = rows.take([row for row, gold in enumerate(rows.gold) if gold is not None])
     right, wrong = right_and_wrong(known)

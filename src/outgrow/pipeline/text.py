@@ -24,7 +24,7 @@ from outgrow.pipeline.writing import census, remarks, write
 from outgrow.refine.refinement import Refiner
 from outgrow.registry import create
 from outgrow.supervisors.respondents import Respondent, ServedRespondent, server_model
-from outgrow.tasks import DemandingTask, TextTask
+from outgrow.tasks import Task
 from outgrow.train.text import TextLearner, text_learner, token_objective
 from outgrow.workspace import FinishedWork, Workspace
 
@@ -38,7 +38,7 @@ class TextPipeline:
 
     config: ExperimentConfig
     """The experiment."""
-    task: TextTask
+    task: Task
     """Scores the answers."""
     rows: Rows
     """All rows of the task."""
@@ -245,9 +245,7 @@ class TextPipeline:
         return trained
 
     def _usable(self, answers: Sequence[str]) -> Sequence[bool]:
-        if isinstance(self.task, DemandingTask):
-            return self.task.usable(self.config.task, answers)
-        return [True] * len(answers)
+        return self.task.usable(self.config.task, answers)
 
     def _predictions(self, labels: TextLabels, supervisor: int) -> Predictions:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""
