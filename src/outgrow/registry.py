@@ -2,6 +2,7 @@
 
 Built-in names map to `module:attribute` and are imported on first use, so listing names costs nothing. `@2` behind the
 attribute is the revision of a built-in: raise it when its numbers change, so that old artefacts are not found again.
+Two places in a line are two implementations of one name for different abilities, such as texts and choices.
 Third parties add names with the `register` decorator, in a file or module given to `load_plugin` (`--plugin`), or with
 an entry point in the group `outgrow.<kind>`. A registered thing is a frozen dataclass, whose fields are the parameters
 a user may set, or a function, whose keyword-only arguments are.
@@ -38,16 +39,17 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
-    "objective": Kind(),
-    "token_objective": Kind(),
-    "preference": Kind(),
-    "combiner": Kind(),
-    "refiner": Kind(),
-    "relabeller": Kind(),
+    "objective": Kind(protocol="outgrow.objectives.protocol:Objective"),
+    "token_objective": Kind(protocol="outgrow.objectives.protocol:TokenObjective"),
+    "preference": Kind(protocol="outgrow.objectives.protocol:PreferenceObjective"),
+    "combiner": Kind(("choices", "texts"), "outgrow.combine.combiner:Combiner"),
+    "refiner": Kind(("texts", "choices"), "outgrow.refine.refinement:Refiner"),
     "metric": Kind(),
     "features": Kind(("fit",)),
-    "task": Kind(("read",)),
-    "adapter": Kind(("wrap",)),
+    "task": Kind(("read",), "outgrow.tasks.protocol:Task"),
+    "supervisor": Kind(("vote", "write", "score"), "outgrow.supervisors.protocol:Supervisor"),
+    "model": Kind(("generate",), "outgrow.models.protocols:LanguageModel"),
+    "adapter": Kind(("wrap", "fit"), "outgrow.models.adapters:Adapter"),
     "topic": Kind(),
     "labelling_function": Kind(),
 }
@@ -82,15 +84,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "joint_decoding": "outgrow.combine.joint_decoding:JointDecoding",
     },
     "refiner": {
-        "icl": "outgrow.refine.icl:ICL",
+        "icl": "outgrow.refine.icl:ICL outgrow.refine.choice_icl:ChoiceICL",
         "infer_and_respond": "outgrow.refine.infer_and_respond:InferAndRespond",
         "infer_and_demonstrate": "outgrow.refine.infer_and_respond:InferAndDemonstrate",
         "ask_to_improve": "outgrow.refine.ask_to_improve:AskToImprove",
-    },
-    "relabeller": {
         "neighbours": "outgrow.refine.neighbours:Neighbours",
         "linear": "outgrow.refine.linear:Linear",
-        "icl": "outgrow.refine.choice_icl:ChoiceICL",
     },
     "metric": {
         "exact_match": "outgrow.evaluate.text_metrics:ExactMatch",
@@ -115,7 +114,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "adapter": {
         "none": "outgrow.models.adapters:FullFineTuning",
         "lora": "outgrow.models.adapters:LoRA",
-        "probe": "outgrow.models.adapters:Probe",
+        "probe": "outgrow.train.probe:Probe",
     },
     "topic": {
         "hmm": "outgrow.theory.topics.hmm:HmmTopic",
@@ -127,11 +126,23 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "phase": "outgrow.theory.topics.phase:PhaseTopic",
         "transformer": "outgrow.theory.topics.transformer:TransformerTopic",
     },
+    "supervisor": {  # by the key that its section of the experiment file has
+        "server": "outgrow.supervisors.server:ServerSupervisor",
+        "features": "outgrow.supervisors.features:FeaturesSupervisor",
+        "model": "outgrow.supervisors.model:ModelSupervisor",
+        "votes": "outgrow.supervisors.votes:VotesSupervisor",
+        "rules": "outgrow.supervisors.rules:RulesSupervisor",
+        "function": "outgrow.supervisors.functions:FunctionSupervisor",
+    },
+    "model": {},  # a folder, a hub id or a server needs no name
     "labelling_function": {},  # the user's own
 }
 _REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {kind: {} for kind in KINDS}
 _NAMES: dict[Any, tuple[str, str, int | None]] = {}
 """Class or function → kind, name and, for built-ins, revision."""
+
+
+_PLUGINS: list[str] = []
 
 
 class Bound:
@@ -166,8 +177,9 @@ def register(kind: str, name: str) -> Callable[[T], T]:
         ...     strength: float = 1.0
         ...     def __call__(self, logits, targets, context=None):
         ...         return self.strength * (logits.softmax(-1) - targets).square().sum(-1)
-        >>> create("objective", "my_loss", {"strength": 2.0})
-        MyLoss(strength=2.0)
+        >>> my_loss = create("objective", "my_loss", {"strength": 2.0})
+        >>> my_loss, my_loss.takes_votes
+        (MyLoss(strength=2.0), False)
         >>> @register("labelling_function", "long_text")
         ... def long_text(prompt, *, words: int = 100):
         ...     return "long" if len(prompt.split()) > words else None
@@ -223,6 +235,12 @@ def load_plugin(where: str) -> None:
         raise ConfigError(
             f"The plug-in {where} cannot be loaded.", found=f"{type(error).__name__}: {error}", fix="Correct the file."
         ) from error
+    _PLUGINS.append(where)
+
+
+def loaded_plugins() -> list[str]:
+    """Return the files and modules given to `load_plugin` so far."""
+    return list(dict.fromkeys(_PLUGINS))
 
 
 def names(kind: str) -> list[str]:
@@ -231,8 +249,13 @@ def names(kind: str) -> list[str]:
     return sorted({*_kind(kind, _BUILT_IN), *_REGISTERED[kind], *plugins})
 
 
-def lookup(kind: str, name: str) -> Callable[..., Any]:
+def lookup(kind: str, name: str, ability: str | None = None) -> Callable[..., Any]:
     """Return the class or function behind a name.
+
+    Args:
+        kind: One of `KINDS`.
+        name: A registered name.
+        ability: A method that it should have, where the name has several implementations.
 
     Raises:
         UnknownNameError: Nothing of that name is registered; the message offers the nearest one.
@@ -242,10 +265,12 @@ def lookup(kind: str, name: str) -> Callable[..., Any]:
     if name in registered:
         return registered[name]
     if name in _BUILT_IN[kind]:
-        place, _, revision = _BUILT_IN[kind][name].partition("@")
-        found: Callable[..., Any] = _imported(place)
-        _NAMES[found] = kind, name, int(revision or 1)
-        return found
+        found: list[Callable[..., Any]] = []
+        for line in _BUILT_IN[kind][name].split():
+            place, _, revision = line.partition("@")
+            found.append(_imported(place))
+            _NAMES[found[-1]] = kind, name, int(revision or 1)
+        return next((one for one in found if ability and _offers(kind, one, ability)), found[0])
     for point in entry_points(group=f"outgrow.{kind}"):
         if point.name == name:
             try:
@@ -262,14 +287,31 @@ def lookup(kind: str, name: str) -> Callable[..., Any]:
     raise UnknownNameError(f"There is no {kind} named {name!r}.", fix=did_you_mean(name, names(kind)))
 
 
-def create(kind: str, name: str, params: Mapping[str, Any]) -> Any:
+def create(
+    kind: str, name: str, params: Mapping[str, Any], ability: str | None = None, *, door: str | None = None
+) -> Any:
     """Build the object behind a name, or bind the function, with the parameters a user gave.
+
+    Args:
+        kind: One of `KINDS`.
+        name: A registered name.
+        params: Its parameters.
+        ability: A method that it must have.
+        door: Where the experiment file names it, such as `methods.naive.combine`, for errors.
 
     Raises:
         UnknownNameError: The name is not registered.
+        ConfigError: It lacks the ability; the message names those of its kind that have it.
         ConfigError: A parameter does not exist, is missing, or is refused by the object itself.
     """
-    thing = lookup(kind, name)
+    thing = lookup(kind, name, ability)
+    if ability is not None and not _offers(kind, thing, ability):
+        others = [other for other in names(kind) if _offers(kind, lookup(kind, other, ability), ability)]
+        raise ConfigError(
+            f"{f'{door}: t' if door else 'T'}he {kind} {name!r} cannot be used {_ABILITIES.get(ability, ability)}.",
+            wanted=", ".join(others) or f"a {kind} with a method `{ability}`",
+            fix="Name one of these.",
+        )
     if _NAMES[thing][2] is None:
         with contextlib.suppress(NotHashedError):
             revision_of(thing)  # of the code as it is now, not as an editor leaves it while the run goes on
@@ -295,36 +337,13 @@ def can(thing: object, ability: str) -> bool:
     return callable(getattr(thing, ability, None))
 
 
-def require(kind: str, name: str, thing: object, ability: str, *, door: str) -> None:
-    """Check that a thing can do what an experiment asks of it.
-
-    Args:
-        kind: Kind of the thing.
-        name: Its name in the experiment file.
-        thing: The object.
-        ability: The method that is needed.
-        door: Where the file names it, such as `methods.naive.combine`.
-
-    Raises:
-        ConfigError: It has no such method; the message names those of its kind that have it.
-    """
-    if not can(thing, ability):
-        others = [other for other in names(kind) if _offers(kind, lookup(kind, other), ability)]
-        what = _ABILITIES.get(ability, ability)
-        raise ConfigError(
-            f"{door}: the {kind} {name!r} cannot be used {what}.",
-            wanted=", ".join(others) or f"a {kind} with a method `{ability}`",
-            fix="Name one of these.",
-        )
-
-
 _ABILITIES = {
     "choices": "in a choice task",
     "texts": "in a text task",
     "vote": "in a choice task",
     "write": "in a text task",
     "score": "to score given texts",
-    "wrap": "to train a network",
+    "wrap": "to train a language model",
 }
 
 

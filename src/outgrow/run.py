@@ -1,4 +1,4 @@
-"""What every stage of an experiment gets: `stage` makes artefacts, `open` loads language models, `note` tells the reader.
+"""What every stage of an experiment gets: `stage` makes artefacts, `open` loads language models, `note` adds notes.
 
 A dry run is the same pipeline with another `Run`: what the store has is read, language models are replaced by stand-ins
 that count requests or make texts up, and what would have to be trained is made up too.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.result import Posterior, targets_of
-from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels, TextTargets
-from outgrow.registry import lookup, names
 
 
 class Combiner(Protocol):
@@ -106,14 +104,3 @@ class PosteriorCombiner(Combiner):
         ballots = Ballots.of(votes)
         known = checked_gold(gold, ballots.rows, ballots.choices)
         return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)
-
-
-def require(kind: str, name: str, thing: Any, ability: str) -> None:
-    """Refuse a thing that lacks a method.
-
-    Raises:
-        ConfigError: It lacks the method; the message lists the names of its kind that have it.
-    """
-    if not hasattr(thing, ability):
-        able = [each for each in names(kind) if hasattr(lookup(kind, each), ability)]
-        raise ConfigError(f"The {kind} {name!r} has no method `{ability}`.", wanted=" or ".join(able))

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from outgrow.errors import ConfigError
+
 
 class Frozen(BaseModel):
     """Immutable settings without unknown keys."""
@@ -33,3 +35,21 @@ def named(value: object) -> object:
 
 
 Choice = Annotated[Named, BeforeValidator(named, json_schema_input_type=str | Named)]
+
+ModelName = str | Named
+"""A folder or a hub id; or the name and parameters of a language model that a plug-in registered."""
+
+
+def weights_of(model: ModelName) -> str:
+    """Return the folder or hub id of a model's weights.
+
+    Raises:
+        ConfigError: It is a registered language model.
+    """
+    if isinstance(model, str):
+        return model
+    raise ConfigError(
+        "A registered language model has no weights to train or to read features from.",
+        found=f"model: {model.name}",
+        wanted="a folder or a hub id",
+    )

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Protocol
 
 from outgrow.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Adapter(Protocol):
+    """What of a model is trained: a network that `wrap` returns, or a head that `fit` trains on frozen features.
+
+    With `fit` goes `logits(state, features)`, for choice tasks only; see `outgrow.train.probe.Probe`.
+    """
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Return the network with those parameters that train."""
+
+    @abstractmethod
+    def go_on(self, network: nn.Module, folder: str) -> nn.Module:
+        """Return the network with what a folder holds, which trains on; optional."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +85,6 @@ class LoRA:
         with _without_noise():
             wrapped: nn.Module = _peft().PeftModel.from_pretrained(network, folder, is_trainable=True)
         return wrapped
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A linear head on frozen, cached features (`adapter: probe`): seconds per student. Choice tasks only.
-
-    Features are standardised with the mean and spread of the student's own training rows.
-    """
-
-    epochs: int = 20
-    """Passes over the training rows."""
-    learning_rate: float = 1e-3
-    """Peak learning rate of AdamW; it falls to zero along a cosine."""
-    batch_size: int = 64
-    """Rows per step."""
-    weight_decay: float = 0.1
-    """Decoupled weight decay of the head."""
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.weight_decay < 0:
-            raise ConfigError("A parameter of the probe is out of range.", found=self, wanted="positive numbers")
 
 
 def _peft() -> Any:

@@ -140,9 +140,7 @@ class ServerModel:
     @property
     def _served(self) -> ServedModel:
         config = self.config
-        return ServedModel(
-            config.model, config.api, config.system, config.revision, config.logprobs, config.parameters
-        )
+        return ServedModel(config.model, config.api, config.system, config.revision, config.logprobs, config.parameters)
 
 
 def model_spec(config: Any, role: str, *, name: str | None = None, folder: str | None = None) -> ModelSpec:

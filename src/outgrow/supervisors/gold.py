@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-
 from pydantic import Field
 
 from outgrow.config import Frozen

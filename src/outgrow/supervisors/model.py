@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from outgrow.combine.texts import gold_targets
 from outgrow.config import Choice, ModelName, Named
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceVotes, Rows, TextLabels
@@ -15,7 +16,7 @@ from outgrow.models.specs import ModelSpec, model_spec
 from outgrow.run import Run
 from outgrow.supervisors.gold import Trained, judged_rows, training_rows
 from outgrow.supervisors.protocol import Asking, Part
-from outgrow.supervisors.texts import gold_texts, score, write
+from outgrow.supervisors.texts import score, write
 
 if TYPE_CHECKING:
     from outgrow.train.learners import ChoiceLearner
@@ -64,12 +65,12 @@ class ModelSupervisor(Trained):
         """Train on gold rows and vote on the others; see `Supervisor.vote`."""
         import torch
 
-        from outgrow.train.learners import gold_targets
+        from outgrow.train.learners import gold_targets as gold_choices
 
         name, learner = self.title, self._choice_learner()
         gold, judged = training_rows(rows, self.rows, seed=seed, name=name), judged_rows(rows)
         step = f"train {name}, seed {seed}"
-        trained = learner.train(gold, gold_targets(gold), _CROSS_ENTROPY, run, seed=seed, name=step)
+        trained = learner.train(gold, gold_choices(gold), _CROSS_ENTROPY, run, seed=seed, name=step)
         logits = learner.logits(trained, judged, run, name=f"label with {name}, seed {seed}")
         return ChoiceVotes(judged.ids, (name,), torch.softmax(logits.double(), dim=-1).numpy()[:, None, :])
 
@@ -96,7 +97,7 @@ class ModelSupervisor(Trained):
         from outgrow.train.text import text_learner
 
         gold = training_rows(rows, self.rows, seed=seed, name=self.title)
-        targets = gold_texts(gold, asking.prompts(gold))
+        targets = gold_targets(gold, asking.prompts(gold))
         step = f"train {self.title}, seed {seed}"
         trained = text_learner(self, self.train).train(targets, _CROSS_ENTROPY, run, seed=seed, name=step)
         return model_spec(self, "supervisor", name=self.title, folder=str(trained.path / "model"))

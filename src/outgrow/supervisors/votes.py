@@ -52,8 +52,10 @@ def vote_index(value: object, choices: Sequence[str], *, abstain: Sequence[str] 
 
 
 class VotesSupervisor(Frozen):
-    """Votes made elsewhere: `{votes: votes.csv}`, long (`task, worker, label`) or wide (columns of answers or
-    probabilities)."""
+    """Votes made elsewhere: `{votes: votes.csv}`.
+
+    The table is long (`task, worker, label`) or wide (columns of answers or probabilities).
+    """
 
     votes: str
     """A jsonl, csv, tsv or parquet file."""
@@ -132,7 +134,7 @@ class VotesSupervisor(Frozen):
 
     def _long(self, table: pa.Table, choices: tuple[str, ...]) -> dict[str, dict[str, list[Distribution | None]]]:
         tasks, workers, labels = (
-            column(table, getattr(self.config, name), where=self.votes, setting=f"{name} of the votes")
+            column(table, getattr(self, name), where=self.votes, setting=f"{name} of the votes")
             for name in ("task", "worker", "label")
         )
         identity = np.eye(len(choices)).tolist()

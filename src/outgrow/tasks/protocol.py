@@ -81,7 +81,7 @@ def load_task(config: TaskConfig) -> Task:
         ConfigError: A parameter does not exist or is refused, `task.metric` is set for a task with its own metrics, or
             a plug-in has no `read` or a parameter named like a setting of every task.
     """
-    task = _with_defaults(config.name, create("task", config.name, config.params))
+    task = _checked(config.name, create("task", config.name, config.params))
     if config.metric is not None and not task.takes_metric:
         raise ConfigError(f"The task {config.name!r} has its own metrics.", found="task.metric", fix="Leave it out.")
     return task
@@ -120,9 +120,7 @@ def _numbers(values: object) -> NDArray[np.float64]:
         return np.array(np.nan)
 
 
-def _with_defaults(name: str, task: Any) -> Task:
-    if not hasattr(task, "read"):
-        raise ConfigError(f"The task {name!r} has no method `read(config)`.", wanted="a dataclass with `read`")
+def _checked(name: str, task: Any) -> Task:
     own = dataclasses.fields(task) if dataclasses.is_dataclass(task) else ()
     taken = {field.name for field in own} & set(TaskConfig.model_fields)
     if taken:
@@ -131,7 +129,4 @@ def _with_defaults(name: str, task: Any) -> Task:
             found=", ".join(sorted(taken)),
             fix="Rename them, or read these settings from `config`.",
         )
-    if Task not in type(task).__mro__:
-        # What a plug-in does not define comes from the protocol.
-        object.__setattr__(task, "__class__", type(type(task).__name__, (type(task), Task), {}))
     return cast(Task, task)

@@ -17,9 +17,11 @@ from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.classifier import Encoder
 from outgrow.models.loading import model_identity
 from outgrow.registry import create
+from outgrow.run import Run
 from outgrow.store import Artefact
 from outgrow.train.choice import load_network, new_network, predict_logits, save_network, train_choice
 from outgrow.train.learners import (
+    blank_matrix,
     in_shards,
     learned_hashes,
     make_objective,
@@ -29,7 +31,6 @@ from outgrow.train.learners import (
     rows_of,
 )
 from outgrow.train.supervised import training_arguments
-from outgrow.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class NetworkLearner:
         training_arguments(Path(), self.trainer, seed=0)  # refuses wrong settings before anything is computed
 
     def train(
-        self, rows: Rows, targets: ChoiceTargets, objective: Named, workspace: Workspace, *, seed: int, name: str
+        self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
         """See `ChoiceLearner.train`."""
         learned = rows_of(rows, targets)
@@ -74,7 +75,7 @@ class NetworkLearner:
                 seed=seed,
                 trainer=self.trainer,
                 early_stopping=self.early_stopping,
-                reporter=workspace.reporter,
+                reporter=run.reporter,
                 name=name,
             )
             save_network(network, folder, model=self.model, adapter=self.adapter)
@@ -89,9 +90,9 @@ class NetworkLearner:
             "objective": identity(loss),
             "seed": seed,
         }
-        return workspace.get("student", {**recipe, **learned_hashes(learned, targets)}, make)
+        return run.stage("student", {**recipe, **learned_hashes(learned, targets)}, make)
 
-    def logits(self, trained: Artefact, rows: Rows, workspace: Workspace, *, name: str) -> Tensor:
+    def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """See `ChoiceLearner.logits`."""
 
         def make(folder: Path) -> None:
@@ -102,7 +103,8 @@ class NetworkLearner:
             def work(prompts: Sequence[str]) -> pa.Table:
                 return matrix_table(predict_logits(network, encoder, prompts, batch_size=self.batch_size))
 
-            in_shards(work, rows, folder, workspace, name=name)
+            in_shards(work, rows, folder, run, name=name)
 
         recipe = {"student": trained.key, "max_length": self.max_length, "prompts": prompts_hash(rows)}
-        return read_matrix(workspace.get("logits", recipe, make))
+        blank = blank_matrix(len(rows), len(rows.choices or ()))
+        return read_matrix(run.stage("logits", recipe, make, blank=blank))
