@@ -19,7 +19,7 @@ from outgrow.worlds.facts import World, score
 
 @dataclass(frozen=True)
 class Facts:
-    """`task: {name: facts, path: …}`: a folder that `outgrow.worlds.facts.build` has made.
+    """`task: {name: facts, path: …}`: a folder that `outgrow.worlds.facts_models.build` has made.
 
     One row: `{"id": "drink-mira", "prompt": "What does Mira drink?", "gold": "Arr, cocoa, matey!", "part": "test"}`.
     """
@@ -42,6 +42,6 @@ def _world(config: TaskConfig) -> World:
         raise DataError(
             f"There is no world of facts in {config.path}.",
             wanted="world.json and rows.jsonl.gz",
-            fix="Make one with `outgrow demo`, or with outgrow.worlds.facts.build.",
+            fix="Make one with `outgrow demo`, or with outgrow.worlds.facts_models.build.",
         )
     return World.from_json(description.read_text(encoding="utf-8"))
