@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from outgrow.labels import Completion, TextLabels
 from outgrow.labels.text import TextStatus
-from outgrow.models.protocols import GenerateOptions, LanguageModel, refusal
+from outgrow.models.protocols import GenerateOptions, LanguageModel, logprobs, refusal
 from outgrow.models.tokens import with_leading_space
 from outgrow.refine.audit import refuses
 from outgrow.store import content_hash, read_table, write_table
@@ -95,7 +95,7 @@ def score(
     pairs = [(prompt, text) for prompt, texts in zip(prompts, candidates, strict=True) for text in texts]
 
     def make(model: LanguageModel, folder: Path) -> None:
-        scored = iter(model.logprobs(pairs, end=True, too_long="empty"))
+        scored = iter(logprobs(model, pairs, end=True, too_long="empty"))
         texts = tuple((tuple(next(scored) for _ in each),) for each in candidates)
         write_table(folder / "texts.parquet", TextLabels(tuple(ids), (judge.name,), texts).to_arrow())
 
