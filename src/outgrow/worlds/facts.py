@@ -253,17 +253,9 @@ def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8, known: 
 
 
 def with_supervisors(world: World, known: Mapping[str, float], *, seed: int) -> World:
-    """Replace the supervisors of a world.
+    """Replace the supervisors of a world; `known` and errors as in `make_world`.
 
     With the same seed, a supervisor with a larger share knows all that it would know with a smaller one.
-
-    Args:
-        world: Facts and styles.
-        known: Share of the facts that each new supervisor knows, by name.
-        seed: Seed of the beliefs.
-
-    Raises:
-        ConfigError: A share is outside [0, 1].
 
     Example:
         >>> taught = with_supervisors(make_world(), {"expert": 1.0, "fool": 0.0}, seed=3)
@@ -282,13 +274,13 @@ def draw_beliefs(
 
     A supervisor answers an unknown question with its favourite value of the relation, or with its second favourite
     where the favourite would be right. Its errors are thus systematic, as those of real models are; a student would
-    average random ones away.
+    average random ones away. A supervisor's draws do not depend on its share.
 
     Args:
         answers: Index of the true value for every entity and relation, shape (E, R).
         values: Number of values of each relation, at least two.
         known: Share of the facts that each supervisor knows, by name.
-        rng: Source of all draws; a supervisor's draws do not depend on its share.
+        rng: Source of all draws.
 
     Returns:
         Believed indices by supervisor, shape (E, R); the share `known` of them, rounded, is right.
@@ -313,12 +305,7 @@ def draw_beliefs(
 
 
 def score(world: World, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Score content and style of N answers.
-
-    Args:
-        world: The world.
-        prompts: Questions, as in `World.rows`.
-        answers: Their answers; space around them does not matter.
+    """Score content and style of N answers to questions of `World.rows`; space around answers does not matter.
 
     Returns:
         `content`: 1.0 where the answer names the right value and no other, shape (N,).

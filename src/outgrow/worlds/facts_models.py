@@ -139,7 +139,7 @@ def make_tokenizer(kind: str, corpus: Sequence[str], *, vocabulary: int = 2048, 
         pieces: Regular expression of the pieces that no token of `bytes` or `words` crosses.
 
     Returns:
-        A `PreTrainedTokenizerFast` without a padding token; decoding gives a text back unchanged.
+        A `PreTrainedTokenizerFast` without a padding token; decoding gives the text back unchanged.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -202,19 +202,7 @@ def collate(documents: Sequence[Sequence[Block]], end: int) -> tuple[Tensor, Ten
 
 
 def pretrain(recipe: Recipe, tokenizer: Any, draw: Draw, *, seed: int, reporter: Reporter, name: str) -> Any:
-    """Train a new model on documents drawn step by step.
-
-    Args:
-        recipe: Size and pretraining.
-        tokenizer: The model's tokenizer.
-        draw: Draws the blocks of one document.
-        seed: Seed of the weights and of all documents.
-        reporter: Receives every step.
-        name: Name of the model in progress reports.
-
-    Returns:
-        A `LlamaForCausalLM` in evaluation mode.
-    """
+    """Train a new `LlamaForCausalLM` on documents drawn step by step; `seed` fixes weights and documents."""
     rng = np.random.default_rng([seed, recipe.steps])
     model = new_model(tokenizer, width=recipe.width, layers=recipe.layers, seed=seed)
     steps, warm_up = recipe.steps, max(1, recipe.steps // 20)

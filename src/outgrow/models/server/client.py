@@ -30,13 +30,7 @@ class RefusedError(Exception):
 
 
 class TransientError(Exception):
-    """A failure worth a retry.
-
-    Args:
-        reason: What happened.
-        wait: Seconds that the server asks all clients to wait.
-        limited: Whether it was a rate limit.
-    """
+    """A failure worth a retry, perhaps after `wait` seconds; `limited` by a rate limit or not."""
 
     def __init__(self, reason: str, *, wait: float = 0.0, limited: bool = False) -> None:
         super().__init__(reason)
@@ -96,16 +90,10 @@ def fetch(
     limits: Limits,
     on_reply: Callable[[], None],
 ) -> Replies:
-    """Fetch the replies to distinct requests, from the cache or the server; each is cached as it arrives.
+    """Fetch the replies to requests with distinct keys, from the cache or the server; each is cached as it arrives.
 
-    One request goes first, so that a wrong key, name or URL costs one request and not thousands.
-
-    Args:
-        requests: Requests; no two with the same key.
-        cache: Where replies are looked up and kept, and failures recorded.
-        base_url: The server; None takes OPENAI_BASE_URL, or the default of the openai client.
-        limits: Concurrency, timeout and retries.
-        on_reply: Called for every finished request.
+    One request goes first, so that a wrong key, name or URL costs one request and not thousands. `on_reply` is called
+    for every finished request. Without a `base_url` the client takes OPENAI_BASE_URL, or its own default.
 
     Raises:
         ModelError: The server does not answer, rejects the key, or does not know the model.

@@ -74,14 +74,8 @@ class ServerLanguageModel:
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
         """Continue every prompt; equal requests are sent once, every sample is a request with its own seed.
 
-        Completions have no log-probabilities if the server gives none, or none that match the text.
-
-        Args:
-            prompts: User messages, or texts to continue.
-            options: Generation settings. `too_long` applies to prompts that the server declines for any reason.
-
-        Returns:
-            One list per prompt, in order: `options.n` completions, or none if the server declined (see `refusals`).
+        Completions have no log-probabilities if the server gives none, or none that match the text. `too_long` applies
+        to prompts that the server declines for any reason: with `empty` they have no completion (see `refusals`).
 
         Raises:
             ConfigError: The options contradict each other, or use beam search.

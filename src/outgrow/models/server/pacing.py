@@ -19,12 +19,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 def retry_after(headers: Mapping[str, str], *, now: float) -> float:
     """Return the seconds that a reply asks to wait; 0 without a header, or one that cannot be parsed.
 
-    Args:
-        headers: Headers of the reply, by lower-case names.
-        now: Seconds since the epoch.
-
-    Source:
-        RFC 9110 section 10.2.3 (seconds or a date), and `retry-after-ms`.
+    `now` is in seconds since the epoch. Source: RFC 9110 section 10.2.3 (seconds or a date), and `retry-after-ms`.
 
     Example:
         >>> retry_after({"retry-after": "2"}, now=0.0)
@@ -49,12 +44,7 @@ def until_reset(headers: Mapping[str, str]) -> float:
     A reset time that is missing or longer than `LONGEST_HOLD` (such as seconds since the epoch) is ignored; the server
     rejects requests that come too early.
 
-    Args:
-        headers: Headers of a reply, by lower-case names.
-
-    Source:
-        The headers `x-ratelimit-remaining-…` and `x-ratelimit-reset-…` of OpenAI's API, for requests and tokens;
-        other servers use the same names for limits of their own.
+    Source: `x-ratelimit-remaining-…` and `x-ratelimit-reset-…` of OpenAI's API; other servers use the same names.
 
     Example:
         >>> until_reset({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2s"})

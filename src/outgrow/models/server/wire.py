@@ -110,14 +110,10 @@ class Reply:
 def generate_request(
     model: ServedModel, prompt: str, options: GenerateOptions, sample: int, system: str = ""
 ) -> Request:
-    """Return the request for one completion of a prompt.
+    """Return the request for one completion of a prompt, after the system messages of model and prompt (chat only).
 
-    Args:
-        model: The model.
-        prompt: The user's message, or the text to continue.
-        options: Generation settings; every sample is a request of its own, since some servers ignore `n`.
-        sample: Index of the sample; with the options' seed it makes the seed that is sent.
-        system: System message of this prompt, after that of the model (chat only).
+    Every sample is a request of its own, since some servers ignore `n`; its index and the options' seed make the seed
+    that is sent.
 
     Example:
         >>> request = generate_request(ServedModel("small", system="Be brief."), "2 + 2?", GenerateOptions(), 0)
@@ -220,14 +216,7 @@ def align(tokens: Sequence[Token], text: str, *, finished: bool) -> list[tuple[i
     """Return the character spans of tokens in a text.
 
     Tokens after the end of the text are left out, except for one end-of-sequence token if the text is `finished`.
-
-    Args:
-        tokens: Tokens in order.
-        text: The text that they should spell.
-        finished: Whether the model itself ended the text.
-
-    Returns:
-        One span per kept token; none if the tokens spell another text.
+    There are no spans if the tokens spell another text.
 
     Example:
         >>> align([Token(b"a", -1.0), Token(b" b", -1.0), Token(b"<end>", -0.1)], "a b", finished=True)
