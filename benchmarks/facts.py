@@ -45,7 +45,7 @@ from outgrow.store import Store
 from outgrow.supervisors.respondents import LocalRespondent
 from outgrow.train.text import text_learner
 from outgrow.workspace import Workspace
-from outgrow.worlds import facts
+from outgrow.worlds import facts, facts_models
 
 DEMONSTRATIONS = (1, 2, 3, 4, 6, 8)
 KNOWN = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -122,7 +122,7 @@ class Bench:
 
     def __init__(self, output: Path, seeds: int) -> None:
         self.workspace = Workspace(Store(output / "store"), PlainReporter())
-        folder = facts.build(output / "world", reporter=self.workspace.reporter)
+        folder = facts_models.build(output / "world", reporter=self.workspace.reporter)
         self.world = facts.World.from_json((folder / "world.json").read_text(encoding="utf-8"))
         self.settings = demo_settings(folder, output / "methods", seeds=seeds) | {"store": str(output / "store")}
         self.config = parse_config(self.settings)

@@ -1,4 +1,4 @@
-"""What of a model is trained: all of it, a low-rank addition, or a head on frozen features."""
+"""Adapters, the trained part of a model: all weights, low-rank additions, or a head on frozen features."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FullFineTuning:
     """All weights (`adapter: none`)."""
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network as it is."""
+        """Return the network unchanged."""
         return network
 
 
@@ -45,7 +45,7 @@ class LoRA:
     rank: int = 16
     """Rank of the additions."""
     alpha: int = 32
-    """Scale of the additions, over the rank."""
+    """Scale of the additions, divided by the rank."""
     dropout: float = 0.0
     """Dropout on the additions' input."""
     targets: str | tuple[str, ...] = "all-linear"
@@ -58,7 +58,7 @@ class LoRA:
             )
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network, frozen, with additions that train.
+        """Return the frozen network with trainable additions.
 
         Raises:
             ConfigError: The network has no layers of these names.
@@ -77,22 +77,13 @@ class LoRA:
         return wrapped
 
     def go_on(self, network: nn.Module, folder: str) -> nn.Module:
-        """The network, frozen, with the additions that a folder holds, which train on; their settings are the folder's.
-
-        Raises:
-            MissingExtraError: peft is not installed.
-        """
+        """Return the frozen network with the additions of a folder, which are trained further with its settings."""
         with _without_noise():
             wrapped: nn.Module = _peft().PeftModel.from_pretrained(network, folder, is_trainable=True)
         return wrapped
 
 
 def _peft() -> Any:
-    """The peft library.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
     try:
         import peft
     except ImportError as error:
@@ -102,7 +93,7 @@ def _peft() -> Any:
 
 @contextmanager
 def _without_noise() -> Iterator[None]:
-    """Peft asks transformers under a name that is being retired; nothing a user could do about it."""
     with warnings.catch_warnings():
+        # peft uses a deprecated name of transformers.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield

@@ -10,7 +10,7 @@ from outgrow.config import Named, Served
 from outgrow.identity import identity
 from outgrow.models.loading import model_identity, short_name
 from outgrow.models.protocols import LanguageModel
-from outgrow.models.server.asking import Limits
+from outgrow.models.server.client import Limits
 from outgrow.models.server.model import ServerLanguageModel
 from outgrow.models.server.usage import Prices
 from outgrow.models.server.wire import ServedModel

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, Rows
-from outgrow.models.protocols import LanguageModel, embed
+from outgrow.models.protocols import LanguageModel, embed, logprobs
 from outgrow.refine.asking import Prompt, fitted
 from outgrow.refine.refinement import ChoiceRefinement, StrongReader
 from outgrow.refine.selection import Candidates, Select, cosine_similarity, tfidf_similarity
@@ -179,7 +179,7 @@ def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequenc
         mean: Whether to divide by the number of tokens.
     """
     pairs = [(prompt, f" {choice}") for prompt in prompts for choice in choices]
-    scored = model.logprobs(pairs, too_long="empty")
+    scored = logprobs(model, pairs, too_long="empty")
     values = [np.nan if not one.logprobs else sum(one.logprobs) / (len(one.logprobs) if mean else 1) for one in scored]
     return np.array(values, dtype=np.float64).reshape(len(prompts), len(choices))
 

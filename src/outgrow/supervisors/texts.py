@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from outgrow.labels import Completion, TextLabels, with_leading_space
-from outgrow.models.protocols import GenerateOptions, LanguageModel, refusal
+from outgrow.models.protocols import GenerateOptions, LanguageModel, logprobs, refusal
 from outgrow.models.specs import ModelSpec
 from outgrow.run import Run
 from outgrow.store import content_hash
@@ -69,7 +69,7 @@ def score(
     pairs = [(prompt, text) for prompt, texts in zip(prompts, candidates, strict=True) for text in texts]
 
     def make(opened: LanguageModel, folder: Path) -> TextLabels:
-        scored = iter(opened.logprobs(pairs, end=True, too_long="empty"))
+        scored = iter(logprobs(opened, pairs, end=True, too_long="empty"))
         texts = tuple((tuple(next(scored) for _ in each),) for each in candidates)
         return TextLabels(tuple(ids), (model.name,), texts)
 

@@ -50,7 +50,7 @@ class SciQ(Task):
 
 @dataclass(frozen=True)
 class Facts(Task):
-    """`task: {name: facts, path: …}`: a folder written by `outgrow.worlds.facts.build`.
+    """`task: {name: facts, path: …}`: a folder written by `outgrow.worlds.facts_models.build`.
 
     Questions, answers in a given style, and exact scores of content and concept.
     One row: `{"id": "drink-mira", "prompt": "What does Mira drink?", "gold": "Arr, cocoa, matey!", "part": "test"}`.
@@ -74,6 +74,6 @@ def _world(config: TaskConfig) -> World:
         raise DataError(
             f"There is no world of facts in {config.source}.",
             wanted="world.json and rows.jsonl.gz",
-            fix="Make one with `outgrow demo`, or with outgrow.worlds.facts.build.",
+            fix="Make one with `outgrow demo`, or with outgrow.worlds.facts_models.build.",
         )
     return World.from_json(description.read_text(encoding="utf-8"))

@@ -1,9 +1,9 @@
-"""Language models behind an OpenAI-compatible server: chat or completions, asked politely, every answer kept."""
+"""Language models behind an OpenAI-compatible server: chat or completions, every answer cached."""
 
 from __future__ import annotations
 
-from outgrow.models.server.asking import Limits
 from outgrow.models.server.cache import ResponseCache
+from outgrow.models.server.client import Limits
 from outgrow.models.server.costs import Cost, Costs
 from outgrow.models.server.dry_run import DryRunModel, DryRunServer
 from outgrow.models.server.model import ServerLanguageModel, check_url

@@ -51,11 +51,6 @@ class DryRunServer:
         """
         return self.chat([("", prompt) for prompt in prompts], options)
 
-    @property
-    def speaks_chat(self) -> bool:
-        """Whether messages have roles."""
-        return self.model.speaks_chat
-
     def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
         """Return the same for `(system, user)` messages."""
         requests = self.model.requests(turns, options)
