@@ -30,7 +30,7 @@ from outgrow.pipeline.protocol import Pipeline
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.results import Results
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
-from outgrow.tasks import Task, load_task, scores_texts
+from outgrow.tasks import Task, read_task, scores_texts
 from outgrow.workspace import Workspace
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
@@ -94,8 +94,7 @@ class Experiment:
             self.output.mkdir(parents=True, exist_ok=True)  # now, since to learn it after hours of work is late
         store = self._store()
         workspace = Workspace(store, reporter or SilentReporter())
-        task = load_task(self.config.task)
-        rows = task.read(self.config.task)
+        task, rows = read_task(self.config.task)
         pipeline = self._pipeline(task, rows, workspace)
         predictions = without_full_ratings(self._predictions(pipeline, rows))
         test = rows.part("test")
@@ -129,8 +128,7 @@ class Experiment:
         Raises:
             OutgrowError: Anything that would end a run before its first stage.
         """
-        task = load_task(self.config.task)
-        return self._pipeline(task, task.read(self.config.task), Workspace(self._store())).estimate()
+        return self._pipeline(*read_task(self.config.task), Workspace(self._store())).estimate()
 
     def export(
         self,
@@ -162,8 +160,7 @@ class Experiment:
             raise ConfigError(f"The experiment has no method {method!r}.", fix=advice)
         from outgrow.pipeline.text import TextPipeline
 
-        task = load_task(self.config.task)
-        rows = task.read(self.config.task)
+        task, rows = read_task(self.config.task)
         pipeline = self._pipeline(task, rows, Workspace(self._store(), reporter or SilentReporter()))
         if not isinstance(pipeline, TextPipeline):
             what = "What students of choice tasks learn are probabilities, not texts."

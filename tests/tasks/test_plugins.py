@@ -17,7 +17,7 @@ from outgrow.errors import ConfigError
 from outgrow.evaluate.judge import Rubric
 from outgrow.experiment import Experiment
 from outgrow.labels import Rows, Weighted
-from outgrow.tasks import assign_parts, load_task, rows_in_parts, scores_texts
+from outgrow.tasks import assign_parts, load_task, read_task, rows_in_parts, scores_texts
 from outgrow.tasks.protocol import scored
 from small_experiments import write_experiment
 from tiny_models import WORDS, make_decoder
@@ -193,6 +193,39 @@ def test_a_plug_in_that_cannot_work_is_refused(
     with pytest.raises(ConfigError) as refused:
         load_task(TaskConfig.model_validate(settings))
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ([("good", 1)], r"does not return rows(.|\n)*found:  list"),
+        (Rows(("a",), ("x",), ("test",), (1,)), r"gold answer of the wrong type(.|\n)*a text or None"),
+        (Rows(("a",), ("x",), ("test",), ("no",), ("no", "yes")), r"found:  'no'(.|\n)*an index from 0 to 1"),
+        (Rows(("a",), ("x",), ("test",), (2,), ("no", "yes")), "found:  2"),
+    ],
+)
+def test_rows_of_the_wrong_type_are_refused(returned: Any, said: str, plugins: Callable[[str, str, Any], None]) -> None:
+    class Wrong:
+        def read(self, config: TaskConfig) -> Any:
+            return returned
+
+    plugins("task", "wrong", Wrong)
+    with pytest.raises(ConfigError, match=said):
+        read_task(TaskConfig(name="wrong"))
+
+
+def test_scores_that_are_no_mapping_are_refused(plugins: Callable[[str, str, Any], None]) -> None:
+    class Bare:
+        def read(self, config: TaskConfig) -> Rows:
+            return TEXTS
+
+        def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Any:
+            return [1.0] * len(answers)
+
+    plugins("task", "bare", Bare)
+    task, rows = read_task(config := TaskConfig(name="bare"))
+    with pytest.raises(ConfigError, match=r"does not return scores by metric(.|\n)*list"):
+        scored(task, config, rows, ["", ""])
 
 
 TEXTS = Rows(("a", "b"), ("x", "y"), ("test",) * 2, ("four", "two"))

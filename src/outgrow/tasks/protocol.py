@@ -87,6 +87,29 @@ def load_task(config: TaskConfig) -> Task:
     return task
 
 
+def read_task(config: TaskConfig) -> tuple[Task, Rows]:
+    """Load the task of an experiment and read its rows, checking what a plug-in returns.
+
+    Raises:
+        ConfigError: See `load_task`; or the result of `read` is not `Rows`, or a gold answer has the wrong type.
+        DataError: The rows cannot be read.
+    """
+    task = load_task(config)
+    rows = task.read(config)
+    if not isinstance(rows, Rows):
+        found = type(rows).__name__
+        raise ConfigError(f"The task {config.name!r} does not return rows.", found=found, wanted="outgrow.labels.Rows")
+    indices = None if rows.choices is None else range(len(rows.choices))
+    for gold in rows.gold:
+        if gold is not None and not (isinstance(gold, str) if indices is None else gold in indices):
+            raise ConfigError(
+                f"The task {config.name!r} has a gold answer of the wrong type.",
+                found=repr(gold),
+                wanted="a text or None" if indices is None else f"None or an index from 0 to {len(indices) - 1}",
+            )
+    return task, rows
+
+
 def scores_texts(task: Task, config: TaskConfig) -> bool:
     """Return whether a task can score text answers, by its own `score` or by rubrics for a judge."""
     return type(task).score is not Task.score or bool(task.rubrics(config))
@@ -98,10 +121,12 @@ def scored(
     """Return the task's own scores of N answers, after checking what `Task.score` or a metric returned.
 
     Raises:
-        ConfigError: Scores are not N finite numbers.
+        ConfigError: The result is no mapping, or scores are not N finite numbers.
     """
-    found = {}
-    for metric, own in task.score(config, rows, answers).items():
+    found, returned = {}, task.score(config, rows, answers)
+    if not isinstance(returned, Mapping):
+        raise ConfigError(f"The task {config.name!r} does not return scores by metric.", found=type(returned).__name__)
+    for metric, own in returned.items():
         scores, *weights = (_numbers(column) for column in (own if isinstance(own, Weighted) else (own,)))
         if not all(column.shape == (len(answers),) and np.isfinite(column).all() for column in (scores, *weights)):
             raise ConfigError(
