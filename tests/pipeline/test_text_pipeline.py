@@ -50,7 +50,7 @@ def test_a_run_writes_everything_and_a_second_run_makes_nothing(folder: Path, tm
     settings = settings_in(folder, tmp_path, methods={"naive": {}, "refined": {"refine": "icl"}})
     settings["methods"]["refined"]["refine"] = {"name": "icl", "demonstrations": 1}
     results = Experiment.from_dict(settings).run()
-    assert [line.name for line in results.standings] == ["first", "second", "base", "ceiling", "naive", "refined"]
+    assert [line.name for line in results.models] == ["first", "second", "base", "ceiling", "naive", "refined"]
     written = {path.name for path in (tmp_path / "output").iterdir()}
     assert written == {"results.json", "scores.parquet", "predictions.parquet", "report.html", "config.yaml"}
     again = Experiment.from_dict(settings).run()
@@ -108,7 +108,7 @@ def test_joint_decoding_and_token_objectives_run_from_a_file_with_n_best_texts(f
     generate = {"max_new_tokens": 3, "template": "{prompt}", "n_best": 2, "beams": 3}
     settings = settings_in(folder, tmp_path, methods=methods, generate=generate, ceiling=False)
     results = Experiment.from_dict(settings).run()
-    assert [line.name for line in results.standings][-4:] == ["naive", "joint", "bayesian", "both"]
+    assert [line.name for line in results.models][-4:] == ["naive", "joint", "bayesian", "both"]
     assert any("the supervisors' weights are first 0.50, second 0.50" in note for note in results.provenance["notes"])
     again = Experiment.from_dict(settings).run()
     assert set(again.provenance["seconds"]) == {"total"}
@@ -142,7 +142,7 @@ def test_supervisors_with_different_tokenizers_judge_each_other_s_texts(folder: 
         folder, tmp_path, supervisors=supervisors, generate=generate, methods={"both": BAYESIAN}, ceiling=False
     )
     results = Experiment.from_dict(settings).run()
-    assert [line.name for line in results.standings] == ["words", "letters", "base", "both"]
+    assert [line.name for line in results.models] == ["words", "letters", "base", "both"]
 
 
 def test_a_prompt_that_is_too_long_for_a_supervisor_is_counted_and_not_fatal(folder: Path, tmp_path: Path) -> None:

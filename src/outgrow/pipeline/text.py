@@ -172,7 +172,6 @@ class TextPipeline:
     def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
         """The strong model's own labels, and what is to be said of them."""
         found = refined(
-            refine,
             self._refiner(refine),
             self._strong("base"),
             self._unlabelled,
