@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
     "relabeller": Kind(),
     "metric": Kind(),
     "features": Kind(("fit",)),
-    "task": Kind(("read",)),
+    "task": Kind(("read",), "outgrow.tasks.protocol:Task"),
     "adapter": Kind(("wrap",)),
     "topic": Kind(),
     "labelling_function": Kind(),

@@ -102,6 +102,17 @@ def test_parameters_beside_the_name_reach_the_task_and_survive_being_written() -
     assert load_task(again).read(again) == rows
 
 
+def test_a_task_may_be_a_function(plugins: Callable[[str, str, Any], None]) -> None:
+    def coins(config: TaskConfig, *, count: int = 10) -> Rows:
+        prompts = [f"coin {row}" for row in range(count)]
+        return rows_in_parts(assign_parts(prompts, prompts, config.split), prompts=prompts, gold=prompts)
+
+    plugins("task", "coins", coins)
+    task, rows = read_task(config := TaskConfig.model_validate({"name": "coins", "count": 20}))
+    assert len(rows) == 20
+    assert not scores_texts(task, config)
+
+
 def test_a_task_that_reads_no_file_runs_a_whole_experiment(tmp_path: Path, encoder_folder: Path) -> None:
     task = {"name": "dice", "sides": 60}
     path = write_experiment(tmp_path, encoder_folder, task=task, supervisors=[{"features": "tfidf"}])
@@ -183,13 +194,9 @@ def test_a_built_in_task_says_that_it_needs_a_path(name: str) -> None:
         ({"name": "dice", "sides": "many"}, "refuses its parameters: sides: "),
         ({"name": "dice", "metric": "length"}, "has its own metrics"),
         ({"name": "clashing"}, "parameters named like settings of every task.\n  found:  limit"),
-        ({"name": "function"}, "has no method `read"),
     ],
 )
-def test_a_plug_in_that_cannot_work_is_refused(
-    settings: dict[str, Any], said: str, plugins: Callable[[str, str, Any], None]
-) -> None:
-    plugins("task", "function", length)
+def test_a_plug_in_that_cannot_work_is_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_task(TaskConfig.model_validate(settings))
     assert said in str(refused.value)

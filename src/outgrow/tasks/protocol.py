@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError
 from outgrow.labels import Rows, Weighted
-from outgrow.registry import create
+from outgrow.registry import create, lookup, parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 class Task(Protocol):
     """Where rows come from and, for text tasks, how answers are scored.
 
-    A task is a frozen dataclass. Its fields are the parameters that an experiment file sets beside the name:
-    `task: {name: mine, sides: 6}`. Only `read` is required. Rows with choices make a choice task, scored by accuracy;
-    rows without choices make a text task, which needs `score` or `rubrics` or both.
+    A task is a frozen dataclass, or a function that stands for `read`. Its fields or keyword-only arguments are the
+    parameters that an experiment file sets beside the name: `task: {name: mine, sides: 6}`. Only `read` is required;
+    the registry adds the other members of this class to a task that lacks them. Rows with choices make a choice task,
+    scored by accuracy. Rows without choices make a text task, which needs `score` or `rubrics` or both.
     """
 
     takes_metric: ClassVar[bool] = False
@@ -79,9 +79,16 @@ def load_task(config: TaskConfig) -> Task:
     Raises:
         UnknownNameError: There is no such task.
         ConfigError: A parameter does not exist or is refused, `task.metric` is set for a task with its own metrics, or
-            a plug-in has no `read` or a parameter named like a setting of every task.
+            a plug-in has a parameter named like a setting of every task.
     """
-    task = _with_defaults(config.name, create("task", config.name, config.params))
+    taken = parameters(lookup("task", config.name)).keys() & type(config).model_fields.keys()
+    if taken:
+        raise ConfigError(
+            f"The task {config.name!r} has parameters named like settings of every task.",
+            found=", ".join(sorted(taken)),
+            fix="Rename them, or read these settings from `config`.",
+        )
+    task: Task = create("task", config.name, config.params)
     if config.metric is not None and not task.takes_metric:
         raise ConfigError(f"The task {config.name!r} has its own metrics.", found="task.metric", fix="Leave it out.")
     return task
@@ -143,20 +150,3 @@ def _numbers(values: object) -> NDArray[np.float64]:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         return np.array(np.nan)
-
-
-def _with_defaults(name: str, task: Any) -> Task:
-    if not hasattr(task, "read"):
-        raise ConfigError(f"The task {name!r} has no method `read(config)`.", wanted="a dataclass with `read`")
-    own = dataclasses.fields(task) if dataclasses.is_dataclass(task) else ()
-    taken = {field.name for field in own} & set(TaskConfig.model_fields)
-    if taken:
-        raise ConfigError(
-            f"The task {name!r} has parameters named like settings of every task.",
-            found=", ".join(sorted(taken)),
-            fix="Rename them, or read these settings from `config`.",
-        )
-    if Task not in type(task).__mro__:
-        # What a plug-in does not define comes from the protocol.
-        object.__setattr__(task, "__class__", type(type(task).__name__, (type(task), Task), {}))
-    return cast(Task, task)
