@@ -62,6 +62,10 @@ def test_seeds_that_make_no_sense_are_refused(seeds: object) -> None:
             {"task": {"path": "x", "columns": {"prompts": "q"}}},
             "task.columns.prompts: unknown key; did you mean 'prompt'?",
         ),
+        (
+            {"task": {"path": "x", "rubrics": {"content": {"hihg": 5}}}},
+            "task.rubrics.content.hihg: unknown key; did you mean 'high'?",
+        ),
         ({"methods": {"m": {"objectve": "x"}}}, "methods.m.objectve: unknown key; did you mean 'objective'?"),
         ({"methods": {"filter": {"filtr": 1}}}, "methods.filter.filtr: unknown key; did you mean 'filter'?"),
         (

@@ -33,7 +33,7 @@ from outgrow.registry import loaded_plugins
 from outgrow.results import Results
 from outgrow.run import Run
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
-from outgrow.tasks import Task, load_task, scores_texts
+from outgrow.tasks import Task, read_task, scores_texts
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
 
@@ -95,7 +95,7 @@ class Experiment:
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now, since to learn it after hours of work is late
         run = Run(self._store(), reporter or SilentReporter())
-        task, rows = self._task()
+        task, rows = read_task(self.config.task)
         pipeline = self._pipeline(task, rows, run)
         predictions = without_full_ratings(self._predictions(pipeline, rows, run))
         test = rows.part("test")
@@ -132,7 +132,7 @@ class Experiment:
             OutgrowError: Anything that would end a run before its first stage.
         """
         run = Run(self._store(), dry=True)
-        task, rows = self._task()
+        task, rows = read_task(self.config.task)
         self._predictions(self._pipeline(task, rows, run), rows, run)
         return planned_costs(run.planned)
 
@@ -166,7 +166,7 @@ class Experiment:
             raise ConfigError(f"The experiment has no method {method!r}.", fix=advice)
         from outgrow.pipeline.text import TextPipeline
 
-        task, rows = self._task()
+        task, rows = read_task(self.config.task)
         pipeline = self._pipeline(task, rows, Run(self._store(), reporter or SilentReporter()))
         if not isinstance(pipeline, TextPipeline):
             what = "What students of choice tasks learn are probabilities, not texts."
@@ -186,10 +186,6 @@ class Experiment:
         if isinstance(strong, ServerStrong):
             return f"{strong.model}, revision {strong.revision or 'unknown'}, behind a server"
         return str(model_spec(strong, "strong model").identity)
-
-    def _task(self) -> tuple[Task, Rows]:
-        task = load_task(self.config.task)
-        return task, task.read(self.config.task)
 
     def _store(self) -> Store:
         return Store(Path(self.config.store)) if self.config.store else Store.default()

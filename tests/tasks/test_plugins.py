@@ -17,7 +17,7 @@ from outgrow.errors import ConfigError
 from outgrow.evaluate.judge import Rubric
 from outgrow.experiment import Experiment
 from outgrow.labels import Rows, Weighted
-from outgrow.tasks import assign_parts, load_task, rows_in_parts, scores_texts
+from outgrow.tasks import assign_parts, load_task, read_task, rows_in_parts, scores_texts
 from outgrow.tasks.protocol import scored
 from small_experiments import write_experiment
 from tiny_models import WORDS, make_decoder
@@ -102,6 +102,17 @@ def test_parameters_beside_the_name_reach_the_task_and_survive_being_written() -
     assert load_task(again).read(again) == rows
 
 
+def test_a_task_may_be_a_function(plugins: Callable[[str, str, Any], None]) -> None:
+    def coins(config: TaskConfig, *, count: int = 10) -> Rows:
+        prompts = [f"coin {row}" for row in range(count)]
+        return rows_in_parts(assign_parts(prompts, prompts, config.split), prompts=prompts, gold=prompts)
+
+    plugins("task", "coins", coins)
+    task, rows = read_task(config := TaskConfig.model_validate({"name": "coins", "count": 20}))
+    assert len(rows) == 20
+    assert not scores_texts(task, config)
+
+
 def test_a_task_that_reads_no_file_runs_a_whole_experiment(tmp_path: Path, encoder_folder: Path) -> None:
     task = {"name": "dice", "sides": 60}
     path = write_experiment(tmp_path, encoder_folder, task=task, supervisors=[{"features": "tfidf"}])
@@ -183,16 +194,45 @@ def test_a_built_in_task_says_that_it_needs_a_path(name: str) -> None:
         ({"name": "dice", "sides": "many"}, "refuses its parameters: sides: "),
         ({"name": "dice", "metric": "length"}, "has its own metrics"),
         ({"name": "clashing"}, "parameters named like settings of every task.\n  found:  limit"),
-        ({"name": "function"}, "has no method `read"),
     ],
 )
-def test_a_plug_in_that_cannot_work_is_refused(
-    settings: dict[str, Any], said: str, plugins: Callable[[str, str, Any], None]
-) -> None:
-    plugins("task", "function", length)
+def test_a_plug_in_that_cannot_work_is_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_task(TaskConfig.model_validate(settings))
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ([("good", 1)], r"does not return rows(.|\n)*found:  list"),
+        (Rows(("a",), ("x",), ("test",), (1,)), r"gold answer of the wrong type(.|\n)*a text or None"),
+        (Rows(("a",), ("x",), ("test",), ("no",), ("no", "yes")), r"found:  'no'(.|\n)*an index from 0 to 1"),
+        (Rows(("a",), ("x",), ("test",), (2,), ("no", "yes")), "found:  2"),
+    ],
+)
+def test_rows_of_the_wrong_type_are_refused(returned: Any, said: str, plugins: Callable[[str, str, Any], None]) -> None:
+    class Wrong:
+        def read(self, config: TaskConfig) -> Any:
+            return returned
+
+    plugins("task", "wrong", Wrong)
+    with pytest.raises(ConfigError, match=said):
+        read_task(TaskConfig(name="wrong"))
+
+
+def test_scores_that_are_no_mapping_are_refused(plugins: Callable[[str, str, Any], None]) -> None:
+    class Bare:
+        def read(self, config: TaskConfig) -> Rows:
+            return TEXTS
+
+        def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Any:
+            return [1.0] * len(answers)
+
+    plugins("task", "bare", Bare)
+    task, rows = read_task(config := TaskConfig(name="bare"))
+    with pytest.raises(ConfigError, match=r"does not return scores by metric(.|\n)*list"):
+        scored(task, config, rows, ["", ""])
 
 
 TEXTS = Rows(("a", "b"), ("x", "y"), ("test",) * 2, ("four", "two"))

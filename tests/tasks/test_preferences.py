@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from outgrow.config import TaskConfig
 from outgrow.errors import DataError
 from outgrow.labels import PreferencePairs
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
-from outgrow.tasks.slots import Home
 
 ASSISTANT = "\n\nAssistant:"
 DIALOGUE = "\n\nHuman: One?\n\nAssistant: Two.\n\nHuman: Sure?\n\nAssistant:"
@@ -58,7 +56,7 @@ def test_a_file_without_pairs_and_conversations_as_lists_are_refused(tmp_path: P
     with pytest.raises(DataError, match="no column 'rejected'"):
         read_preferences(written(tmp_path, {"prompt": "p", "chosen": "a"}))
     talk = [{"role": "user", "content": "a"}]
-    with pytest.raises(DataError, match="conversations are to be written out"):
+    with pytest.raises(DataError, match="render conversations"):
         read_preferences(written(tmp_path, {"chosen": talk, "rejected": talk}))
 
 
@@ -78,9 +76,3 @@ def test_the_harmlessness_data_are_read_and_their_halves_made_disjoint(real_data
     assert all(prompt.startswith("\n\nHuman:") and prompt.endswith(ASSISTANT) for prompt in weak.prompts)
     overlap = len(weak) - len(without_prompts_of(weak, test))
     assert 40 <= overlap <= 160
-
-
-def test_slots_that_are_no_json_cannot_be_used() -> None:
-    config = TaskConfig(name="home", path="any")
-    answers = ['{"room": ["hall"]}', "{}", '{"nonsense": ["x"]}', '{"room": ["ha', ""]
-    assert Home().usable(config, answers) == [True, True, True, False, False]

@@ -120,6 +120,12 @@ def test_answers_of_every_kind_are_scored_and_counted(folder: Path) -> None:
     assert task.remarks(config, test, [str(text) for text in test.gold]) == []
 
 
+def test_slots_that_are_no_json_cannot_be_used() -> None:
+    config = TaskConfig(name="home", path="any")
+    answers = ['{"room": ["hall"]}', "{}", '{"nonsense": ["x"]}', '{"room": ["ha', ""]
+    assert load_task(config).usable(config, answers) == [True, True, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("row", "name", "said"),
     [

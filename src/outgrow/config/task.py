@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from outgrow.config.base import Choice, Frozen, Named
 from outgrow.errors import ConfigError, did_you_mean
-from outgrow.registry import lookup
+from outgrow.registry import lookup, parameters
 
 
 def _several(value: object) -> object:
@@ -113,10 +112,9 @@ class TaskConfig(Named):
     @model_validator(mode="after")
     def _parameters_exist(self) -> TaskConfig:
         if self.params:
-            thing = lookup("task", self.name)
-            own = {field.name for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
+            own = parameters(lookup("task", self.name)).keys()
             for key in self.params.keys() - own:
-                raise ValueError(f"unknown key {key!r}; {did_you_mean(key, own | set(type(self).model_fields))}")
+                raise ValueError(f"unknown key {key!r}; {did_you_mean(key, own | type(self).model_fields.keys())}")
         return self
 
     @property

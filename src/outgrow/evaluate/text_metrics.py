@@ -14,10 +14,10 @@ from outgrow.evaluate.accuracy import check_lengths, exact_match, token_f1, word
 
 
 class TextMetric(Protocol):
-    """A frozen dataclass that scores answers against gold texts."""
+    """The registry kind `metric`: a frozen dataclass, or a function whose keyword-only arguments are its parameters."""
 
     def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-        """Scores of shape (N,), higher is better; an answer that could not be had (None) is wrong, not skipped."""
+        """Return N finite scores, higher is better. A missing answer (None) is wrong, not skipped."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ class FileTask(Task):
 
         Raises:
             ConfigError: A metric does not exist, or is set for a choice task.
-            DataError: See `read_rows`.
         """
         if config.choices is not None and config.metric is not None:
             raise ConfigError(

@@ -83,7 +83,6 @@ class JudgedTask(Task):
 
         Raises:
             ConfigError: `task.choices` is set, `task.concept` is missing, or a rubric is wrong.
-            DataError: See `outgrow.tasks.files.read_rows`.
         """
         if self.example is not None and not (config.concept or "").strip():
             raise ConfigError(
@@ -101,11 +100,7 @@ class JudgedTask(Task):
         return with_defaults(config, columns={"prompt": "question", "gold": None})
 
     def rubrics(self, config: TaskConfig) -> dict[str, Rubric]:
-        """Return the default rubrics, changed as `task.rubrics` says.
-
-        Raises:
-            ConfigError: `task.rubrics` names another metric, its scale is empty, or its template has no `{answer}`.
-        """
+        """Return the default rubrics with the changes of `task.rubrics`, whose errors are `ConfigError`s."""
         rubrics = dict(self.default_rubrics)
         for name, changed in config.rubrics.items():
             if name not in rubrics:

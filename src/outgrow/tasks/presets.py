@@ -1,4 +1,4 @@
-"""Choice tasks and made-up worlds whose files are known: a file task with some settings filled in."""
+"""Built-in tasks that are a file task with some settings filled in."""
 
 from __future__ import annotations
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError
 from outgrow.labels import Rows, Weighted
-from outgrow.registry import create
+from outgrow.registry import create, lookup, parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 class Task(Protocol):
     """Where rows come from and, for text tasks, how answers are scored.
 
-    A task is a frozen dataclass. Its fields are the parameters that an experiment file sets beside the name:
-    `task: {name: mine, sides: 6}`. Only `read` is required. Rows with choices make a choice task, scored by accuracy;
-    rows without choices make a text task, which needs `score` or `rubrics` or both.
+    A task is a frozen dataclass, or a function that stands for `read`. Its fields or keyword-only arguments are the
+    parameters that an experiment file sets beside the name: `task: {name: mine, sides: 6}`. Only `read` is required;
+    the registry adds the other members of this class to a task that lacks them. Rows with choices make a choice task,
+    scored by accuracy. Rows without choices make a text task, which needs `score` or `rubrics` or both.
     """
 
     takes_metric: ClassVar[bool] = False
@@ -79,12 +79,42 @@ def load_task(config: TaskConfig) -> Task:
     Raises:
         UnknownNameError: There is no such task.
         ConfigError: A parameter does not exist or is refused, `task.metric` is set for a task with its own metrics, or
-            a plug-in has no `read` or a parameter named like a setting of every task.
+            a plug-in has a parameter named like a setting of every task.
     """
-    task = _checked(config.name, create("task", config.name, config.params))
+    taken = parameters(lookup("task", config.name)).keys() & type(config).model_fields.keys()
+    if taken:
+        raise ConfigError(
+            f"The task {config.name!r} has parameters named like settings of every task.",
+            found=", ".join(sorted(taken)),
+            fix="Rename them, or read these settings from `config`.",
+        )
+    task: Task = create("task", config.name, config.params)
     if config.metric is not None and not task.takes_metric:
         raise ConfigError(f"The task {config.name!r} has its own metrics.", found="task.metric", fix="Leave it out.")
     return task
+
+
+def read_task(config: TaskConfig) -> tuple[Task, Rows]:
+    """Load the task of an experiment and read its rows, checking what a plug-in returns.
+
+    Raises:
+        ConfigError: See `load_task`; or the result of `read` is not `Rows`, or a gold answer has the wrong type.
+        DataError: The rows cannot be read.
+    """
+    task = load_task(config)
+    rows = task.read(config)
+    if not isinstance(rows, Rows):
+        found = type(rows).__name__
+        raise ConfigError(f"The task {config.name!r} does not return rows.", found=found, wanted="outgrow.labels.Rows")
+    indices = None if rows.choices is None else range(len(rows.choices))
+    for gold in rows.gold:
+        if gold is not None and not (isinstance(gold, str) if indices is None else gold in indices):
+            raise ConfigError(
+                f"The task {config.name!r} has a gold answer of the wrong type.",
+                found=repr(gold),
+                wanted="a text or None" if indices is None else f"None or an index from 0 to {len(indices) - 1}",
+            )
+    return task, rows
 
 
 def scores_texts(task: Task, config: TaskConfig) -> bool:
@@ -98,10 +128,12 @@ def scored(
     """Return the task's own scores of N answers, after checking what `Task.score` or a metric returned.
 
     Raises:
-        ConfigError: Scores are not N finite numbers.
+        ConfigError: The result is no mapping, or scores are not N finite numbers.
     """
-    found = {}
-    for metric, own in task.score(config, rows, answers).items():
+    found, returned = {}, task.score(config, rows, answers)
+    if not isinstance(returned, Mapping):
+        raise ConfigError(f"The task {config.name!r} does not return scores by metric.", found=type(returned).__name__)
+    for metric, own in returned.items():
         scores, *weights = (_numbers(column) for column in (own if isinstance(own, Weighted) else (own,)))
         if not all(column.shape == (len(answers),) and np.isfinite(column).all() for column in (scores, *weights)):
             raise ConfigError(
@@ -118,15 +150,3 @@ def _numbers(values: object) -> NDArray[np.float64]:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         return np.array(np.nan)
-
-
-def _checked(name: str, task: Any) -> Task:
-    own = dataclasses.fields(task) if dataclasses.is_dataclass(task) else ()
-    taken = {field.name for field in own} & set(TaskConfig.model_fields)
-    if taken:
-        raise ConfigError(
-            f"The task {name!r} has parameters named like settings of every task.",
-            found=", ".join(sorted(taken)),
-            fix="Rename them, or read these settings from `config`.",
-        )
-    return cast(Task, task)

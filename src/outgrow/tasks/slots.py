@@ -63,18 +63,13 @@ class SlotTask(Task):
 
     @abstractmethod
     def utterance(self, row: Mapping[str, Any]) -> Utterance:
-        """Convert one row of a file.
-
-        Raises:
-            KeyError, IndexError, TypeError, ValueError, AttributeError: The row has another form.
-        """
+        """Convert one row of a file. Lookup, type and value errors mean that the row has another form."""
 
     def read(self, config: TaskConfig) -> Rows:
         """Return all rows. Ids are the name of the file and the place in it, such as `test-0`.
 
-        If there is a file `test`, it is the test part (or `split.test` of it, if that is set). The other files are
-        dealt to the other parts, without utterances that also occur in the test file. Without a file `test`, all rows
-        are dealt.
+        A file `test` is the test part (or `split.test` of it, if that is set); utterances of other files that occur in
+        it are left out. All other rows are assigned to parts by `assign_parts`.
 
         Raises:
             ConfigError: `task.choices`, `split.group` or `split.voted` is set, or the template is wrong.
@@ -93,9 +88,8 @@ class SlotTask(Task):
         if config.limit is not None and config.limit < len(rows):
             chosen = np.sort(np.random.default_rng(config.split.seed).permutation(len(rows))[: config.limit])
             rows = [rows[row] for row in chosen]
-        parts = _parts(rows, config.split)
         return rows_in_parts(
-            parts,
+            _parts(rows, config.split),
             ids=[name for name, _, _ in rows],
             prompts=[self._prompt(config.template, one) for _, _, one in rows],
             gold=[write_slots(one.slots) for _, _, one in rows],
@@ -142,11 +136,8 @@ class SlotTask(Task):
         try:
             utterance = self.utterance(row)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(
-                f"A row of {where} is not one of {kind}'s.",
-                found=f"{str(row)[:120]} ({error!r})",
-                wanted=f"rows as in the description of outgrow.tasks.slots.{kind}",
-            ) from error
+            found, wanted = f"{str(row)[:120]} ({error!r})", f"rows as described in outgrow.tasks.slots.{kind}"
+            raise DataError(f"A row of {where} is not one of {kind}'s.", found=found, wanted=wanted) from error
         unknown = next((slot["type"] for slot in utterance.slots if slot["type"] not in self.schema), None)
         if unknown is not None:
             raise DataError(f"A row of {where} has a slot that {kind} does not have.", found=unknown)
@@ -157,11 +148,8 @@ class SlotTask(Task):
         try:
             return template.format_map({"slots": ", ".join(self.schema), "utterance": one.text})
         except (ValueError, KeyError, IndexError) as error:
-            raise ConfigError(
-                "task.template is not a template.",
-                found=repr(template),
-                wanted="text with {utterance} and perhaps {slots}",
-            ) from error
+            wanted = "text with {utterance} and perhaps {slots}"
+            raise ConfigError("task.template is not a template.", found=repr(template), wanted=wanted) from error
 
 
 @dataclass(frozen=True)

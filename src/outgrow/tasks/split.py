@@ -65,16 +65,17 @@ def assign_parts(
         members[own].append(row)
     shuffled = [members[own] for own in order]
     covered = [True] * len(prompts) if voted is None else voted
+    known = [answer is not None for answer in gold]
     outside = [rows for rows in shuffled if not any(covered[row] for row in rows)]
-    inside = [[row for row in rows if covered[row]] for rows in shuffled if any(covered[row] for row in rows)]
-    without_gold = [rows for rows in inside if any(gold[row] is None for row in rows)]
-    with_gold = [rows for rows in inside if all(gold[row] is not None for row in rows)]
+    inside = [own for rows in shuffled if (own := [row for row in rows if covered[row]])]
+    without_gold = [rows for rows in inside if not all(known[row] for row in rows)]
+    with_gold = [rows for rows in inside if all(known[row] for row in rows)]
 
     parts: list[Part | None] = [None] * len(prompts)
     if voted is None:
         with_gold = _fill(parts, "gold", with_gold, sizes["gold"])
     else:
-        _fill(parts, "gold", [rows for rows in outside if all(gold[row] is not None for row in rows)], sizes["gold"])
+        _fill(parts, "gold", [rows for rows in outside if all(known[row] for row in rows)], sizes["gold"])
     with_gold = _fill(parts, "test", with_gold, sizes["test"])
     with_gold = _fill(parts, "validation", with_gold, sizes["validation"])
     _fill(parts, "unlabelled", [*without_gold, *with_gold], sizes["unlabelled"])
@@ -109,11 +110,7 @@ def rows_in_parts(
 
 
 def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
-    """Check that no part is empty, that gold is known where it is needed, and that no prompt is in two parts.
-
-    Raises:
-        DataError: One of these fails.
-    """
+    """Raise a `DataError` if a part is empty, a gold answer is missing, or a prompt is in two parts."""
     for part in ("unlabelled", "test"):
         if part not in rows.parts:
             raise DataError(

@@ -6,16 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
 from outgrow.errors import DataError, MissingExtraError, did_you_mean
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
@@ -37,19 +34,20 @@ def read_records(path: str) -> pa.Table:
     Raises:
         DataError: The table is missing, of an unknown kind, damaged or empty.
     """
-    file = Path(path)
-    folder, _, split = path.partition(":")
+    file, folder = Path(path), Path(path.partition(":")[0])
     if file.is_file():
         table = _read_file(file)
-    elif any((Path(folder) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
-        table = _read_dataset_folder(Path(folder), split)
+    elif any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
+        table = _read_dataset(path, saved=True)
     elif file.is_dir() or file.is_absolute() or file.suffix in _KINDS:
         raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")
     else:
-        table = _read_hub(path)
+        table = _read_dataset(path, saved=False)
     if not table.num_rows:
         raise DataError(f"{path} has no rows.", wanted="at least one row")
-    return _flattened(table)
+    while any(pa.types.is_struct(kind) for kind in table.schema.types):
+        table = table.flatten()
+    return table
 
 
 def column(table: pa.Table, name: str, *, where: str, setting: str) -> list[Any]:
@@ -136,12 +134,6 @@ def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _flattened(table: pa.Table) -> pa.Table:
-    while any(pa.types.is_struct(kind) for kind in table.schema.types):
-        table = table.flatten()
-    return table
-
-
 def _values(name: str, values: list[Any]) -> pa.Array:
     if {type(value) for value in values} - {type(None)} == {bool, str}:
         # Answers such as true, false and "[invalid]": booleans get the spelling that they have in a csv file.
@@ -152,47 +144,28 @@ def _values(name: str, values: list[Any]) -> pa.Array:
         raise ValueError(f"the values of {name!r} are not all of one kind ({error})") from error
 
 
-def _read_dataset_folder(folder: Path, split: str) -> pa.Table:
-    try:
-        loaded = _datasets().load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"The data set folder {folder} cannot be read: {error}") from error
-    if split and isinstance(loaded, dict):
-        if split not in loaded:
-            raise DataError(f"The data set {folder} has no split {split!r}.", fix=did_you_mean(split, loaded))
-        loaded = loaded[split]
-    return _arrow_of(loaded, str(folder))
-
-
-def _read_hub(name: str) -> pa.Table:
-    datasets = _datasets()
-    hub_id, _, split = name.partition(":")
-    try:
-        loaded = datasets.load_dataset(hub_id, split=split or None)
-    except (OSError, ValueError, datasets.exceptions.DatasetNotFoundError) as error:
-        raise DataError(
-            f"{name!r} is neither a file or folder here nor a data set on the hub.",
-            found=str(error).splitlines()[0],
-            wanted="a data file, a data set folder, or a hub id",
-        ) from error
-    return _arrow_of(loaded, name)
-
-
-def _arrow_of(loaded: Dataset, name: str) -> pa.Table:
-    if isinstance(loaded, dict):
-        if len(loaded) > 1:
-            raise DataError(
-                f"The data set {name} has several splits.",
-                found=", ".join(loaded),
-                fix=f"Name one: {name}:{next(iter(loaded))}",
-            )
-        loaded = next(iter(loaded.values()))
-    return loaded.with_format("arrow")[:]
-
-
-def _datasets() -> Any:
+def _read_dataset(path: str, *, saved: bool) -> pa.Table:
     try:
         import datasets
     except ImportError as error:
         raise MissingExtraError("Reading a Hugging Face data set", "datasets") from error
-    return datasets
+    name, _, split = path.partition(":")
+    try:
+        loaded = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, split=split or None)
+    except (OSError, ValueError, KeyError) as error:
+        if saved:
+            raise DataError(f"The data set folder {name} cannot be read: {error}") from error
+        raise DataError(
+            f"{path!r} is neither a file or folder here nor a data set on the hub.",
+            found=str(error).splitlines()[0],
+            wanted="a data file, a data set folder, or a hub id",
+        ) from error
+    if isinstance(loaded, dict):
+        if split and split not in loaded:
+            raise DataError(f"The data set {name} has no split {split!r}.", fix=did_you_mean(split, loaded))
+        first = next(iter(loaded))
+        if not split and len(loaded) > 1:
+            found = ", ".join(loaded)
+            raise DataError(f"The data set {name} has several splits.", found=found, fix=f"Name one: {name}:{first}")
+        loaded = loaded[split or first]
+    return loaded.with_format("arrow")[:]
