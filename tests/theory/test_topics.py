@@ -13,6 +13,7 @@ from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.theory.figures import write
 from outgrow.theory.topic import Finding, Table, page
+from outgrow.theory.topics.regression import RegressionTopic
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS, PAGES = REPOSITORY / "docs/theory", REPOSITORY / "src/outgrow/theory/pages"
@@ -72,7 +73,7 @@ def test_the_same_settings_write_the_same_bytes(written: tuple[str, list[Path]],
 
 def test_a_page_with_a_place_for_which_there_is_no_fact_is_not_written() -> None:
     with pytest.raises(KeyError):
-        page("regression", table=Table(("n",), []), facts={})
+        page("regression", RegressionTopic(), Table(("n",), []))
 
 
 def test_a_table_keeps_all_digits_for_machines_and_four_for_people() -> None:

@@ -1,4 +1,4 @@
-"""Checks of settings that several modules of the lab share; each raises ConfigError with the name and the value."""
+"""Array types and checks of settings for the whole lab; a check raises ConfigError with the name and the value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import ConfigError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def above_zero(name: str, value: float, *, fix: str | None = None) -> None:
@@ -34,7 +37,7 @@ def probability(name: str, value: float) -> None:
         raise ConfigError(f"{name} must be between 0 and 1.", found=value)
 
 
-def distribution(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:
+def distribution(name: str, values: ArrayLike, size: int) -> Floats:
     """Return probabilities of shape (size,), normalised, after checking them.
 
     Raises:
@@ -54,5 +57,4 @@ def distribution(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]
         raise ConfigError(f"{name} has a negative or missing probability.", found=array.tolist())
     if abs(array.sum() - 1) > 1e-6:
         raise ConfigError(f"{name} does not sum to 1.", found=float(array.sum()))
-    checked: NDArray[np.float64] = array / array.sum()
-    return checked
+    return np.asarray(array / array.sum())

@@ -180,16 +180,24 @@ class Topic(Protocol):
         """Compute the finding; long steps report their progress."""
 
 
-def page(name: str, *, table: Table, facts: Mapping[str, str]) -> str:
-    """Return a page of `outgrow/theory/pages` with the measured numbers filled in.
+def page(name: str, topic: Topic, table: Table, **facts: str) -> str:
+    """Return a page of `outgrow/theory/pages` with settings and measured numbers filled in.
 
     Args:
         name: Name of the topic; the template is `pages/NAME.md`, with `$$` for a dollar sign.
+        topic: Its fields replace `$field`.
         table: Replaces `$table`.
-        facts: Values that replace `$key`.
+        facts: Replace `$key`, before fields of the same name.
 
     Raises:
-        KeyError: The template has a placeholder without a fact.
+        KeyError: The template has a placeholder without a value.
     """
     template = files("outgrow.theory").joinpath("pages", f"{name}.md").read_text(encoding="utf-8")
-    return Template(template).substitute(facts, table=table.markdown())
+    settings = {key: _setting(value) for key, value in vars(topic).items()}
+    return Template(template).substitute(settings | facts, table=table.markdown())
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, tuple):
+        return " / ".join(map(_setting, value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Training the lab's small decoders: a plain loop, since there is nothing to it that a trainer would add."""
+"""Training of the lab's small decoders: a plain loop."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ class Shape:
     width: int
     """Size of the residual stream."""
     layers: int
-    """Number of transformer blocks."""
     heads: int
-    """Attention heads in each; they share the width."""
+    """Attention heads per layer; they share the width."""
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads"):
@@ -34,16 +33,15 @@ class Shape:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The length of a training."""
+    """Length and learning rate of a training."""
 
     steps: int
-    """Optimiser steps."""
     batch: int
-    """Sequences in a step."""
+    """Sequences per step."""
     learning_rate: float
-    """Peak learning rate of AdamW, from where it falls to zero on a line."""
+    """Peak learning rate of AdamW, which then decays linearly to zero."""
     warm_up: float = 0.05
-    """Share of the steps in which the learning rate climbs to its peak."""
+    """Share of the steps in which the learning rate rises to its peak."""
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 1)
@@ -53,12 +51,9 @@ class Schedule:
 
 
 def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
-    """A `GPT2Config` without dropout.
+    """Return a `GPT2Config` without dropout.
 
-    Args:
-        shape: Its shape.
-        positions: Longest sequence.
-        vocabulary: Number of tokens; 1 where sequences come as vectors.
+    `positions` is the longest sequence; `vocabulary` is 1 where sequences are given as vectors.
     """
     from transformers import GPT2Config
 
@@ -80,21 +75,21 @@ def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
 
 
 def device() -> torch.device:
-    """The GPU where there is one."""
+    """Return the GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def fit(
     model: torch.nn.Module, loss: Callable[[], Tensor], schedule: Schedule, *, reporter: Reporter, name: str
 ) -> torch.nn.Module:
-    """Takes steps of AdamW down a loss.
+    """Minimise a loss with AdamW, in place.
 
     Args:
-        model: What is trained, in place.
+        model: The model to train.
         loss: Draws a batch and returns its mean loss.
-        schedule: How many steps, how large.
-        reporter: Told of every step.
-        name: What to call the training there.
+        schedule: Number of steps and learning rate.
+        reporter: Receives progress updates.
+        name: Name of the training in them.
 
     Returns:
         The model, in evaluation mode.

@@ -62,7 +62,6 @@ class DecayTopic:
             ("world", "n from", "to", "mean: predicted", "fitted", "ratio", "typical: predicted", "fitted", "ratio"),
             rows,
         )
-        facts = {"sigma": f"{self.sigma:g}", "repetitions": f"{self.repetitions:,}"}
         panels = (
             Panel(MEAN, y="excess risk", scale="linear", log_y=True, ylim=(1e-4, 1), markers=False),
             Panel(TYPICAL, scale="linear", log_y=True, ylim=(1e-60, 10), markers=False, legend=False),
@@ -72,7 +71,7 @@ class DecayTopic:
             summary=summary,
             data=tidy(points),
             draw=Chart(panels),
-            page=page("decay", table=summary, facts=facts),
+            page=page("decay", self, summary),
             size=(8.0, 3.6),
         )
 

@@ -76,12 +76,6 @@ class DeconvolutionTopic:
         base = {panel: float(worlds[panel].excess(worlds[panel].source)) for panel in (PROMPTS, ITEMS)}
         for panel, value in base.items():
             points += curve(panel, "untouched source", "computed", [None], [value])
-        facts = {
-            "target": " / ".join(f"{share:g}" for share in self.target),
-            "prompts": str(self.prompts),
-            "repetitions": str(self.repetitions),
-            "base": f"{base[PROMPTS]:.3f}",
-        }
         panels = (  # with room for the legends
             Panel(PROMPTS, y="excess risk", ylim=(None, 1.4 * base[PROMPTS])),
             Panel(ITEMS, ylim=(None, 1.4 * base[ITEMS])),
@@ -92,6 +86,6 @@ class DeconvolutionTopic:
             summary=summary,
             data=tidy(points),
             draw=Chart(panels, colors=COLORS),
-            page=page("deconvolution", table=summary, facts=facts),
+            page=page("deconvolution", self, summary, base=f"{base[PROMPTS]:.3f}"),
             size=(9.6, 3.4),
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.progress import Reporter
-from outgrow.theory.checks import above_zero, at_least, distribution, positive_counts, probability
+from outgrow.theory.checks import Floats, Ints, above_zero, at_least, distribution, positive_counts, probability
 from outgrow.theory.deconvolution import estimate_prior
 from outgrow.theory.figures import Chart, Panel
 from outgrow.theory.forward import log_probability, next_token
@@ -104,7 +104,7 @@ class HmmTopic:
                     for panel, height in ((CLEAN, ACCURACY), (WEAK, ACCURACY), (MIXED, DISTANCE))
                 )
             ),
-            page=page("hmm", table=summary, facts=page_facts),
+            page=page("hmm", self, summary, **page_facts),
             size=(10.0, 3.8),
         )
 
@@ -194,24 +194,20 @@ class HmmTopic:
             "error": f"{error:.3f}",
             "world": f"{self.concepts} concepts, {self.entities} entities × {self.properties} properties, "
             f"vocabulary {self.vocabulary}, k = {self.length}",
-            "worlds": str(self.worlds),
-            "prompts": str(self.prompts),
-            "jump": f"{self.jump:g}",
             "corruption": f"{self.corruption:.0%}",
-            "target": "/".join(f"{share:g}" for share in self.target),
         }
 
 
-def _answered(tasks: HiddenMarkovWorld, prompts: Prompts, corruption: float) -> NDArray[np.int64]:
+def _answered(tasks: HiddenMarkovWorld, prompts: Prompts, corruption: float) -> Ints:
     posterior = task_posterior(tasks, prompts, corruption=corruption)
     return np.asarray(answer_probabilities(tasks, prompts.query, posterior).argmax(axis=1))
 
 
-def _under(tasks: HiddenMarkovWorld, prior: NDArray[np.float64], query: NDArray[np.int64]) -> NDArray[np.float64]:
+def _under(tasks: HiddenMarkovWorld, prior: Floats, query: Ints) -> Floats:
     return next_token(dataclasses.replace(tasks, prior=prior), query)
 
 
-def _pooled(log_likelihood: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
+def _pooled(log_likelihood: Floats, source: Floats) -> Floats:
     """Estimate the prior of the tasks, smoothed by the source's with the weight of one answer so that none is 0."""
     estimate = estimate_prior(log_likelihood, start=source).prior
     return np.asarray((len(log_likelihood) * estimate + source) / (len(log_likelihood) + 1))

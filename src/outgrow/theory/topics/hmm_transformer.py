@@ -93,16 +93,11 @@ class HmmTransformerTopic:
         )
         facts = losses | {
             "students": taught.markdown(),
-            "size": self.size,
             "world": f"{world.concepts} concepts, {world.entities} entities × {world.properties} properties, "
             f"vocabulary {world.vocabulary}, k = {self.length}",
             "parameters": f"{sum(weights.numel() for weights in models[DOCUMENTS].parameters()):,}",
-            "prompts": f"{self.prompts:,}",
-            "tasks": str(self.tasks),
-            "jump": f"{self.jump:g}",
             "lists": f"{self.lists:.0%}",
             "fault": f"{self.fault:.0%}",
-            "demonstrations": str(self.demonstrations),
         }
         panels = (
             Panel(CLEAN, y="accuracy", ylim=(0, 1.02)),
@@ -113,7 +108,7 @@ class HmmTransformerTopic:
             summary=summary,
             data=tidy([*in_context, *students], x="n or labels", value="accuracy"),
             draw=Chart(panels, colors={name: index for index, name in enumerate((LAYOUT, SEQUENCE, *models))}),
-            page=page("hmm_transformer", table=summary, facts=facts),
+            page=page("hmm_transformer", self, summary, **facts),
             size=(9.0, 3.8),
         )
 
@@ -176,16 +171,16 @@ class HmmTransformerTopic:
         }
 
     def _students(self, panel: str, name: str, model: Any, tasks: HiddenMarkovWorld, reporter: Reporter) -> list[Point]:
-        from outgrow.theory.hmm_students import StudentsPlan, weak_to_strong
+        from outgrow.theory.hmm_decoder import weak_to_strong
 
-        plan = StudentsPlan(self._recipe()[2], demonstrations=self.demonstrations, length=self.length)
+        schedule, options = self._recipe()[2], {"demonstrations": self.demonstrations, "length": self.length}
         chosen = np.random.default_rng([self.seed, 2]).integers(tasks.concepts, size=self.tasks)
         scores = []
         with reporter.step("weak to strong", total=self.tasks) as step:
             for number, task in enumerate(chosen):
                 seed = self.seed + number
                 memory = faulty_memory(tasks, self.fault, seed=seed)
-                scores.append(weak_to_strong(model, tasks, int(task), memory, plan, seed=seed))
+                scores.append(weak_to_strong(model, tasks, int(task), memory, schedule, seed=seed, **options))
                 step.advance()
         risks = [Risk.of(np.array([score[who] for score in scores])) for who in scores[0]]
         return curve(panel, name, "measured", scores[0], risks)

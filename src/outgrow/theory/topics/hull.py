@@ -65,7 +65,7 @@ class HullTopic:
             summary=summary,
             data=tidy(points),
             draw=Chart((Panel(UNBIASED, x=x, y="excess risk", log_y=True), Panel(BIASED, x=x))),
-            page=page("hull", table=summary, facts={"biases": "; ".join(biases), "sigma": f"{self.sigma:g}"}),
+            page=page("hull", self, summary, biases="; ".join(biases)),
             size=(8.0, 3.6),
         )
 

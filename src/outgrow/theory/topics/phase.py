@@ -84,9 +84,6 @@ class PhaseTopic:
         facts = {
             "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}",
             "cells": f"{self.cells} × {len(counts)}",
-            "repetitions": f"{self.repetitions:,}",
-            "prompts": str(self.prompts),
-            "kappa": f"{self.kappa:g}",
             "naive": f"{0.5 + 0.5 / self.concepts:.2f}",
             "crossings": _crossings(maps["kappa"]),
         }
@@ -95,7 +92,7 @@ class PhaseTopic:
             summary=summary,
             data=_data(maps),
             draw=draw_maps,
-            page=page("phase", table=summary, facts=facts),
+            page=page("phase", self, summary, **facts),
             size=(8.0, 6.4),
         )
 

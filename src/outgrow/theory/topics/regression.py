@@ -70,13 +70,7 @@ class RegressionTopic:
             point for point in points if point.panel in (REFINED, STUDENT, UNREGULARISED) and point.series in worlds
         ]
         summary = pivot(shown, {"series": "weak labels", "panel": "estimator"}, self.counts, cell=mean_and_interval())
-        facts = {
-            "source": f"{source:.3f}",
-            "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}",
-            "labels": str(self.labels),
-            "prompts": str(self.prompts),
-            "repetitions": f"{self.repetitions:,}",
-        }
+        setting = f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}"
         panels = (
             Panel(REFINED, y="excess risk"),
             Panel(STUDENT, legend=False),
@@ -87,7 +81,7 @@ class RegressionTopic:
             summary=summary,
             data=tidy(points, x="n or η"),
             draw=Chart(panels, share_y=True),
-            page=page("regression", table=summary, facts=facts),
+            page=page("regression", self, summary, world=setting, source=f"{source:.3f}"),
             size=(9.6, 3.6),
         )
 

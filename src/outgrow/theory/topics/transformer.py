@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
-from outgrow.theory.checks import at_least
+from outgrow.theory.checks import Floats, at_least
 from outgrow.theory.figures import Chart, Panel
 from outgrow.theory.regression import Risk
 from outgrow.theory.topic import Finding, Point, curve, page, pivot, tidy
@@ -75,11 +74,7 @@ class TransformerTopic:
             points, {"panel": "measured on", "series": "predictor"}, shown, cell=lambda point: round(point.value, 9)
         )
         parameters = sum(weights.numel() for weights in decoder.parameters())
-        facts = self._facts(points) | {
-            "base": f"{base:.3f}",
-            "naive": f"{naive:.3f}",
-            "parameters": f"{parameters:,}",
-        }
+        facts = self._facts(points) | {"base": f"{base:.3f}", "naive": f"{naive:.3f}", "parameters": f"{parameters:,}"}
         options: dict[str, Any] = {"scale": "linear", "ylim": (0, None)}
         return Finding(
             title="A transformer that refines in its forward pass",
@@ -89,7 +84,7 @@ class TransformerTopic:
                 (Panel(PRETRAINING, y=DISTANCE, **options), Panel(WEAK, y=RISK, **options)),
                 colors={DECODER: 0, EXACT: 2, NAIVE: 1},
             ),
-            page=page("transformer", table=summary, facts=facts),
+            page=page("transformer", self, summary, **facts),
             size=(8.0, 3.8),
         )
 
@@ -106,7 +101,7 @@ class TransformerTopic:
         rng = np.random.default_rng([self.seed, 1])
         before = range(self.points)
 
-        def mean_squares(panel: str, series: str, kind: str, error: NDArray[np.float64]) -> list[Point]:
+        def mean_squares(panel: str, series: str, kind: str, error: Floats) -> list[Point]:
             return curve(panel, series, kind, before, [Risk.of(column) for column in (error**2).T])
 
         x, y = (array[:, 0] for array in pretraining_world(world).sample(rng, self.prompts, 1, self.points))
@@ -116,10 +111,7 @@ class TransformerTopic:
             *mean_squares(PRETRAINING, SOURCE, DISTANCE, x @ world.source - exact),
         ]
         x, y = (array[:, 0] for array in world.sample(rng, self.prompts, 1, self.points))
-        for name, labels in (
-            (DECODER, decoder_predictions(decoder, x, y)),
-            (EXACT, exact_predictions(world, x, y)),
-        ):
+        for name, labels in ((DECODER, decoder_predictions(decoder, x, y)), (EXACT, exact_predictions(world, x, y))):
             points += mean_squares(WEAK, name, RISK, labels - x @ world.truth)
             students = [_student(x[:, point], labels[:, point]) for point in before]
             # One student from all prompts: its risk is exact, but no error is known from one repetition.
@@ -132,9 +124,6 @@ class TransformerTopic:
             "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}, κ = {self.kappa:g}, "
             f"bias {self.bias:g}",
             "shape": f"{self.layers} layers of width {self.width}",
-            "steps": f"{self.steps:,}",
-            "batch": str(self.batch),
-            "prompts": f"{self.prompts:,}",
             "last": str(self.points - 1),
             "decoder": f"{last[WEAK, DECODER]:.3f}",
             "exact": f"{last[WEAK, EXACT]:.3f}",
@@ -144,5 +133,5 @@ class TransformerTopic:
         }
 
 
-def _student(x: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _student(x: Floats, labels: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(x, labels, rcond=None)[0])
