@@ -150,7 +150,8 @@ class Panel:
             axes.locator_params(axis="x", integer=True)
         if self.log_y:
             axes.set_yscale("log")
-        axes.set_ylim(*self.ylim)
+        if self.ylim != (None, None):  # any call ends autoscaling, also for panels that share the axis
+            axes.set_ylim(*self.ylim)
         if self.legend:
             axes.legend(frameon=False, fontsize=8)
 

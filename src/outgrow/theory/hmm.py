@@ -64,17 +64,17 @@ class HiddenMarkovWorld:
 
     @property
     def concepts(self) -> int:
-        """Number of concepts C."""
+        """C."""
         return len(self.property_transition)
 
     @property
     def entities(self) -> int:
-        """Number of entities E."""
+        """E."""
         return len(self.memory)
 
     @property
     def properties(self) -> int:
-        """Number of properties P, including the delimiter's."""
+        """P, including the delimiter's property."""
         return len(self.memory[0])
 
 
@@ -164,10 +164,6 @@ def sample_documents(
 
     Raises:
         ConfigError: `count` or `length` is negative, or a concept does not exist.
-
-    Example:
-        >>> sample_documents(make_ginc(seed=0), count=2, length=5, seed=0).tokens.shape
-        (2, 5)
     """
     at_least("count", count, 0)
     at_least("length", length, 0)

@@ -151,12 +151,6 @@ def language_model_loss(model: Any, tokens: Ints, *, batch: int = 100) -> Floats
 
     Raises:
         DataError: The sequences are longer than the model's context.
-
-    Example:
-        >>> from transformers import GPT2LMHeadModel
-        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=4, vocabulary=5)).eval()
-        >>> language_model_loss(model, np.array([[1, 2, 3], [4, 0, 1]])).shape
-        (2,)
     """
     _check_context(model, tokens[:, 1:])
     found = []

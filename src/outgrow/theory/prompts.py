@@ -166,12 +166,6 @@ def task_log_likelihoods(
 
     Raises:
         ConfigError: `corruption` is out of range.
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> tasks = tasks_of(make_ginc(seed=0))
-        >>> task_log_likelihoods(tasks, tasks.memory[:1, 1:2], tasks.memory[:1, 2]).shape
-        (1, 45)
     """
     probability("corruption", corruption)
     distinct, row = np.unique(np.column_stack([inputs, outputs]), axis=0, return_inverse=True)

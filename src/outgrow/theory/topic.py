@@ -27,7 +27,7 @@ class Point(NamedTuple):
     """One row of a topic's table: a point of a curve."""
 
     panel: str
-    """Title of the axes that show it; a panel that the figure lacks is in the CSV file only."""
+    """Title of the axes that show it; a panel that the figure does not have is in the CSV file only."""
     series: str
     """Curves of one series have one colour."""
     kind: str
@@ -42,14 +42,7 @@ class Point(NamedTuple):
 def curve(
     panel: str, series: str, kind: str, xs: Iterable[float | str | None], values: Iterable[object]
 ) -> list[Point]:
-    """Return the points of one curve.
-
-    Args:
-        panel: See `Point`.
-        series: See `Point`.
-        kind: See `Point`.
-        xs: Positions.
-        values: A `Risk` (measured) or a number (computed) for each position.
+    """Return the points of one curve, with a `Risk` (measured) or a number (computed) for each position in `xs`.
 
     Example:
         >>> curve("Refined labels", "κ = 1", "measured", [4], [Risk(0.17, 0.003)])[0].standard_error

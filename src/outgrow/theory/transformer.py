@@ -92,14 +92,7 @@ def pretrain_decoder(
 
 
 def pretraining_world(world: RegressionWorld) -> RegressionWorld:
-    """Return the world of pretraining: one concept per prompt, unbiased labels with noise σ.
-
-    Example:
-        >>> from outgrow.theory.world import orthonormal_world
-        >>> seen = pretraining_world(orthonormal_world(kappa=0.5, noise=3.0))
-        >>> bool((seen.weak == seen.components).all()), seen.weak_noise == seen.sigma
-        (True, True)
-    """
+    """Return the world of pretraining: one concept per prompt, drawn from the prior, and unbiased labels with noise σ."""
     return dataclasses.replace(
         world, weak=world.components, target=world.prior, weak_noise=world.sigma, mixing="prompt"
     )

@@ -16,7 +16,7 @@ from outgrow.theory.topic import Finding, Point, Table, curve, page, tidy
 
 STRETCH = (2.0, 6.0)
 """Slopes are fitted where the predicted mean risk has fallen by a factor of e² to e⁶."""
-MEAN, TYPICAL = "Mean", "Typical: geometric mean"
+MEAN, TYPICAL = "Mean", "Typical: mean logarithm"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,11 @@ class DecayTopic:
                 name = f"K = {concepts}, κ = {kappa:g}"
                 mean, typical = mean_rate(kappa, self.sigma), typical_rate(kappa, self.sigma)
                 first, last = max(1, math.ceil(STRETCH[0] / mean)), int(STRETCH[1] / mean)
-                found = self._measure(concepts, kappa, last)
+                # Longer curves of fewer prompts: the same work for every world.
+                repetitions = max(1000, self.repetitions * 20 // last) * 2 // concepts
+                found = decay_curve(
+                    kappa, last, concepts=concepts, sigma=self.sigma, repetitions=repetitions, seed=self.seed
+                )
                 rows.append(
                     (
                         name,
@@ -64,7 +68,7 @@ class DecayTopic:
         )
         panels = (
             Panel(MEAN, y="excess risk", scale="linear", log_y=True, ylim=(1e-4, 1), markers=False),
-            Panel(TYPICAL, scale="linear", log_y=True, ylim=(1e-60, 10), markers=False, legend=False),
+            Panel(TYPICAL, y="log excess risk", scale="linear", ylim=(-140, 3), markers=False, legend=False),
         )
         return Finding(
             title="Decay of refinement's excess risk",
@@ -75,25 +79,19 @@ class DecayTopic:
             size=(8.0, 3.6),
         )
 
-    def _measure(self, concepts: int, kappa: float, longest: int) -> DecayCurve:
-        # Longer curves of fewer prompts: the same work for every world.
-        repetitions = max(1000, self.repetitions * 20 // longest) * 2 // concepts
-        return decay_curve(kappa, longest, concepts=concepts, sigma=self.sigma, repetitions=repetitions, seed=self.seed)
-
 
 def _curves(name: str, found: DecayCurve, stretch: np.ndarray, mean_rate: float, typical_rate: float) -> list[Point]:
     """Return measured curves, and the predicted ones laid through the first point of the stretch."""
-    means = [Risk.of(column) for column in found.means.T]
-    logs = [Risk.of(column) for column in found.logs.T]
-    typical = [Risk(math.exp(log.mean), math.exp(log.mean) * log.standard_error) for log in logs]
-    n, first = range(1, len(means) + 1), stretch[0]
+    means, logs = ([Risk.of(column) for column in groups.T] for groups in (found.means, found.logs))
+    first = stretch[0]
+    shape = np.exp(-mean_rate * (stretch - first)) / np.sqrt(stretch / first)
     points = []
-    for panel, risks, shape in (
-        (MEAN, means, np.exp(-mean_rate * (stretch - first)) / np.sqrt(stretch / first)),
-        (TYPICAL, typical, np.exp(-typical_rate * (stretch - first))),
+    for panel, risks, predicted in (
+        (MEAN, means, shape * means[first - 1].mean),
+        (TYPICAL, logs, logs[first - 1].mean - typical_rate * (stretch - first)),
     ):
-        points += curve(panel, name, "measured", n, risks)
-        points += curve(panel, name, "predicted", stretch.tolist(), (shape * risks[first - 1].mean).tolist())
+        points += curve(panel, name, "measured", range(1, len(risks) + 1), risks)
+        points += curve(panel, name, "predicted", stretch.tolist(), predicted.tolist())
     return points
 
 

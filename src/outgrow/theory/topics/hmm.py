@@ -89,13 +89,15 @@ class HmmTopic:
         points: list[Point] = []
         for key, scores in found.items():
             points += curve(*key, scores, [Risk.of(np.array(values)) for values in scores.values()])
-        summary = pivot(points, {"panel": "", "series": "", "kind": "measured"}, (0, *self.counts))
+        summary = pivot(
+            points, {"panel": "prompts", "series": "predictor or supervisor", "kind": "measured"}, (0, *self.counts)
+        )
         page_facts = self._facts(facts, max(point.standard_error or 0.0 for point in points))
         untouched = Risk.of(np.array(found[CLEAN, LAYOUT, ACCURACY][0]))
         for panel in (CLEAN, WEAK):
             points += curve(panel, "query alone", ACCURACY, [None], [untouched])
         return Finding(
-            title="In-context learning as exact inference: the world of GINC",
+            title="In-context learning as exact inference: the GINC world",
             summary=summary,
             data=tidy(points, value="mean"),
             draw=Chart(

@@ -104,7 +104,7 @@ class HmmTransformerTopic:
             Panel(transfer, x="", y="accuracy", ylim=(0, 1.02), scale="names"),
         )
         return Finding(
-            title="A GPT-2 in the world of GINC: in-context learning, refinement and students",
+            title="A GPT-2 in the GINC world: in-context learning, refinement and students",
             summary=summary,
             data=tidy([*in_context, *students], x="n or labels", value="accuracy"),
             draw=Chart(panels, colors={name: index for index, name in enumerate((LAYOUT, SEQUENCE, *models))}),
