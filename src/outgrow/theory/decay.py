@@ -81,7 +81,7 @@ def mean_rate(kappa: float, sigma: float, noise: float = 1.0) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    orthonormal_world(kappa=kappa, sigma=sigma, noise=noise)  # refuses what cannot be
+    orthonormal_world(kappa=kappa, sigma=sigma, noise=noise)  # raises ConfigError
     nodes, weights = np.polynomial.legendre.leggauss(40)
     own, other, bias = np.meshgrid(nodes, nodes, nodes, indexing="ij")
     share = np.einsum("i,j,k->ijk", weights, weights, weights) / 8
@@ -155,7 +155,7 @@ def _slope(groups: Floats, transform: Callable[[Floats, Floats], Floats], first:
     """Least squares through first … last, with the jackknife's standard error over the groups."""
     if not 1 <= first < last <= groups.shape[1]:
         raise ConfigError(
-            "There is no such stretch of the curve.", found=(first, last), wanted=f"in 1 … {groups.shape[1]}"
+            "The range of n is outside the curve.", found=(first, last), wanted=f"in 1 … {groups.shape[1]}"
         )
     n = np.arange(first, last + 1, dtype=np.float64)
     part = groups[:, first - 1 : last]

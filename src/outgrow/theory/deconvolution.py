@@ -135,7 +135,7 @@ def maximise(likelihood: Floats, start: Floats, *, rounds: int, tolerance: float
         prior[todo] = here * slope
         if not moving.any():
             return prior, used
-        # Only now and then: taking a part of the data is a copy.
+        # Not in every round: selecting a part of the data copies it.
         if np.count_nonzero(moving) < 0.7 * len(moving):
             todo, part = todo[moving], part[moving]
     return prior, rounds
@@ -187,9 +187,9 @@ def relabelling_risks(world: RegressionWorld, *, n: int, prompts: int, repetitio
         True
     """
     if world.mixing != "prompt":
-        raise ConfigError("Where concepts change within prompts, no prompt has a concept of its own.")
+        raise ConfigError("Relabelling needs one concept per prompt.", found=f"mixing {world.mixing!r}")
     if ((world.prior == 0) & (world.target > 0)).any():
-        raise ConfigError("The source has never seen a concept of the target: no evidence will make it think of it.")
+        raise ConfigError("The source's prior excludes a concept of the target, so no evidence can select it.")
     at_least("n", n, 1)
     at_least("prompts", prompts, 1)
     at_least("repetitions", repetitions, 1)
@@ -223,6 +223,8 @@ def _identified(ratio: Floats, possible: NDArray[np.bool_]) -> tuple[Floats, tup
 
     `ratio` is r_k(i) / Σ_l π_l r_l(i), shape (N, K); `possible` marks concepts that the data do not rule out.
     """
+    from scipy.sparse.csgraph import connected_components
+
     error, members = np.zeros(ratio.shape[1]), np.flatnonzero(possible)
     if len(members) == 1:
         return error, ()
@@ -234,12 +236,6 @@ def _identified(ratio: Floats, possible: NDArray[np.bool_]) -> tuple[Floats, tup
     error[members] = np.sqrt((loadings[:, ~free] ** 2 / curvature[~free]).sum(axis=1))
     together = np.abs(loadings[:, free] @ loadings[:, free].T) > 0.05
     error[members[np.diagonal(together)]] = np.inf
-    return error, tuple(tuple(members[list(group)].tolist()) for group in _connected(together))
-
-
-def _connected(together: NDArray[np.bool_]) -> list[list[int]]:
-    from scipy.sparse.csgraph import connected_components
-
     count, label = connected_components(together, directed=False)
-    groups = [np.flatnonzero(label == index).tolist() for index in range(count)]
-    return [group for group in groups if len(group) > 1]
+    groups = [members[label == index].tolist() for index in range(count)]
+    return error, tuple(tuple(group) for group in groups if len(group) > 1)

@@ -6,7 +6,6 @@ Forward probabilities are rescaled at every step and the scales kept as logarith
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +52,8 @@ def forward(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Fil
     """
     probability("jump", jump)
     _check_tokens(world, tokens)
-    parts = [_forward(world, tokens[rows], jump) for rows in _portions(world, len(tokens))]
+    step = max(1, _CELLS_AT_ONCE // world.start.size)
+    parts = [_forward(world, tokens[first : first + step], jump) for first in range(0, max(len(tokens), 1), step)]
     return Filtered(
         np.concatenate([part.log_likelihood for part in parts]), np.concatenate([part.ahead for part in parts])
     )
@@ -142,11 +142,6 @@ def _forward(world: HiddenMarkovWorld, tokens: Ints, jump: float) -> Filtered:
     return Filtered(log_likelihood, np.asarray(ahead))
 
 
-def _portions(world: HiddenMarkovWorld, rows: int) -> Iterator[slice]:
-    step = max(1, _CELLS_AT_ONCE // world.start.size)
-    return (slice(first, first + step) for first in range(0, max(rows, 1), step))
-
-
 def _check_tokens(world: HiddenMarkovWorld, tokens: Ints) -> None:
     if tokens.ndim != 2:
         raise DataError("Sequences of tokens have the wrong shape.", found=tokens.shape, wanted="(sequences, length)")
@@ -159,16 +154,12 @@ def _check_tokens(world: HiddenMarkovWorld, tokens: Ints) -> None:
 
 
 def _refuse_impossible(world: HiddenMarkovWorld, tokens: Ints, row: int) -> None:
+    shown = " ".join(map(str, tokens[row, :20])) + (" …" if tokens.shape[1] > 20 else "")
     unsaid = np.setdiff1d(tokens[row], world.memory)
     if unsaid.size:
-        raise DataError(f"Sequence {row} is impossible: no state says token {unsaid[0]}.", found=_shown(tokens[row]))
+        raise DataError(f"Sequence {row} is impossible: no state emits token {unsaid[0]}.", found=shown)
     raise DataError(
         f"Sequence {row} is impossible under every concept: it makes a transition that none of them allows.",
-        found=_shown(tokens[row]),
-        fix="Allow jumps (jump=1e-3), as prompts that string examples together need them.",
+        found=shown,
+        fix="Allow jumps (jump=1e-3), which prompts made of several examples need.",
     )
-
-
-def _shown(tokens: Ints) -> str:
-    text = " ".join(map(str, tokens[:20]))
-    return f"{text} …" if len(tokens) > 20 else text

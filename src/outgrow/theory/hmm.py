@@ -24,13 +24,7 @@ DELIMITER = 0
 
 @dataclass(frozen=True, eq=False)
 class HiddenMarkovWorld:
-    """C hidden Markov chains over E entities and P properties, with shared memory and entity transitions.
-
-    Example:
-        >>> world = make_ginc(concepts=2, entities=3, properties=4, vocabulary=9, seed=0)
-        >>> world.concepts, world.entities, world.properties, world.memory[:, 0].tolist()
-        (2, 3, 4, [0, 0, 0])
-    """
+    """C hidden Markov chains over E entities and P properties, with shared memory and entity transitions."""
 
     memory: Ints
     """Token that each state emits, shape (E, P)."""
@@ -209,13 +203,11 @@ def faulty_memory(world: HiddenMarkovWorld, share: float, *, seed: int) -> Ints:
     if not wrong:
         return memory
     if world.vocabulary < 3:
-        raise ConfigError(
-            "A memory of one token cannot be wrong.", found=f"vocabulary {world.vocabulary}", wanted="≥ 3"
-        )
+        raise ConfigError("A faulty memory needs a second token.", found=f"vocabulary {world.vocabulary}", wanted="≥ 3")
     rng = np.random.default_rng(seed)
     entity, prop = np.divmod(rng.choice(cells, size=wrong, replace=False), world.properties - 1)
     right = memory[entity, prop + 1]
-    # Skipping the right token: those from it on move up by one.
+    # Skip the right token: it and those after it move up by one.
     other = rng.integers(1, world.vocabulary - 1, size=wrong)
     memory[entity, prop + 1] = other + (other >= right)
     return memory
@@ -226,7 +218,7 @@ def _check_distributions(name: str, values: Floats, shape: tuple[int, ...], *, l
         raise ConfigError(f"{name} has the wrong shape.", found=values.shape, wanted=shape)
     total = values.sum(axis=tuple(range(-last, 0)))
     if not (values >= 0).all() or np.abs(total - 1).max() > 1e-9:
-        raise ConfigError(f"{name} holds something that is no distribution.", wanted="values ≥ 0 that sum to 1")
+        raise ConfigError(f"{name} is not a probability distribution.", wanted="values ≥ 0 that sum to 1")
 
 
 def _softmax(values: Floats) -> Floats:
@@ -244,6 +236,6 @@ def _mixed_permutations(rng: np.random.Generator, size: int, count: int, tempera
 
 def _draw(rng: np.random.Generator, cumulative: Floats) -> Ints:
     """Draw once from each row of cumulative probabilities, shape (N, K)."""
-    # Scaled by the row's own end: a sum of probabilities may miss 1 by a rounding error.
+    # Scaled by the last value: a sum of probabilities may miss 1 by a rounding error.
     points = rng.random(len(cumulative)) * cumulative[:, -1]
     return np.asarray((points[:, None] >= cumulative).sum(axis=1))

@@ -29,7 +29,7 @@ def project_to_hull(points: ArrayLike, components: ArrayLike) -> Floats:
     if components.ndim != 2 or not len(components) or points.shape[-1:] != components.shape[1:]:
         raise DataError("Points and components do not fit.", found=(points.shape, components.shape))
     if not (np.isfinite(points).all() and np.isfinite(components).all()):
-        raise DataError("Points or components hold numbers that are not finite.")
+        raise DataError("Points or components are not finite.")
     linear = (points @ components.T).reshape(-1, len(components))
     gram = np.broadcast_to(components @ components.T, (len(linear), len(components), len(components)))
     return simplex_least_squares(gram, linear).reshape(*points.shape[:-1], len(components))
@@ -97,7 +97,9 @@ def statistical_dimension(concepts: int, active: int = 1) -> float:
     """
     at_least("concepts", concepts, 1)
     if not 1 <= active <= concepts:
-        raise ConfigError("Between 1 and all concepts are active.", found=active, wanted=f"1 to {concepts}")
+        raise ConfigError(
+            "active must be between 1 and the number of concepts.", found=active, wanted=f"1 to {concepts}"
+        )
     outside = concepts - active
     if not outside:
         return float(active - 1)
@@ -113,7 +115,7 @@ def _joins(b: Floats, active: int, others: int) -> Floats:
     variance = active + others * ((1 + b**2) * above - b * density - excess**2)
     standardised = (active * b - others * excess) / np.sqrt(variance)
     found: Floats = (standardised > 0).astype(np.float64)
-    # Beyond nine standard deviations the answer is known, and the integrand oscillates too fast for the grid.
+    # Beyond nine standard deviations the probability is 0 or 1, and the integrand oscillates too fast for the grid.
     near = np.abs(standardised) < 9
     b = b[near, None]
     step = 9 / np.sqrt(active) / 600

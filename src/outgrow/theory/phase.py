@@ -23,8 +23,7 @@ from outgrow.theory.world import COVARIANCE_SCALE, orthonormal_world, random_rot
 
 METHODS = ("base", "naive", "refined", "deconvolved")
 """The source; naive training with infinitely many labels; one prompt's refined label; a student of the mixture
-estimated from all prompts together. The simplest comes first.
-"""
+estimated from all prompts together. The simplest comes first."""
 TIE = 1e-4
 """Smaller differences of excess risk count as ties, which the simpler method wins."""
 PART = 200
@@ -121,10 +120,14 @@ def excess_grid(
     for n in counts:
         at_least("n", n, 0)
     for kappa, noise in pairs:
-        orthonormal_world(dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise)  # may refuse
+        orthonormal_world(
+            dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise
+        )  # raises ConfigError
     if concepts >= dimension:
-        # A world with κ = 1 could do without, but the same draws serve every κ.
-        raise ConfigError("The weak bias needs a direction of its own.", found=(concepts, dimension), wanted="K < d")
+        # A world with κ = 1 needs no bias, but the same draws serve every κ.
+        raise ConfigError(
+            "The weak bias needs one dimension more than the concepts.", found=(concepts, dimension), wanted="K < d"
+        )
 
     def part(block: int) -> tuple[Floats, Floats]:
         rng = np.random.default_rng([seed, block])
@@ -172,7 +175,7 @@ def recommend(kappa: float, n: int, noise: float = 1.0, *, methods: Sequence[str
         'base'
     """
     if not methods:
-        raise ConfigError("There is nothing to choose from.", wanted=f"some of {', '.join(METHODS)}")
+        raise ConfigError("No method is allowed.", wanted=f"some of {', '.join(METHODS)}")
     grid = excess_grid([(kappa, noise)], [n], **settings)
     risks = {
         name: Risk(float(grid.mean[0, 0, _column(name)]), float(grid.standard_error[0, 0, _column(name)]))

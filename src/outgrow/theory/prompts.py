@@ -52,12 +52,7 @@ class Prompts:
 
 
 def prompt_length(demonstrations: int, length: int) -> int:
-    """Return the number of tokens of a prompt before its answer.
-
-    Example:
-        >>> prompt_length(64, 3)
-        258
-    """
+    """Return the number of tokens of a prompt before its answer."""
     return demonstrations * (length + 1) + length - 1
 
 
@@ -208,7 +203,7 @@ def task_posterior(tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: fl
     if not np.isfinite(total).all():
         raise DataError(
             f"Prompt {np.flatnonzero(~np.isfinite(total))[0]} is impossible under every task.",
-            fix="Reckon with corrupted outputs (corruption above 0) or, if tasks are mixed, with jumps (jump above 0).",
+            fix="Allow corrupted outputs (corruption above 0) or, if tasks are mixed, jumps (jump above 0).",
         )
     return np.asarray(tasks.prior * np.exp(evidence - total[:, None]))
 

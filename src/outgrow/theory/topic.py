@@ -153,7 +153,6 @@ def mean_and_interval(digits: int = 3) -> Callable[[Point], object]:
 class Finding:
     """Result of a topic: numbers, a figure of them, and a page that explains them."""
 
-    title: str
     summary: Table
     """The main numbers, printed on the terminal."""
     data: Table
@@ -164,6 +163,11 @@ class Finding:
     """Markdown; the figure lies beside it as `NAME.svg` and `NAME.png`."""
     size: tuple[float, float] = (6.4, 3.8)
     """Width and height of the figure in inches."""
+
+    @property
+    def title(self) -> str:
+        """Heading of the page."""
+        return self.page.partition("\n")[0].removeprefix("# ")
 
 
 class Topic(Protocol):

@@ -66,7 +66,7 @@ def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        # The customary 0.02 is made for wide models: here it would cost hundreds of steps before anything is learned.
+        # The default 0.02 suits wide models; here it would delay learning by hundreds of steps.
         initializer_range=max(0.02, shape.width**-0.5),
         use_cache=False,
         bos_token_id=None,

@@ -75,7 +75,7 @@ def pretrain_decoder(
     at_least("points", points, 1)
     if world.rotated:
         raise ConfigError(
-            "A decoder learns one basis, and this world turns it in every repetition.", fix="rotated=False"
+            "A decoder needs a fixed basis, and this world draws one per repetition.", fix="Use rotated=False."
         )
     mixture = pretraining_world(world)
     with torch.random.fork_rng():
@@ -92,7 +92,7 @@ def pretrain_decoder(
 
 
 def pretraining_world(world: RegressionWorld) -> RegressionWorld:
-    """Return the world of pretraining: one concept per prompt, drawn from the prior, and unbiased labels with noise σ."""
+    """Return the world of pretraining: one concept per prompt, from the prior, and unbiased labels with noise σ."""
     return dataclasses.replace(
         world, weak=world.components, target=world.prior, weak_noise=world.sigma, mixing="prompt"
     )

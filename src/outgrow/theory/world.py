@@ -51,8 +51,7 @@ class RegressionWorld:
     """Whether one concept is drawn per prompt or per demonstration."""
     rotated: bool = True
     """Rotates the inputs at random in every repetition: the same as drawing a new orthonormal basis. Without it results
-    belong to one basis; a coordinate basis differs by up to 8 %.
-    """
+    belong to one basis; a coordinate basis differs by up to 8 %."""
 
     def __post_init__(self) -> None:
         components, weak = (np.asarray(array, dtype=np.float64) for array in (self.components, self.weak))
@@ -61,10 +60,8 @@ class RegressionWorld:
                 "Components and weak components must have one shape (K, d).", found=(components.shape, weak.shape)
             )
         if not (np.isfinite(components).all() and np.isfinite(weak).all()):
-            raise ConfigError("Components hold numbers that are not finite.")
-        above_zero(
-            "sigma", self.sigma, fix="With exact answers one demonstration tells all: take a small sigma instead."
-        )
+            raise ConfigError("Components are not finite.")
+        above_zero("sigma", self.sigma, fix="Use a small sigma for exact labels.")
         if not (np.isfinite(self.weak_noise) and self.weak_noise >= 0):
             raise ConfigError("weak_noise must not be negative.", found=self.weak_noise)
         for name, value in (("components", components), ("weak", weak)):

@@ -71,7 +71,6 @@ class DecayTopic:
             Panel(TYPICAL, y="log excess risk", scale="linear", ylim=(-140, 3), markers=False, legend=False),
         )
         return Finding(
-            title="Decay of refinement's excess risk",
             summary=summary,
             data=tidy(points),
             draw=Chart(panels),

@@ -82,7 +82,6 @@ class DeconvolutionTopic:
             Panel(LABELS),
         )
         return Finding(
-            title="Deconvolution of the target's prior",
             summary=summary,
             data=tidy(points),
             draw=Chart(panels, colors=COLORS),

@@ -33,6 +33,7 @@ LAYOUT, SEQUENCE = "knows the layout", "reads one document"
 REFINED, NAIVE, DECONVOLVED = "refined", "naive", "deconvolved"
 CLEAN, WEAK, MIXED = "True demonstrations", "Weak demonstrations", "Mixed target"
 ACCURACY, DISTANCE = "accuracy", "distance from the oracle"
+_STATISTICS = {"delimiters": ".3f", "stays": ".3f", "said": ".0f", "nats": ".2f"}
 Scores = dict[tuple[str, str, str], dict[int | None, list[float]]]
 """One mean per world, by panel, series, kind and n."""
 
@@ -97,7 +98,6 @@ class HmmTopic:
         for panel in (CLEAN, WEAK):
             points += curve(panel, "query alone", ACCURACY, [None], [untouched])
         return Finding(
-            title="In-context learning as exact inference: the GINC world",
             summary=summary,
             data=tidy(points, value="mean"),
             draw=Chart(
@@ -145,7 +145,7 @@ class HmmTopic:
     def _measure_mixture(
         self, tasks: HiddenMarkovWorld, n: int, seed: int, add: Callable[[str, str, str, NDArray[Any]], None]
     ) -> None:
-        """Add distances from the oracle, who knows the mixture, for n weak answers and new queries."""
+        """Add distances from the oracle, which knows the mixture, for n weak answers and new queries."""
         rng = np.random.default_rng([seed, n, 1])
         starts = tasks.concepts // self.concepts
         members = rng.permutation(self.concepts)[: len(self.target)] * starts + rng.integers(starts)
@@ -179,20 +179,14 @@ class HmmTopic:
         documents = sample_documents(world, count=100, length=1000, seed=self.seed)
         stays = documents.entity[:, 1:] == documents.entity[:, :-1]
         short = documents.tokens[:, :200]
-        for name, value in (
-            ("delimiters", (documents.tokens == 0).mean()),
-            ("stays", stays.mean()),
-            ("said", len(np.unique(documents.tokens))),
-            ("nats", -log_probability(world, short).mean() / short.shape[1]),
-        ):
+        loss = -log_probability(world, short).mean() / short.shape[1]
+        values = ((documents.tokens == 0).mean(), stays.mean(), len(np.unique(documents.tokens)), loss)
+        for name, value in zip(_STATISTICS, values, strict=True):
             facts.setdefault(name, []).append(float(value))
 
     def _facts(self, facts: dict[str, list[float]], error: float) -> dict[str, str]:
         return {
-            "delimiters": f"{np.mean(facts['delimiters']):.3f}",
-            "stays": f"{np.mean(facts['stays']):.3f}",
-            "said": f"{np.mean(facts['said']):.0f}",
-            "nats": f"{np.mean(facts['nats']):.2f}",
+            **{name: f"{np.mean(facts[name]):{digits}}" for name, digits in _STATISTICS.items()},
             "error": f"{error:.3f}",
             "world": f"{self.concepts} concepts, {self.entities} entities × {self.properties} properties, "
             f"vocabulary {self.vocabulary}, k = {self.length}",

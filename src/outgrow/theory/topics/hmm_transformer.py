@@ -66,7 +66,7 @@ class HmmTransformerTopic:
     def __post_init__(self) -> None:
         positive_counts("counts", self.counts)
         if self.size not in _WORLDS:
-            raise ConfigError("This size does not exist.", found=self.size, wanted=", ".join(_WORLDS))
+            raise ConfigError("Unknown size.", found=self.size, wanted=", ".join(_WORLDS))
         check_prompt_size(max(*self.counts, self.demonstrations), self.length, _CONTEXT[self.size])
         for name in ("lists", "fault", "jump"):
             probability(name, getattr(self, name))
@@ -104,7 +104,6 @@ class HmmTransformerTopic:
             Panel(transfer, x="", y="accuracy", ylim=(0, 1.02), scale="names"),
         )
         return Finding(
-            title="A GPT-2 in the GINC world: in-context learning, refinement and students",
             summary=summary,
             data=tidy([*in_context, *students], x="n or labels", value="accuracy"),
             draw=Chart(panels, colors={name: index for index, name in enumerate((LAYOUT, SEQUENCE, *models))}),

@@ -1,4 +1,4 @@
-"""`outgrow theory hull`: what a student gains that can only mix what it knows."""
+"""`outgrow theory hull`: what a student gains that can only mix known concepts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,6 @@ class HullTopic:
         summary = Table(("K = d", "δ", f"σ²δ/n, n = {last}", "hull-constrained", "unconstrained"), rows)
         x = "weak labels n"
         return Finding(
-            title="Least squares over the convex hull of concepts",
             summary=summary,
             data=tidy(points),
             draw=Chart((Panel(UNBIASED, x=x, y="excess risk", log_y=True), Panel(BIASED, x=x))),

@@ -88,7 +88,6 @@ class PhaseTopic:
             "crossings": _crossings(maps["kappa"]),
         }
         return Finding(
-            title="Which method is best where",
             summary=summary,
             data=_data(maps),
             draw=draw_maps,

@@ -77,7 +77,6 @@ class RegressionTopic:
             Panel(NAIVE, x="shrinkage η", scale="log", legend=False),
         )
         return Finding(
-            title="Latent-concept regression",
             summary=summary,
             data=tidy(points, x="n or η"),
             draw=Chart(panels, share_y=True),
@@ -86,23 +85,19 @@ class RegressionTopic:
         )
 
     def _curves(self, name: str, world: RegressionWorld) -> list[Point]:
-        def risks(estimators: list[Estimator], counts: tuple[int, ...], share: int) -> list[Risk]:
+        def risk(estimator: Estimator, n: int, share: int = 1) -> Risk:
             repetitions = max(2, self.repetitions // share)
-            return [
-                simulate(world, estimator, n=n, repetitions=repetitions, seed=self.seed)
-                for estimator in estimators
-                for n in counts
-            ]
+            return simulate(world, estimator, n=n, repetitions=repetitions, seed=self.seed)
 
+        student = RefinedStudent(self.prompts)
         bound = naive_lower_bound(
             world.source - world.truth, world.weak_mean - world.truth, covariance_scale=COVARIANCE_SCALE
         )
-        endless = [naive_excess_risk(world, eta) for eta in ETAS]
         return [
-            *curve(REFINED, name, "measured", self.counts, risks([Refined()], self.counts, 1)),
-            *curve(STUDENT, name, "measured", self.counts, risks([RefinedStudent(self.prompts)], self.counts, 20)),
+            *curve(REFINED, name, "measured", self.counts, (risk(Refined(), n) for n in self.counts)),
+            *curve(STUDENT, name, "measured", self.counts, (risk(student, n, 20) for n in self.counts)),
             *curve(UNREGULARISED, name, "computed", [None], [naive_excess_risk(world, 0.0)]),
-            *curve(NAIVE, name, "measured", ETAS, risks([Naive(eta) for eta in ETAS], (self.labels,), 10)),
+            *curve(NAIVE, name, "measured", ETAS, (risk(Naive(eta), self.labels, 10) for eta in ETAS)),
             *curve(NAIVE, name, "lower bound", [None], [bound]),
-            *curve(ENDLESS, name, "computed", ETAS, endless),
+            *curve(ENDLESS, name, "computed", ETAS, (naive_excess_risk(world, eta) for eta in ETAS)),
         ]

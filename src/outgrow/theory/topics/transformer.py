@@ -69,7 +69,7 @@ class TransformerTopic:
             *curve(WEAK, NAIVE, RISK, [None], [naive]),
         ]
         shown = sorted({0, 1, 3, 7, self.points - 1} & set(range(self.points)))
-        # Nine decimals: the rest is rounding of the decoder's float32.
+        # Nine decimals: the rest is float32 rounding of the decoder.
         summary = pivot(
             points, {"panel": "measured on", "series": "predictor"}, shown, cell=lambda point: round(point.value, 9)
         )
@@ -77,7 +77,6 @@ class TransformerTopic:
         facts = self._facts(points) | {"base": f"{base:.3f}", "naive": f"{naive:.3f}", "parameters": f"{parameters:,}"}
         options: dict[str, Any] = {"scale": "linear", "ylim": (0, None)}
         return Finding(
-            title="A transformer that refines in its forward pass",
             summary=summary,
             data=tidy(points, value="mean"),
             draw=Chart(
