@@ -73,5 +73,5 @@ def test_settings_that_cannot_be_are_refused() -> None:
         typical_rate(1.0, 0.0)
     with pytest.raises(ConfigError, match="concepts must be at least 2"):
         decay_curve(1.0, 4, concepts=1, sigma=0.5, repetitions=20, seed=0)
-    with pytest.raises(ConfigError, match="no such stretch"):
+    with pytest.raises(ConfigError, match="outside the curve"):
         decay_curve(1.0, 4, concepts=2, sigma=0.5, repetitions=20, seed=0).mean(2, 9)

@@ -113,7 +113,7 @@ def test_an_impossible_sequence_says_nothing_about_concepts_and_is_refused_with_
 def test_a_token_that_no_state_says_is_the_reason_where_it_is_one():
     world = make_ginc(seed=0)
     unsaid = np.setdiff1d(np.arange(50), world.memory)[:1]
-    with pytest.raises(DataError, match=rf"no state says token {unsaid[0]}"):
+    with pytest.raises(DataError, match=rf"no state emits token {unsaid[0]}"):
         next_token(world, unsaid[None], jump=0.5)
 
 

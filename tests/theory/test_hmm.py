@@ -120,8 +120,8 @@ def test_a_world_that_cannot_be_is_refused_with_the_reason(wrong, reason):
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("prior", np.array([0.5, 0.6, 0, 0, 0]), "no distribution"),
-        ("prior", np.array([1.5, -0.5, 0, 0, 0]), "no distribution"),
+        ("prior", np.array([0.5, 0.6, 0, 0, 0]), "not a probability distribution"),
+        ("prior", np.array([1.5, -0.5, 0, 0, 0]), "not a probability distribution"),
         ("prior", np.ones(1), "wrong shape"),
         ("vocabulary", 20, "not in the vocabulary"),
     ],
@@ -138,7 +138,7 @@ def test_a_share_of_wrong_memory_out_of_range_is_refused(world, share):
 
 
 def test_a_memory_of_one_token_cannot_be_wrong():
-    with pytest.raises(ConfigError, match="cannot be wrong"):
+    with pytest.raises(ConfigError, match="needs a second token"):
         faulty_memory(make_ginc(vocabulary=2), 0.5, seed=0)
 
 

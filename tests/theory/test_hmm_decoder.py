@@ -6,8 +6,14 @@ from outgrow.progress import SilentReporter
 from outgrow.registry import create
 from outgrow.theory.forward import log_probability, next_token
 from outgrow.theory.hmm import faulty_memory, make_ginc, sample_documents
-from outgrow.theory.hmm_decoder import answer_distribution, fine_tune, language_model_loss, pretrain_language_model
-from outgrow.theory.hmm_students import StudentsPlan, demonstrations_for, weak_to_strong
+from outgrow.theory.hmm_decoder import (
+    answer_distribution,
+    demonstrations_for,
+    fine_tune,
+    language_model_loss,
+    pretrain_language_model,
+    weak_to_strong,
+)
 from outgrow.theory.prompts import tasks_of
 from outgrow.theory.training import Schedule, Shape
 
@@ -64,19 +70,20 @@ def test_a_student_learns_what_it_is_told_and_leaves_its_teacher_as_it_was(model
 
 def test_weak_to_strong_with_a_right_supervisor_teaches_what_the_ceiling_is_taught(world, model):
     tasks = tasks_of(world)
-    plan = StudentsPlan(Schedule(steps=40, batch=16, learning_rate=3e-3), rows=30, test=50, demonstrations=4)
-    scores = weak_to_strong(model, tasks, 1, faulty_memory(tasks, 0.0, seed=0), plan, seed=0)
+    schedule, sizes = Schedule(steps=40, batch=16, learning_rate=3e-3), {"rows": 30, "test": 50, "demonstrations": 4}
+    scores = weak_to_strong(model, tasks, 1, faulty_memory(tasks, 0.0, seed=0), schedule, seed=0, **sizes)
     assert scores["weak supervisor"] == 1
     assert scores["naive student"] == scores["ceiling"]
     assert scores["ceiling"] > 0.8
-    assert scores == weak_to_strong(model, tasks, 1, tasks.memory, plan, seed=0)
+    assert scores == weak_to_strong(model, tasks, 1, tasks.memory, schedule, seed=0, **sizes)
 
 
 def test_refined_students_leave_mistakes_behind_that_naive_students_repeat(world, model):
     tasks = tasks_of(world)
-    plan = StudentsPlan(Schedule(steps=40, batch=16, learning_rate=3e-3), rows=50, test=150, demonstrations=5)
+    schedule, sizes = Schedule(steps=40, batch=16, learning_rate=3e-3), {"rows": 50, "test": 150, "demonstrations": 5}
     scores = [
-        weak_to_strong(model, tasks, task, faulty_memory(tasks, 0.45, seed=task), plan, seed=task) for task in (0, 3)
+        weak_to_strong(model, tasks, task, faulty_memory(tasks, 0.45, seed=task), schedule, seed=task, **sizes)
+        for task in (0, 3)
     ]
     mean = {name: np.mean([score[name] for score in scores]) for name in scores[0]}
     assert mean["naive student"] == pytest.approx(mean["weak supervisor"], abs=0.05)

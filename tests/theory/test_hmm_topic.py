@@ -5,14 +5,26 @@ import pytest
 from outgrow.errors import ConfigError
 from outgrow.progress import SilentReporter
 from outgrow.registry import create
-from outgrow.theory.topics.hmm import DECONVOLVED, LAYOUT, MIXED, NAIVE, REFINED, SEQUENCE, HmmTopic
+from outgrow.theory.topics.hmm import (
+    ACCURACY,
+    CLEAN,
+    DECONVOLVED,
+    DISTANCE,
+    LAYOUT,
+    MIXED,
+    NAIVE,
+    REFINED,
+    SEQUENCE,
+    WEAK,
+    HmmTopic,
+)
 
 
 @pytest.fixture(scope="module")
 def measured():
-    """Mean and standard error by panel, predictor and n."""
+    """Mean and standard error by panel, series, kind and n."""
     topic = HmmTopic(entities=6, properties=6, vocabulary=30, counts=(2, 32), faults=(0.5,), prompts=60, worlds=4)
-    return {row[:3]: row[3:] for row in topic(SilentReporter()).data.rows}
+    return {row[:4]: row[4:] for row in topic(SilentReporter()).data.rows}
 
 
 def apart(lower, higher):
@@ -21,21 +33,21 @@ def apart(lower, higher):
 
 
 def test_demonstrations_help_most_who_knows_that_examples_are_independent(measured):
-    assert measured["clean", LAYOUT, 0][0] == pytest.approx(measured["clean", SEQUENCE, 0][0], abs=0.02)
-    assert measured["clean", SEQUENCE, 32][0] > measured["clean", SEQUENCE, 0][0] + 0.05
-    assert apart(measured["clean", SEQUENCE, 32], measured["clean", LAYOUT, 32])
+    assert measured[CLEAN, LAYOUT, ACCURACY, 0][0] == pytest.approx(measured[CLEAN, SEQUENCE, ACCURACY, 0][0], abs=0.02)
+    assert measured[CLEAN, SEQUENCE, ACCURACY, 32][0] > measured[CLEAN, SEQUENCE, ACCURACY, 0][0] + 0.05
+    assert apart(measured[CLEAN, SEQUENCE, ACCURACY, 32], measured[CLEAN, LAYOUT, ACCURACY, 32])
 
 
 def test_refinement_leaves_the_mistakes_of_a_faulty_memory_behind_and_naive_training_repeats_them(measured):
     weak = "50% of memory wrong"
-    assert measured[weak, NAIVE, 0][0] == pytest.approx(0.5, abs=0.12)
-    assert apart(measured[weak, NAIVE, 0], measured[weak, REFINED, 2])
-    assert measured[weak, REFINED, 32][0] > 0.97
+    assert measured[WEAK, weak, NAIVE, None][0] == pytest.approx(0.5, abs=0.12)
+    assert apart(measured[WEAK, weak, NAIVE, None], measured[WEAK, weak, REFINED, 2])
+    assert measured[WEAK, weak, REFINED, 32][0] > 0.97
 
 
 def test_on_a_mixed_target_deconvolution_comes_closer_than_refinement(measured):
-    assert measured[MIXED, DECONVOLVED, 32][0] < measured[MIXED, REFINED, 32][0] / 2
-    assert measured[MIXED, DECONVOLVED, 32][0] < measured[MIXED, DECONVOLVED, 2][0] / 2
+    assert measured[MIXED, DECONVOLVED, DISTANCE, 32][0] < measured[MIXED, REFINED, DISTANCE, 32][0] / 2
+    assert measured[MIXED, DECONVOLVED, DISTANCE, 32][0] < measured[MIXED, DECONVOLVED, DISTANCE, 2][0] / 2
 
 
 @pytest.mark.parametrize(

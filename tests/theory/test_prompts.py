@@ -13,6 +13,7 @@ from outgrow.theory.prompts import (
     Prompts,
     answer_probabilities,
     answers,
+    check_prompt_size,
     prompt_length,
     sample_prompts,
     task_log_likelihoods,
@@ -172,12 +173,12 @@ def test_corruption_out_of_range_is_refused(tasks, corruption):
         task_log_likelihoods(tasks, np.array([[1, 2]]), np.array([3]), corruption=corruption)
 
 
-def test_prompts_longer_than_the_context_are_refused_and_the_longest_that_fit_are_not(tasks):
-    one = np.array([0])
+def test_prompts_longer_than_the_context_are_refused_and_the_longest_that_fit_are_not():
     with pytest.raises(DataError, match="longer than the context") as refused:
-        sample_prompts(tasks, one, demonstrations=64, length=3, context=256, seed=0)
+        check_prompt_size(64, 3, 256)
     assert "at most 63 demonstrations" in str(refused.value)
-    assert sample_prompts(tasks, one, demonstrations=63, length=3, context=256, seed=0).tokens.shape == (1, 254)
+    check_prompt_size(63, 3, 256)
+    assert prompt_length(63, 3) == 254
 
 
 @pytest.mark.parametrize(("demonstrations", "length"), [(-1, 3), (2, 1), (2, 0)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.theory.figures import write
 from outgrow.theory.topic import Finding, Table, page
+from outgrow.theory.topics.regression import RegressionTopic
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS, PAGES = REPOSITORY / "docs/theory", REPOSITORY / "src/outgrow/theory/pages"
@@ -50,6 +54,13 @@ def found(name: str) -> Finding:
     return create("topic", name, SMALL[name])(SilentReporter())
 
 
+def number(cell: str) -> object:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(cell)
+    return cell or None
+
+
 @pytest.fixture(scope="module", params=sorted(SMALL))
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Path]]:
     """A topic's name and the files it writes."""
@@ -70,9 +81,19 @@ def test_the_same_settings_write_the_same_bytes(written: tuple[str, list[Path]],
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
+def test_the_figure_shows_nothing_that_the_csv_file_does_not_hold(
+    written: tuple[str, list[Path]], tmp_path: Path
+) -> None:
+    name, (_, svg, _, numbers) = written
+    columns, *rows = csv.reader(numbers.read_text(encoding="utf-8").splitlines())
+    table = Table(tuple(columns), [[number(cell) for cell in row] for row in rows])
+    again = write(dataclasses.replace(found(name), data=table), name, tmp_path)
+    assert again[1].read_bytes() == svg.read_bytes()
+
+
 def test_a_page_with_a_place_for_which_there_is_no_fact_is_not_written() -> None:
     with pytest.raises(KeyError):
-        page("regression", table=Table(("n",), []), facts={})
+        page("regression", RegressionTopic(), Table(("n",), []))
 
 
 def test_a_table_keeps_all_digits_for_machines_and_four_for_people() -> None:

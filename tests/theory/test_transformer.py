@@ -105,7 +105,7 @@ def test_prompts_longer_than_the_decoders_context_are_refused(world, decoder):
 
 def test_a_world_that_turns_its_basis_has_nothing_to_be_learnt_by_heart(world):
     turning = dataclasses.replace(world, rotated=True)
-    with pytest.raises(ConfigError, match="turns it in every repetition"):
+    with pytest.raises(ConfigError, match="draws one per repetition"):
         pretrain_decoder(turning, *TINY, points=4, seed=0, reporter=SilentReporter())
 
 

@@ -1,8 +1,8 @@
-"""How fast the excess risk of refinement falls with the number of demonstrations, predicted and measured.
+"""Predicted and measured decay of refinement's excess risk with the number of demonstrations.
 
-Per demonstration the log-odds of the right concept drift by cκ/σ². So a *typical* prompt's excess risk falls like
-exp(−2cκn/σ²). The *mean* over prompts falls much more slowly: it is made by the rare prompts whose demonstrations
-point to a wrong concept, and its rate is a large-deviation rate (Chernoff's) with a factor 1/√n.
+Each demonstration adds cκ/σ² to the expected log-odds of the right concept. So the excess risk of a *typical* prompt
+falls like exp(−2cκn/σ²). The *mean* over prompts falls much more slowly: it is dominated by the rare prompts whose
+demonstrations point to a wrong concept, and its rate is a large-deviation rate (Chernoff's) with a factor 1/√n.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError
-from outgrow.theory.checks import above_zero, at_least
+from outgrow.theory.checks import Floats, above_zero, at_least
 from outgrow.theory.regression import blocks
 from outgrow.theory.world import COVARIANCE_SCALE, orthonormal_world
 
-Array = NDArray[np.float64]
-
 GROUPS = 20
-"""Groups of repetitions from whose spread the error of a slope is estimated."""
+"""Groups of repetitions, whose spread gives the standard error of a slope."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +33,22 @@ class Slope:
 class DecayCurve:
     """Excess risk of refinement at n = 1, 2, …, N, in a coordinate basis."""
 
-    means: Array
+    means: Floats
     """Mean excess risk in each group of repetitions, shape (groups, N)."""
-    logs: Array
+    logs: Floats
     """Mean logarithm of the excess risk, shape (groups, N)."""
 
     def typical(self, first: int, last: int) -> Slope:
-        """Rate at which the mean logarithm falls between two n."""
+        """Return the rate at which the mean logarithm falls between two n."""
         return _slope(self.logs, lambda logs, n: logs, first, last)
 
     def mean(self, first: int, last: int) -> Slope:
-        """Rate at which the mean falls between two n, beyond its factor 1/√n."""
+        """Return the rate at which the mean falls between two n, beyond its factor 1/√n."""
         return _slope(self.means, lambda means, n: np.log(means) + 0.5 * np.log(n), first, last)
 
 
 def typical_rate(kappa: float, sigma: float) -> float:
-    """Rate of the mean logarithm of the excess risk: twice the drift of the log-odds, 2cκ/σ².
-
-    Args:
-        kappa: κ.
-        sigma: σ, above 0.
+    """Return the rate of the mean logarithm of the excess risk: twice the drift of the log-odds, 2cκ/σ².
 
     Source:
         Drift: [TL] §4, reconstruction. That it is the rate of the typical risk follows from the law of large numbers.
@@ -69,22 +62,15 @@ def typical_rate(kappa: float, sigma: float) -> float:
 
 
 def mean_rate(kappa: float, sigma: float, noise: float = 1.0) -> float:
-    """Rate of the mean excess risk: Chernoff's, −log min_θ E exp(−θΛ) with 0 ≤ θ ≤ 2.
+    """Return the rate of the mean excess risk per demonstration: Chernoff's, −log min_θ E exp(−θΛ) with 0 ≤ θ ≤ 2.
 
     Λ = [(y′ − β_kᵀx)² − (y′ − β*ᵀx)²] / 2σ² is what one demonstration adds to the log-odds against concept k; θ ends
     at 2 because the excess risk is about min(1, exp(−2ΣΛ)). The mean over the noise is closed, the one over x is taken
-    by Gauss–Legendre quadrature in a coordinate basis, where β*ᵀx, β_kᵀx and the weak bias are independent.
-
-    Args:
-        kappa: κ in [−1, 1].
-        sigma: σ, above 0.
-        noise: Noise of weak labels in multiples of σ.
-
-    Returns:
-        The rate per demonstration; 0 where the drift is not positive, and nothing decays.
+    by Gauss–Legendre quadrature in a coordinate basis, where β*ᵀx, β_kᵀx and the weak bias are independent. Where the
+    drift is not positive nothing decays, and the rate is 0. `noise` is in multiples of σ.
 
     Raises:
-        ConfigError: κ or σ cannot be.
+        ConfigError: κ is outside [−1, 1], or σ is not above 0.
 
     Source:
         Chernoff 1952; ours for refinement.
@@ -95,7 +81,7 @@ def mean_rate(kappa: float, sigma: float, noise: float = 1.0) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    orthonormal_world(kappa=kappa, sigma=sigma, noise=noise)  # refuses what cannot be
+    orthonormal_world(kappa=kappa, sigma=sigma, noise=noise)  # raises ConfigError
     nodes, weights = np.polynomial.legendre.leggauss(40)
     own, other, bias = np.meshgrid(nodes, nodes, nodes, indexing="ij")
     share = np.einsum("i,j,k->ijk", weights, weights, weights) / 8
@@ -115,22 +101,19 @@ def mean_rate(kappa: float, sigma: float, noise: float = 1.0) -> float:
 def decay_curve(
     kappa: float, longest: int, *, concepts: int, sigma: float, noise: float = 1.0, repetitions: int, seed: int
 ) -> DecayCurve:
-    """Measures the excess risk of refinement at every n up to `longest`, also where it is too small for a float.
+    """Measure the excess risk of refinement at every n up to `longest`, also where it is too small for a float.
 
     Args:
         kappa: κ.
-        longest: N.
+        longest: Largest n.
         concepts: K, at least 2.
         sigma: σ.
         noise: Noise of weak labels in multiples of σ.
         repetitions: Prompts, at least one for each of the `GROUPS`.
-        seed: Same seed, same numbers.
+        seed: Seed of all draws.
 
     Raises:
-        ConfigError: A setting cannot be.
-
-    Source:
-        Ours.
+        ConfigError: A parameter is out of range.
 
     Example:
         >>> curve = decay_curve(1.0, 40, concepts=2, sigma=0.5, repetitions=400, seed=0)
@@ -155,7 +138,7 @@ def decay_curve(
 
 def _log_excess(
     rng: np.random.Generator, size: int, longest: int, concepts: int, kappa: float, sigma: float, noise: float
-) -> Array:
+) -> Floats:
     """Logarithm of c[(1 − w*)² + Σ w_k²] at every n, shape (size, longest), without ever forming 1 − w*."""
     x = rng.uniform(-1.0, 1.0, (size, longest, concepts + 1))
     y = kappa * x[..., :1] + np.sqrt(1 - kappa**2) * x[..., -1:] + noise * sigma * rng.standard_normal(x[..., :1].shape)
@@ -165,15 +148,14 @@ def _log_excess(
     scaled = np.exp(others - top[..., None])
     wrong, squares = np.log(scaled.sum(axis=-1)) + top, np.log((scaled**2).sum(axis=-1)) + 2 * top
     total = np.logaddexp(0.0, wrong)
-    found: Array = np.log(COVARIANCE_SCALE) + np.logaddexp(2 * wrong, squares) - 2 * total
-    return found
+    return np.asarray(np.log(COVARIANCE_SCALE) + np.logaddexp(2 * wrong, squares) - 2 * total)
 
 
-def _slope(groups: Array, transform: Callable[[Array, Array], Array], first: int, last: int) -> Slope:
+def _slope(groups: Floats, transform: Callable[[Floats, Floats], Floats], first: int, last: int) -> Slope:
     """Least squares through first … last, with the jackknife's standard error over the groups."""
     if not 1 <= first < last <= groups.shape[1]:
         raise ConfigError(
-            "There is no such stretch of the curve.", found=(first, last), wanted=f"in 1 … {groups.shape[1]}"
+            "The range of n is outside the curve.", found=(first, last), wanted=f"in 1 … {groups.shape[1]}"
         )
     n = np.arange(first, last + 1, dtype=np.float64)
     part = groups[:, first - 1 : last]

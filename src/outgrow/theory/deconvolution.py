@@ -1,9 +1,9 @@
-"""How often each concept occurs in the target, from all weak data together.
+"""The target's prior over concepts, estimated from all weak data together.
 
-Works on likelihoods alone: a row says how probable one unit of data is under each concept. In the regression world a
-unit is a prompt (all of its demonstrations share a concept) or a single item; in the HMM world it is a sequence.
-Averaging per-unit posteriors under the source's prior, as refinement does, is one round of this EM from that prior:
-it goes part of the way from the source's prior to the target's and stops.
+The input is likelihoods alone: one row per unit of data, one column per concept. In the regression world a unit is a
+prompt (if its demonstrations share a concept) or a single item; in the HMM world it is a sequence. Refinement, which
+averages per-unit posteriors under the source's prior, is the first round of this EM: it stops part of the way from
+the source's prior to the target's.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import ConfigError, DataError
-from outgrow.theory.checks import at_least, distribution
+from outgrow.theory.checks import Floats, at_least, distribution
+from outgrow.theory.estimators import Estimator
 from outgrow.theory.regression import Risk, blocks
 from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, log_likelihood
-
-Array = NDArray[np.float64]
 
 FLAT = 1.0
 """Nats: a change of the prior by 1 that costs less than half of this is not ruled out by the data."""
@@ -26,24 +25,23 @@ FLAT = 1.0
 
 @dataclass(frozen=True)
 class PriorEstimate:
-    """The target's prior over concepts, and what the data cannot say about it."""
+    """An estimate of the target's prior, and what the data cannot identify."""
 
-    prior: Array
+    prior: Floats
     """π̂, shape (K,). Within a confounded group the shares are those of the start."""
-    standard_error: Array
+    standard_error: Floats
     """From the observed information, shape (K,); infinite for confounded concepts, 0 for those that are ruled out."""
     confounded: tuple[tuple[int, ...], ...]
-    """Groups of concepts whose shares the data cannot tell apart: only their sum means something."""
+    """Groups of concepts whose shares the data do not identify: only their sum is meaningful."""
     rounds: int
     """Rounds of EM."""
     shortfall: float
-    """Nats by which the log-likelihood of all units may still be below its maximum."""
+    """Upper bound, in nats, on the distance of the log-likelihood from its maximum."""
 
     def notes(self, names: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """What a reader of the estimate must know, a sentence each.
+        """Return the caveats of the estimate, one sentence each.
 
-        Args:
-            names: Of the concepts; by default their numbers.
+        `names` are those of the concepts; by default their numbers.
         """
         called = names or tuple(str(index) for index in range(len(self.prior)))
         said = tuple(
@@ -59,11 +57,11 @@ class PriorEstimate:
 def estimate_prior(
     log_likelihood: ArrayLike, *, start: ArrayLike | None = None, rounds: int = 10_000, tolerance: float = 1e-3
 ) -> PriorEstimate:
-    """Maximum likelihood of the mixture Σ_k π_k r_k(unit) by EM, with a check of what can be identified.
+    """Maximise the likelihood of the mixture Σ_k π_k r_k(unit) by EM, and check what can be identified.
 
-    The log-likelihood is concave in π. At π the shortfall from its maximum is at most N·(max_k D_k − 1) with
-    D_k = mean_i r_k(i) / Σ_l π_l r_l(i), which is when EM stops. A direction in which the curvature of the
-    log-likelihood is next to nothing, among concepts that the data do not rule out, is one the data do not identify.
+    The log-likelihood is concave in π. At π it is at most N·(max_k D_k − 1) below its maximum, with
+    D_k = mean_i r_k(i) / Σ_l π_l r_l(i); this bound is the stopping rule. Directions of next to no curvature, among
+    concepts that the data do not rule out, are not identified.
 
     Args:
         log_likelihood: log r_k of each unit, up to a constant per unit, shape (N, K); −inf is impossible.
@@ -73,11 +71,10 @@ def estimate_prior(
 
     Raises:
         DataError: No units, a unit that is impossible under every concept, or numbers that are not finite.
-        ConfigError: The start is no distribution.
+        ConfigError: The start is not a distribution.
 
     Source:
-        Ours, after the limits of refinement on mixtures shown in arXiv 2508.17018; the bound on the shortfall is that
-        of Lindsay 1983 for mixtures.
+        Ours, after the limits of refinement on mixtures shown in arXiv 2508.17018; the bound is that of Lindsay 1983.
 
     Example:
         >>> likely, unlikely = np.log([0.9, 0.1]), np.log([0.1, 0.9])
@@ -110,8 +107,8 @@ def estimate_prior(
     return PriorEstimate(prior[0], error, confounded, used, float(len(scores) * max(slope[first > 0].max() - 1, 0.0)))
 
 
-def maximise(likelihood: Array, start: Array, *, rounds: int, tolerance: float) -> tuple[Array, int]:
-    """EM for the prior of many data sets at once.
+def maximise(likelihood: Floats, start: Floats, *, rounds: int, tolerance: float) -> tuple[Floats, int]:
+    """Run EM for the prior of many data sets at once.
 
     Args:
         likelihood: r_k of each unit, up to a factor per unit, shape (R, N, K), N above 0.
@@ -138,22 +135,18 @@ def maximise(likelihood: Array, start: Array, *, rounds: int, tolerance: float) 
         prior[todo] = here * slope
         if not moving.any():
             return prior, used
-        # Only now and then: taking a part of the data is a copy.
+        # Not in every round: selecting a part of the data copies it.
         if np.count_nonzero(moving) < 0.7 * len(moving):
             todo, part = todo[moving], part[moving]
     return prior, rounds
 
 
 @dataclass(frozen=True)
-class Deconvolved:
-    """A student that predicts by the mixture of concepts found in all weak data together.
-
-    Source:
-        Ours.
-    """
+class Deconvolved(Estimator):
+    """A student that predicts by the mixture of concepts estimated from all weak data together; ours."""
 
     prompts: int = 32
-    """m: prompts whose weak labels are pooled."""
+    """m."""
     rounds: int = 500
     """Most rounds of EM."""
 
@@ -161,38 +154,30 @@ class Deconvolved:
         at_least("prompts", self.prompts, 1)
         at_least("rounds", self.rounds, 1)
 
-    def shape(self, n: int) -> tuple[int, int]:
-        """The prompts, of n demonstrations each."""
-        return self.prompts, n
-
-    def __call__(self, world: RegressionWorld, x: Array, y: Array) -> Array:
-        """Σ_k π̂_k β_k; without labels the source."""
+    def __call__(self, world: RegressionWorld, x: Floats, y: Floats) -> Floats:
+        """Return Σ_k π̂_k β_k; without labels the source."""
         if not y.shape[-1]:
             return np.broadcast_to(world.source, (len(x), world.dimension))
         prior, _ = maximise(unit_likelihood(world, x, y), world.prior, rounds=self.rounds, tolerance=1e-2)
-        predictors: Array = prior @ world.components
-        return predictors
+        return prior @ world.components
 
 
 def relabelling_risks(world: RegressionWorld, *, n: int, prompts: int, repetitions: int, seed: int) -> dict[str, Risk]:
-    """Excess risk of refined labels towards each prompt's own concept, by the prior that the posterior starts from.
+    """Return the excess risk of refined labels relative to each prompt's own concept, by the prior of the posterior.
 
     Args:
         world: With one concept per prompt.
         n: Demonstrations in a prompt, at least 1.
         prompts: m: prompts that are refined and from which the prior is estimated.
         repetitions: R, data sets.
-        seed: Same seed, same numbers.
+        seed: Seed of all draws.
 
     Returns:
         `refined` (the source's prior), `deconvolved` (the estimated prior) and `oracle` (the target's prior).
 
     Raises:
-        ConfigError: Concepts change within prompts, the source has never seen a concept of the target, or a count is
+        ConfigError: Concepts change within prompts, the source's prior excludes a concept of the target, or a count is
             too small.
-
-    Source:
-        Ours.
 
     Example:
         >>> from outgrow.theory.world import orthonormal_world
@@ -202,13 +187,13 @@ def relabelling_risks(world: RegressionWorld, *, n: int, prompts: int, repetitio
         True
     """
     if world.mixing != "prompt":
-        raise ConfigError("Where concepts change within prompts, no prompt has a concept of its own.")
+        raise ConfigError("Relabelling needs one concept per prompt.", found=f"mixing {world.mixing!r}")
     if ((world.prior == 0) & (world.target > 0)).any():
-        raise ConfigError("The source has never seen a concept of the target: no evidence will make it think of it.")
+        raise ConfigError("The source's prior excludes a concept of the target, so no evidence can select it.")
     at_least("n", n, 1)
     at_least("prompts", prompts, 1)
     at_least("repetitions", repetitions, 1)
-    found: dict[str, list[Array]] = {"refined": [], "deconvolved": [], "oracle": []}
+    found: dict[str, list[Floats]] = {"refined": [], "deconvolved": [], "oracle": []}
     for rng, size in blocks(repetitions, prompts * n * world.dimension + world.dimension**2, seed):
         concept = rng.choice(world.concepts, size=(size, prompts, 1), p=world.target)
         likelihood = unit_likelihood(world, *world.sample(rng, size, prompts, n, concept))
@@ -221,31 +206,25 @@ def relabelling_risks(world: RegressionWorld, *, n: int, prompts: int, repetitio
     return {name: Risk.of(np.concatenate(values)) for name, values in found.items()}
 
 
-def unit_likelihood(world: RegressionWorld, x: Array, y: Array) -> Array:
-    """Likelihood of each unit that has one concept: a prompt, or an item where concepts change within prompts.
+def unit_likelihood(world: RegressionWorld, x: Floats, y: Floats) -> Floats:
+    """Return the likelihood of each unit, shape (R, units, K), scaled so that its largest value is 1.
 
-    Args:
-        world: Says which of the two it is, and the components.
-        x: Shape (R, m, n, d).
-        y: Shape (R, m, n).
-
-    Returns:
-        Shape (R, units, K), the largest of each unit 1; concepts that the source has never seen have 0.
+    A unit is a prompt, or an item where concepts change within prompts (`world.mixing`). Concepts outside the source's
+    prior have 0. Inputs have shape (R, m, n, d), labels (R, m, n).
     """
     scores = log_likelihood(x, y, world.components, world.sigma)
     scores = scores.sum(axis=2) if world.mixing == "prompt" else scores.reshape(len(scores), -1, world.concepts)
     scores = np.where(world.prior > 0, scores, -np.inf)
-    likelihood: Array = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return likelihood
+    return np.asarray(np.exp(scores - scores.max(axis=-1, keepdims=True)))
 
 
-def _identified(ratio: Array, possible: NDArray[np.bool_]) -> tuple[Array, tuple[tuple[int, ...], ...]]:
-    """Standard errors, and groups of possible concepts between which shares move for free.
+def _identified(ratio: Floats, possible: NDArray[np.bool_]) -> tuple[Floats, tuple[tuple[int, ...], ...]]:
+    """Standard errors, and groups of possible concepts between which shares can move freely.
 
-    Args:
-        ratio: r_k(i) / Σ_l π_l r_l(i), shape (N, K).
-        possible: Concepts that the data do not rule out, shape (K,).
+    `ratio` is r_k(i) / Σ_l π_l r_l(i), shape (N, K); `possible` marks concepts that the data do not rule out.
     """
+    from scipy.sparse.csgraph import connected_components
+
     error, members = np.zeros(ratio.shape[1]), np.flatnonzero(possible)
     if len(members) == 1:
         return error, ()
@@ -257,13 +236,6 @@ def _identified(ratio: Array, possible: NDArray[np.bool_]) -> tuple[Array, tuple
     error[members] = np.sqrt((loadings[:, ~free] ** 2 / curvature[~free]).sum(axis=1))
     together = np.abs(loadings[:, free] @ loadings[:, free].T) > 0.05
     error[members[np.diagonal(together)]] = np.inf
-    return error, tuple(tuple(members[list(group)].tolist()) for group in _connected(together))
-
-
-def _connected(together: NDArray[np.bool_]) -> list[list[int]]:
-    """Groups of two or more that are tied to one another, directly or through others."""
-    from scipy.sparse.csgraph import connected_components
-
     count, label = connected_components(together, directed=False)
-    groups = [np.flatnonzero(label == index).tolist() for index in range(count)]
-    return [group for group in groups if len(group) > 1]
+    groups = [members[label == index].tolist() for index in range(count)]
+    return error, tuple(tuple(group) for group in groups if len(group) > 1)

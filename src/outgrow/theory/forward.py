@@ -1,48 +1,42 @@
 """Exact inference in a hidden Markov world: the forward algorithm, for all concepts and a batch of sequences at once.
 
-A state is a pair (entity, property) whose parts move on their own, so one step costs E²P + EP² and not (EP)². Forward
-probabilities are rescaled at every step and the scales kept as logarithms: any length is safe in float64.
+A state is a pair (entity, property) whose parts move independently, so one step costs E²P + EP² instead of (EP)².
+Forward probabilities are rescaled at every step and the scales kept as logarithms: any length is safe in float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from outgrow.errors import DataError
-from outgrow.theory.checks import probability
+from outgrow.theory.checks import Floats, Ints, probability
 from outgrow.theory.hmm import HiddenMarkovWorld
 
 _CELLS_AT_ONCE = 1 << 21
-"""Forward probabilities held at once: 16 MiB."""
+"""Forward probabilities per batch: 16 MiB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Filtered:
-    """What N sequences say about each of C concepts, and about the state that comes next."""
+    """Result of the forward algorithm for N sequences and C concepts."""
 
-    log_likelihood: NDArray[np.float64]
+    log_likelihood: Floats
     """Log-probability of each sequence under each concept in nats, shape (N, C); −inf where it is impossible."""
-    ahead: NDArray[np.float64]
+    ahead: Floats
     """Probability of the next state given the sequence and the concept, shape (N, C, E, P); zero where impossible."""
 
 
-def forward(world: HiddenMarkovWorld, tokens: NDArray[np.int64], *, jump: float = 0.0) -> Filtered:
-    """The forward algorithm.
+def forward(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Filtered:
+    """Run the forward algorithm.
 
     Args:
         world: The world.
         tokens: Sequences of equal length, shape (N, T); T = 0 leaves the start distribution.
-        jump: Probability in [0, 1] with which a step goes to any state alike instead of following the chain. In GINC
-            most transitions have probability zero, and prompts make transitions that no document makes: with 0 many of
-            them are impossible under every concept.
-
-    Returns:
-        Likelihoods and states.
+        jump: Probability in [0, 1] of a step to a uniformly drawn state. Most transitions in GINC have probability 0,
+            and prompts make transitions that no document makes: with 0 many are impossible under every concept.
 
     Raises:
         DataError: A token is not in the vocabulary.
@@ -53,25 +47,20 @@ def forward(world: HiddenMarkovWorld, tokens: NDArray[np.int64], *, jump: float 
 
     Example:
         >>> from outgrow.theory.hmm import make_ginc
-        >>> world = make_ginc(seed=0)
-        >>> forward(world, np.zeros((1, 0), dtype=np.int64)).log_likelihood.tolist()
+        >>> forward(make_ginc(seed=0), np.zeros((1, 0), dtype=np.int64)).log_likelihood.tolist()
         [[0.0, 0.0, 0.0, 0.0, 0.0]]
     """
     probability("jump", jump)
     _check_tokens(world, tokens)
-    parts = [_forward(world, tokens[rows], jump) for rows in _portions(world, len(tokens))]
+    step = max(1, _CELLS_AT_ONCE // world.start.size)
+    parts = [_forward(world, tokens[first : first + step], jump) for first in range(0, max(len(tokens), 1), step)]
     return Filtered(
         np.concatenate([part.log_likelihood for part in parts]), np.concatenate([part.ahead for part in parts])
     )
 
 
-def concept_posterior(world: HiddenMarkovWorld, tokens: NDArray[np.int64], *, jump: float = 0.0) -> NDArray[np.float64]:
-    """Probability of each concept given a sequence, shape (N, C).
-
-    Args:
-        world: The world.
-        tokens: Sequences, shape (N, T).
-        jump: See `forward`.
+def concept_posterior(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Floats:
+    """Return the probability of each concept, shape (N, C), given sequences, shape (N, T); for `jump` see `forward`.
 
     Raises:
         DataError: A sequence is impossible under every concept.
@@ -86,16 +75,10 @@ def concept_posterior(world: HiddenMarkovWorld, tokens: NDArray[np.int64], *, ju
     return posterior_of(world, forward(world, tokens, jump=jump), tokens)
 
 
-def next_token(world: HiddenMarkovWorld, tokens: NDArray[np.int64], *, jump: float = 0.0) -> NDArray[np.float64]:
-    """The exact Bayes predictor: probability of each next token, averaged over what the concept may be.
+def next_token(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Floats:
+    """Return the exact Bayes prediction of the next token, shape (N, V), given sequences, shape (N, T).
 
-    Args:
-        world: The world.
-        tokens: Sequences, shape (N, T).
-        jump: See `forward`.
-
-    Returns:
-        Probabilities, shape (N, V).
+    It averages over the posterior of the concepts; for `jump` see `forward`.
 
     Raises:
         DataError: A sequence is impossible under every concept.
@@ -110,54 +93,41 @@ def next_token(world: HiddenMarkovWorld, tokens: NDArray[np.int64], *, jump: flo
     return np.asarray(np.einsum("nc,ncv->nv", posterior_of(world, filtered, tokens), spoken(world, filtered.ahead)))
 
 
-def log_probability(world: HiddenMarkovWorld, tokens: NDArray[np.int64], *, jump: float = 0.0) -> NDArray[np.float64]:
-    """Log-probability of whole sequences under the mixture of all concepts in nats, shape (N,).
+def log_probability(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Floats:
+    """Return the log-probability in nats, shape (N,), of sequences, shape (N, T), under the mixture of all concepts.
 
-    Its negative over the length is the loss of a perfect language model of the world.
-
-    Args:
-        world: The world.
-        tokens: Sequences, shape (N, T).
-        jump: See `forward`.
-
-    Raises:
-        DataError: A token is not in the vocabulary.
+    Its negative over the length is the loss of a perfect language model of the world. For `jump` see `forward`.
 
     Example:
         >>> from outgrow.theory.hmm import make_ginc
-        >>> world = make_ginc(vocabulary=2, seed=0)
         >>> every = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-        >>> round(float(np.exp(log_probability(world, every)).sum()), 12)
+        >>> round(float(np.exp(log_probability(make_ginc(vocabulary=2, seed=0), every)).sum()), 12)
         1.0
     """
     return mixed(world, forward(world, tokens, jump=jump).log_likelihood)
 
 
-def mixed(world: HiddenMarkovWorld, log_likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-likelihoods per concept, shape (…, C), averaged under the prior: shape (…)."""
+def mixed(world: HiddenMarkovWorld, log_likelihood: Floats) -> Floats:
+    """Return log-likelihoods per concept, shape (…, C), averaged under the prior: shape (…)."""
     return np.asarray(logsumexp(log_likelihood, b=world.prior, axis=-1))
 
 
-def posterior_of(world: HiddenMarkovWorld, filtered: Filtered, tokens: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Concept posterior of what `forward` returned, shape (N, C).
-
-    Raises:
-        DataError: A sequence is impossible under every concept.
-    """
+def posterior_of(world: HiddenMarkovWorld, filtered: Filtered, tokens: Ints) -> Floats:
+    """Return the concept posterior, shape (N, C), of a result of `forward`; DataError if a sequence is impossible."""
     total = mixed(world, filtered.log_likelihood)
     if not np.isfinite(total).all():
         _refuse_impossible(world, tokens, int(np.flatnonzero(~np.isfinite(total))[0]))
     return np.asarray(world.prior * np.exp(filtered.log_likelihood - total[:, None]))
 
 
-def spoken(world: HiddenMarkovWorld, states: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turns probabilities of states, shape (…, E, P), into probabilities of tokens, shape (…, V)."""
+def spoken(world: HiddenMarkovWorld, states: Floats) -> Floats:
+    """Map probabilities of states, shape (…, E, P), to probabilities of tokens, shape (…, V)."""
     says = np.zeros((world.memory.size, world.vocabulary))
     says[np.arange(world.memory.size), world.memory.ravel()] = 1.0
     return np.asarray(states.reshape(*states.shape[:-2], world.memory.size) @ says)
 
 
-def _forward(world: HiddenMarkovWorld, tokens: NDArray[np.int64], jump: float) -> Filtered:
+def _forward(world: HiddenMarkovWorld, tokens: Ints, jump: float) -> Filtered:
     ahead = np.broadcast_to(world.start, (len(tokens), *world.start.shape))
     log_likelihood = np.zeros(ahead.shape[:2])
     for token in tokens.T:
@@ -172,12 +142,7 @@ def _forward(world: HiddenMarkovWorld, tokens: NDArray[np.int64], jump: float) -
     return Filtered(log_likelihood, np.asarray(ahead))
 
 
-def _portions(world: HiddenMarkovWorld, rows: int) -> Iterator[slice]:
-    step = max(1, _CELLS_AT_ONCE // world.start.size)
-    return (slice(first, first + step) for first in range(0, max(rows, 1), step))
-
-
-def _check_tokens(world: HiddenMarkovWorld, tokens: NDArray[np.int64]) -> None:
+def _check_tokens(world: HiddenMarkovWorld, tokens: Ints) -> None:
     if tokens.ndim != 2:
         raise DataError("Sequences of tokens have the wrong shape.", found=tokens.shape, wanted="(sequences, length)")
     if tokens.min(initial=0) < 0 or tokens.max(initial=0) >= world.vocabulary:
@@ -188,17 +153,13 @@ def _check_tokens(world: HiddenMarkovWorld, tokens: NDArray[np.int64]) -> None:
         )
 
 
-def _refuse_impossible(world: HiddenMarkovWorld, tokens: NDArray[np.int64], row: int) -> None:
+def _refuse_impossible(world: HiddenMarkovWorld, tokens: Ints, row: int) -> None:
+    shown = " ".join(map(str, tokens[row, :20])) + (" …" if tokens.shape[1] > 20 else "")
     unsaid = np.setdiff1d(tokens[row], world.memory)
     if unsaid.size:
-        raise DataError(f"Sequence {row} is impossible: no state says token {unsaid[0]}.", found=_shown(tokens[row]))
+        raise DataError(f"Sequence {row} is impossible: no state emits token {unsaid[0]}.", found=shown)
     raise DataError(
         f"Sequence {row} is impossible under every concept: it makes a transition that none of them allows.",
-        found=_shown(tokens[row]),
-        fix="Allow jumps (jump=1e-3), as prompts that string examples together need them.",
+        found=shown,
+        fix="Allow jumps (jump=1e-3), which prompts made of several examples need.",
     )
-
-
-def _shown(tokens: NDArray[np.int64]) -> str:
-    text = " ".join(map(str, tokens[:20]))
-    return f"{text} …" if len(tokens) > 20 else text

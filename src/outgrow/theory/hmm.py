@@ -1,12 +1,12 @@
-"""The world of GINC: documents of a hidden Markov chain whose concept, one of several, is never said.
+"""The GINC world: documents of a hidden Markov chain with a latent concept.
 
-A hidden state is a pair of an entity and a property. The state says one token, the one that a memory shared by all
-concepts holds for that pair; property 0 always says the delimiter, token 0. Entities and properties move on their own:
-the entity mostly stays, in the same way under every concept, and the property follows the concept.
+A hidden state is a pair of an entity and a property. The state emits one token, the one that a memory shared by all
+concepts holds for that pair; property 0 always emits the delimiter, token 0. Entities and properties move
+independently: the entity mostly stays, in the same way under every concept, and the property follows the concept.
 
 Source:
-    Xie, Raghunathan, Liang & Ma 2021 (arXiv 2111.02080), section 4.1 and its released generator. The parameters'
-    defaults are the released ones.
+    Xie, Raghunathan, Liang & Ma 2021 (arXiv 2111.02080), section 4.1 and its released generator, whose parameters are
+    the defaults.
 """
 
 from __future__ import annotations
@@ -14,37 +14,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError
-from outgrow.theory.checks import above_zero, at_least, probability
+from outgrow.theory.checks import Floats, Ints, above_zero, at_least, probability
 
 DELIMITER = 0
-"""The token between documents' sentences and between a prompt's examples, and the property that says it."""
+"""The token between sentences of a document and examples of a prompt, and the property that emits it."""
 
 
 @dataclass(frozen=True, eq=False)
 class HiddenMarkovWorld:
-    """C hidden Markov chains over E entities and P properties, with one memory and one way of moving between entities.
+    """C hidden Markov chains over E entities and P properties, with shared memory and entity transitions."""
 
-    Example:
-        >>> world = make_ginc(concepts=2, entities=3, properties=4, vocabulary=9, seed=0)
-        >>> world.concepts, world.entities, world.properties, world.memory[:, 0].tolist()
-        (2, 3, 4, [0, 0, 0])
-    """
-
-    memory: NDArray[np.int64]
-    """Token that each state says, shape (E, P)."""
-    entity_transition: NDArray[np.float64]
+    memory: Ints
+    """Token that each state emits, shape (E, P)."""
+    entity_transition: Floats
     """Probability of the next entity (column) after each (row), shape (E, E)."""
-    property_transition: NDArray[np.float64]
+    property_transition: Floats
     """Probability of the next property (column) after each (row) under each concept, shape (C, P, P)."""
-    start: NDArray[np.float64]
+    start: Floats
     """Probability of each first state under each concept, shape (C, E, P)."""
-    prior: NDArray[np.float64]
+    prior: Floats
     """Share of documents of each concept, shape (C,)."""
     vocabulary: int
-    """Number of tokens V, the delimiter among them; some may be in no state's mouth."""
+    """Number of tokens V, including the delimiter; some may never be emitted."""
 
     def __post_init__(self) -> None:
         shape = (self.concepts, self.entities, self.properties)
@@ -65,17 +58,17 @@ class HiddenMarkovWorld:
 
     @property
     def concepts(self) -> int:
-        """Number of concepts C."""
+        """C."""
         return len(self.property_transition)
 
     @property
     def entities(self) -> int:
-        """Number of entities E."""
+        """E."""
         return len(self.memory)
 
     @property
     def properties(self) -> int:
-        """Number of properties P, the delimiter's among them."""
+        """P, including the delimiter's property."""
         return len(self.memory[0])
 
 
@@ -91,21 +84,21 @@ def make_ginc(
     self_transition: float = 0.9,
     seed: int = 0,
 ) -> HiddenMarkovWorld:
-    """Draws a world as GINC does.
+    """Draw a world as GINC does.
 
-    Transition matrices are mixtures of random permutations, so that all states are visited alike in the long run; with
-    few permutations many transitions cannot happen at all, and a prompt that jumps between examples may be impossible.
+    Transition matrices are mixtures of random permutations, so that all states are equally frequent in the long run.
+    With few permutations many transitions are impossible, and so may be a prompt that jumps between examples.
 
     Args:
         concepts: Number of concepts.
         entities: Number of entities.
-        properties: Number of properties, the delimiter's among them.
-        vocabulary: Number of tokens, the delimiter among them.
+        properties: Number of properties, including the delimiter's.
+        vocabulary: Number of tokens, including the delimiter.
         permutations: Random permutations in each mixture.
-        temperature: Of the softmax that weighs them; low makes one of them prevail.
-        start_temperature: Of the softmax over first states; high makes them alike.
-        self_transition: Probability, in [0, 1], with which the entity stays before the mixture is asked.
-        seed: Seed of everything that is drawn.
+        temperature: Of the softmax over their weights; at a low temperature one of them prevails.
+        start_temperature: Of the softmax over first states; at a high temperature they are nearly uniform.
+        self_transition: Probability, in [0, 1], that the entity stays before the mixture applies.
+        seed: Seed of all draws.
 
     Raises:
         ConfigError: A size is too small, or a temperature or probability out of range.
@@ -139,42 +132,32 @@ def make_ginc(
 
 @dataclass(frozen=True, eq=False)
 class Documents:
-    """N documents of T tokens, and what is hidden behind them."""
+    """N documents of T tokens with their hidden states."""
 
-    tokens: NDArray[np.int64]
-    """What is said, shape (N, T)."""
-    concept: NDArray[np.int64]
+    tokens: Ints
+    """Shape (N, T)."""
+    concept: Ints
     """Concept of each document, shape (N,)."""
-    entity: NDArray[np.int64]
+    entity: Ints
     """Entity behind each token, shape (N, T)."""
-    property: NDArray[np.int64]
+    property: Ints
     """Property behind each token, shape (N, T)."""
 
 
 def sample_documents(
-    world: HiddenMarkovWorld,
-    *,
-    count: int,
-    length: int,
-    seed: int | np.random.Generator,
-    concept: NDArray[np.int64] | None = None,
+    world: HiddenMarkovWorld, *, count: int, length: int, seed: int | np.random.Generator, concept: Ints | None = None
 ) -> Documents:
-    """Draws documents, all at once.
+    """Draw documents, all at once.
 
     Args:
         world: The world.
         count: Number of documents N.
-        length: Tokens T in each; 0 gives empty ones.
-        seed: Seed, or a generator that goes on.
-        concept: Concept of each document, shape (N,); drawn from the prior if not given.
+        length: Tokens T in each; may be 0.
+        seed: Seed or generator.
+        concept: Concept of each document, shape (N,); by default drawn from the prior.
 
     Raises:
         ConfigError: `count` or `length` is negative, or a concept does not exist.
-
-    Example:
-        >>> world = make_ginc(seed=0)
-        >>> sample_documents(world, count=2, length=5, seed=0).tokens.shape
-        (2, 5)
     """
     at_least("count", count, 0)
     at_least("length", length, 0)
@@ -196,24 +179,17 @@ def sample_documents(
     return Documents(world.memory[entities, properties].T, concept, entities.T, properties.T)
 
 
-def faulty_memory(world: HiddenMarkovWorld, share: float, *, seed: int) -> NDArray[np.int64]:
-    """The memory of somebody who has a share of it wrong: a weak supervisor's systematic mistakes.
+def faulty_memory(world: HiddenMarkovWorld, share: float, *, seed: int) -> Ints:
+    """Return a memory, shape (E, P), with a share of wrong cells: the systematic mistakes of a weak supervisor.
 
-    Every wrong cell holds another token than the world's, always the same one, drawn from all but the delimiter.
-
-    Args:
-        world: The world.
-        share: Share of the cells that are wrong, in [0, 1], rounded to whole cells; the delimiter's are always right.
-        seed: Seed of which cells, and of what they hold.
-
-    Returns:
-        Token of each state, shape (E, P).
+    A wrong cell holds another token than the world's, drawn from all but the delimiter. The share, in [0, 1], is
+    rounded to whole cells; the delimiter's cells are always right.
 
     Raises:
-        ConfigError: The share is out of range, or there is no second token to be wrong with.
+        ConfigError: The share is out of range, or there is no second token.
 
     Source:
-        Ours: the counterpart in this world of a supervisor who knows the concept and lacks knowledge.
+        Ours: the counterpart in this world of a supervisor that knows the concept but lacks knowledge.
 
     Example:
         >>> world = make_ginc(entities=2, properties=3, vocabulary=20, seed=0)
@@ -227,32 +203,30 @@ def faulty_memory(world: HiddenMarkovWorld, share: float, *, seed: int) -> NDArr
     if not wrong:
         return memory
     if world.vocabulary < 3:
-        raise ConfigError(
-            "A memory of one token cannot be wrong.", found=f"vocabulary {world.vocabulary}", wanted="≥ 3"
-        )
+        raise ConfigError("A faulty memory needs a second token.", found=f"vocabulary {world.vocabulary}", wanted="≥ 3")
     rng = np.random.default_rng(seed)
     entity, prop = np.divmod(rng.choice(cells, size=wrong, replace=False), world.properties - 1)
     right = memory[entity, prop + 1]
-    # Skipping the right token: those from it on move up by one.
+    # Skip the right token: it and those after it move up by one.
     other = rng.integers(1, world.vocabulary - 1, size=wrong)
     memory[entity, prop + 1] = other + (other >= right)
     return memory
 
 
-def _check_distributions(name: str, values: NDArray[np.float64], shape: tuple[int, ...], *, last: int) -> None:
+def _check_distributions(name: str, values: Floats, shape: tuple[int, ...], *, last: int) -> None:
     if values.shape != shape:
         raise ConfigError(f"{name} has the wrong shape.", found=values.shape, wanted=shape)
     total = values.sum(axis=tuple(range(-last, 0)))
     if not (values >= 0).all() or np.abs(total - 1).max() > 1e-9:
-        raise ConfigError(f"{name} holds something that is no distribution.", wanted="values ≥ 0 that sum to 1")
+        raise ConfigError(f"{name} is not a probability distribution.", wanted="values ≥ 0 that sum to 1")
 
 
-def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _softmax(values: Floats) -> Floats:
     weights = np.exp(values - values.max(axis=-1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
-def _mixed_permutations(rng: np.random.Generator, size: int, count: int, temperature: float) -> NDArray[np.float64]:
+def _mixed_permutations(rng: np.random.Generator, size: int, count: int, temperature: float) -> Floats:
     weights = _softmax(rng.random(count) / temperature)
     mixed = np.zeros((size, size))
     for weight in weights:
@@ -260,8 +234,8 @@ def _mixed_permutations(rng: np.random.Generator, size: int, count: int, tempera
     return mixed
 
 
-def _draw(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> NDArray[np.int64]:
-    """One draw from each row of cumulative probabilities, shape (N, K)."""
-    # Scaled by the row's own end: a sum of probabilities may miss 1 by a rounding error.
+def _draw(rng: np.random.Generator, cumulative: Floats) -> Ints:
+    """Draw once from each row of cumulative probabilities, shape (N, K)."""
+    # Scaled by the last value: a sum of probabilities may miss 1 by a rounding error.
     points = rng.random(len(cumulative)) * cumulative[:, -1]
     return np.asarray((points[:, None] >= cumulative).sum(axis=1))

@@ -1,4 +1,4 @@
-"""A GPT-2 decoder pretrained on documents of a hidden Markov world, and fine-tuned to answer single inputs."""
+"""A GPT-2 decoder pretrained on documents of a hidden Markov world, and weak-to-strong training with it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from outgrow.errors import DataError
-from outgrow.progress import Reporter
-from outgrow.theory.checks import at_least, probability
+from outgrow.progress import Reporter, SilentReporter
+from outgrow.theory.checks import Floats, Ints, at_least, probability
 from outgrow.theory.hmm import HiddenMarkovWorld, sample_documents
-from outgrow.theory.prompts import check_prompt_size, sample_prompts, tasks_of
+from outgrow.theory.prompts import Prompts, answers, check_prompt_size, sample_prompts, tasks_of
 from outgrow.theory.training import Schedule, Shape, decoder_config, device, fit
 
 
@@ -32,29 +31,26 @@ def pretrain_language_model(
     seed: int,
     reporter: Reporter,
 ) -> Any:
-    """Trains a decoder on random windows of documents of all concepts.
+    """Train a `GPT2LMHeadModel` on random windows of documents of all concepts.
 
     Args:
-        world: Where documents come from.
-        shape: Of the decoder.
-        schedule: Of its training.
-        context: Most tokens that it reads, and the length of the windows.
+        world: World from which documents are drawn.
+        shape: Shape of the decoder.
+        schedule: Schedule of its training.
+        context: Its longest sequence, and the length of the windows.
         documents: Number of documents.
         length: Tokens in each, more than `context`.
-        lists: Share of the sequences that are lists of examples of one task, laid out like a prompt, in [0, 1].
+        lists: Share, in [0, 1], of sequences that are lists of examples of one task, laid out like a prompt.
         example: k: tokens of an example in them.
-        seed: Of weights, documents and windows.
-        reporter: Told of every step.
-
-    Returns:
-        A `GPT2LMHeadModel` in evaluation mode.
+        seed: Seed of weights, documents and windows.
+        reporter: Receives progress updates.
 
     Raises:
         ConfigError: The documents are no longer than the context, or a share or size is out of range.
 
     Source:
         Xie et al. 2021, section 4.2: 1,000 documents of 10,240 tokens. They read each five times in blocks; here
-        windows begin anywhere. Lists are ours: texts on which language models are trained hold many of them.
+        windows begin anywhere. Lists are ours: pretraining corpora of language models hold many of them.
 
     Example:
         >>> from outgrow.progress import SilentReporter
@@ -79,7 +75,7 @@ def pretrain_language_model(
     rng = np.random.default_rng([seed, schedule.steps])
     listed = round(lists * schedule.batch)
 
-    def windows() -> NDArray[np.int64]:
+    def windows() -> Ints:
         rows = rng.integers(documents, size=(schedule.batch - listed, 1))
         first = rng.integers(length - context, size=rows.shape)
         task = rng.choice(tasks.concepts, size=listed, p=tasks.prior)
@@ -95,30 +91,19 @@ def pretrain_language_model(
     return model
 
 
-def fine_tune(
-    model: Any,
-    inputs: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    schedule: Schedule,
-    *,
-    seed: int,
-    reporter: Reporter,
-) -> Any:
-    """A student: a copy of the model that is trained to answer single inputs as somebody labelled them.
+def fine_tune(model: Any, inputs: Ints, labels: Ints, schedule: Schedule, *, seed: int, reporter: Reporter) -> Any:
+    """Return a student: a copy of the model, trained to answer single inputs with the given labels.
 
     Args:
-        model: The strong model; it stays as it is.
+        model: The strong model, left unchanged.
         inputs: Inputs, shape (N, k − 1).
         labels: Tokens, shape (N,).
-        schedule: Of its training.
-        seed: Of the batches.
-        reporter: Told of every step.
-
-    Returns:
-        Another `GPT2LMHeadModel` in evaluation mode.
+        schedule: Schedule of its training.
+        seed: Seed of the batches.
+        reporter: Receives progress updates.
 
     Raises:
-        DataError: There is nothing to learn from.
+        DataError: There are no inputs.
 
     Example:
         >>> from outgrow.progress import SilentReporter
@@ -145,25 +130,11 @@ def fine_tune(
 
 
 @torch.no_grad()
-def answer_distribution(model: Any, tokens: NDArray[np.int64], *, batch: int = 500) -> NDArray[np.float64]:
-    """The model's probabilities of the token after each sequence.
-
-    Args:
-        model: What `pretrain_language_model` or `fine_tune` returned.
-        tokens: Sequences, shape (N, T), T ≥ 1.
-        batch: Sequences at a time.
-
-    Returns:
-        Shape (N, V).
+def answer_distribution(model: Any, tokens: Ints, *, batch: int = 500) -> Floats:
+    """Return the model's probabilities of the next token, shape (N, V), after sequences of shape (N, T), T ≥ 1.
 
     Raises:
         DataError: The sequences are longer than the model's context.
-
-    Example:
-        >>> from transformers import GPT2LMHeadModel
-        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=4, vocabulary=5)).eval()
-        >>> answer_distribution(model, np.array([[1, 2, 3]])).sum().round(6).item()
-        1.0
     """
     _check_context(model, tokens)
     found = []
@@ -175,25 +146,11 @@ def answer_distribution(model: Any, tokens: NDArray[np.int64], *, batch: int = 5
 
 
 @torch.no_grad()
-def language_model_loss(model: Any, tokens: NDArray[np.int64], *, batch: int = 100) -> NDArray[np.float64]:
-    """Mean negative log-probability of the tokens of each sequence but its first, in nats.
-
-    Args:
-        model: What `pretrain_language_model` returned.
-        tokens: Sequences, shape (N, T), T ≥ 2.
-        batch: Sequences at a time.
-
-    Returns:
-        Shape (N,).
+def language_model_loss(model: Any, tokens: Ints, *, batch: int = 100) -> Floats:
+    """Return the mean negative log-probability in nats, shape (N,), of sequences (N, T) without their first token.
 
     Raises:
         DataError: The sequences are longer than the model's context.
-
-    Example:
-        >>> from transformers import GPT2LMHeadModel
-        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=4, vocabulary=5)).eval()
-        >>> language_model_loss(model, np.array([[1, 2, 3], [4, 0, 1]])).shape
-        (2,)
     """
     _check_context(model, tokens[:, 1:])
     found = []
@@ -205,7 +162,101 @@ def language_model_loss(model: Any, tokens: NDArray[np.int64], *, batch: int = 1
     return np.concatenate(found)
 
 
-def _check_context(model: Any, tokens: NDArray[np.int64]) -> None:
+def weak_to_strong(
+    model: Any,
+    tasks: HiddenMarkovWorld,
+    task: int,
+    memory: Ints,
+    schedule: Schedule,
+    *,
+    rows: int = 200,
+    test: int = 400,
+    demonstrations: int = 16,
+    length: int = 3,
+    seed: int,
+) -> dict[str, float]:
+    """Return the accuracy of all models and labels on one task.
+
+    Args:
+        model: The strong model, see `pretrain_language_model`; left unchanged.
+        tasks: See `tasks_of`.
+        task: Index of the task.
+        memory: Memory of the weak supervisor, see `faulty_memory`.
+        schedule: Schedule of every student's training.
+        rows: Inputs that the weak supervisor labels.
+        test: Test inputs. A task has few distinct inputs, so rows and test inputs overlap.
+        demonstrations: Weakly labelled rows in a refinement prompt.
+        length: k.
+        seed: Seed of rows, demonstrations and batches.
+
+    Returns:
+        Accuracies by name: base, weak supervisor, naive student, refined labels (on the rows themselves), refined
+        student, ceiling.
+
+    Raises:
+        DataError: Too few rows with another input to demonstrate, or prompts longer than the model's context.
+
+    Source:
+        [TL] Algorithm 1 in the world of Xie et al. 2021: ours.
+
+    Example:
+        >>> from transformers import GPT2LMHeadModel
+        >>> from outgrow.theory.hmm import make_ginc
+        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=16, vocabulary=50)).eval()
+        >>> tasks, schedule = tasks_of(make_ginc(seed=0)), Schedule(steps=2, batch=4, learning_rate=1e-3)
+        >>> options = {"rows": 20, "test": 9, "demonstrations": 3, "seed": 0}
+        >>> weak_to_strong(model, tasks, 4, tasks.memory, schedule, **options)["weak supervisor"]
+        1.0
+    """
+    for name, count in (("rows", rows), ("test", test), ("demonstrations", demonstrations)):
+        at_least(name, count, 1)
+    rng = np.random.default_rng(seed)
+    everything = np.full(rows + test, task)
+    inputs = sample_prompts(tasks, everything, demonstrations=0, length=length, seed=rng).query
+    gold, weak = answers(tasks, everything, inputs), answers(tasks, everything, inputs, memory=memory)
+    asked, tested, truth = inputs[:rows], inputs[rows:], gold[rows:]
+    shown = demonstrations_for(asked, demonstrations, rng)
+    refined = _answer(model, Prompts(asked[shown], weak[:rows][shown], asked).tokens)
+    scores = {
+        "base": _answer(model, tested) == truth,
+        "weak supervisor": weak[rows:] == truth,
+        "refined labels": refined == gold[:rows],
+    }
+    for name, labels in (("naive student", weak[:rows]), ("refined student", refined), ("ceiling", gold[:rows])):
+        student = fine_tune(model, asked, labels, schedule, seed=seed, reporter=SilentReporter())
+        scores[name] = _answer(student, tested) == truth
+    return {name: float(right.mean()) for name, right in scores.items()}
+
+
+def demonstrations_for(rows: Ints, count: int, rng: np.random.Generator) -> Ints:
+    """Return indices, shape (N, n), of the rows to show with each row: random ones with another input than its own.
+
+    So no row is shown its own weak answer. `rows` are inputs of shape (N, k − 1), `count` is n.
+
+    Raises:
+        DataError: Some row has fewer than n rows with another input.
+
+    Example:
+        >>> demonstrations_for(np.array([[1], [1], [2]]), 1, np.random.default_rng(0))[:2].tolist()
+        [[2], [2]]
+    """
+    other = (rows[:, None] != rows).any(axis=2)
+    if (other.sum(axis=1) < count).any():
+        raise DataError(
+            "There are too few other rows to be shown as demonstrations.",
+            found=f"{other.sum(axis=1).min()} rows with another input",
+            wanted=f"at least {count}",
+            fix="Label more rows, or show fewer.",
+        )
+    order = np.where(other, rng.random(other.shape), np.inf).argsort(axis=1)
+    return np.asarray(order[:, :count])
+
+
+def _answer(model: Any, tokens: Ints) -> Ints:
+    return np.asarray(answer_distribution(model, tokens).argmax(axis=1))
+
+
+def _check_context(model: Any, tokens: Ints) -> None:
     if tokens.shape[1] > model.config.n_positions:
         raise DataError(
             "The prompts are longer than the model's context.",

@@ -1,4 +1,4 @@
-"""The convex hull of the concepts: projection onto it, and how many dimensions it leaves to be estimated."""
+"""The convex hull of the concepts: projection onto it, and its statistical dimension."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, wofz
 
 from outgrow.errors import ConfigError, DataError
-from outgrow.theory.checks import at_least
-
-Array = NDArray[np.float64]
+from outgrow.theory.checks import Floats, at_least
 
 SLACK = 1e-11
 """Relative size below which a gradient or a step counts as rounding."""
 
 
-def project_to_hull(points: ArrayLike, components: ArrayLike) -> Array:
-    """Weights of the nearest points in the convex hull of the components.
+def project_to_hull(points: ArrayLike, components: ArrayLike) -> Floats:
+    """Return the weights, shape (…, K), of the nearest points in the convex hull of the components.
 
-    Args:
-        points: Shape (…, d).
-        components: Shape (K, d); they need not be independent.
-
-    Returns:
-        Weights on the simplex, shape (…, K); the projections are `weights @ components`.
+    Points have shape (…, d), components (K, d); they may be dependent. The projections are `weights @ components`.
 
     Raises:
-        DataError: Shapes do not fit, or something is not finite.
+        DataError: The shapes do not match, or a value is not finite.
 
     Example:
         >>> project_to_hull([2.0, 1.0], np.eye(2)).tolist()
@@ -36,26 +29,23 @@ def project_to_hull(points: ArrayLike, components: ArrayLike) -> Array:
     if components.ndim != 2 or not len(components) or points.shape[-1:] != components.shape[1:]:
         raise DataError("Points and components do not fit.", found=(points.shape, components.shape))
     if not (np.isfinite(points).all() and np.isfinite(components).all()):
-        raise DataError("Points or components hold numbers that are not finite.")
+        raise DataError("Points or components are not finite.")
     linear = (points @ components.T).reshape(-1, len(components))
     gram = np.broadcast_to(components @ components.T, (len(linear), len(components), len(components)))
     return simplex_least_squares(gram, linear).reshape(*points.shape[:-1], len(components))
 
 
-def simplex_least_squares(gram: Array, linear: Array) -> Array:
-    """argmin_w ½ wᵀHw − fᵀw over the simplex {w ≥ 0, Σw = 1}, exactly, for many problems at once.
+def simplex_least_squares(gram: Floats, linear: Floats) -> Floats:
+    """Return argmin_w ½ wᵀHw − fᵀw over the simplex {w ≥ 0, Σw = 1}, exactly, for many problems at once.
 
-    A primal active-set method. Every problem holds a set of concepts in use and walks towards the minimiser over their
+    A primal active-set method. Each problem has a set of active concepts and steps towards the minimiser over their
     affine hull; a weight that reaches 0 on the way leaves the set, and at the minimiser the concept with the most
     negative reduced gradient joins. A concept that joins is affinely independent of the set in the metric of H (else
-    its gradient would be a mean of theirs), so singular H are no trouble.
+    its gradient would be a mean of theirs), so singular H are no problem.
 
     Args:
         gram: H, positive semidefinite, shape (R, K, K).
         linear: f, shape (R, K).
-
-    Returns:
-        w, shape (R, K).
 
     Source:
         Lawson & Hanson 1974, Wolfe 1976 (minimum-norm points), batched by us.
@@ -87,22 +77,16 @@ def simplex_least_squares(gram: Array, linear: Array) -> Array:
 
 
 def statistical_dimension(concepts: int, active: int = 1) -> float:
-    """Statistical dimension of the simplex's tangent cone at a point that mixes `active` of `concepts` concepts.
+    """Return the statistical dimension δ of the simplex's tangent cone where `active` of `concepts` concepts are mixed.
 
-    δ = E min_τ [Σ_{j∈S} (g_j − τ)² + Σ_{j∉S} (g_j − τ)₊²], with g standard normal and |S| = active. As δ is also the
-    expected divergence of the projection, δ = |S| − 1 + (K − |S|)·P(a concept outside S joins the projection), and the
-    one with g_j = b joins exactly if Σ_S (b − g_i) exceeds what the others outside S have above b. That probability is
-    inverted from its characteristic function (Gil-Pelaez) and integrated over b.
-
-    Args:
-        concepts: K, at least 1.
-        active: |S|, from 1 (a vertex) to K (the interior, δ = K − 1).
-
-    Returns:
-        δ, to about 1e-9.
+    δ = E min_τ [Σ_{j∈S} (g_j − τ)² + Σ_{j∉S} (g_j − τ)₊²], with g standard normal and |S| = active: from 1 (a vertex)
+    to K (the interior, δ = K − 1). As δ is also the expected divergence of the projection,
+    δ = |S| − 1 + (K − |S|)·P(a concept outside S joins the projection), and the one with g_j = b joins exactly if
+    Σ_S (b − g_i) exceeds what the others outside S have above b. That probability is inverted from its characteristic
+    function (Gil-Pelaez) and integrated over b, to about 1e-9.
 
     Raises:
-        ConfigError: No such point.
+        ConfigError: `active` is not in 1 … K.
 
     Source:
         Formula: [TL] §3; Amelunxen et al. 2014 (arXiv 1303.6672). The quadrature is ours.
@@ -113,7 +97,9 @@ def statistical_dimension(concepts: int, active: int = 1) -> float:
     """
     at_least("concepts", concepts, 1)
     if not 1 <= active <= concepts:
-        raise ConfigError("Between 1 and all concepts are active.", found=active, wanted=f"1 to {concepts}")
+        raise ConfigError(
+            "active must be between 1 and the number of concepts.", found=active, wanted=f"1 to {concepts}"
+        )
     outside = concepts - active
     if not outside:
         return float(active - 1)
@@ -122,14 +108,14 @@ def statistical_dimension(concepts: int, active: int = 1) -> float:
     return float(active - 1 + outside * (_joins(b, active, outside - 1) * density).sum() * width)
 
 
-def _joins(b: Array, active: int, others: int) -> Array:
+def _joins(b: Floats, active: int, others: int) -> Floats:
     """P(W > 0), W = active·b − √active·Z − Σ (g − b)₊, the sum over `others` standard normal g; shape of b."""
     density, above = np.exp(-(b**2) / 2) / np.sqrt(2 * np.pi), ndtr(-b)
     excess = density - b * above
     variance = active + others * ((1 + b**2) * above - b * density - excess**2)
     standardised = (active * b - others * excess) / np.sqrt(variance)
-    found: Array = (standardised > 0).astype(np.float64)
-    # Beyond nine standard deviations the answer is known, and the integrand oscillates too fast for the grid.
+    found: Floats = (standardised > 0).astype(np.float64)
+    # Beyond nine standard deviations the probability is 0 or 1, and the integrand oscillates too fast for the grid.
     near = np.abs(standardised) < 9
     b = b[near, None]
     step = 9 / np.sqrt(active) / 600
@@ -140,20 +126,20 @@ def _joins(b: Array, active: int, others: int) -> Array:
     return found
 
 
-def _affine_minimum(gram: Array, linear: Array, active: NDArray[np.bool_]) -> Array:
-    """Minimisers over the affine hull of the active concepts, from the equations of Lagrange."""
+def _affine_minimum(gram: Floats, linear: Floats, active: NDArray[np.bool_]) -> Floats:
+    """Minimisers over the affine hull of the active concepts, from the Lagrange equations."""
     problems, size = linear.shape
     system = np.zeros((problems, size + 1, size + 1))
     both = active[:, :, None] & active[:, None, :]
     system[:, :size, :size] = np.where(both, gram, np.eye(size) * ~active[:, None, :])
     system[:, :size, size] = system[:, size, :size] = active
     right = np.concatenate([np.where(active, linear, 0.0), np.ones((problems, 1))], axis=1)
-    solved: Array = np.linalg.solve(system, right[..., None])[:, :size, 0]
+    solved: Floats = np.linalg.solve(system, right[..., None])[:, :size, 0]
     return np.where(active, solved, 0.0)
 
 
-def _walk(weights: Array, goal: Array, active: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
-    """Goes from weights towards a goal outside the simplex until the first weight is 0, and drops that concept."""
+def _walk(weights: Floats, goal: Floats, active: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Step from weights towards a goal outside the simplex until the first weight is 0, and deactivate its concept."""
     falling = active & (goal < 0)
     share = np.where(falling, weights / np.where(falling, weights - goal, 1.0), np.inf)
     first = share.argmin(axis=1)

@@ -1,8 +1,8 @@
-"""Which is best where: the untouched source, naive training, refinement or deconvolution.
+"""The best method for a weak supervisor: the untouched source, naive training, refinement or deconvolution.
 
-In the orthonormal world with one concept as its target, the evidence of a prompt is linear in κ, √(1 − κ²) and the
-noise. So prompts are drawn once, their sums are taken at every n, and every cell of a map is a few sums away: all
-cells share their random numbers, and boundaries are smooth.
+In the orthonormal world with a single target concept, the evidence of a prompt is linear in κ, √(1 − κ²) and the
+noise. So prompts are drawn once and their sums are taken at every n; every cell of a map reuses them. All cells share
+their random numbers, and boundaries are smooth.
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError, UnknownNameError, did_you_mean
-from outgrow.theory.checks import at_least
+from outgrow.theory.checks import Floats, Ints, at_least
 from outgrow.theory.deconvolution import maximise
 from outgrow.theory.regression import Risk
 from outgrow.theory.world import COVARIANCE_SCALE, orthonormal_world, random_rotations
 
-Array = NDArray[np.float64]
-
 METHODS = ("base", "naive", "refined", "deconvolved")
-"""What a map compares: the source; naive training with endless labels; one prompt's refined label; a student of
-the mixture that is found in all prompts together. The simplest comes first."""
+"""The source; naive training with infinitely many labels; one prompt's refined label; a student of the mixture
+estimated from all prompts together. The simplest comes first."""
 TIE = 1e-4
-"""Differences of excess risk that do not matter: the simpler method wins."""
+"""Smaller differences of excess risk count as ties, which the simpler method wins."""
 PART = 200
-"""Repetitions at a time: what they need fits into a processor's cache."""
+"""Repetitions per block, whose arrays fit into a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -42,49 +40,42 @@ class Grid:
     """Its noise in multiples of σ, length P."""
     counts: tuple[int, ...]
     """n, length N."""
-    mean: Array
+    mean: Floats
     """Shape (P, N, methods), in the order of `METHODS`."""
-    standard_error: Array
+    standard_error: Floats
     """Shape (P, N, methods); base and naive are exact."""
 
-    def best(self, methods: Sequence[str] = METHODS) -> NDArray[np.int64]:
-        """Index into `METHODS` of the simplest of some methods whose mean excess risk is the least, up to `TIE`.
-
-        Args:
-            methods: Those that are allowed.
-
-        Returns:
-            Shape (P, N).
+    def best(self, methods: Sequence[str] = METHODS) -> Ints:
+        """Return the index into `METHODS` of the simplest allowed method with the least risk up to `TIE`, shape (P, N).
 
         Raises:
-            UnknownNameError: A method that is not compared.
+            UnknownNameError: `methods` holds a name that is not in `METHODS`.
         """
         columns = [_column(name) for name in sorted(methods, key=_column)]
         means = self.mean[:, :, columns]
-        chosen: NDArray[np.int64] = np.array(columns)[(means <= means.min(axis=2, keepdims=True) + TIE).argmax(axis=2)]
-        return chosen
+        return np.asarray(np.array(columns)[(means <= means.min(axis=2, keepdims=True) + TIE).argmax(axis=2)])
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do with a weak supervisor."""
+    """The best method for a weak supervisor."""
 
     best: str
     """The simplest method with the least mean excess risk, up to `TIE`."""
     clear: bool
     """Whether its 95 % interval lies below those of all others."""
     risks: dict[str, Risk]
-    """Excess risk of every method that was allowed."""
+    """Excess risk of every allowed method."""
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """All that a prompt's demonstrations say about the concepts, for any κ and noise; arrays of shape (N, R, m, K)."""
+    """Sums over a prompt's demonstrations that give its likelihoods for any κ and noise; shape (N, R, m, K)."""
 
-    own: Array
-    bias: Array
-    noise: Array
-    square: Array
+    own: Floats
+    bias: Floats
+    noise: Floats
+    square: Floats
 
 
 def excess_grid(
@@ -98,7 +89,7 @@ def excess_grid(
     repetitions: int = 1000,
     seed: int = 0,
 ) -> Grid:
-    """Excess risks of all methods for every weak supervisor and number of demonstrations.
+    """Return the excess risks of all methods for every weak supervisor and number of demonstrations.
 
     Args:
         weak: (κ, noise in multiples of σ) of each weak supervisor.
@@ -108,7 +99,7 @@ def excess_grid(
         sigma: σ.
         prompts: m: prompts that deconvolution pools.
         repetitions: R, each in a random orthonormal basis.
-        seed: Same seed, same numbers, on any number of cores.
+        seed: Seed of all draws; the numbers do not depend on the number of cores.
 
     Raises:
         ConfigError: See `orthonormal_world`; no weak supervisor, or no or negative counts.
@@ -129,12 +120,16 @@ def excess_grid(
     for n in counts:
         at_least("n", n, 0)
     for kappa, noise in pairs:
-        orthonormal_world(dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise)  # may refuse
+        orthonormal_world(
+            dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise
+        )  # raises ConfigError
     if concepts >= dimension:
-        # A world with κ = 1 could do without, but the same draws serve every κ.
-        raise ConfigError("The weak bias needs a direction of its own.", found=(concepts, dimension), wanted="K < d")
+        # A world with κ = 1 needs no bias, but the same draws serve every κ.
+        raise ConfigError(
+            "The weak bias needs one dimension more than the concepts.", found=(concepts, dimension), wanted="K < d"
+        )
 
-    def part(block: int) -> tuple[Array, Array]:
+    def part(block: int) -> tuple[Floats, Floats]:
         rng = np.random.default_rng([seed, block])
         size = min(PART, repetitions - block * PART)
         sums = _sums(rng, size, prompts, counts, dimension, concepts)
@@ -158,39 +153,19 @@ def excess_grid(
     )
 
 
-def recommend(
-    kappa: float,
-    n: int,
-    noise: float = 1.0,
-    *,
-    methods: Sequence[str] = METHODS,
-    dimension: int = 20,
-    concepts: int = 10,
-    sigma: float = 0.5,
-    prompts: int = 16,
-    repetitions: int = 1000,
-    seed: int = 0,
-) -> Advice:
-    """What to do with a weak supervisor: one cell of the maps.
+def recommend(kappa: float, n: int, noise: float = 1.0, *, methods: Sequence[str] = METHODS, **settings: Any) -> Advice:
+    """Return the best method for a weak supervisor: one cell of the maps.
 
     Args:
-        kappa: κ: how much of the concept the supervisor has kept.
+        kappa: κ: alignment of the supervisor with the concept.
         n: Demonstrations that fit into a prompt.
         noise: Its noise in multiples of σ.
-        methods: What can be done; deconvolution needs likelihoods under every concept.
-        dimension: d.
-        concepts: K.
-        sigma: σ.
-        prompts: m: prompts that deconvolution pools.
-        repetitions: R.
-        seed: Same seed, same advice.
+        methods: Allowed methods; deconvolution needs likelihoods under every concept.
+        settings: Other parameters of `excess_grid`, such as `sigma` and `repetitions`.
 
     Raises:
-        ConfigError: See `excess_grid`.
-        UnknownNameError: A method that is not compared.
-
-    Source:
-        Ours.
+        ConfigError: No method is allowed; see also `excess_grid`.
+        UnknownNameError: An unknown method.
 
     Example:
         >>> allowed = ("base", "naive", "refined")
@@ -200,17 +175,8 @@ def recommend(
         'base'
     """
     if not methods:
-        raise ConfigError("There is nothing to choose from.", wanted=f"some of {', '.join(METHODS)}")
-    grid = excess_grid(
-        [(kappa, noise)],
-        [n],
-        dimension=dimension,
-        concepts=concepts,
-        sigma=sigma,
-        prompts=prompts,
-        repetitions=repetitions,
-        seed=seed,
-    )
+        raise ConfigError("No method is allowed.", wanted=f"some of {', '.join(METHODS)}")
+    grid = excess_grid([(kappa, noise)], [n], **settings)
     risks = {
         name: Risk(float(grid.mean[0, 0, _column(name)]), float(grid.standard_error[0, 0, _column(name)]))
         for name in methods
@@ -229,13 +195,12 @@ def _column(name: str) -> int:
 def _sums(
     rng: np.random.Generator, size: int, prompts: int, counts: Sequence[int], dimension: int, concepts: int
 ) -> _Sums:
-    """Draws prompts and adds up what each demonstration says, taken at every n."""
     longest = max(counts)
     x = rng.uniform(-1.0, 1.0, (size, prompts, longest, dimension))
     x = x @ random_rotations(rng, size, dimension)[:, None, :, : concepts + 1]
     known, bias, noise = x[..., :concepts], x[..., concepts:], rng.standard_normal((size, prompts, longest, 1))
 
-    def taken(terms: Array) -> Array:
+    def taken(terms: Floats) -> Floats:
         running = np.zeros((size, prompts, longest + 1, concepts))
         np.cumsum(terms, axis=2, out=running[:, :, 1:])
         return np.ascontiguousarray(np.moveaxis(running[:, :, list(counts)], 2, 0))
@@ -243,7 +208,7 @@ def _sums(
     return _Sums(taken(known[..., :1] * known), taken(bias * known), taken(noise * known), taken(known**2))
 
 
-def _excess(sums: _Sums, index: int, sigma: float, kappa: float, noise: float) -> Array:
+def _excess(sums: _Sums, index: int, sigma: float, kappa: float, noise: float) -> Floats:
     """Excess risks of refinement, averaged over the prompts, and of deconvolution; shape (R, 2)."""
     scores = kappa * sums.own[index] + np.sqrt(1 - kappa**2) * sums.bias[index]
     scores += noise * sigma * sums.noise[index]
@@ -253,11 +218,9 @@ def _excess(sums: _Sums, index: int, sigma: float, kappa: float, noise: float) -
     concepts = likelihood.shape[-1]
     posterior = likelihood / likelihood.sum(axis=-1, keepdims=True)
     prior, _ = maximise(likelihood, np.full(concepts, 1 / concepts), rounds=200, tolerance=1e-2)
-    risks: Array = np.stack([_distance(posterior).mean(axis=1), _distance(prior)], axis=1)
-    return risks
+    return np.stack([_distance(posterior).mean(axis=1), _distance(prior)], axis=1)
 
 
-def _distance(weights: Array) -> Array:
-    """Excess risk of a mixture of concepts where the first is the target."""
-    risk: Array = COVARIANCE_SCALE * ((weights**2).sum(axis=-1) - 2 * weights[..., 0] + 1)
-    return risk
+def _distance(weights: Floats) -> Floats:
+    """Excess risk of a mixture of concepts of which the first is the target."""
+    return np.asarray(COVARIANCE_SCALE * ((weights**2).sum(axis=-1) - 2 * weights[..., 0] + 1))

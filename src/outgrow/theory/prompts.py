@@ -1,4 +1,4 @@
-"""In-context prompts in a hidden Markov world, weak answers to them, and what exact inference makes of them.
+"""In-context prompts in a hidden Markov world, weak labels for them, and exact inference on them.
 
 ```
 M 17 │ 4 │ 0 │ 31 17 │ 22 │ 0 │ … │ 8 17 │ ?
@@ -7,8 +7,9 @@ M 17 │ 4 │ 0 │ 31 17 │ 22 │ 0 │ … │ 8 17 │ ?
      output
 ```
 
-A *task* is a concept and the property at which every example starts; examples differ in their entity. All C·(P − 1)
-tasks are the concepts of another hidden Markov world, so one forward algorithm serves documents and prompts.
+A *task* is a concept and the property at which every example starts; examples differ in their entity. All H = C·(P − 1)
+tasks are the concepts of another hidden Markov world, `tasks_of(world)`, so one forward algorithm serves documents and
+prompts. Sequences of examples have shapes (N, k − 1) for inputs and queries and (N,) for outputs.
 """
 
 from __future__ import annotations
@@ -17,27 +18,26 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError, DataError
-from outgrow.theory.checks import at_least, probability
+from outgrow.theory.checks import Floats, Ints, at_least, probability
 from outgrow.theory.forward import forward, mixed, spoken
 from outgrow.theory.hmm import DELIMITER, HiddenMarkovWorld, sample_documents
 
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """N prompts of n demonstrations and a query; an example is k tokens, the last of which is its output."""
+    """N prompts of n demonstrations and a query; an example is k tokens, of which the last is its output."""
 
-    inputs: NDArray[np.int64]
+    inputs: Ints
     """Inputs of the demonstrations, shape (N, n, k − 1)."""
-    outputs: NDArray[np.int64]
-    """Outputs of the demonstrations, as the supervisor gives them, shape (N, n)."""
-    query: NDArray[np.int64]
+    outputs: Ints
+    """Outputs of the demonstrations, shape (N, n)."""
+    query: Ints
     """Input to be answered, shape (N, k − 1)."""
 
     @property
-    def tokens(self) -> NDArray[np.int64]:
+    def tokens(self) -> Ints:
         """The prompts as sequences, shape (N, n(k + 1) + k − 1).
 
         Example:
@@ -52,17 +52,12 @@ class Prompts:
 
 
 def prompt_length(demonstrations: int, length: int) -> int:
-    """Tokens of a prompt up to where its answer belongs.
-
-    Example:
-        >>> prompt_length(64, 3)
-        258
-    """
+    """Return the number of tokens of a prompt before its answer."""
     return demonstrations * (length + 1) + length - 1
 
 
 def tasks_of(world: HiddenMarkovWorld) -> HiddenMarkovWorld:
-    """The world whose concepts are the tasks of another; task c·(P − 1) + s − 1 is concept c started at property s.
+    """Return the world of tasks: task c·(P − 1) + s − 1 is concept c started at property s.
 
     Entities start uniformly, and no example starts at the delimiter.
 
@@ -87,29 +82,25 @@ def tasks_of(world: HiddenMarkovWorld) -> HiddenMarkovWorld:
 
 def sample_prompts(
     tasks: HiddenMarkovWorld,
-    task: NDArray[np.int64],
+    task: Ints,
     *,
     demonstrations: int,
     length: int,
     corruption: float = 0.0,
-    context: int | None = None,
     seed: int | np.random.Generator,
 ) -> Prompts:
-    """Draws prompts as GINC does: examples of one task, their outputs drawn from the chain and then corrupted.
+    """Draw prompts as GINC does: examples of one task, whose outputs are drawn from the chain and then corrupted.
 
     Args:
-        tasks: What `tasks_of` returns.
+        tasks: See `tasks_of`.
         task: Task of each prompt, shape (N,).
         demonstrations: Number n of examples with an output; 0 leaves the query alone.
-        length: Tokens k of an example, its output among them, at least 2.
-        corruption: Probability in [0, 1] with which an output is replaced by a token drawn uniformly from all but the
-            delimiter.
-        context: Most tokens that whoever answers can read.
-        seed: Seed, or a generator that goes on.
+        length: Tokens k of an example including its output, at least 2.
+        corruption: Probability in [0, 1] that an output is replaced by a random token other than the delimiter.
+        seed: Seed or generator.
 
     Raises:
         ConfigError: A size is too small, or the corruption out of range.
-        DataError: The prompts are longer than the context.
 
     Example:
         >>> from outgrow.theory.hmm import make_ginc
@@ -118,7 +109,7 @@ def sample_prompts(
         (2, 10)
     """
     probability("corruption", corruption)
-    check_prompt_size(demonstrations, length, context)
+    check_prompt_size(demonstrations, length, None)
     rng = np.random.default_rng(seed)
     per_prompt = demonstrations + 1
     examples = sample_documents(
@@ -130,30 +121,20 @@ def sample_prompts(
     return Prompts(examples[:, :-1, :-1], outputs, examples[:, -1, :-1])
 
 
-def answers(
-    tasks: HiddenMarkovWorld,
-    task: NDArray[np.int64],
-    inputs: NDArray[np.int64],
-    *,
-    memory: NDArray[np.int64] | None = None,
-) -> NDArray[np.int64]:
-    """The most probable output of an input under a known task: GINC's right answer, or a weak supervisor's.
+def answers(tasks: HiddenMarkovWorld, task: Ints, inputs: Ints, *, memory: Ints | None = None) -> Ints:
+    """Return the most probable output of each input, shape (N,), under a known task: GINC's gold label, or a weak one.
 
     Args:
-        tasks: What `tasks_of` returns.
+        tasks: See `tasks_of`.
         task: Task of each row, shape (N,).
-        inputs: Inputs, shape (N, k − 1).
-        memory: What the speaker believes that each state says, shape (E, P), see `faulty_memory`; inputs are read
-            rightly all the same. The true memory if not given.
-
-    Returns:
-        Tokens, shape (N,).
+        inputs: Shape (N, k − 1).
+        memory: Memory from which outputs are read, see `faulty_memory`; inputs are always read with the true one.
 
     Raises:
         DataError: An input is impossible under its task.
 
     Source:
-        Right answers: Xie et al. 2021, released generator. Weak ones: ours.
+        Gold labels: Xie et al. 2021, released generator. Weak ones: ours.
 
     Example:
         >>> from outgrow.theory.hmm import faulty_memory, make_ginc
@@ -171,30 +152,15 @@ def answers(
 
 
 def task_log_likelihoods(
-    tasks: HiddenMarkovWorld,
-    inputs: NDArray[np.int64],
-    outputs: NDArray[np.int64],
-    *,
-    corruption: float = 0.0,
-    jump: float = 0.0,
-) -> NDArray[np.float64]:
-    """Log-probability of single examples under every task, shape (N, H) in nats; −inf where impossible.
+    tasks: HiddenMarkovWorld, inputs: Ints, outputs: Ints, *, corruption: float = 0.0, jump: float = 0.0
+) -> Floats:
+    """Return the log-probability in nats of single examples under every task, shape (N, H); −inf where impossible.
 
-    Args:
-        tasks: What `tasks_of` returns, H tasks.
-        inputs: Shape (N, k − 1).
-        outputs: Shape (N,).
-        corruption: Probability with which an output is believed to be a token drawn from all but the delimiter.
-        jump: See `forward`.
+    `corruption` is the assumed probability that an output is a random token, as in `sample_prompts`; for `jump` see
+    `forward`.
 
     Raises:
         ConfigError: `corruption` is out of range.
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> tasks = tasks_of(make_ginc(seed=0))
-        >>> task_log_likelihoods(tasks, tasks.memory[:1, 1:2], tasks.memory[:1, 2]).shape
-        (1, 45)
     """
     probability("corruption", corruption)
     distinct, row = np.unique(np.column_stack([inputs, outputs]), axis=0, return_inverse=True)
@@ -206,18 +172,11 @@ def task_log_likelihoods(
     return np.asarray(np.logaddexp(clean, noise)[row])
 
 
-def task_posterior(
-    tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: float = 0.0, jump: float = 0.0
-) -> NDArray[np.float64]:
-    """Probability of each task given a prompt's demonstrations and query, shape (N, H).
+def task_posterior(tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: float = 0.0, jump: float = 0.0) -> Floats:
+    """Return the probability of each task given a prompt's demonstrations and query, shape (N, H).
 
-    Unlike `concept_posterior` of the whole sequence it knows the layout: examples are independent given the task.
-
-    Args:
-        tasks: What `tasks_of` returns, H tasks.
-        prompts: The prompts.
-        corruption: Corruption of outputs that is reckoned with.
-        jump: See `forward`; demonstrations of several tasks in one prompt need it.
+    Unlike `concept_posterior` of the whole sequence it uses the layout: examples are independent given the task.
+    `corruption` is the assumed one; demonstrations of several tasks in one prompt need a `jump`, see `forward`.
 
     Raises:
         DataError: A prompt is impossible under every task.
@@ -244,30 +203,15 @@ def task_posterior(
     if not np.isfinite(total).all():
         raise DataError(
             f"Prompt {np.flatnonzero(~np.isfinite(total))[0]} is impossible under every task.",
-            fix="Reckon with corrupted outputs (corruption above 0) or, if tasks are mixed, with jumps (jump above 0).",
+            fix="Allow corrupted outputs (corruption above 0) or, if tasks are mixed, jumps (jump above 0).",
         )
     return np.asarray(tasks.prior * np.exp(evidence - total[:, None]))
 
 
-def answer_probabilities(
-    tasks: HiddenMarkovWorld, query: NDArray[np.int64], posterior: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Probability of each answer to a query, averaged over what the task may be: refinement by exact inference.
+def answer_probabilities(tasks: HiddenMarkovWorld, query: Ints, posterior: Floats) -> Floats:
+    """Return the probability of each answer to a query, shape (N, V), averaged over the tasks.
 
-    Args:
-        tasks: What `tasks_of` returns, H tasks.
-        query: Inputs, shape (N, k − 1).
-        posterior: Probability of each task for each query, shape (N, H).
-
-    Returns:
-        Probabilities, shape (N, V).
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> tasks = tasks_of(make_ginc(seed=0))
-        >>> prompts = sample_prompts(tasks, np.array([7]), demonstrations=50, length=3, seed=0)
-        >>> answer_probabilities(tasks, prompts.query, task_posterior(tasks, prompts)).shape
-        (1, 50)
+    With the `task_posterior`, shape (N, H), this is refinement by exact inference.
     """
     distinct, row = np.unique(query, axis=0, return_inverse=True)
     states = forward(tasks, distinct).ahead[row]
@@ -275,7 +219,7 @@ def answer_probabilities(
 
 
 def check_prompt_size(demonstrations: int, length: int, context: int | None) -> None:
-    """Refuses examples without an input, a negative number of them, and more than fit."""
+    """Refuse examples without an input, a negative number of them, and prompts longer than the context."""
     if length < 2:
         raise ConfigError("An example needs an input and an output.", found=f"length {length}", wanted="at least 2")
     at_least("demonstrations", demonstrations, 0)

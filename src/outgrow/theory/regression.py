@@ -1,4 +1,4 @@
-"""Excess risks in the regression world: by Monte Carlo with their standard errors, and what is known in closed form."""
+"""Excess risks in the regression world: by Monte Carlo with standard errors, and in closed form."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from outgrow.errors import DataError
-from outgrow.theory.checks import above_zero, at_least
+from outgrow.theory.checks import Floats, above_zero, at_least
 from outgrow.theory.estimators import Estimator, Refined
 from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world
 
 BLOCK = 2_000_000
-"""Most numbers drawn at a time (16 MB). Part of what fixes the random numbers: another value gives other draws."""
+"""Most numbers drawn at a time (16 MB). It takes part in fixing the random numbers: another value gives other draws."""
 
 
 @dataclass(frozen=True)
 class Risk:
-    """An excess risk measured by Monte Carlo."""
+    """A mean measured by Monte Carlo, such as an excess risk."""
 
     mean: float
     standard_error: float
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval by the normal law: too narrow where prompts make the mean that are too rare to be drawn."""
+        """95 % interval by the normal approximation: too narrow where rare prompts that were not drawn matter."""
         return self.mean - 1.96 * self.standard_error, self.mean + 1.96 * self.standard_error
 
     def text(self, digits: int = 3) -> str:
-        """Mean and half of the 95 % interval.
+        """Return the mean and half of the 95 % interval.
 
         Example:
             >>> Risk(0.0718, 0.0018).text()
@@ -41,27 +41,24 @@ class Risk:
         return "±".join(ends)
 
     @classmethod
-    def of(cls, values: NDArray[np.float64]) -> Risk:
-        """Mean and standard error of one value per repetition, shape (R,); no error is known from one repetition."""
+    def of(cls, values: Floats) -> Risk:
+        """Return the mean of one value per repetition, shape (R,), with its standard error; NaN for one repetition."""
         spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
         return cls(float(values.mean()), spread / len(values) ** 0.5)
 
 
 def simulate(world: RegressionWorld, estimator: Estimator, *, n: int, repetitions: int, seed: int) -> Risk:
-    """Mean excess risk of an estimator over fresh weakly labelled data.
+    """Return the mean excess risk of an estimator over fresh weakly labelled data.
 
     Args:
-        world: Where data come from.
-        estimator: What learns from them.
-        n: Demonstrations in a prompt, or weak labels where the estimator pools them; 0 is allowed.
+        world: The world that the data are drawn from.
+        estimator: The estimator.
+        n: Demonstrations in a prompt, or weak labels where the estimator pools them; may be 0.
         repetitions: R, independent data sets.
-        seed: Same seed, same numbers.
+        seed: Seed of all draws.
 
     Raises:
         ConfigError: n is negative or there are no repetitions.
-
-    Source:
-        Ours.
 
     Example:
         >>> from outgrow.theory.estimators import Source
@@ -80,45 +77,24 @@ def simulate(world: RegressionWorld, estimator: Estimator, *, n: int, repetition
 
 
 def blocks(repetitions: int, drawn: int, seed: int) -> Iterator[tuple[np.random.Generator, int]]:
-    """Splits repetitions into blocks that fit into memory, each with random numbers of its own.
+    """Split repetitions into blocks that fit into memory; yield a generator and a size for each.
 
-    Args:
-        repetitions: How many in all.
-        drawn: Numbers that one repetition holds.
-        seed: Root of all generators.
-
-    Yields:
-        A generator and the repetitions it is for.
+    `drawn` is the number of values that one repetition holds, `seed` the root of all generators.
     """
     size = max(1, BLOCK // max(drawn, 1))
     for block, start in enumerate(range(0, repetitions, size)):
         yield np.random.default_rng([seed, block]), min(size, repetitions - start)
 
 
-def refined_excess_risk(
-    kappa: float,
-    n: int,
-    *,
-    dimension: int = 20,
-    concepts: int = 10,
-    sigma: float = 0.5,
-    noise: float = 1.0,
-    repetitions: int = 20_000,
-    seed: int = 0,
-    **more: Any,
-) -> Risk:
-    """Excess risk of one prompt's refinement: c·[(1 − w_{k*})² + Σ_{k≠k*} w_k²] with the exact posterior w.
+def refined_excess_risk(kappa: float, n: int, *, repetitions: int = 20_000, seed: int = 0, **world: Any) -> Risk:
+    """Return the excess risk of one prompt's refinement: c·[(1 − w_{k*})² + Σ_{k≠k*} w_k²] with the exact posterior w.
 
     Args:
         kappa: κ.
         n: Demonstrations.
-        dimension: d.
-        concepts: K.
-        sigma: σ.
-        noise: Noise of weak labels in multiples of σ.
         repetitions: Prompts.
-        seed: Same seed, same numbers.
-        more: What else `orthonormal_world` takes.
+        seed: Seed of all draws.
+        world: Other parameters of `orthonormal_world`, such as `noise`.
 
     Raises:
         ConfigError: See `orthonormal_world` and `simulate`.
@@ -132,16 +108,15 @@ def refined_excess_risk(
         >>> refined_excess_risk(1.0, 16).mean < 0.02
         True
     """
-    world = orthonormal_world(dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise, **more)
-    return simulate(world, Refined(), n=n, repetitions=repetitions, seed=seed)
+    return simulate(orthonormal_world(kappa=kappa, **world), Refined(), n=n, repetitions=repetitions, seed=seed)
 
 
 def naive_lower_bound(source_bias: ArrayLike, weak_bias: ArrayLike, *, covariance_scale: float) -> float:
-    """Least excess risk of naive training, whatever η: c·min_t ‖t u + (1 − t) v‖², t in [0, 1].
+    """Return the least excess risk of naive training over all η: c·min_t ‖t u + (1 − t) v‖², t in [0, 1].
 
-    With endless weak labels the minimiser is β_P + (c / (c + η))·(β^w − β_P): it stays on the segment between the
-    source and the weak supervisor. With n labels its mean does (the law of the inputs is the same in every coordinate
-    and under every change of sign), so by Jensen's inequality the bound holds for the mean excess risk at every n.
+    With infinitely many weak labels the minimiser is β_P + (c / (c + η))·(β^w − β_P): it stays on the segment between
+    the source and the weak supervisor. With n labels its mean does (the distribution of the inputs is symmetric in the
+    coordinates and their signs), so by Jensen's inequality the bound holds for the mean excess risk at every n.
 
     Args:
         source_bias: u = β_P − β*, shape (d,).
@@ -173,11 +148,7 @@ def naive_lower_bound(source_bias: ArrayLike, weak_bias: ArrayLike, *, covarianc
 
 
 def naive_excess_risk(world: RegressionWorld, eta: float) -> float:
-    """Excess risk of naive training on endless weak labels, in closed form.
-
-    Args:
-        world: Where data come from.
-        eta: η ≥ 0 of the shrinkage estimator.
+    """Return the excess risk of naive training on infinitely many weak labels, for shrinkage η ≥ 0.
 
     Source:
         [TL] §3, reconstruction.

@@ -23,9 +23,8 @@ class Shape:
     width: int
     """Size of the residual stream."""
     layers: int
-    """Number of transformer blocks."""
     heads: int
-    """Attention heads in each; they share the width."""
+    """Attention heads per layer; they share the width."""
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads"):
@@ -36,16 +35,15 @@ class Shape:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The length of a training."""
+    """Length and learning rate of a training."""
 
     steps: int
-    """Optimiser steps."""
     batch: int
-    """Sequences in a step."""
+    """Sequences per step."""
     learning_rate: float
-    """Peak learning rate of AdamW, from where it falls to zero on a line."""
+    """Peak learning rate of AdamW, which then decays linearly to zero."""
     warm_up: float = 0.05
-    """Share of the steps in which the learning rate climbs to its peak."""
+    """Share of the steps in which the learning rate rises to its peak."""
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 1)
@@ -55,12 +53,9 @@ class Schedule:
 
 
 def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
-    """A `GPT2Config` without dropout.
+    """Return a `GPT2Config` without dropout.
 
-    Args:
-        shape: Its shape.
-        positions: Longest sequence.
-        vocabulary: Number of tokens; 1 where sequences come as vectors.
+    `positions` is the longest sequence; `vocabulary` is 1 where sequences are given as vectors.
     """
     from transformers import GPT2Config
 
@@ -73,7 +68,7 @@ def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        # The customary 0.02 is made for wide models: here it would cost hundreds of steps before anything is learned.
+        # The default 0.02 suits wide models; here it would delay learning by hundreds of steps.
         initializer_range=max(0.02, shape.width**-0.5),
         use_cache=False,
         bos_token_id=None,
@@ -82,7 +77,7 @@ def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
 
 
 def device() -> torch.device:
-    """The GPU where there is one."""
+    """Return the GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

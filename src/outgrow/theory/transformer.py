@@ -1,7 +1,7 @@
-"""A decoder pretrained on regression prompts: what refinement is for a network that was never told Bayes' rule.
+"""A decoder pretrained on regression prompts: refinement by a network that does not know Bayes' rule.
 
-Position i of a prompt holds demonstration i − 1 and the input that is asked about, and is trained to say its answer.
-The exact predictor that it is measured against knows the concepts and their prior; the decoder has only seen prompts.
+Position i of a prompt holds demonstration i − 1 and input i, and is trained to predict label i. The exact predictor
+for comparison knows the concepts and their prior; the decoder has only seen prompts.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import Tensor
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.progress import Reporter
-from outgrow.theory.checks import at_least
+from outgrow.theory.checks import Floats, at_least
 from outgrow.theory.training import Schedule, Shape, decoder_config, device, fit
 from outgrow.theory.world import RegressionWorld, log_likelihood
 
 
 class RegressionDecoder(torch.nn.Module):
-    """GPT-2's body between a linear layer that reads examples and one that says an answer."""
+    """GPT-2's body between a linear layer that embeds examples and one that predicts labels."""
 
     def __init__(self, shape: Shape, *, dimension: int, points: int) -> None:
         from transformers import GPT2Model
@@ -35,15 +34,7 @@ class RegressionDecoder(torch.nn.Module):
         self.say = torch.nn.Linear(shape.width, 1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Answers to every input given what came before it.
-
-        Args:
-            x: Inputs, shape (N, n, d).
-            y: Labels, shape (N, n); the last is not read.
-
-        Returns:
-            Shape (N, n).
-        """
+        """Return predictions, shape (N, n), for inputs (N, n, d) given the examples before each; labels are (N, n)."""
         before = torch.cat([x, y[..., None]], dim=-1)[:, :-1]
         before = torch.nn.functional.pad(before, (0, 0, 1, 0))
         states = self.body(inputs_embeds=self.read(torch.cat([x, before], dim=-1))).last_hidden_state
@@ -54,21 +45,21 @@ class RegressionDecoder(torch.nn.Module):
 def pretrain_decoder(
     world: RegressionWorld, shape: Shape, schedule: Schedule, *, points: int, seed: int, reporter: Reporter
 ) -> RegressionDecoder:
-    """Trains a decoder on fresh prompts of the strong model's mixture.
+    """Train a decoder on fresh prompts of the strong model's mixture.
 
     Args:
-        world: Its components, prior and σ are the mixture; the weak supervisor is not seen.
-        shape: Of the decoder.
-        schedule: Of its training.
+        world: Its components, prior and σ define the mixture; its weak supervisor is not used.
+        shape: Shape of the decoder.
+        schedule: Schedule of its training.
         points: n, examples in a prompt.
-        seed: Of weights and prompts.
-        reporter: Told of every step.
+        seed: Seed of weights and prompts.
+        reporter: Receives progress updates.
 
     Raises:
-        ConfigError: The world turns its basis at random, so that there is nothing to learn by heart; or points < 1.
+        ConfigError: The world draws a new basis in every repetition, which cannot be learned; or points < 1.
 
     Source:
-        [TL] §4 lets Bayes' rule stand for the strong model. Prompts of a regression as pretraining: Garg et al. 2022
+        [TL] §4 assumes an exact posterior for the strong model. Pretraining on regression prompts: Garg et al. 2022
         (arXiv 2208.01066). That a position holds the example before it is ours: half the length, and one layer less to
         bring inputs and labels together.
 
@@ -84,7 +75,7 @@ def pretrain_decoder(
     at_least("points", points, 1)
     if world.rotated:
         raise ConfigError(
-            "A decoder learns one basis, and this world turns it in every repetition.", fix="rotated=False"
+            "A decoder needs a fixed basis, and this world draws one per repetition.", fix="Use rotated=False."
         )
     mixture = pretraining_world(world)
     with torch.random.fork_rng():
@@ -101,33 +92,15 @@ def pretrain_decoder(
 
 
 def pretraining_world(world: RegressionWorld) -> RegressionWorld:
-    """The world as the strong model saw it: every prompt has one concept, answered rightly, with noise σ.
-
-    Example:
-        >>> from outgrow.theory.world import orthonormal_world
-        >>> seen = pretraining_world(orthonormal_world(kappa=0.5, noise=3.0))
-        >>> bool((seen.weak == seen.components).all()), seen.weak_noise == seen.sigma
-        (True, True)
-    """
+    """Return the world of pretraining: one concept per prompt, from the prior, and unbiased labels with noise σ."""
     return dataclasses.replace(
         world, weak=world.components, target=world.prior, weak_noise=world.sigma, mixing="prompt"
     )
 
 
 @torch.no_grad()
-def decoder_predictions(
-    decoder: RegressionDecoder, x: NDArray[np.float64], y: NDArray[np.float64], *, batch: int = 1000
-) -> NDArray[np.float64]:
-    """What the decoder answers to every input of prompts, given the examples before it.
-
-    Args:
-        decoder: A trained decoder.
-        x: Inputs, shape (N, n, d).
-        y: Labels, shape (N, n); the last is not read.
-        batch: Prompts at a time.
-
-    Returns:
-        Shape (N, n).
+def decoder_predictions(decoder: RegressionDecoder, x: Floats, y: Floats, *, batch: int = 1000) -> Floats:
+    """Return the decoder's predictions, shape (N, n), for inputs (N, n, d) given the examples before each.
 
     Raises:
         DataError: The prompts are longer than the decoder's context.
@@ -146,13 +119,10 @@ def decoder_predictions(
     return np.concatenate(parts).astype(np.float64) if parts else np.empty(x.shape[:2])
 
 
-def exact_predictions(world: RegressionWorld, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What Bayes' rule answers to every input of prompts, given the examples before it.
+def exact_predictions(world: RegressionWorld, x: Floats, y: Floats) -> Floats:
+    """Return the Bayes prediction for each input given the examples before it.
 
-    Args:
-        world: Its components, prior and σ are what is believed.
-        x: Inputs, shape (N, n, d).
-        y: Labels, shape (N, n); the last is not read.
+    Inputs have shape (N, n, d), labels (N, n); the last label is not used.
 
     Returns:
         Σ_k w_k β_kᵀx with w_k ∝ α_k exp(−Σ_{j<i} (y_j − β_kᵀx_j)² / 2σ²), shape (N, n).
@@ -172,5 +142,5 @@ def exact_predictions(world: RegressionWorld, x: NDArray[np.float64], y: NDArray
     return np.asarray((softmax(before, axis=-1) * (x @ world.components.T)).sum(axis=-1))
 
 
-def _tensor(array: NDArray[np.float64]) -> Tensor:
+def _tensor(array: Floats) -> Tensor:
     return torch.from_numpy(array).to(device(), torch.float32)

@@ -1,8 +1,8 @@
-"""The latent-concept regression world: a strong model that knows every concept, weak labels from one of them.
+"""The latent-concept regression world: a strong model that knows all concepts, and weak labels for one of them.
 
-Inputs x are uniform on [−1, 1]^d, so their covariance is c·I with c = 1/3. The strong model's pretraining is the
-mixture p(y|x) = Σ_k α_k N(β_kᵀx, σ²). A prompt holds demonstrations of one concept k, answered by a weak supervisor:
-y′ = β_k^wᵀx + noise, with β_k^w biased, the noise large, or both.
+Inputs x are uniform on [−1, 1]^d, so their covariance is c·I with c = 1/3. The strong model was pretrained on the
+mixture p(y|x) = Σ_k α_k N(β_kᵀx, σ²). A prompt holds demonstrations of one concept k, labelled by a weak supervisor:
+y′ = β_k^wᵀx + noise. β_k^w may be biased, the noise large, or both.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from outgrow.errors import ConfigError, DataError
-from outgrow.theory.checks import above_zero, at_least, distribution
+from outgrow.theory.checks import Floats, Ints, above_zero, at_least, distribution
 
 COVARIANCE_SCALE = 1 / 3
 """c: the variance of every coordinate of x."""
@@ -24,7 +24,7 @@ COVARIANCE_SCALE = 1 / 3
 
 @dataclass(frozen=True, eq=False)
 class RegressionWorld:
-    """Concepts, what the strong model expects of them, and what the weak supervisor says.
+    """The concepts, the strong model's prior over them, and the weak supervisor.
 
     Source:
         [TL] §2. Mixtures as targets and non-orthogonal components are ours.
@@ -35,22 +35,22 @@ class RegressionWorld:
         ((5, 8), 0.2667)
     """
 
-    components: NDArray[np.float64]
+    components: Floats
     """β_k, shape (K, d)."""
-    weak: NDArray[np.float64]
-    """β_k^w: what the weak supervisor answers by where the concept is k, shape (K, d)."""
-    prior: NDArray[np.float64]
-    """α: how often the strong model saw each concept, shape (K,)."""
-    target: NDArray[np.float64]
-    """π: how often each concept occurs in what is to be learnt, shape (K,); a single concept is a one-hot vector."""
+    weak: Floats
+    """β_k^w: the weak supervisor's predictor for concept k, shape (K, d)."""
+    prior: Floats
+    """α: share of each concept in the strong model's pretraining, shape (K,)."""
+    target: Floats
+    """π: share of each concept in the target, shape (K,); one-hot for a single concept."""
     sigma: float = 0.5
-    """σ: standard deviation of y in the strong model's pretraining, and its belief about weak labels."""
+    """σ: standard deviation of y in pretraining, which the strong model also assumes for weak labels."""
     weak_noise: float = 0.5
     """Standard deviation of the noise in weak labels."""
     mixing: Literal["prompt", "item"] = "prompt"
-    """Whether a concept is drawn for every prompt or for every demonstration in it."""
+    """Whether one concept is drawn per prompt or per demonstration."""
     rotated: bool = True
-    """Turns the inputs at random in every repetition: the same as drawing a new orthonormal basis. Without it results
+    """Rotates the inputs at random in every repetition: the same as drawing a new orthonormal basis. Without it results
     belong to one basis; a coordinate basis differs by up to 8 %."""
 
     def __post_init__(self) -> None:
@@ -60,10 +60,8 @@ class RegressionWorld:
                 "Components and weak components must have one shape (K, d).", found=(components.shape, weak.shape)
             )
         if not (np.isfinite(components).all() and np.isfinite(weak).all()):
-            raise ConfigError("Components hold numbers that are not finite.")
-        above_zero(
-            "sigma", self.sigma, fix="With exact answers one demonstration tells all: take a small sigma instead."
-        )
+            raise ConfigError("Components are not finite.")
+        above_zero("sigma", self.sigma, fix="Use a small sigma for exact labels.")
         if not (np.isfinite(self.weak_noise) and self.weak_noise >= 0):
             raise ConfigError("weak_noise must not be negative.", found=self.weak_noise)
         for name, value in (("components", components), ("weak", weak)):
@@ -73,49 +71,40 @@ class RegressionWorld:
 
     @property
     def concepts(self) -> int:
-        """The number of concepts, K."""
+        """Number of concepts, K."""
         return len(self.components)
 
     @property
     def dimension(self) -> int:
-        """The number of inputs, d."""
+        """Number of inputs, d."""
         return int(self.components.shape[1])
 
     @property
-    def source(self) -> NDArray[np.float64]:
-        """β_P = Σ_k α_k β_k: the untouched strong model without demonstrations, shape (d,)."""
-        mean: NDArray[np.float64] = self.prior @ self.components
-        return mean
+    def source(self) -> Floats:
+        """β_P = Σ_k α_k β_k: the strong model's prediction without demonstrations, shape (d,)."""
+        return self.prior @ self.components
 
     @property
-    def truth(self) -> NDArray[np.float64]:
+    def truth(self) -> Floats:
         """β* = Σ_k π_k β_k: the best linear predictor on the target, shape (d,)."""
-        mean: NDArray[np.float64] = self.target @ self.components
-        return mean
+        return self.target @ self.components
 
     @property
-    def weak_mean(self) -> NDArray[np.float64]:
-        """Σ_k π_k β_k^w: what endless weak labels teach, shape (d,)."""
-        mean: NDArray[np.float64] = self.target @ self.weak
-        return mean
+    def weak_mean(self) -> Floats:
+        """Σ_k π_k β_k^w: the limit of training on infinitely many weak labels, shape (d,)."""
+        return self.target @ self.weak
 
-    def excess(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Excess risk c·‖β − β*‖² of linear predictors of shape (…, d)."""
-        risk: NDArray[np.float64] = COVARIANCE_SCALE * ((beta - self.truth) ** 2).sum(axis=-1)
-        return risk
+    def excess(self, beta: Floats) -> Floats:
+        """Return the excess risk c·‖β − β*‖² of linear predictors of shape (…, d)."""
+        return np.asarray(COVARIANCE_SCALE * ((beta - self.truth) ** 2).sum(axis=-1))
 
     def sample(
-        self,
-        rng: np.random.Generator,
-        repetitions: int,
-        prompts: int,
-        items: int,
-        concept: NDArray[np.int64] | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draws weakly labelled prompts.
+        self, rng: np.random.Generator, repetitions: int, prompts: int, items: int, concept: Ints | None = None
+    ) -> tuple[Floats, Floats]:
+        """Draw weakly labelled prompts.
 
         Args:
-            rng: Where randomness comes from.
+            rng: Source of randomness.
             repetitions: R, independent data sets.
             prompts: m, in each of them.
             items: n, demonstrations in each prompt.
@@ -146,23 +135,23 @@ def orthonormal_world(
     mixing: Literal["prompt", "item"] = "prompt",
     rotated: bool = True,
 ) -> RegressionWorld:
-    """The world of the paper: orthonormal concepts, and weak components of unit norm with β_kᵀβ_k^w = κ.
+    """Return the world of the paper: orthonormal concepts, and weak components of unit norm with β_kᵀβ_k^w = κ.
 
-    What κ leaves of a weak component lies in one direction orthogonal to all concepts: the supervisor's own mistake.
+    The rest of a weak component lies in one direction orthogonal to all concepts: the bias of the supervisor.
 
     Args:
         dimension: d.
         concepts: K.
         sigma: σ.
-        kappa: κ in [−1, 1]: how much of its concept a weak component has kept.
+        kappa: κ in [−1, 1]: alignment of a weak component with its concept.
         noise: Noise of weak labels in multiples of σ.
-        target: π; what is not given is 0, so that the default is the first concept alone.
-        prior: α; uniform if not given.
+        target: π, padded with zeros; by default the first concept alone.
+        prior: α, by default uniform.
         mixing: See `RegressionWorld`.
         rotated: See `RegressionWorld`.
 
     Raises:
-        ConfigError: κ beyond ±1, or more concepts than orthonormal directions.
+        ConfigError: κ is outside [−1, 1], or there are more concepts than orthonormal directions.
 
     Source:
         [TL] §2; the direction of the bias is a reconstruction.
@@ -190,37 +179,26 @@ def orthonormal_world(
     return RegressionWorld(components, weak, alpha, shares, sigma, noise * sigma, mixing, rotated)
 
 
-def random_rotations(rng: np.random.Generator, count: int, dimension: int) -> NDArray[np.float64]:
-    """Orthogonal matrices from the Haar measure, shape (count, dimension, dimension).
+def random_rotations(rng: np.random.Generator, count: int, dimension: int) -> Floats:
+    """Return orthogonal matrices from the Haar measure, shape (count, dimension, dimension).
 
     Source:
         Mezzadri 2007 (arXiv math-ph/0609050): QR of a Gaussian matrix, with the signs of R's diagonal.
     """
     q, r = np.linalg.qr(rng.standard_normal((count, dimension, dimension)))
-    turned: NDArray[np.float64] = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
-    return turned
+    return np.asarray(q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :])
 
 
-def log_likelihood(
-    x: NDArray[np.float64], y: NDArray[np.float64], components: NDArray[np.float64], sigma: float
-) -> NDArray[np.float64]:
-    """Log-likelihood of each item under each concept, without the constant that all concepts share.
+def log_likelihood(x: Floats, y: Floats, components: Floats, sigma: float) -> Floats:
+    """Return −(y − β_kᵀx)² / 2σ², shape (…, n, K): the log-likelihood of each item up to a constant.
 
-    Args:
-        x: Inputs, shape (…, n, d).
-        y: Labels, shape (…, n).
-        components: β_k, shape (K, d).
-        sigma: σ.
-
-    Returns:
-        −(y − β_kᵀx)² / 2σ², shape (…, n, K).
+    Inputs have shape (…, n, d), labels (…, n), components (K, d).
     """
-    scores: NDArray[np.float64] = -((y[..., None] - x @ components.T) ** 2) / (2 * sigma**2)
-    return scores
+    return -((y[..., None] - x @ components.T) ** 2) / (2 * sigma**2)
 
 
-def posterior(x: ArrayLike, y: ArrayLike, components: ArrayLike, sigma: float, prior: ArrayLike) -> NDArray[np.float64]:
-    """How probable each concept is after a prompt's demonstrations.
+def posterior(x: ArrayLike, y: ArrayLike, components: ArrayLike, sigma: float, prior: ArrayLike) -> Floats:
+    """Return the posterior of the concepts after a prompt's demonstrations, shape (…, K).
 
     w_k ∝ α_k exp(−Σ_i (y_i − β_kᵀx_i)² / 2σ²); without demonstrations it is the prior.
 
@@ -231,12 +209,9 @@ def posterior(x: ArrayLike, y: ArrayLike, components: ArrayLike, sigma: float, p
         sigma: σ, above 0.
         prior: α, shape (K,).
 
-    Returns:
-        Shape (…, K).
-
     Raises:
-        ConfigError: σ is not above 0, or the prior is no distribution.
-        DataError: Shapes do not fit.
+        ConfigError: σ is not above 0, or the prior is not a distribution.
+        DataError: The shapes do not match.
 
     Source:
         [TL] §2, reconstruction.
@@ -256,5 +231,4 @@ def posterior(x: ArrayLike, y: ArrayLike, components: ArrayLike, sigma: float, p
     alpha = distribution("The prior", prior, len(components))
     with np.errstate(divide="ignore"):
         joint = np.log(alpha) + log_likelihood(x, y, components, sigma).sum(axis=-2)
-    weights: NDArray[np.float64] = np.exp(joint - logsumexp(joint, axis=-1, keepdims=True))
-    return weights
+    return np.asarray(np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))

@@ -1,1 +1,1 @@
-"""The topics of `outgrow theory NAME`: settings, a table, a figure and a page each."""
+"""The topics of `outgrow theory NAME`."""

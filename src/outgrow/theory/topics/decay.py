@@ -4,40 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
 from outgrow.theory.decay import DecayCurve, Slope, decay_curve, mean_rate, typical_rate
-from outgrow.theory.topic import Finding, Table, page
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.regression import Risk
+from outgrow.theory.topic import Finding, Point, Table, curve, page, tidy
 
 STRETCH = (2.0, 6.0)
 """Slopes are fitted where the predicted mean risk has fallen by a factor of e² to e⁶."""
-
-
-@dataclass(frozen=True)
-class _Case:
-    """One world with its curve and its predictions."""
-
-    name: str
-    curve: DecayCurve
-    typical: float
-    mean: float
-
-    @property
-    def stretch(self) -> tuple[int, int]:
-        """First and last n of the fit."""
-        return max(1, math.ceil(STRETCH[0] / self.mean)), int(STRETCH[1] / self.mean)
+MEAN, TYPICAL = "Mean", "Typical: mean logarithm"
 
 
 @dataclass(frozen=True)
 class DecayTopic:
-    """Fitted slopes of the mean and of the typical excess risk against n, beside what is predicted."""
+    """Fitted slopes of the mean and of the typical excess risk against n, beside the predicted ones."""
 
     sigma: float = 0.5
     kappas: tuple[float, ...] = (1.0, 0.8, 0.5)
@@ -53,81 +37,63 @@ class DecayTopic:
             )
 
     def __call__(self, reporter: Reporter) -> Finding:
-        """Measures, fits and explains."""
+        """Simulate all worlds and fit the slopes."""
         worlds = [(concepts, kappa) for concepts in self.concepts for kappa in self.kappas]
-        cases = []
+        rows: list[tuple[object, ...]] = []
+        points: list[Point] = []
         with reporter.step("simulate", total=len(worlds)) as step:
             for concepts, kappa in worlds:
-                cases.append(self._case(concepts, kappa))
+                name = f"K = {concepts}, κ = {kappa:g}"
+                mean, typical = mean_rate(kappa, self.sigma), typical_rate(kappa, self.sigma)
+                first, last = max(1, math.ceil(STRETCH[0] / mean)), int(STRETCH[1] / mean)
+                # Longer curves of fewer prompts: the same work for every world.
+                repetitions = max(1000, self.repetitions * 20 // last) * 2 // concepts
+                found = decay_curve(
+                    kappa, last, concepts=concepts, sigma=self.sigma, repetitions=repetitions, seed=self.seed
+                )
+                rows.append(
+                    (
+                        name,
+                        first,
+                        last,
+                        *_compared(mean, found.mean(first, last)),
+                        *_compared(typical, found.typical(first, last)),
+                    )
+                )
+                points += _curves(name, found, np.arange(first, last + 1), mean, typical)
                 step.advance()
-        rows = [(case.name, *case.stretch, *_compared(case)) for case in cases]
         summary = Table(
             ("world", "n from", "to", "mean: predicted", "fitted", "ratio", "typical: predicted", "fitted", "ratio"),
             rows,
         )
+        panels = (
+            Panel(MEAN, y="excess risk", scale="linear", log_y=True, ylim=(1e-4, 1), markers=False),
+            Panel(TYPICAL, y="log excess risk", scale="linear", ylim=(-140, 3), markers=False, legend=False),
+        )
         return Finding(
-            title="Decay of refinement's excess risk",
             summary=summary,
-            data=self._data(cases),
-            draw=lambda figure: _draw(figure, cases),
-            page=page(
-                "decay", table=summary, facts={"sigma": f"{self.sigma:g}", "repetitions": f"{self.repetitions:,}"}
-            ),
+            data=tidy(points),
+            draw=Chart(panels),
+            page=page("decay", self, summary),
             size=(8.0, 3.6),
         )
 
-    def _case(self, concepts: int, kappa: float) -> _Case:
-        rate = mean_rate(kappa, self.sigma)
-        # Longer curves of fewer prompts: the same work for every world.
-        repetitions = max(1000, self.repetitions * 20 // int(STRETCH[1] / rate))
-        curve = decay_curve(
-            kappa,
-            int(STRETCH[1] / rate),
-            concepts=concepts,
-            sigma=self.sigma,
-            repetitions=repetitions * 2 // concepts,
-            seed=self.seed,
-        )
-        return _Case(f"K = {concepts}, κ = {kappa:g}", curve, typical_rate(kappa, self.sigma), rate)
 
-    def _data(self, cases: list[_Case]) -> Table:
-        rows = []
-        for case in cases:
-            mean, error = case.curve.means.mean(axis=0), case.curve.means.std(axis=0, ddof=1)
-            for n, value, spread, log in zip(
-                range(1, len(mean) + 1), mean, error, case.curve.logs.mean(axis=0), strict=True
-            ):
-                rows.append((case.name, n, value, spread / len(case.curve.means) ** 0.5, log))
-        return Table(("world", "n", "mean excess risk", "standard error", "mean logarithm of the excess risk"), rows)
+def _curves(name: str, found: DecayCurve, stretch: np.ndarray, mean_rate: float, typical_rate: float) -> list[Point]:
+    """Return measured curves, and the predicted ones laid through the first point of the stretch."""
+    means, logs = ([Risk.of(column) for column in groups.T] for groups in (found.means, found.logs))
+    first = stretch[0]
+    shape = np.exp(-mean_rate * (stretch - first)) / np.sqrt(stretch / first)
+    points = []
+    for panel, risks, predicted in (
+        (MEAN, means, shape * means[first - 1].mean),
+        (TYPICAL, logs, logs[first - 1].mean - typical_rate * (stretch - first)),
+    ):
+        points += curve(panel, name, "measured", range(1, len(risks) + 1), risks)
+        points += curve(panel, name, "predicted", stretch.tolist(), predicted.tolist())
+    return points
 
 
-def _compared(case: _Case) -> tuple[object, ...]:
-    mean, typical = case.curve.mean(*case.stretch), case.curve.typical(*case.stretch)
-    return (*_against(case.mean, mean), *_against(case.typical, typical))
-
-
-def _against(predicted: float, slope: Slope) -> tuple[float, str, str]:
+def _compared(predicted: float, slope: Slope) -> tuple[float, str, str]:
     ratio, half = slope.rate / predicted, 1.96 * slope.standard_error / predicted
     return predicted, f"{slope.rate:.4f}", f"{ratio:.2f} [{ratio - half:.2f}, {ratio + half:.2f}]"
-
-
-def _draw(figure: Figure, cases: list[_Case]) -> None:
-    from outgrow.theory.figures import COLORS, legend, panels, reference
-
-    axes = panels(figure, 2)
-    for index, case in enumerate(cases):
-        first, last = case.stretch
-        n = np.arange(1, case.curve.means.shape[1] + 1)
-        stretch = np.arange(first, last + 1)
-        mean, typical = case.curve.means.mean(axis=0), np.exp(case.curve.logs.mean(axis=0))
-        axes[0].plot(n, mean, color=COLORS[index % len(COLORS)], linewidth=1.4, label=case.name)
-        shape = np.exp(-case.mean * stretch) / np.sqrt(stretch)
-        reference(axes[0], stretch, shape * mean[first - 1] / shape[0], index=index)
-        axes[1].plot(n, typical, color=COLORS[index % len(COLORS)], linewidth=1.4, label=case.name)
-        shape = np.exp(-case.typical * (stretch - first))
-        reference(axes[1], stretch, shape * typical[first - 1], index=index)
-    for one in axes:
-        one.set_yscale("log")
-    axes[0].set(title="Mean", xlabel="demonstrations n", ylabel="excess risk", ylim=(1e-4, 1))
-    axes[1].set(title="Typical: exp of the mean logarithm", xlabel="demonstrations n", ylim=(1e-60, 10))
-    legend(axes[0])

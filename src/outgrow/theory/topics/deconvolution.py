@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
-from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
-from outgrow.theory.checks import at_least
+from outgrow.theory.checks import at_least, positive_counts
 from outgrow.theory.deconvolution import Deconvolved, relabelling_risks
 from outgrow.theory.estimators import Estimator, Refined, RefinedStudent
-from outgrow.theory.regression import Risk, simulate
-from outgrow.theory.topic import Finding, Table, page
+from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.regression import simulate
+from outgrow.theory.topic import Finding, Point, curve, mean_and_interval, page, pivot, tidy
 from outgrow.theory.world import RegressionWorld, orthonormal_world
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Curves = dict[tuple[str, str], list[Risk]]
-"""Risks at every n, by world and estimator."""
+PROMPTS, ITEMS, SINGLE = "Student, mixture of prompts", "Student, mixture of items", "Student, single concept"
+LABELS = "Labels, mixture of prompts"
+COLORS = {"refined": 0, "refined, least squares": 1, "deconvolved": 2, "oracle": 3}
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,10 @@ class DeconvolutionTopic:
 
     def __post_init__(self) -> None:
         at_least("prompts", self.prompts, 1)
-        if not self.counts or min(self.counts) < 1:
-            raise ConfigError("counts must be at least 1.", found=self.counts)
+        positive_counts("counts", self.counts)
 
     def worlds(self) -> dict[str, RegressionWorld]:
-        """Mixtures by prompt and by item, and a single concept."""
+        """Return the worlds by panel: mixtures of prompts and of items, and a single concept."""
         world = partial(
             orthonormal_world,
             dimension=self.dimension,
@@ -55,89 +51,40 @@ class DeconvolutionTopic:
             kappa=self.kappa,
             noise=self.noise,
         )
-        return {
-            "mixture of prompts": world(target=self.target),
-            "mixture of items": world(target=self.target, mixing="item"),
-            "single concept": world(),
-        }
+        return {PROMPTS: world(target=self.target), ITEMS: world(target=self.target, mixing="item"), SINGLE: world()}
 
     def __call__(self, reporter: Reporter) -> Finding:
-        """Measures and explains."""
-        worlds = self.worlds()
+        """Simulate all worlds."""
+        worlds, points = self.worlds(), list[Point]()
         students: dict[str, Estimator] = {
             "refined": Refined(self.prompts),
             "refined, least squares": RefinedStudent(self.prompts),
             "deconvolved": Deconvolved(self.prompts),
         }
-        curves: Curves = {}
-        labels: dict[str, list[Risk]] = {}
+        options = {"repetitions": self.repetitions, "seed": self.seed}
         with reporter.step("simulate", total=len(worlds) + 1) as step:
-            for name, world in worlds.items():
+            for panel, world in worlds.items():
                 for student, estimator in students.items():
-                    curves[name, student] = [
-                        simulate(world, estimator, n=n, repetitions=self.repetitions, seed=self.seed)
-                        for n in self.counts
-                    ]
+                    risks = [simulate(world, estimator, n=n, **options) for n in self.counts]
+                    points += curve(panel, student, "measured", self.counts, risks)
                 step.advance()
-            for n in self.counts:
-                risks = relabelling_risks(
-                    worlds["mixture of prompts"],
-                    n=n,
-                    prompts=self.prompts,
-                    repetitions=self.repetitions,
-                    seed=self.seed,
-                )
-                for prior, risk in risks.items():
-                    labels.setdefault(prior, []).append(risk)
+            labels = [relabelling_risks(worlds[PROMPTS], n=n, prompts=self.prompts, **options) for n in self.counts]
+            for prior in labels[0]:
+                points += curve(LABELS, prior, "measured", self.counts, [risks[prior] for risks in labels])
             step.advance()
-        everything = curves | {("labels of the mixture of prompts", prior): risks for prior, risks in labels.items()}
-        rows = [(*name, *(risk.text(4) for risk in risks)) for name, risks in everything.items()]
-        summary = Table(("world", "", *(f"n = {n}" for n in self.counts)), rows)
-        facts = {
-            "target": " / ".join(f"{share:g}" for share in self.target),
-            "prompts": str(self.prompts),
-            "repetitions": str(self.repetitions),
-            "base": f"{float(worlds['mixture of prompts'].excess(worlds['mixture of prompts'].source)):.3f}",
-        }
+        summary = pivot(points, {"panel": "world", "series": "estimator"}, self.counts, cell=mean_and_interval(4))
+        base = {panel: float(worlds[panel].excess(worlds[panel].source)) for panel in (PROMPTS, ITEMS)}
+        for panel, value in base.items():
+            points += curve(panel, "untouched source", "computed", [None], [value])
+        panels = (  # with room for the legends
+            Panel(PROMPTS, y="excess risk", ylim=(None, 1.4 * base[PROMPTS])),
+            Panel(ITEMS, ylim=(None, 1.4 * base[ITEMS])),
+            Panel(LABELS),
+        )
         return Finding(
-            title="Deconvolution of the target's prior",
             summary=summary,
-            data=_data(everything, self.counts),
-            draw=lambda figure: self._draw(figure, worlds, curves, labels),
-            page=page("deconvolution", table=summary, facts=facts),
+            data=tidy(points),
+            draw=Chart(panels, colors=COLORS),
+            page=page("deconvolution", self, summary, base=f"{base[PROMPTS]:.3f}"),
             size=(9.6, 3.4),
         )
-
-    def _draw(
-        self, figure: Figure, worlds: dict[str, RegressionWorld], curves: Curves, labels: dict[str, list[Risk]]
-    ) -> None:
-        from outgrow.theory.figures import counts_axis, legend, line, panels, reference
-
-        axes = panels(figure, 3)
-        for one, name in zip(axes, ("mixture of prompts", "mixture of items"), strict=False):
-            found = {student: risks for (world, student), risks in curves.items() if world == name}
-            for index, (student, risks) in enumerate(found.items()):
-                means, errors = [risk.mean for risk in risks], [risk.standard_error for risk in risks]
-                line(one, self.counts, means, errors, label=student, index=index)
-            base = float(worlds[name].excess(worlds[name].source))
-            reference(one, (self.counts[0], self.counts[-1]), (base, base), label="untouched source")
-            one.set_title(f"Student, {name}")
-            one.set_ylim(top=1.4 * base)  # room for the legend
-        for index, (prior, risks) in zip((0, 2, 3), labels.items(), strict=True):
-            means, errors = [risk.mean for risk in risks], [risk.standard_error for risk in risks]
-            line(axes[2], self.counts, means, errors, label=prior, index=index)
-        axes[2].set_title("Labels, mixture of prompts")
-        axes[0].set_ylabel("excess risk")
-        for one in axes:
-            counts_axis(one, self.counts)
-            one.set_xlabel("demonstrations n")
-            legend(one)
-
-
-def _data(curves: Curves, counts: tuple[int, ...]) -> Table:
-    rows = [
-        (*name, n, risk.mean, risk.standard_error)
-        for name, risks in curves.items()
-        for n, risk in zip(counts, risks, strict=True)
-    ]
-    return Table(("world", "estimator", "n", "excess risk", "standard error"), rows)

@@ -1,19 +1,19 @@
-"""`outgrow theory hmm`: in-context learning as exact inference in the world of GINC, with weak answers and mixtures."""
+"""`outgrow theory hmm`: in-context learning as exact inference in the GINC world, with weak answers and mixtures."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
-from outgrow.theory.checks import above_zero, at_least, distribution, probability
+from outgrow.theory.checks import Floats, Ints, above_zero, at_least, distribution, positive_counts, probability
 from outgrow.theory.deconvolution import estimate_prior
+from outgrow.theory.figures import Chart, Panel
 from outgrow.theory.forward import log_probability, next_token
 from outgrow.theory.hmm import HiddenMarkovWorld, faulty_memory, make_ginc, sample_documents
 from outgrow.theory.prompts import (
@@ -27,20 +27,20 @@ from outgrow.theory.prompts import (
     tasks_of,
 )
 from outgrow.theory.regression import Risk
-from outgrow.theory.topic import Finding, Table, page
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from outgrow.theory.topic import Finding, Point, curve, page, pivot, tidy
 
 LAYOUT, SEQUENCE = "knows the layout", "reads one document"
 REFINED, NAIVE, DECONVOLVED = "refined", "naive", "deconvolved"
-MIXED = "mixed target, distance"
+CLEAN, WEAK, MIXED = "True demonstrations", "Weak demonstrations", "Mixed target"
+ACCURACY, DISTANCE = "accuracy", "distance from the oracle"
+_STATISTICS = {"delimiters": ".3f", "stays": ".3f", "said": ".0f", "nats": ".2f"}
+Scores = dict[tuple[str, str, str], dict[int | None, list[float]]]
+"""One mean per world, by panel, series, kind and n."""
 
 
 @dataclass(frozen=True)
 class HmmTopic:
-    """Exact predictors on clean, weakly answered and mixed prompts; every number is a mean over worlds."""
+    """Exact predictors on correct, weakly labelled and mixed prompts; every number is a mean over worlds."""
 
     concepts: int = 5
     entities: int = 10
@@ -50,23 +50,22 @@ class HmmTopic:
     length: int = 3
     """k: tokens of an example."""
     counts: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    """n, demonstrations; for mixtures the number of weak answers in all."""
+    """n: demonstrations; for mixtures the total number of weak answers."""
     jump: float = 1e-2
-    """Chance of a jump at every step, for the predictor that takes a prompt for one document."""
+    """Probability of a jump per step, for the predictor that reads a prompt as one document."""
     faults: tuple[float, ...] = (0.2, 0.4, 0.6)
-    """Shares of the memory that weak supervisors have wrong."""
+    """Shares of the weak supervisors' memory that are wrong."""
     target: tuple[float, ...] = (0.6, 0.3, 0.1)
-    """Shares of the tasks in a mixed target; each is of a concept of its own."""
+    """Shares of the tasks in a mixed target; each task has a different concept."""
     corruption: float = 0.3
-    """Probability with which a weak answer to a mixed target is a random token."""
+    """Probability that a weak answer to a mixed target is a random token."""
     prompts: int = 150
-    """In each world."""
+    """Prompts in each world."""
     worlds: int = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.counts or min(self.counts) < 1:
-            raise ConfigError("counts must be at least 1.", found=self.counts)
+        positive_counts("counts", self.counts)
         check_prompt_size(max(self.counts), self.length, None)
         for name, value in (("corruption", self.corruption), *(("faults", share) for share in self.faults)):
             probability(name, value)
@@ -78,8 +77,8 @@ class HmmTopic:
         distribution("The target", self.target, len(self.target))
 
     def __call__(self, reporter: Reporter) -> Finding:
-        """Measures and explains."""
-        found: dict[tuple[str, str, int], list[float]] = {}
+        """Sample the worlds and measure the predictors on each."""
+        found: Scores = {}
         facts: dict[str, list[float]] = {}
         with reporter.step("infer", total=self.worlds * len(self.counts)) as step:
             for number in range(self.worlds):
@@ -88,23 +87,26 @@ class HmmTopic:
                 for n in (0, *self.counts):
                     self._measure(world, n, self.seed + number, found)
                     step.advance(n > 0)
-        risks = {key: Risk.of(np.array(values)) for key, values in found.items()}
-        columns = ("accuracy on", "predictor", "n = 0", *(f"n = {n}" for n in self.counts))
-        names = dict.fromkeys((panel, name) for panel, name, _ in risks)
-        summary = Table(
-            columns,
-            [
-                (*key, *(risks[*key, n].mean if (*key, n) in risks else None for n in (0, *self.counts)))
-                for key in names
-            ],
+        points: list[Point] = []
+        for key, scores in found.items():
+            points += curve(*key, scores, [Risk.of(np.array(values)) for values in scores.values()])
+        summary = pivot(
+            points, {"panel": "prompts", "series": "predictor or supervisor", "kind": "measured"}, (0, *self.counts)
         )
-        rows = [(*key, risk.mean, risk.standard_error) for key, risk in risks.items()]
+        page_facts = self._facts(facts, max(point.standard_error or 0.0 for point in points))
+        untouched = Risk.of(np.array(found[CLEAN, LAYOUT, ACCURACY][0]))
+        for panel in (CLEAN, WEAK):
+            points += curve(panel, "query alone", ACCURACY, [None], [untouched])
         return Finding(
-            title="In-context learning as exact inference: the world of GINC",
             summary=summary,
-            data=Table(("panel", "predictor", "n", "mean", "standard error"), rows),
-            draw=lambda figure: self._draw(figure, risks),
-            page=page("hmm", table=summary, facts=self._facts(facts, risks)),
+            data=tidy(points, value="mean"),
+            draw=Chart(
+                tuple(
+                    Panel(panel, y=height, ylim=(0, None))
+                    for panel, height in ((CLEAN, ACCURACY), (WEAK, ACCURACY), (MIXED, DISTANCE))
+                )
+            ),
+            page=page("hmm", self, summary, **page_facts),
             size=(10.0, 3.8),
         )
 
@@ -118,34 +120,32 @@ class HmmTopic:
             seed=self.seed + number,
         )
 
-    def _measure(
-        self, world: HiddenMarkovWorld, n: int, seed: int, found: dict[tuple[str, str, int], list[float]]
-    ) -> None:
-        """Adds one world's scores at one number of demonstrations."""
+    def _measure(self, world: HiddenMarkovWorld, n: int, seed: int, found: Scores) -> None:
+        """Add one world's scores at one number of demonstrations."""
 
-        def add(panel: str, name: str, scores: NDArray[np.float64] | NDArray[np.bool_]) -> None:
-            found.setdefault((panel, name, n), []).append(float(scores.mean()))
+        def add(panel: str, series: str, kind: str, scores: NDArray[Any], x: int | None = n) -> None:
+            found.setdefault((panel, series, kind), {}).setdefault(x, []).append(float(scores.mean()))
 
         tasks = tasks_of(world)
         task = np.random.default_rng([seed, n]).integers(tasks.concepts, size=self.prompts)
         prompts = sample_prompts(tasks, task, demonstrations=n, length=self.length, seed=seed)
         truth = answers(tasks, task, prompts.query)
-        add("clean", LAYOUT, _answered(tasks, prompts, 0.0) == truth)
-        add("clean", SEQUENCE, next_token(world, prompts.tokens, jump=self.jump).argmax(axis=1) == truth)
+        add(CLEAN, LAYOUT, ACCURACY, _answered(tasks, prompts, 0.0) == truth)
+        add(CLEAN, SEQUENCE, ACCURACY, next_token(world, prompts.tokens, jump=self.jump).argmax(axis=1) == truth)
         for share in self.faults:
-            memory = faulty_memory(tasks, share, seed=seed)
+            faulty, memory = f"{share:.0%} of memory wrong", faulty_memory(tasks, share, seed=seed)
             said = answers(tasks, task.repeat(n), prompts.inputs.reshape(len(task) * n, self.length - 1), memory=memory)
             weak = dataclasses.replace(prompts, outputs=said.reshape(prompts.outputs.shape))
-            add(_faulty(share), REFINED, _answered(tasks, weak, share) == truth)
+            add(WEAK, faulty, REFINED, _answered(tasks, weak, share) == truth)
             if not n:
-                add(_faulty(share), NAIVE, answers(tasks, task, prompts.query, memory=memory) == truth)
+                add(WEAK, faulty, NAIVE, answers(tasks, task, prompts.query, memory=memory) == truth, None)
         if n:
             self._measure_mixture(tasks, n, seed, add)
 
     def _measure_mixture(
-        self, tasks: HiddenMarkovWorld, n: int, seed: int, add: Callable[[str, str, NDArray[np.float64]], None]
+        self, tasks: HiddenMarkovWorld, n: int, seed: int, add: Callable[[str, str, str, NDArray[Any]], None]
     ) -> None:
-        """Distance from the answers of somebody who knows the mixture, for n weak answers and fresh queries."""
+        """Add distances from the oracle, which knows the mixture, for n weak answers and new queries."""
         rng = np.random.default_rng([seed, n, 1])
         starts = tasks.concepts // self.concepts
         members = rng.permutation(self.concepts)[: len(self.target)] * starts + rng.integers(starts)
@@ -173,88 +173,37 @@ class HmmTopic:
             ]
         )
         for name, found in ((REFINED, refined), (DECONVOLVED, deconvolved)):
-            add(MIXED, name, np.abs(found - oracle).sum(axis=1) / 2)
+            add(MIXED, name, DISTANCE, np.abs(found - oracle).sum(axis=1) / 2)
 
     def _statistics(self, world: HiddenMarkovWorld, facts: dict[str, list[float]]) -> None:
         documents = sample_documents(world, count=100, length=1000, seed=self.seed)
         stays = documents.entity[:, 1:] == documents.entity[:, :-1]
         short = documents.tokens[:, :200]
-        for name, value in (
-            ("delimiters", (documents.tokens == 0).mean()),
-            ("stays", stays.mean()),
-            ("said", len(np.unique(documents.tokens))),
-            ("nats", -log_probability(world, short).mean() / short.shape[1]),
-        ):
+        loss = -log_probability(world, short).mean() / short.shape[1]
+        values = ((documents.tokens == 0).mean(), stays.mean(), len(np.unique(documents.tokens)), loss)
+        for name, value in zip(_STATISTICS, values, strict=True):
             facts.setdefault(name, []).append(float(value))
 
-    def _facts(self, facts: dict[str, list[float]], risks: dict[tuple[str, str, int], Risk]) -> dict[str, str]:
+    def _facts(self, facts: dict[str, list[float]], error: float) -> dict[str, str]:
         return {
-            "delimiters": f"{np.mean(facts['delimiters']):.3f}",
-            "stays": f"{np.mean(facts['stays']):.3f}",
-            "said": f"{np.mean(facts['said']):.0f}",
-            "nats": f"{np.mean(facts['nats']):.2f}",
-            "error": f"{max(risk.standard_error for risk in risks.values()):.3f}",
+            **{name: f"{np.mean(facts[name]):{digits}}" for name, digits in _STATISTICS.items()},
+            "error": f"{error:.3f}",
             "world": f"{self.concepts} concepts, {self.entities} entities × {self.properties} properties, "
             f"vocabulary {self.vocabulary}, k = {self.length}",
-            "worlds": str(self.worlds),
-            "prompts": str(self.prompts),
-            "jump": f"{self.jump:g}",
             "corruption": f"{self.corruption:.0%}",
-            "target": "/".join(f"{share:g}" for share in self.target),
         }
 
-    def _draw(self, figure: Figure, risks: dict[tuple[str, str, int], Risk]) -> None:
-        from outgrow.theory.figures import counts_axis, legend, line, panels, reference
 
-        def draw(axes: Axes, panel: str, name: str, label: str, index: int) -> None:
-            chosen = [risks[panel, name, n] for n in self.counts]
-            line(
-                axes,
-                self.counts,
-                [r.mean for r in chosen],
-                [r.standard_error for r in chosen],
-                label=label,
-                index=index,
-            )
-
-        left, middle, right = panels(figure, 3)
-        ends = (self.counts[0], self.counts[-1])
-        for index, name in enumerate((LAYOUT, SEQUENCE)):
-            draw(left, "clean", name, name, index)
-        untouched = risks["clean", LAYOUT, 0].mean
-        reference(left, ends, (untouched, untouched), label="query alone")
-        reference(middle, ends, (untouched, untouched), label="query alone")
-        for index, share in enumerate(self.faults):
-            draw(middle, _faulty(share), REFINED, _faulty(share), index)
-            naive = risks[_faulty(share), NAIVE, 0].mean
-            reference(middle, ends, (naive, naive), index=index)
-        for index, name in enumerate((REFINED, DECONVOLVED)):
-            draw(right, MIXED, name, name, index)
-        for axes, title, height in (
-            (left, "True demonstrations", "accuracy"),
-            (middle, "Weak demonstrations", "accuracy"),
-            (right, "Mixed target", "distance from who knows the mixture"),
-        ):
-            counts_axis(axes, self.counts)
-            axes.set(title=title, xlabel="demonstrations n", ylabel=height)
-            axes.set_ylim(bottom=0)
-            legend(axes)
-
-
-def _faulty(share: float) -> str:
-    return f"{share:.0%} of memory wrong"
-
-
-def _answered(tasks: HiddenMarkovWorld, prompts: Prompts, corruption: float) -> NDArray[np.int64]:
+def _answered(tasks: HiddenMarkovWorld, prompts: Prompts, corruption: float) -> Ints:
     posterior = task_posterior(tasks, prompts, corruption=corruption)
     return np.asarray(answer_probabilities(tasks, prompts.query, posterior).argmax(axis=1))
 
 
-def _under(tasks: HiddenMarkovWorld, prior: NDArray[np.float64], query: NDArray[np.int64]) -> NDArray[np.float64]:
+def _under(tasks: HiddenMarkovWorld, prior: Floats, query: Ints) -> Floats:
     return next_token(dataclasses.replace(tasks, prior=prior), query)
 
 
-def _pooled(log_likelihood: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The estimated prior of the tasks, with one more answer's weight of the source's so that none is ruled out."""
+def _pooled(log_likelihood: Floats, source: Floats) -> Floats:
+    """Estimate the prior of the tasks, smoothed by the source's with the weight of one answer so that none is 0."""
     estimate = estimate_prior(log_likelihood, start=source).prior
     return np.asarray((len(log_likelihood) * estimate + source) / (len(log_likelihood) + 1))

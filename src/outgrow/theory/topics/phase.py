@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
-from outgrow.theory.checks import at_least
+from outgrow.theory.checks import above_zero, at_least
+from outgrow.theory.figures import COLORS, FAINT, counts_axis
 from outgrow.theory.phase import METHODS, Grid, excess_grid
 from outgrow.theory.topic import Finding, Table, page
 
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WITHOUT = METHODS[:3]
-"""What is to be had where likelihoods under every concept are not."""
+"""Methods that need no likelihoods under every concept."""
+PANELS = (
+    ("kappa", "best without deconvolution"),
+    ("noise", "best without deconvolution"),
+    ("kappa", "best"),
+    ("noise", "best"),
+)
+"""Vertical axis and column of the table of the four panels."""
+METHOD_COLORS = dict(zip(METHODS, (FAINT, COLORS[1], COLORS[0], COLORS[2]), strict=True))
 
 
 @dataclass(frozen=True)
@@ -43,19 +51,17 @@ class PhaseTopic:
     def __post_init__(self) -> None:
         at_least("cells", self.cells, 2)
         at_least("longest", self.longest, 2)
-        if not self.most_noise > 0:
-            raise ConfigError("most_noise must be above 0.", found=self.most_noise)
+        above_zero("most_noise", self.most_noise)
 
     def __call__(self, reporter: Reporter) -> Finding:
-        """Measures both maps and explains them."""
+        """Simulate both maps."""
         counts = log_spaced(self.longest, self.cells)
-        kappas = np.arange(1, self.cells + 1) / self.cells
-        noises = self.most_noise * np.arange(1, self.cells + 1) / self.cells
+        steps = np.arange(1, self.cells + 1)
         maps = {}
         with reporter.step("simulate", total=2) as step:
             for name, weak in (
-                ("kappa", [(float(kappa), 1.0) for kappa in kappas]),
-                ("noise", [(self.kappa, float(noise)) for noise in noises]),
+                ("kappa", [(kappa, 1.0) for kappa in (steps / self.cells).tolist()]),
+                ("noise", [(self.kappa, noise) for noise in (self.most_noise * steps / self.cells).tolist()]),
             ):
                 maps[name] = excess_grid(
                     weak,
@@ -68,33 +74,30 @@ class PhaseTopic:
                     seed=self.seed,
                 )
                 step.advance()
-        rows = [row for name, allowed in _ASKED for row in _boundary(maps[name], allowed, name)]
+        rows = [
+            (f"({name}, n)", called, method, float((maps[name].best(allowed) == METHODS.index(method)).mean()))
+            for allowed, called in ((WITHOUT, ", ".join(WITHOUT)), (METHODS, "all"))
+            for name in maps
+            for method in allowed
+        ]
         summary = Table(("map", "methods allowed", "best", "share of cells"), rows)
         facts = {
             "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}",
-            "cells": f"{len(kappas)} × {len(counts)}",
-            "repetitions": f"{self.repetitions:,}",
-            "prompts": str(self.prompts),
-            "kappa": f"{self.kappa:g}",
+            "cells": f"{self.cells} × {len(counts)}",
             "naive": f"{0.5 + 0.5 / self.concepts:.2f}",
             "crossings": _crossings(maps["kappa"]),
         }
         return Finding(
-            title="Which method is best where",
             summary=summary,
             data=_data(maps),
-            draw=lambda figure: _draw(figure, maps),
-            page=page("phase", table=summary, facts=facts),
+            draw=draw_maps,
+            page=page("phase", self, summary, **facts),
             size=(8.0, 6.4),
         )
 
 
-_ASKED = tuple((name, allowed) for allowed in (WITHOUT, METHODS) for name in ("kappa", "noise"))
-"""Axis and methods of the four panels."""
-
-
 def log_spaced(longest: int, cells: int) -> tuple[int, ...]:
-    """At most so many whole numbers from 1 to `longest`, as even on a logarithmic scale as they can be.
+    """Return at most `cells` whole numbers from 1 to `longest`, as even on a logarithmic scale as they can be.
 
     Example:
         >>> log_spaced(16, 6)
@@ -106,15 +109,6 @@ def log_spaced(longest: int, cells: int) -> tuple[int, ...]:
         if len(found) >= min(cells, longest):
             return found[: min(cells, longest)]
         wanted += 1
-
-
-def _boundary(grid: Grid, allowed: tuple[str, ...], axis: str) -> list[tuple[object, ...]]:
-    best = grid.best(allowed)
-    return [
-        (f"({axis}, n)", "all" if allowed == METHODS else ", ".join(allowed), name, float((best == index).mean()))
-        for index, name in enumerate(METHODS)
-        if name in allowed
-    ]
 
 
 def _crossings(grid: Grid) -> str:
@@ -130,38 +124,37 @@ def _crossings(grid: Grid) -> str:
 
 
 def _data(maps: dict[str, Grid]) -> Table:
-    rows = [
-        (name, kappa, noise, n, *grid.mean[row, column].tolist(), *grid.standard_error[row, column, 2:].tolist())
-        for name, grid in maps.items()
-        for row, (kappa, noise) in enumerate(zip(grid.kappas, grid.noises, strict=True))
-        for column, n in enumerate(grid.counts)
-    ]
+    rows = []
+    for name, grid in maps.items():
+        best = np.array(METHODS)[[grid.best(WITHOUT), grid.best()]]
+        for row, (kappa, noise) in enumerate(zip(grid.kappas, grid.noises, strict=True)):
+            for column, n in enumerate(grid.counts):
+                numbers = (kappa, noise, *grid.mean[row, column], *grid.standard_error[row, column, 2:])
+                # Four significant digits, less than a standard error: a map has thousands of cells.
+                kappa_, noise_, *risks = (float(f"{value:.4g}") for value in numbers)
+                rows.append((name, kappa_, noise_, n, *risks, *best[:, row, column].tolist()))
     errors = tuple(f"standard error of {name}" for name in METHODS[2:])
-    return Table(("map", "kappa", "noise", "n", *METHODS, *errors), [_rounded(row) for row in rows])
+    return Table(("map", "kappa", "noise", "n", *METHODS, *errors, "best without deconvolution", "best"), rows)
 
 
-def _rounded(row: tuple[object, ...]) -> list[object]:
-    """Four significant digits, less than a standard error: a map has thousands of cells."""
-    return [float(f"{value:.4g}") if isinstance(value, float) else value for value in row]
-
-
-def _draw(figure: Figure, maps: dict[str, Grid]) -> None:
+def draw_maps(figure: Figure, table: Table) -> None:
+    """Draw the best method of each cell of the table."""
     from matplotlib.patches import Patch
 
-    from outgrow.theory.figures import COLORS, FAINT
-
-    colors = (FAINT, COLORS[1], COLORS[0], COLORS[2])
     grid_of_axes = figure.subplots(2, 2, sharex=True)
-    for axes, (name, allowed) in zip(grid_of_axes.ravel(), _ASKED, strict=True):
-        grid = maps[name]
-        _map(axes, grid, grid.kappas if name == "kappa" else grid.noises, grid.best(allowed), colors)
+    for axes, (name, best) in zip(grid_of_axes.ravel(), PANELS, strict=True):
+        rows: list[dict[str, Any]] = [
+            dict(zip(table.columns, row, strict=True)) for row in table.rows if row[0] == name
+        ]
+        heights, counts = (list(dict.fromkeys(row[column] for row in rows)) for column in (name, "n"))
+        _map(axes, counts, heights, [METHOD_COLORS[row[best]] for row in rows])
         axes.set_ylabel("κ" if name == "kappa" else "noise (σ)")
     for axes, title in zip(grid_of_axes[0], ("κ, with the noise of the source", "Noise of weak labels"), strict=True):
         axes.set_title(title)
     for axes in grid_of_axes[1]:
         axes.set_xlabel("demonstrations n")
     figure.legend(
-        handles=[Patch(color=color, label=name) for color, name in zip(colors, METHODS, strict=True)],
+        handles=[Patch(color=color, label=name) for name, color in METHOD_COLORS.items()],
         loc="outside lower center",
         ncols=len(METHODS),
         frameon=False,
@@ -169,17 +162,13 @@ def _draw(figure: Figure, maps: dict[str, Grid]) -> None:
     )
 
 
-def _map(axes: Axes, grid: Grid, heights: tuple[float, ...], best: np.ndarray, colors: tuple[str, ...]) -> None:
+def _map(axes: Axes, counts: list[int], heights: list[float], colors: list[str]) -> None:
     from matplotlib.colors import to_rgb
 
-    from outgrow.theory.figures import counts_axis
-
-    pixels = np.array([to_rgb(color) for color in colors])[best]
-    edges = np.sqrt(np.array(grid.counts[:-1], dtype=float) * np.array(grid.counts[1:]))
-    sides = np.concatenate(
-        [[grid.counts[0] ** 1.5 / edges[0] ** 0.5], edges, [grid.counts[-1] ** 1.5 / edges[-1] ** 0.5]]
-    )
+    pixels = np.array([to_rgb(color) for color in colors]).reshape(len(heights), len(counts), 3)
+    edges = np.sqrt(np.array(counts[:-1], dtype=float) * np.array(counts[1:]))
+    sides = np.concatenate([[counts[0] ** 1.5 / edges[0] ** 0.5], edges, [counts[-1] ** 1.5 / edges[-1] ** 0.5]])
     step = heights[1] - heights[0]
     levels = np.concatenate([[heights[0] - step / 2], np.array(heights) + step / 2])
     axes.pcolormesh(sides, levels, pixels, rasterized=True)
-    counts_axis(axes, [tick for tick in (1, 2, 4, 8, 16, 32, 64, 128) if tick <= grid.counts[-1]])
+    counts_axis(axes, [tick for tick in (1, 2, 4, 8, 16, 32, 64, 128) if tick <= counts[-1]])

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
-from outgrow.theory.checks import above_zero
+from outgrow.theory.checks import above_zero, positive_counts
 from outgrow.theory.estimators import Estimator, Naive, Refined, RefinedStudent
+from outgrow.theory.figures import Chart, Panel
 from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound, simulate
-from outgrow.theory.topic import Finding, Table, page
+from outgrow.theory.topic import Finding, Point, curve, mean_and_interval, page, pivot, tidy
 from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 ETAS = tuple(float(eta) for eta in np.logspace(-2, 1.5, 15))
-"""How strongly naive training stays at the source."""
+"""Shrinkage of naive training towards the source."""
+REFINED, STUDENT, NAIVE = "Refined labels", "Student of refined labels", "Naive, and its lower bound"
+ENDLESS = "Naive, infinitely many labels"
+UNREGULARISED = f"{ENDLESS}, η = 0"
 
 
 @dataclass(frozen=True)
 class RegressionTopic:
-    """Refined labels and a student of them against n, and naive training against η beside its lower bound."""
+    """Risk of refined labels and of their student against n, and of naive training against η with its lower bound."""
 
     dimension: int = 20
     concepts: int = 10
@@ -44,11 +43,10 @@ class RegressionTopic:
 
     def __post_init__(self) -> None:
         above_zero("noise", self.noise)
-        if not self.counts or min(self.counts) < 1:
-            raise ConfigError("counts must be at least 1.", found=self.counts)
+        positive_counts("counts", self.counts)
 
     def worlds(self) -> dict[str, RegressionWorld]:
-        """The worlds with their names."""
+        """Return the worlds by name."""
         settings = [(f"κ = {kappa:g}", kappa, 1.0) for kappa in self.kappas]
         settings.append((f"κ = 1, noise ×{self.noise:g}", 1.0, self.noise))
         return {
@@ -59,91 +57,47 @@ class RegressionTopic:
         }
 
     def __call__(self, reporter: Reporter) -> Finding:
-        """Measures and explains."""
-        worlds = self.worlds()
-        refined, taught, shrunk = {}, {}, {}
+        """Simulate all worlds."""
+        worlds, points = self.worlds(), list[Point]()
         with reporter.step("simulate", total=len(worlds)) as step:
             for name, world in worlds.items():
-                refined[name] = [self._risk(world, Refined(), n) for n in self.counts]
-                taught[name] = [self._risk(world, RefinedStudent(self.prompts), n, share=20) for n in self.counts]
-                shrunk[name] = [self._risk(world, Naive(eta), self.labels, share=10) for eta in ETAS]
+                points += self._curves(name, world)
                 step.advance()
-        source = float(next(iter(worlds.values())).excess(next(iter(worlds.values())).source))
-        rows = [
-            (name, naive_excess_risk(world, 0.0), learner, *(risk.text() for risk in risks[name]))
-            for name, world in worlds.items()
-            for learner, risks in (("refined", refined), ("student", taught))
+        source = float(world.excess(world.source))
+        for panel in (REFINED, STUDENT):
+            points += curve(panel, "untouched source", "computed", [None], [source])
+        shown = [
+            point for point in points if point.panel in (REFINED, STUDENT, UNREGULARISED) and point.series in worlds
         ]
-        summary = Table(("weak labels", "naive", "", *(f"n = {n}" for n in self.counts)), rows)
-        facts = {
-            "source": f"{source:.3f}",
-            "world": f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}",
-            "labels": str(self.labels),
-            "prompts": str(self.prompts),
-            "repetitions": f"{self.repetitions:,}",
-        }
+        summary = pivot(shown, {"series": "weak labels", "panel": "estimator"}, self.counts, cell=mean_and_interval())
+        setting = f"d = {self.dimension}, K = {self.concepts}, σ = {self.sigma:g}"
+        panels = (
+            Panel(REFINED, y="excess risk"),
+            Panel(STUDENT, legend=False),
+            Panel(NAIVE, x="shrinkage η", scale="log", legend=False),
+        )
         return Finding(
-            title="Latent-concept regression",
             summary=summary,
-            data=self._data(worlds, refined, taught, shrunk),
-            draw=lambda figure: self._draw(figure, source, worlds, refined, taught, shrunk),
-            page=page("regression", table=summary, facts=facts),
+            data=tidy(points, x="n or η"),
+            draw=Chart(panels, share_y=True),
+            page=page("regression", self, summary, world=setting, source=f"{source:.3f}"),
             size=(9.6, 3.6),
         )
 
-    def _risk(self, world: RegressionWorld, estimator: Estimator, n: int, share: int = 1) -> Risk:
-        return simulate(world, estimator, n=n, repetitions=max(2, self.repetitions // share), seed=self.seed)
+    def _curves(self, name: str, world: RegressionWorld) -> list[Point]:
+        def risk(estimator: Estimator, n: int, share: int = 1) -> Risk:
+            repetitions = max(2, self.repetitions // share)
+            return simulate(world, estimator, n=n, repetitions=repetitions, seed=self.seed)
 
-    def _data(
-        self,
-        worlds: dict[str, RegressionWorld],
-        refined: dict[str, list[Risk]],
-        taught: dict[str, list[Risk]],
-        shrunk: dict[str, list[Risk]],
-    ) -> Table:
-        rows: list[tuple[object, ...]] = []
-        for name, world in worlds.items():
-            rows += [
-                (name, learner, n, None, risk.mean, risk.standard_error)
-                for learner, risks in (("refined", refined), ("student", taught))
-                for n, risk in zip(self.counts, risks[name], strict=True)
-            ]
-            rows += [
-                (name, "naive", self.labels, eta, risk.mean, risk.standard_error)
-                for eta, risk in zip(ETAS, shrunk[name], strict=True)
-            ]
-            rows += [(name, "naive, endless labels", None, eta, naive_excess_risk(world, eta), 0.0) for eta in ETAS]
-        return Table(("weak labels", "estimator", "n", "eta", "excess risk", "standard error"), rows)
-
-    def _draw(
-        self,
-        figure: Figure,
-        source: float,
-        worlds: dict[str, RegressionWorld],
-        refined: dict[str, list[Risk]],
-        taught: dict[str, list[Risk]],
-        shrunk: dict[str, list[Risk]],
-    ) -> None:
-        from outgrow.theory.figures import counts_axis, legend, line, panels, reference
-
-        axes = panels(figure, 3, share_y=True)
-        for index, (name, world) in enumerate(worlds.items()):
-            for one, x, risks in (
-                (axes[0], self.counts, refined[name]),
-                (axes[1], self.counts, taught[name]),
-                (axes[2], ETAS, shrunk[name]),
-            ):
-                means, errors = [risk.mean for risk in risks], [risk.standard_error for risk in risks]
-                line(one, x, means, errors, label=name, index=index)
-            bound = naive_lower_bound(
-                world.source - world.truth, world.weak_mean - world.truth, covariance_scale=COVARIANCE_SCALE
-            )
-            reference(axes[2], (ETAS[0], ETAS[-1]), (bound, bound), index=index)
-        for one, title in zip(axes, ("Refined labels", "Student of refined labels"), strict=False):
-            reference(one, (self.counts[0], self.counts[-1]), (source, source), label="untouched source")
-            counts_axis(one, self.counts)
-            one.set(title=title, xlabel="demonstrations n")
-        axes[2].set_xscale("log")
-        axes[2].set(title="Naive, and its lower bound", xlabel="shrinkage η")
-        axes[0].set_ylabel("excess risk")
-        legend(axes[0])
+        student = RefinedStudent(self.prompts)
+        bound = naive_lower_bound(
+            world.source - world.truth, world.weak_mean - world.truth, covariance_scale=COVARIANCE_SCALE
+        )
+        return [
+            *curve(REFINED, name, "measured", self.counts, (risk(Refined(), n) for n in self.counts)),
+            *curve(STUDENT, name, "measured", self.counts, (risk(student, n, 20) for n in self.counts)),
+            *curve(UNREGULARISED, name, "computed", [None], [naive_excess_risk(world, 0.0)]),
+            *curve(NAIVE, name, "measured", ETAS, (risk(Naive(eta), self.labels, 10) for eta in ETAS)),
+            *curve(NAIVE, name, "lower bound", [None], [bound]),
+            *curve(ENDLESS, name, "computed", ETAS, (naive_excess_risk(world, eta) for eta in ETAS)),
+        ]
