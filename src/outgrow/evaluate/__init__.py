@@ -17,7 +17,6 @@ from outgrow.evaluate.final_answers import FinalAnswer, final_answer
 from outgrow.evaluate.gap import Gap, performance_gap
 from outgrow.evaluate.intervals import SignTest, resampled_means, sign_test
 from outgrow.evaluate.judge import Ratings, Rubric, rate
-from outgrow.evaluate.pairwise import Preferences, prefer
 from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy, preference_accuracy
 from outgrow.evaluate.selective import error_bins, error_detection, risk_coverage
 from outgrow.evaluate.slu import SluCounts, SluScore, slu_counts, slu_f1
@@ -37,7 +36,7 @@ from outgrow.evaluate.summary import (
 )
 from outgrow.evaluate.sweeps import Sweep, find_sweeps
 from outgrow.evaluate.text_metrics import ChrF, ExactMatch, RougeL, TextMetric, TokenF1
-from outgrow.evaluate.tiny import ItemBank, TinyEstimate, estimate_benchmark
+from outgrow.evaluate.tiny import TinyEstimate, estimate_benchmark
 
 __all__ = [
     "Agreement",
@@ -51,12 +50,10 @@ __all__ = [
     "ExactMatch",
     "FinalAnswer",
     "Gap",
-    "ItemBank",
     "JudgeAccuracy",
     "Line",
     "MetricSummary",
     "ModelScores",
-    "Preferences",
     "Ratings",
     "RougeL",
     "Rubric",
@@ -86,7 +83,6 @@ __all__ = [
     "judge_accuracy",
     "negative_log_likelihoods",
     "performance_gap",
-    "prefer",
     "preference_accuracy",
     "rate",
     "reliability_bins",

@@ -52,7 +52,7 @@ WORDINGS: dict[str, Wording] = {
 }
 """How each code is worded. Codes of plug-ins are not here; they are shown as `code: key=value, …`."""
 
-_NAMED = 5
+_MOST_NAMED = 5
 
 
 class _Formatter(string.Formatter):
@@ -66,8 +66,8 @@ class _Formatter(string.Formatter):
             number, *ends = value if isinstance(value, list) else [value]
             return estimate_text(number, (ends[0], ends[1]) if ends else None, signed=spec == "change")
         if spec == "names":
-            more = f" and {len(value) - _NAMED:,} more" if len(value) > _NAMED else ""
-            return ", ".join(map(str, value[:_NAMED])) + more
+            more = f" and {len(value) - _MOST_NAMED:,} more" if len(value) > _MOST_NAMED else ""
+            return ", ".join(map(str, value[:_MOST_NAMED])) + more
         known = {"score": number_text, "share": share_text}
         return known[spec](value) if spec in known else str(super().format_field(value, spec))
 
@@ -81,7 +81,8 @@ def sentence(note: Note) -> str:
         >>> sentence(Note("acme.slow", who="ann", seed=1, values={"rows": 3, "hours": 2.5}))
         'ann (seed 1): acme.slow: rows=3, hours=2.5'
     """
-    who, known = _who(note), WORDINGS.get(note.code, "")
+    who = _who(note)
+    known: Wording = WORDINGS.get(note.code, "")
     values = {**note.values, "who": who}
     try:
         wording = known if isinstance(known, str) else known(values)
