@@ -1,9 +1,9 @@
-"""Scores, their intervals, and the gap between weak supervisors and the strong ceiling. Needs no torch."""
+"""Scores, intervals, calibration, judges, and the performance gap recovered. Needs no torch."""
 
 from outgrow.evaluate.accuracy import choice_scores, exact_match, token_f1
-from outgrow.evaluate.agreement import Agreement, agreement
 from outgrow.evaluate.calibration import (
     Bin,
+    Certainty,
     brier_scores,
     calibration_error,
     confidences,
@@ -11,12 +11,11 @@ from outgrow.evaluate.calibration import (
     reliability_bins,
     wilson_interval,
 )
-from outgrow.evaluate.certainty import Certainty
 from outgrow.evaluate.compare import summarise
 from outgrow.evaluate.final_answers import FinalAnswer, final_answer
 from outgrow.evaluate.gap import Gap, performance_gap
 from outgrow.evaluate.intervals import SignTest, resampled_means, sign_test
-from outgrow.evaluate.judge import Ratings, Rubric, rate
+from outgrow.evaluate.judge import Agreement, Ratings, Rubric, agreement, rate
 from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy, preference_accuracy
 from outgrow.evaluate.selective import error_bins, error_detection, risk_coverage
 from outgrow.evaluate.slu import SluCounts, SluScore, slu_counts, slu_f1

@@ -1,4 +1,4 @@
-"""A language model as judge: ratings of answers on a fixed scale.
+"""A language model as judge: ratings of answers on a fixed scale, and the agreement of several judges.
 
 Any object with `generate(prompts, options)` is a judge. Replies are parsed strictly: an unreadable reply is requested
 once more, and a rating that is still missing then is counted, never guessed.
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.errors import ConfigError, ModelError
+from outgrow.errors import ConfigError, DataError, ModelError
 from outgrow.templates import check_template, fill
 
 REPAIR = (
@@ -191,3 +191,63 @@ def _divided(over: NDArray[Any], under: NDArray[Any]) -> NDArray[np.float64]:
     quotients: NDArray[np.float64] = np.full(len(under), np.nan)
     np.divide(over, under, out=quotients, where=under > 0)
     return quotients
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Agreement of J judges on N items."""
+
+    alpha: float
+    """Krippendorff's α for interval data: 1 for full agreement, 0 for chance; NaN where all ratings are equal."""
+    correlations: NDArray[np.float64]
+    """Pearson's r of each two judges over the items that both rated, shape (J, J); NaN where one is constant."""
+    differences: NDArray[np.float64]
+    """Mean rating of the row's judge minus that of the column's, over the items that both rated, shape (J, J)."""
+
+
+def agreement(ratings: NDArray[np.float64]) -> Agreement:
+    """Measure the agreement of ratings of shape (J, N), with NaN for missing ones.
+
+    Raises:
+        DataError: There are fewer than two judges, or no item was rated by two.
+
+    Source:
+        Krippendorff 2011, *Computing Krippendorff's alpha-reliability*, for squared differences.
+
+    Example:
+        >>> found = agreement(np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]))
+        >>> round(found.alpha, 3), round(float(found.correlations[0, 1]), 3), float(found.differences[0, 1])
+        (0.545, 1.0, -1.0)
+    """
+    both = np.isfinite(ratings)
+    if len(ratings) < 2 or not (both.sum(axis=0) >= 2).any():
+        raise DataError("There is no agreement to measure.", found=ratings.shape, wanted="items rated by two judges")
+    judges = len(ratings)
+    correlations, differences = np.ones((judges, judges)), np.zeros((judges, judges))
+    for one in range(judges):
+        for other in range(judges):
+            shared = both[one] & both[other]
+            if one != other:
+                correlations[one, other] = _correlation(ratings[one, shared], ratings[other, shared])
+                gaps = ratings[one, shared] - ratings[other, shared]
+                differences[one, other] = gaps.mean() if gaps.size else np.nan
+    return Agreement(_alpha(ratings), correlations, differences)
+
+
+def _alpha(ratings: NDArray[np.float64]) -> float:
+    pairable = ratings[:, np.isfinite(ratings).sum(axis=0) >= 2]
+    counts = np.isfinite(pairable).sum(axis=0)
+    # A sum of squared differences over ordered pairs is twice the count times the sum of squares about the mean.
+    means = np.nanmean(pairable, axis=0)
+    within = 2 * counts * np.nansum((pairable - means) ** 2, axis=0)
+    values = pairable[np.isfinite(pairable)]
+    total = len(values)
+    observed = float((within / (counts - 1)).sum()) / total
+    expected = 2 * total * float(((values - values.mean()) ** 2).sum()) / (total * (total - 1))
+    return 1 - observed / expected if expected else float("nan")
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    if len(one) < 2 or not np.ptp(one) or not np.ptp(other):
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1])

@@ -100,13 +100,7 @@ def fit_ability(
     *,
     prior: float = 1.0,
 ) -> NDArray[np.float64]:
-    """Return the most probable ability θ, shape (D,), by Newton's method.
-
-    Args:
-        discrimination: α, shape (A, D).
-        difficulty: β, shape (A,).
-        results: Results in [0, 1], shape (A,).
-        prior: Precision of the normal prior around 0; 0 is maximum likelihood.
+    """Return the most probable ability θ, shape (D,), by Newton's method; arguments as above, for the anchors only.
 
     Raises:
         DataError: The likelihood has no single maximum (and `prior` is 0).

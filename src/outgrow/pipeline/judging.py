@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from outgrow.config import Judge, ServerJudge
 from outgrow.errors import ConfigError
-from outgrow.evaluate.agreement import agreement
+from outgrow.evaluate import agreement
 from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate
 from outgrow.evaluate.wording import number_text
 from outgrow.labels import Predictions

@@ -68,8 +68,9 @@ class _Formatter(string.Formatter):
         if spec == "names":
             more = f" and {len(value) - _MOST_NAMED:,} more" if len(value) > _MOST_NAMED else ""
             return ", ".join(map(str, value[:_MOST_NAMED])) + more
-        known = {"score": number_text, "share": share_text}
-        return known[spec](value) if spec in known else str(super().format_field(value, spec))
+        if spec == "share":
+            return share_text(value)
+        return number_text(value) if spec == "score" else str(super().format_field(value, spec))
 
 
 def sentence(note: Note) -> str:
@@ -82,10 +83,10 @@ def sentence(note: Note) -> str:
         'ann (seed 1): acme.slow: rows=3, hours=2.5'
     """
     who = _who(note)
-    known: Wording = WORDINGS.get(note.code, "")
+    known = WORDINGS.get(note.code, "")
     values = {**note.values, "who": who}
     try:
-        wording = known if isinstance(known, str) else known(values)
+        wording = known(values) if callable(known) else known
         text = _Formatter().vformat(wording, (), values)
     except (KeyError, TypeError, ValueError, IndexError):
         wording = ""  # a file of another version, with other values

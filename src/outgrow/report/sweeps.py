@@ -55,7 +55,7 @@ def _verdict(what: str, key: str, against: str, swept: SweptMetric) -> str:
     points = swept.points
     first, last = points[0], points[-1]
     tested = f"{key} = {first.value:g} to {last.value:g}"
-    better = [point for point in points if point.better]
+    better = [point for point in points if point.sign > 0]
     if first.gain is None:
         return f"it cannot be said whether {what} pays ({tested}): no other method goes without it"
     if len(better) == len(points):
@@ -69,17 +69,17 @@ def _verdict(what: str, key: str, against: str, swept: SweptMetric) -> str:
         return f"{what} pays {where}: {_gain(start)} {against}; {_told(before)}"
     if better:
         values = ", ".join(f"{point.value:g}" for point in better)
-        rest = [point for point in points if not point.better]
+        rest = [point for point in points if point.sign <= 0]
         return f"{what} pays at {key} = {values}, but not from any value on; {_told(rest)}"
     most = max(points, key=lambda point: point.gain.value if point.gain else 0.0)
-    worse = [point for point in points if point.worse and point is not most]
+    worse = [point for point in points if point.sign < 0 and point is not most]
     verdict = f"{what} pays nowhere ({tested}): the largest gain {against} is {_gain(most)}, at {most.value:g}"
     return f"{verdict}; {_told(worse)}" if worse else verdict
 
 
 def _told(points: Sequence[SweepPoint]) -> str:
-    words = {(True, False): "better", (False, True): "worse", (False, False): "not told apart"}
-    return ", ".join(f"at {each.value:g} {words[each.better, each.worse]} ({_gain(each)})" for each in points)
+    words = {1: "better", -1: "worse", 0: "not told apart"}
+    return ", ".join(f"at {each.value:g} {words[each.sign]} ({_gain(each)})" for each in points)
 
 
 def _gain(point: SweepPoint) -> str:
@@ -100,8 +100,7 @@ def _shape(swept: SweptMetric) -> str:
     if swept.fall is None:
         return text
     fall = estimate_text(swept.fall.value, swept.fall.interval, signed=True)
-    told = swept.fall.interval is not None and swept.fall.interval[1] < 0
-    doubt = "" if told else ", which may be chance"
+    doubt = "" if swept.fall.sign < 0 else ", which may be chance"
     return f"{text}, and the change from there to {swept.points[-1].value:g} is {fall}{doubt}"
 
 

@@ -48,9 +48,7 @@ def ordered_lines(metric: MetricSummary) -> tuple[Line, ...]:
     lines = [line for role in ORDER for line in metric.of(role)]
     supervisors = len(metric.of("supervisor"))
     if supervisors > 1 and metric.mean_supervisor is not None:
-        nothing = dict.fromkeys(("against_best", "against_mean", "gain_over_best", "gain_over_base", "comparison"))
-        mean = Line(MEAN_SUPERVISOR, "supervisor", "", 0, metric.mean_supervisor, **nothing)
-        lines.insert(supervisors, mean)
+        lines.insert(supervisors, Line(MEAN_SUPERVISOR, "supervisor", "", 0, metric.mean_supervisor))
     return tuple(lines)
 
 

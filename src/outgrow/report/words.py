@@ -60,9 +60,8 @@ def _verdict(metric: MetricSummary, line: Line) -> tuple[str, str]:
         return "has no supervisor to be compared with", score
     numbers = f"{score} against {number_text(line.score.value - lead.value)}"
     supervisor = "its best supervisor" if len(metric.of("supervisor")) > 1 else "its supervisor"
-    if lead.interval is None or lead.interval[0] <= 0 <= lead.interval[1]:
-        return f"cannot be told from {supervisor}", numbers
-    return f"{'outgrows' if lead.value > 0 else 'stays below'} {supervisor}", numbers
+    verdict = {1: "outgrows", 0: "cannot be told from", -1: "stays below"}[lead.sign]
+    return f"{verdict} {supervisor}", numbers
 
 
 def details(summary: Summary) -> tuple[str, ...]:
