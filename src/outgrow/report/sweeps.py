@@ -1,4 +1,4 @@
-"""What the report says of sweeps: from which number on it pays, and a table and figures to see it."""
+"""Sweeps in tables and reports: from which number on they pay, a table, and figures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from outgrow.evaluate.intervals import NO_SPREAD
 from outgrow.evaluate.summary import Summary, SweepPoint, SweepSummary, SweptMetric
 from outgrow.evaluate.wording import estimate_text, number_text
-from outgrow.report.curves import sweep_plot
-from outgrow.report.words import typeset
+from outgrow.report.plots import sweep_plot
+from outgrow.report.words import estimate_cell, typeset
 
 _SUBJECTS = {
     "combine": "the combination",
@@ -19,13 +19,13 @@ _SUBJECTS = {
     "prefer": "the preference stage",
     "refine": "refinement",
 }
-"""What parts of a method are called in a sentence."""
+"""Names of the parts of a method in a sentence."""
 
 
 def sweep_sentences(summary: Summary) -> tuple[str, ...]:
-    """For each sweep and metric: from which number on students are better than the reference, and the curve's shape.
+    """Return a sentence per sweep and metric: from which number on students beat the reference, and the curve's shape.
 
-    Better is said where the 95 % interval of the paired difference lies above 0, value by value.
+    A student is better where the 95 % interval of the paired difference lies above 0.
 
     Example:
         >>> import numpy as np
@@ -41,7 +41,7 @@ def sweep_sentences(summary: Summary) -> tuple[str, ...]:
 
 
 def sweep_sections(summary: Summary) -> list[dict[str, Any]]:
-    """What the template needs to know of each sweep, as text and figures."""
+    """Return the values of the template, for each sweep."""
     return [_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)]
 
 
@@ -87,7 +87,6 @@ def _gain(point: SweepPoint) -> str:
 
 
 def _shape(swept: SweptMetric) -> str:
-    """How the mean score goes with the number."""
     steps = [after.score.value - before.score.value for before, after in pairwise(swept.points)]
     if all(abs(step) <= NO_SPREAD for step in steps):
         return "The mean is the same at every value"
@@ -145,8 +144,5 @@ def _cells(sweep: SweepSummary, name: str, *, gains: bool) -> list[tuple[str, st
     for swept in sweep.metrics:
         point = next((point for point in swept.points if point.name == name), None)
         estimates = [(point.score, False), (point.gain, True)] if point else [(None, False)] * 2
-        for estimate, signed in estimates[: 1 + gains]:
-            text = estimate_text(estimate.value, estimate.interval, signed=signed, separator="\n") if estimate else ""
-            value, _, interval = text.partition("\n")
-            cells.append((typeset(value), typeset(interval)))
+        cells += [estimate_cell(*each) for each in estimates[: 1 + gains]]
     return cells

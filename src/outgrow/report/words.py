@@ -1,4 +1,4 @@
-"""What the numbers of a summary say, in sentences."""
+"""A summary in sentences, and the order and typography that tables and figures share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from outgrow.evaluate.judge import RATED
-from outgrow.evaluate.summary import Line, MetricSummary, Summary
+from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Role, Summary
 from outgrow.evaluate.wording import estimate_text, number_text, probability_text
 
 LEGEND = (
@@ -16,8 +16,23 @@ LEGEND = (
 )
 
 
+ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
+"""Order of tables and figures."""
+MEAN_SUPERVISOR = "mean of supervisors"
+"""Name of the row of the average supervisor, which is not a model."""
+
+
+def ordered_lines(metric: MetricSummary) -> tuple[Line, ...]:
+    """Return the lines in the order of tables, with the mean of several supervisors after them."""
+    lines = [line for role in ORDER for line in metric.of(role)]
+    supervisors = len(metric.of("supervisor"))
+    if supervisors > 1 and metric.mean_supervisor is not None:
+        lines.insert(supervisors, Line(MEAN_SUPERVISOR, "supervisor", "", 0, metric.mean_supervisor))
+    return tuple(lines)
+
+
 def typeset(text: str) -> str:
-    """Minus signs instead of hyphens before numbers, and p-values that no line break tears apart.
+    """Return the text with minus signs instead of hyphens before numbers, and without line breaks in p-values.
 
     Example:
         >>> typeset("gpt-2 is at -.050")
@@ -26,8 +41,21 @@ def typeset(text: str) -> str:
     return re.sub(r"\bp ([<=]) ", "p\u00a0\\1\u00a0", re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text))
 
 
+def split_cell(text: str) -> tuple[str, str]:
+    """Return number and interval of a cell, typeset; they are separated by a line break."""
+    value, _, interval = text.partition("\n")
+    return typeset(value), typeset(interval)
+
+
+def estimate_cell(estimate: Estimate | None, signed: bool) -> tuple[str, str]:
+    """Return number and interval of an estimate, both empty without one."""
+    if estimate is None:
+        return "", ""
+    return split_cell(estimate_text(estimate.value, estimate.interval, signed=signed, separator="\n"))
+
+
 def best_student(summary: Summary) -> str | None:
-    """The student with the highest mean score, averaged over metrics; None without students."""
+    """Return the student with the highest mean score, averaged over metrics; None without students."""
     scores: dict[str, list[float]] = {}
     for metric in summary.metrics:
         for line in metric.of("student"):
@@ -36,15 +64,12 @@ def best_student(summary: Summary) -> str | None:
 
 
 def headline(summary: Summary) -> str:
-    """One sentence: did the best student outgrow its supervisors?
-
-    A lead whose interval holds zero is not called one.
-    """
+    """Return in one sentence whether the best student outgrew its supervisors; the interval of its lead decides."""
     name = best_student(summary)
     if name is None:
         return "No student was trained: these are reference points only."
     if [metric.metric for metric in summary.metrics] == [RATED]:
-        return "Nothing can be said of the answers: no judge gave a rating that can be read."
+        return "The answers have no scores: no judge gave a readable rating."
     several = len(summary.metrics) > 1
     verdicts: dict[str, list[str]] = {}
     for metric, line in _lines_of(summary, name):
@@ -65,7 +90,7 @@ def _verdict(metric: MetricSummary, line: Line) -> tuple[str, str]:
 
 
 def details(summary: Summary) -> tuple[str, ...]:
-    """The sentences under the headline: lead, gap and gain of the best student on every metric."""
+    """Return the sentences under the headline: lead, gap and gain of the best student on every metric."""
     name = best_student(summary)
     if name is None:
         return ()
