@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from outgrow.evaluate.calibration import Bin, Certainty
 from outgrow.evaluate.gap import Gap
-from outgrow.evaluate.wording import Interval
+from outgrow.evaluate.wording import Interval, estimate_text
 from outgrow.labels.notes import Note
 
 Role = Literal["supervisor", "base", "ceiling", "student"]
@@ -60,6 +60,10 @@ class Estimate:
         """1 where the interval lies above 0, −1 where it lies below, 0 where it holds 0 or is missing."""
         low, high = self.interval or (0.0, 0.0)
         return int(low > 0) - int(high < 0)
+
+    def text(self, *, decimals: int = 3, signed: bool = False, separator: str = " ") -> str:
+        """Return value and interval as `estimate_text` does."""
+        return estimate_text(self.value, self.interval, decimals=decimals, signed=signed, separator=separator)
 
 
 @dataclass(frozen=True)

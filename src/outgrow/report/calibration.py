@@ -7,7 +7,7 @@ from typing import Any
 
 from outgrow.evaluate.calibration import BINS, PROBABILITY_FLOOR
 from outgrow.evaluate.summary import CalibrationLine, CalibrationSummary, Estimate
-from outgrow.evaluate.wording import estimate_text, share_text
+from outgrow.evaluate.wording import share_text
 from outgrow.report.panels import reliability_diagram, vacuity_plot
 from outgrow.report.words import ORDER, estimate_cell, typeset
 
@@ -100,7 +100,7 @@ def _about_vacuity(lines: Sequence[CalibrationLine]) -> Iterator[str]:
 def _areas(line: CalibrationLine) -> str:
     """AUROC of vacuity, and of confidence for comparison."""
     areas = (line.vacuity.detection, line.vacuity.confidence_detection) if line.vacuity else ()
-    texts = [estimate_text(each.value, each.interval) for each in areas if each]
+    texts = [each.text() for each in areas if each]
     return f"{_who(line)}, AUROC " + ", of confidence ".join(texts)
 
 
@@ -129,10 +129,7 @@ def _by_sign(found: Sequence[_Found], *, middle: float = 0.0) -> tuple[list[_Fou
 def _named(found: Sequence[_Found], *, by: str = "by ", signed: bool = False) -> str:
     """Names with their numbers, the largest first."""
     order = sorted(found, key=lambda each: -abs(each[1].value))
-    shown = [
-        f"{_who(line)} ({by}{estimate_text(own.value, own.interval, signed=signed)})"
-        for line, own in order[:_MOST_NAMED]
-    ]
+    shown = [f"{_who(line)} ({by}{own.text(signed=signed)})" for line, own in order[:_MOST_NAMED]]
     return ", ".join(shown) + (f" and {len(order) - _MOST_NAMED} more" if len(order) > _MOST_NAMED else "")
 
 

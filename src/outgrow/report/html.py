@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
-from outgrow.evaluate.wording import estimate_text, probability_text
+from outgrow.evaluate.wording import probability_text
 from outgrow.labels.notes import Note
 from outgrow.report.calibration import calibration_section
 from outgrow.report.notes import MOST_SHOWN, ranked
@@ -107,7 +107,7 @@ def _plane(summary: Summary) -> dict[str, Any] | None:
 
 
 def _spoken(line: Line) -> str:
-    return f"{line.name} ({line.role}) {estimate_text(line.score.value, line.score.interval)}"
+    return f"{line.name} ({line.role}) {line.score.text()}"
 
 
 def _comparison(line: Line) -> tuple[str, str]:

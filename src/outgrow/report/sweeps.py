@@ -8,7 +8,7 @@ from typing import Any
 
 from outgrow.evaluate.intervals import NO_SPREAD
 from outgrow.evaluate.summary import Summary, SweepPoint, SweepSummary, SweptMetric
-from outgrow.evaluate.wording import estimate_text, number_text
+from outgrow.evaluate.wording import number_text
 from outgrow.report.plots import sweep_plot
 from outgrow.report.words import estimate_cell, typeset
 
@@ -83,7 +83,7 @@ def _told(points: Sequence[SweepPoint]) -> str:
 
 
 def _gain(point: SweepPoint) -> str:
-    return "" if point.gain is None else estimate_text(point.gain.value, point.gain.interval, signed=True)
+    return "" if point.gain is None else point.gain.text(signed=True)
 
 
 def _shape(swept: SweptMetric) -> str:
@@ -98,7 +98,7 @@ def _shape(swept: SweptMetric) -> str:
     text = f"As the number grows the mean {course}: {top}"
     if swept.fall is None:
         return text
-    fall = estimate_text(swept.fall.value, swept.fall.interval, signed=True)
+    fall = swept.fall.text(signed=True)
     doubt = "" if swept.fall.sign < 0 else ", which may be chance"
     return f"{text}, and the change from there to {swept.points[-1].value:g} is {fall}{doubt}"
 
@@ -129,10 +129,7 @@ def _section(summary: Summary, sweep: SweepSummary, prefix: str) -> dict[str, An
                 "metric": swept.metric,
                 # Written by matplotlib, which escapes the text in it.
                 "plot": Markup(sweep_plot(about[swept.metric], swept, sweep, f"{prefix}-{index}")),
-                "alternative": "; ".join(
-                    f"at {point.value:g} {estimate_text(point.score.value, point.score.interval)}"
-                    for point in swept.points
-                ),
+                "alternative": "; ".join(f"at {point.value:g} {point.score.text()}" for point in swept.points),
             }
             for index, swept in enumerate(sweep.metrics)
         ],

@@ -149,7 +149,7 @@ def _table(metric: MetricSummary, rows: Sequence[Sequence[str]], name_width: int
 def _estimate(estimate: Estimate | None, separator: str, *, signed: bool = False) -> str:
     if estimate is None:
         return ""
-    return estimate_text(estimate.value, estimate.interval, signed=signed, separator=separator)
+    return estimate.text(signed=signed, separator=separator)
 
 
 def _pgr(gap: Gap | None, separator: str) -> str:

@@ -51,7 +51,7 @@ def estimate_cell(estimate: Estimate | None, signed: bool) -> tuple[str, str]:
     """Return number and interval of an estimate, both empty without one."""
     if estimate is None:
         return "", ""
-    return split_cell(estimate_text(estimate.value, estimate.interval, signed=signed, separator="\n"))
+    return split_cell(estimate.text(signed=signed, separator="\n"))
 
 
 def best_student(summary: Summary) -> str | None:
@@ -116,10 +116,9 @@ def _lines_of(summary: Summary, name: str) -> Iterator[tuple[MetricSummary, Line
 
 
 def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
-    yield f"It scores {estimate_text(line.score.value, line.score.interval)}."
+    yield f"It scores {line.score.text()}."
     if line.gain_over_best is not None:
-        lead = estimate_text(line.gain_over_best.value, line.gain_over_best.interval, signed=True)
-        yield f"Against the supervisor “{metric.best_supervisor}” that is {lead}."
+        yield f"Against the supervisor “{metric.best_supervisor}” that is {line.gain_over_best.text(signed=True)}."
     gap = line.against_best
     if gap is not None and gap.pgr is not None:
         pgr = estimate_text(gap.pgr, gap.pgr_interval, decimals=2)
@@ -127,8 +126,7 @@ def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
     elif gap is not None:
         yield f"How much of the gap it recovers is undefined, because {gap.reason}."
     if line.gain_over_base is not None:
-        gain = estimate_text(line.gain_over_base.value, line.gain_over_base.interval, signed=True)
-        yield f"Against the untouched strong model it is {gain}."
+        yield f"Against the untouched strong model it is {line.gain_over_base.text(signed=True)}."
     test = line.comparison
     if test is not None and not test.wins + test.losses:
         yield f"On no test example does it differ from “{test.against}”."
