@@ -65,7 +65,7 @@ def measured(config: ExperimentConfig, gold: int, workspace: Workspace) -> tuple
     audits = []
     for seed in config.seeds:
         votes = supervisor.label(rows, workspace, seed=seed)
-        weak = Mean()(votes.take(positions(votes.ids, unlabelled.ids)))
+        weak = Mean().choices(votes.take(positions(votes.ids, unlabelled.ids)))
         found["weak"].append(hits(weak, rows))
         for way, changed in WAYS.items():
             if gold != ALL and way not in FEW:

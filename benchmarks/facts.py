@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow import Experiment
+from outgrow.combine.texts import naive_targets
 from outgrow.config import Named, parse_config
 from outgrow.demo import demo_settings
 from outgrow.evaluate import ModelScores
@@ -37,7 +38,6 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.refining import make_refiner, refined
 from outgrow.pipeline.served import strong_respondent
 from outgrow.pipeline.text_supervisors import asked
-from outgrow.pipeline.text_targets import naive_targets
 from outgrow.pipeline.writing import write
 from outgrow.progress import PlainReporter
 from outgrow.report.sweeps import sweep_sentences
@@ -45,7 +45,7 @@ from outgrow.store import Store
 from outgrow.supervisors.respondents import LocalRespondent
 from outgrow.train.text import text_learner
 from outgrow.workspace import Workspace
-from outgrow.worlds import facts
+from outgrow.worlds import facts, facts_models
 
 DEMONSTRATIONS = (1, 2, 3, 4, 6, 8)
 KNOWN = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -122,7 +122,7 @@ class Bench:
 
     def __init__(self, output: Path, seeds: int) -> None:
         self.workspace = Workspace(Store(output / "store"), PlainReporter())
-        folder = facts.build(output / "world", reporter=self.workspace.reporter)
+        folder = facts_models.build(output / "world", reporter=self.workspace.reporter)
         self.world = facts.World.from_json((folder / "world.json").read_text(encoding="utf-8"))
         self.settings = demo_settings(folder, output / "methods", seeds=seeds) | {"store": str(output / "store")}
         self.config = parse_config(self.settings)

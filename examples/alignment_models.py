@@ -25,9 +25,8 @@ from filelock import FileLock
 from outgrow.config import load_config
 from outgrow.evaluate import Rubric
 from outgrow.progress import Reporter, reporter_for
-from outgrow.tasks.explanation import Explanation
-from outgrow.tasks.persona import Persona
-from outgrow.worlds import facts
+from outgrow.tasks.judged import Explanation, Persona
+from outgrow.worlds import facts_models
 from outgrow.worlds.facts import BLOCK, World
 from outgrow.worlds.facts_models import Block, Draw, Recipe, make_block, make_tokenizer, pretrain
 
@@ -202,7 +201,7 @@ def make(
 
 def build_judged(output: Path, reporter: Reporter, *, size: Literal["demo", "tiny"], seed: int) -> None:
     """Makes the world of facts and its judge, as far as they are not there yet."""
-    world_folder = facts.build(output / "facts", seed=seed, reporter=reporter, size=size)
+    world_folder = facts_models.build(output / "facts", seed=seed, reporter=reporter, size=size)
     world = World.from_json((world_folder / "world.json").read_text(encoding="utf-8"))
     asked = [world.question(*fact) for fact in world.facts]
     shown = [style.render(value) for style in world.styles for one in world.relations for value in one.values]

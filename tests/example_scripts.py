@@ -18,5 +18,7 @@ def load_script(path: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))  # as when the script runs: it imports the files beside it
     spec.loader.exec_module(module)
     return module

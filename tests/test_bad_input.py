@@ -258,7 +258,7 @@ def test_a_missing_model_folder(trial: Trial) -> None:
 
 def test_a_hub_model_without_a_network(trial: Trial) -> None:
     trial.fails(
-        "'nobody/nothing' is neither a folder here nor to be had from the hub",
+        "'nobody/nothing' is neither a folder nor available from the hub",
         "offline, give the path of a folder",
         overrides=("strong.model=nobody/nothing",),
     )

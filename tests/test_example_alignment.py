@@ -13,7 +13,7 @@ from outgrow.config import load_config
 from outgrow.evaluate import final_answer
 from outgrow.pipeline.scoring import Scorer
 from outgrow.store import Store
-from outgrow.tasks import TextTask, load_task
+from outgrow.tasks import load_task, scores_texts
 from outgrow.workspace import Workspace
 from outgrow.worlds.facts import make_world
 from outgrow.worlds.facts_models import make_tokenizer
@@ -28,7 +28,7 @@ models = load_script("alignment_models.py")
 def test_each_example_has_the_judge_that_its_task_needs(name: str, tmp_path: Path) -> None:
     config = load_config(FOLDER / f"{name}.yaml")
     task = load_task(config.task)
-    assert isinstance(task, TextTask)
+    assert scores_texts(task, config.task)
     Scorer(config, task, Workspace(Store(tmp_path))).check()
 
 

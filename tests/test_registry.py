@@ -25,6 +25,9 @@ class Loudness:
         if self.level < 0:
             raise ValueError("silence is the least")
 
+    def __call__(self, logits: object, targets: object, context: object) -> object:
+        """No loss."""
+
 
 @pytest.fixture
 def loudness() -> Iterator[None]:

@@ -17,19 +17,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from llama2c import convert  # beside this script, as is `rewards`
 from numpy.typing import NDArray
+from rewards import EncoderReward, RewardModel, TfidfReward, judged_pairs, reward_margins
 
 from outgrow.combine import Mean
 from outgrow.config import Named
 from outgrow.evaluate import preference_accuracy, resampled_means
 from outgrow.evaluate.intervals import percentile_interval
 from outgrow.labels import PreferencePairs, TextTargets
-from outgrow.models.llama2c import convert
 from outgrow.models.loading import load_tokenizer
 from outgrow.objectives import preference_margins
 from outgrow.progress import reporter_for
 from outgrow.store import Store
-from outgrow.supervisors.rewards import EncoderReward, RewardModel, TfidfReward, judged_pairs, reward_margins
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
 from outgrow.train.preference import PreferenceLearner
 from outgrow.train.text import TextLearner

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from outgrow.combine.texts import gold_targets
 from outgrow.config import ExperimentConfig, ModelSupervisor, Named, load_config
 from outgrow.labels import Rows, TextTargets
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.text_targets import gold_targets
 from outgrow.tasks import load_task
 from outgrow.templates import fill
 from outgrow.train.answers import collate, tokenise

@@ -27,7 +27,7 @@ from filelock import FileLock
 from outgrow.config import Split, TaskConfig
 from outgrow.progress import Reporter, reporter_for
 from outgrow.tasks import load_task
-from outgrow.tasks.slurp import Slurp
+from outgrow.tasks.slots import Slurp
 
 ROOT = Path(__file__).resolve().parents[2]
 END = "<end>"

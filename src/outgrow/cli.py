@@ -26,6 +26,10 @@ ExperimentFile = Annotated[Path, typer.Argument(help="An experiment file (YAML).
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings to change, such as seeds=5 task.limit=500.", metavar="KEY=VALUE…")
 ]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="A .py file or a module that registers names; once for each.", metavar="FILE|MODULE"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON; progress still goes to standard error.")]
 
 
@@ -58,6 +62,7 @@ def demo(
 def run(
     file: ExperimentFile,
     overrides: Overrides = None,
+    plugin: Plugins = None,
     as_json: Json = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what asking servers would cost: requests, tokens, money.")
@@ -66,6 +71,7 @@ def run(
     """Run an experiment: what is in the store is not computed again."""
     from outgrow.experiment import Experiment
 
+    _load(plugin)
     experiment = Experiment.from_yaml(file, overrides or ())
     if dry_run:
         lines = experiment.estimate() or ["No server would be asked."]
@@ -78,6 +84,7 @@ def run(
 def export(
     file: ExperimentFile,
     overrides: Overrides = None,
+    plugin: Plugins = None,
     method: Annotated[str, typer.Option(help="Whose targets: a method of the experiment.")] = "naive",
     output: Annotated[Path, typer.Option("--output", "-o", help="A file of chat messages.")] = Path("messages.jsonl"),
     seed: Annotated[int, typer.Option(help="The training seed whose labels these are.")] = 0,
@@ -86,6 +93,7 @@ def export(
     """Write what a student of a text task would learn, for a provider of fine-tuning: {"messages": […]} a line."""
     from outgrow.experiment import Experiment
 
+    _load(plugin)
     experiment = Experiment.from_yaml(file, overrides or ())
     with _reporter() as reporter:
         count = experiment.export(method, output, seed=seed, system=system, reporter=reporter)
@@ -113,17 +121,19 @@ def combine(
     ] = None,
     abstain: Annotated[list[str] | None, typer.Option(help="A further label that is an abstention.")] = None,
     gold: Annotated[str | None, typer.Option(help="A column with known answers, empty where unknown.")] = None,
+    plugin: Plugins = None,
     check: Annotated[
         str | None, typer.Option(help="A column with known answers that are only compared with the posteriors.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Combine a table of votes into posteriors, and say what is known of the supervisors."""
-    from outgrow.config import VotesSupervisor
     from outgrow.pipeline.checking import check as compare
     from outgrow.pipeline.voting import combine_table
     from outgrow.report.voting import summary_of, voting_text
+    from outgrow.supervisors.votes import VotesSupervisor
 
+    _load(plugin)
     if answers and probabilities:
         raise typer.BadParameter("a wide table holds answers or probabilities, not both")
     columns = VotesSupervisor(
@@ -172,12 +182,14 @@ def theory(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the figure, its numbers and the page.")
     ] = Path("outgrow-runs/theory"),
+    plugin: Plugins = None,
 ) -> None:
     """See when naive training fails and refinement helps: a table, a figure, its numbers and a page of explanation."""
     from outgrow.config import parse_settings
     from outgrow.registry import create, names
     from outgrow.theory.figures import write
 
+    _load(plugin)
     settings = parse_settings(assignments or ())
     if topic == "all" and settings:
         raise ConfigError("Settings belong to one topic.", found="all", wanted="the name of a topic")
@@ -191,21 +203,23 @@ def theory(
 
 
 @app.command()
-def config(file: ExperimentFile, overrides: Overrides = None) -> None:
+def config(file: ExperimentFile, overrides: Overrides = None, plugin: Plugins = None) -> None:
     """Print an experiment file with every default and override filled in."""
     import yaml
 
     from outgrow.config import load_config
 
+    _load(plugin)
     resolved = load_config(file, overrides or ()).model_dump(mode="json")
     typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), nl=False)
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of experiment files."""
+def schema(plugin: Plugins = None) -> None:
+    """Print the JSON schema of experiment files, plug-ins included."""
     from outgrow.config import ExperimentConfig
 
+    _load(plugin)
     typer.echo(json.dumps(ExperimentConfig.model_json_schema(), indent=2))
 
 
@@ -220,6 +234,13 @@ def main() -> None:
         # The reader of our output, such as `head`, has gone; there is nobody left to tell.
         sys.stderr.close()
         sys.exit(1)
+
+
+def _load(plugins: list[str] | None) -> None:
+    from outgrow.registry import load_plugin
+
+    for one in plugins or ():
+        load_plugin(one)
 
 
 def _run(experiment: Any, *, as_json: bool) -> None:

@@ -37,10 +37,12 @@ def demo_experiment(folder: Path, *, size: str, seeds: int, reporter: Reporter) 
     Raises:
         ConfigError: There is no such size.
     """
+    from outgrow.worlds import facts_models  # imports torch
+
     if size not in SIZES:
         raise ConfigError(f"There is no demo of size {size!r}.", wanted=" or ".join(SIZES))
     chosen = cast(Literal["demo", "tiny"], size)
-    world = facts.build(cache_folder() / "worlds" / f"facts-{size}", reporter=reporter, size=chosen)
+    world = facts_models.build(cache_folder() / "worlds" / f"facts-{size}", reporter=reporter, size=chosen)
     settings = demo_settings(world, folder, seeds=seeds)
     text = "# The experiment behind `outgrow demo`: outgrow run <this file>\n" + yaml.safe_dump(
         settings, sort_keys=False

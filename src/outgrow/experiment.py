@@ -23,15 +23,17 @@ from outgrow.errors import ConfigError, did_you_mean
 from outgrow.evaluate import Certainty, ModelScores
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
-from outgrow.models.loading import model_identity
+from outgrow.models.server.costs import planned_costs
+from outgrow.models.specs import model_spec
 from outgrow.pipeline.exporting import message_lines, write_messages
 from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.progress import Reporter, SilentReporter
+from outgrow.registry import loaded_plugins
 from outgrow.results import Results
+from outgrow.run import Run
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
-from outgrow.tasks import Task, TextTask, load_task
-from outgrow.workspace import Workspace
+from outgrow.tasks import Task, load_task, scores_texts
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
 
@@ -92,28 +94,28 @@ class Experiment:
         started, clock = datetime.now(UTC), time.perf_counter()
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now, since to learn it after hours of work is late
-        store = self._store()
-        workspace = Workspace(store, reporter or SilentReporter())
-        task = load_task(self.config.task)
-        rows = task.read(self.config.task)
-        pipeline = self._pipeline(task, rows, workspace)
-        predictions = without_full_ratings(self._predictions(pipeline, rows))
+        run = Run(self._store(), reporter or SilentReporter())
+        task, rows = self._task()
+        pipeline = self._pipeline(task, rows, run)
+        predictions = without_full_ratings(self._predictions(pipeline, rows, run))
         test = rows.part("test")
         gold = test.gold_indices() if rows.choices is not None else None
         models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
         self._write_predictions(predictions)
+        run.add(*run.costs.notes())
         provenance = {
             "config": self.config.model_dump(mode="json"),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+            "plugins": list(loaded_plugins()),
             "seeds": list(self.config.seeds),
             "sizes": {part: rows.parts.count(part) for part in PARTS},
             "hashes": {"rows": table_hash(rows.to_arrow()), "strong model": self._strong_model()},
-            "artefacts": sorted(store.used),
-            "seconds": _seconds(store, time.perf_counter() - clock),
+            "artefacts": sorted(run.store.used),
+            "seconds": _seconds(run.store, time.perf_counter() - clock),
             "started": started.isoformat(timespec="seconds"),
-            "notes": [*pipeline.notes, *workspace.costs.lines()],
-            "costs": [one.to_json() for one in workspace.costs.totals()],
-            "refinement": list(pipeline.audits),
+            "notes": [note.to_json() for note in run.notes],
+            "costs": [one.to_json() for one in run.costs.totals()],
+            "refinement": run.audits,
         }
         results = Results(self.config.name, models, pipeline.chance, provenance, test.ids)
         results.save(self.output)
@@ -122,15 +124,17 @@ class Experiment:
         return results
 
     def estimate(self) -> list[str]:
-        """What asking the servers of the experiment would cost: requests, tokens and money, a line for each.
+        """Return what asking the servers of the experiment would cost at most, a line for each: a dry run.
 
         Nothing is sent, trained or generated.
 
         Raises:
             OutgrowError: Anything that would end a run before its first stage.
         """
-        task = load_task(self.config.task)
-        return self._pipeline(task, task.read(self.config.task), Workspace(self._store())).estimate()
+        run = Run(self._store(), dry=True)
+        task, rows = self._task()
+        self._predictions(self._pipeline(task, rows, run), rows, run)
+        return planned_costs(run.planned)
 
     def export(
         self,
@@ -162,19 +166,17 @@ class Experiment:
             raise ConfigError(f"The experiment has no method {method!r}.", fix=advice)
         from outgrow.pipeline.text import TextPipeline
 
-        task = load_task(self.config.task)
-        rows = task.read(self.config.task)
-        pipeline = self._pipeline(task, rows, Workspace(self._store(), reporter or SilentReporter()))
+        task, rows = self._task()
+        pipeline = self._pipeline(task, rows, Run(self._store(), reporter or SilentReporter()))
         if not isinstance(pipeline, TextPipeline):
             what = "What students of choice tasks learn are probabilities, not texts."
             raise ConfigError(what, found=f"task.choices of {self.config.task.name!r}")
         targets, strong = pipeline.targets(method, seed), self.config.strong
         if isinstance(strong, ServerStrong):  # it will be asked as it is asked now
-            lines = message_lines(
-                targets, dict(zip(targets.ids, targets.prompts, strict=True)), system or strong.system
-            )
+            asked, system = dict(zip(targets.ids, targets.prompts, strict=True)), system or strong.system
         else:
-            lines = message_lines(targets, dict(zip(rows.ids, rows.prompts, strict=True)), system)
+            asked = dict(zip(rows.ids, rows.prompts, strict=True))
+        lines = message_lines(targets, asked, system)
         write_messages(lines, Path(path))
         return len(lines)
 
@@ -183,25 +185,29 @@ class Experiment:
         strong = self.config.strong
         if isinstance(strong, ServerStrong):
             return f"{strong.model}, revision {strong.revision or 'unknown'}, behind a server"
-        return model_identity(strong.model)
+        return str(model_spec(strong, "strong model").identity)
+
+    def _task(self) -> tuple[Task, Rows]:
+        task = load_task(self.config.task)
+        return task, task.read(self.config.task)
 
     def _store(self) -> Store:
         return Store(Path(self.config.store)) if self.config.store else Store.default()
 
-    def _pipeline(self, task: Task, rows: Rows, workspace: Workspace) -> Pipeline:
+    def _pipeline(self, task: Task, rows: Rows, run: Run) -> Pipeline:
         if rows.choices is not None:
             from outgrow.pipeline.choice import ChoicePipeline
 
-            return ChoicePipeline(self.config, rows, workspace)
-        if not isinstance(task, TextTask):
+            return ChoicePipeline(self.config, rows, run)
+        if not scores_texts(task, self.config.task):
             raise ConfigError(
                 f"The task {self.config.task.name!r} needs choices.", fix="Set task.choices, or use `name: file`."
             )
         from outgrow.pipeline.text import TextPipeline
 
-        return TextPipeline(self.config, task, rows, workspace)
+        return TextPipeline(self.config, task, rows, run)
 
-    def _predictions(self, pipeline: Pipeline, rows: Rows) -> dict[tuple[Role, str], list[Predictions]]:
+    def _predictions(self, pipeline: Pipeline, rows: Rows, run: Run) -> dict[tuple[Role, str], list[Predictions]]:
         """Everyone's predictions, one per seed (one in all for the base), in the order of the table."""
         found: dict[tuple[Role, str], list[Predictions]] = defaultdict(list)
         for seed in self.config.seeds:
@@ -211,7 +217,7 @@ class Experiment:
         if base is not None:
             found["base", "base"].append(base)
         if self.config.ceiling and None in rows.part("unlabelled").gold:
-            pipeline.notes.append("No ceiling: some unlabelled rows have no gold answer.")
+            run.note("ceiling.none")
         elif self.config.ceiling:
             found["ceiling", "ceiling"] = self._runs(pipeline.ceiling)
         for method in self.config.methods:

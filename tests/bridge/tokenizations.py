@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from example_scripts import load_script
 from outgrow.bridge import piece_offsets
 
 Spans = list[tuple[int, int]]
@@ -64,14 +65,12 @@ def real(models: Path) -> dict[str, Tokenize]:
     from tokenizers import Tokenizer, pre_tokenizers
     from tokenizers.models import BPE
 
-    from outgrow.models.llama2c import load_tokenizer
-
     folder = models / "gpt2_tokenizer"
     gpt2 = Tokenizer(BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
     gpt2.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False)
     llama = SentencePieceProcessor(model_file=str(models / "llama_tokenizer" / "tokenizer.model"))
 
-    stories = load_tokenizer(models / "stories260K" / "tok512.bin")
+    stories = load_script("hh_harmless/llama2c.py").load_tokenizer(models / "stories260K" / "tok512.bin")
 
     return {
         "gpt2": lambda text: gpt2.encode(text).offsets,

@@ -107,7 +107,7 @@ def test_people_agree_on_entailment_better_than_their_majority():
 def test_whole_numbers_in_an_experiment_file_mean_what_fractions_mean():
     votes = ChoiceVotes(("a", "b"), ("x", "y"), one_hot(np.array([[0, 0], [1, 0]])))
     made = create("combiner", "dawid_skene", {"smoothing": 1})
-    np.testing.assert_array_equal(made(votes).probs, DawidSkene(smoothing=1.0)(votes).probs)
+    np.testing.assert_array_equal(made.choices(votes).probs, DawidSkene(smoothing=1.0).choices(votes).probs)
 
 
 @pytest.mark.parametrize("wrong", [{"smoothing": 0}, {"iterations": 0}, {"tolerance": 0}])

@@ -53,7 +53,7 @@ def test_estimated_weights_in_an_experiment_file_are_those_of_the_posterior(copi
     world, combined = copied
     names = tuple(f"supervisor {index}" for index in range(6))
     votes = ChoiceVotes(tuple(map(str, range(5000))), names, world.votes)
-    targets = create("combiner", "mean", {"weights": "estimated"})(votes)
+    targets = create("combiner", "mean", {"weights": "estimated"}).choices(votes)
     np.testing.assert_allclose(targets.probs, world.votes.transpose(0, 2, 1) @ combined.weights, atol=1e-9)
 
 
@@ -156,7 +156,7 @@ def test_more_choices_than_difficulty_is_modelled_for_are_said():
 
 def test_an_experiment_file_can_name_it():
     votes = ChoiceVotes(("a", "b"), ("x", "y"), np.array([[[1, 0], [1, 0]], [[np.nan] * 2] * 2]))
-    assert create("combiner", "dependence", {"copy_excess": 0.5})(votes).ids == ("a",)
+    assert create("combiner", "dependence", {"copy_excess": 0.5}).choices(votes).ids == ("a",)
 
 
 def test_parameters_out_of_range_are_refused():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from outgrow.combine import JointDecoding, Mean, agreement_weights, joint_scores
+from outgrow.combine.scores import score_weights
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceVotes
 
@@ -92,13 +93,13 @@ def test_without_rows_there_is_nothing_to_estimate() -> None:
 
 @pytest.mark.parametrize("weights", [None, "uniform"])
 def test_uniform_is_the_default(weights: str | None) -> None:
-    assert JointDecoding(weights=weights).lambdas(("a", "b"), []).tolist() == [0.5, 0.5]  # type: ignore[arg-type]
+    assert score_weights(weights, ("a", "b"), []).tolist() == [0.5, 0.5]
 
 
 def test_given_weights_are_shares_and_must_fit() -> None:
-    assert JointDecoding(weights={"b": 1, "a": 3}).lambdas(("a", "b"), []).tolist() == [0.75, 0.25]
+    assert score_weights({"b": 1, "a": 3}, ("a", "b"), []).tolist() == [0.75, 0.25]
     with pytest.raises(ConfigError, match="do not fit"):
-        JointDecoding(weights={"a": 3}).lambdas(("a", "b"), [])
+        JointDecoding(weights={"a": 3}).check_texts(("a", "b"))
 
 
 def test_standardised_scores_give_equal_say_to_supervisors_whose_scores_spread_differently() -> None:
@@ -114,17 +115,17 @@ def test_standardised_scores_give_equal_say_to_supervisors_whose_scores_spread_d
 
 def test_for_choices_linear_pooling_is_the_mean() -> None:
     votes = votes_of([[0.2, 0.8], [0.9, 0.1]], [[0.5, 0.5], [NAN, NAN]])
-    np.testing.assert_array_equal(JointDecoding()(votes).probs, Mean()(votes).probs)
+    np.testing.assert_array_equal(JointDecoding().choices(votes).probs, Mean().choices(votes).probs)
 
 
 def test_for_choices_log_pooling_is_the_weighted_geometric_mean_of_those_who_voted() -> None:
     votes = votes_of([[0.2, 0.8], [0.9, 0.1]], [[0.3, 0.7], [NAN, NAN]], [[NAN, NAN], [NAN, NAN]])
-    targets = JointDecoding(weights={"a": 1, "b": 3}, pooling="log")(votes)
+    targets = JointDecoding(weights={"a": 1, "b": 3}, pooling="log").choices(votes)
     product = np.array([0.2**0.25 * 0.9**0.75, 0.8**0.25 * 0.1**0.75])
     assert targets.ids == ("0", "1")
     np.testing.assert_allclose(targets.probs, [product / product.sum(), [0.3, 0.7]])
 
 
 def test_certainties_that_contradict_each_other_cancel_out() -> None:
-    targets = JointDecoding(pooling="log")(votes_of([[1.0, 0.0], [0.0, 1.0]]))
+    targets = JointDecoding(pooling="log").choices(votes_of([[1.0, 0.0], [0.0, 1.0]]))
     np.testing.assert_allclose(targets.probs, [[0.5, 0.5]])

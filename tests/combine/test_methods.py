@@ -250,6 +250,6 @@ def test_results_are_frozen():
 def test_every_combiner_of_an_experiment_takes_gold_for_some_rows(name):
     world = independent([0.7, 0.8, 0.9], rows=60)
     votes = ChoiceVotes(tuple(map(str, range(60))), ("a", "b", "c"), world.votes)
-    targets = create("combiner", name, {})(votes, np.where(np.arange(60) < 20, world.truth, -1))
+    targets = create("combiner", name, {}).choices(votes, np.where(np.arange(60) < 20, world.truth, -1))
     assert targets.ids == votes.ids
     assert (targets.probs.argmax(axis=1) == world.truth).mean() > 0.75

@@ -81,7 +81,7 @@ def test_a_missing_folder_is_said(model: str) -> None:
 @pytest.mark.parametrize("model", ["nobody/nothing", "nothing-of-that-name"])
 def test_a_hub_model_that_cannot_be_had_is_said(model: str) -> None:
     for ask in (load_encoder, load_tokenizer, model_identity):
-        with pytest.raises(ModelError, match=r"neither a folder here nor to be had from the hub(.|\n)*Check the name"):
+        with pytest.raises(ModelError, match=r"neither a folder nor available from the hub(.|\n)*Check the name"):
             ask(model)
 
 

@@ -122,6 +122,6 @@ def test_a_cache_that_is_more_than_keys_and_values_is_not_shared(tmp_path):
     single = LocalLanguageModel(model.model, model.tokenizer, name="single", batch_size=1)
     prompts = [" ".join(WORDS[:6] * 4) + f" {word}" for word in WORDS]
     with model._network.inference():
-        assert model._network.opening([[2] * 20, [2] * 20], 16) is None
+        assert model._network.prefix([[2] * 20, [2] * 20], 16) is None
     shared, alone = (one.generate(prompts, GenerateOptions(4)) for one in (model, single))
     assert [one.text for [one] in shared] == [one.text for [one] in alone]

@@ -16,7 +16,7 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline import judging
 from outgrow.pipeline.judge_check import judge_remarks, right_and_wrong
 from outgrow.store import Store
-from outgrow.tasks import RatedTask, load_task
+from outgrow.tasks import load_task
 from outgrow.workspace import Workspace
 from scripted_respondent import ScriptedRespondent
 
@@ -44,7 +44,6 @@ def remarks(
     monkeypatch.setattr(judging, "respondent", lambda _: ScriptedRespondent(Scripted()))
     config = TaskConfig(name="persona", path="rows.jsonl", concept="a pirate")
     task = load_task(config)
-    assert isinstance(task, RatedTask)
     judge = ServerJudge(model="tiny", server="http://localhost/v1", samples=2)  # never asked: a scripted one stands in
     return judge_remarks([judge], task, config, rows(known=known), Workspace(Store(folder)))
 

@@ -21,7 +21,7 @@ from outgrow.refine.choice_icl import ChoiceICL
 from outgrow.results import Results
 from outgrow.store import read_table
 from outgrow.tasks import load_task
-from outgrow.worlds import facts, facts_models
+from outgrow.worlds import facts_models
 from small_experiments import planted_rows, write_experiment, write_lines
 from tiny_models import make_decoder
 
@@ -31,7 +31,7 @@ def tiny_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A world whose models have hardly been trained: they say something, and nothing more is needed here."""
     short = {name: dataclasses.replace(one, steps=5) for name, one in facts_models.RECIPES["tiny"].items()}
     monkeypatch.setitem(facts_models.RECIPES, "tiny", short)
-    return facts.build(tmp_path / "facts", size="tiny")
+    return facts_models.build(tmp_path / "facts", size="tiny")
 
 
 CHOICE_ICL = {"name": "icl", "demonstrations": 3, "draws": 3, "share": 8}

@@ -8,7 +8,7 @@ import pytest
 
 from http_server import echo, serving
 from outgrow.labels import Completion, Rows, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel
+from outgrow.models.protocols import GenerateOptions
 from outgrow.models.server import ServedModel, ServerLanguageModel
 from outgrow.refine.icl import ICL
 from outgrow.refine.infer_and_respond import InferAndDemonstrate, InferAndRespond
@@ -18,33 +18,32 @@ WEAK = TextLabels(ROWS.ids, ("weak",), tuple(((Completion(f"arr {n}", (), (), Tr
 GREEDY = GenerateOptions(max_new_tokens=8)
 
 
-class Chatty:
-    """Speaks chat, or not, and remembers what it is told."""
+class Plain:
+    """Remembers its prompts."""
 
-    name = "chatty"
+    name = "plain"
 
-    def __init__(self, speaks_chat: bool) -> None:
-        self.speaks_chat = speaks_chat
+    def __init__(self) -> None:
         self.turns: list[tuple[str, str]] = []
         self.texts: list[str] = []
-
-    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        self.turns += turns
-        return [[Completion("arr", (), (), True)] for _ in turns]
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
         self.texts += prompts
         return [[Completion("Begin with arr.", (), (), True)] for _ in prompts]
 
 
+class Chatty(Plain):
+    """Takes system and user messages."""
+
+    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+        self.turns += turns
+        return [[Completion("arr", (), (), True)] for _ in turns]
+
+
 def turns_of(refiner: ICL | InferAndRespond | InferAndDemonstrate) -> list[tuple[str, str]]:
-    model = Chatty(speaks_chat=True)
-    refiner(ROWS, WEAK, as_model(model), options=GREEDY, seed=0)
+    model = Chatty()
+    refiner(ROWS, WEAK, model, options=GREEDY, seed=0)
     return model.turns
-
-
-def as_model(model: Chatty) -> LanguageModel:
-    return model  # type: ignore[return-value]  # nothing here scores texts
 
 
 def test_demonstrations_are_in_the_system_turn_and_the_question_in_the_user_s() -> None:
@@ -63,10 +62,10 @@ def test_the_inferred_sentence_is_in_the_system_turn() -> None:
         assert system.startswith("Begin with arr.\n\nQuestion: ")
 
 
-@pytest.mark.parametrize(("preset", "speaks_chat"), [("default", True), ("paper", False)])
-def test_otherwise_all_is_one_text(preset: str, speaks_chat: bool) -> None:
-    model, refiner = Chatty(speaks_chat), ICL(demonstrations=2, preset=preset)  # type: ignore[arg-type]
-    refiner(ROWS, WEAK, as_model(model), options=GREEDY, seed=0)
+@pytest.mark.parametrize(("preset", "model"), [("default", Chatty()), ("paper", Plain())])
+def test_otherwise_all_is_one_text(preset: str, model: Plain) -> None:
+    refiner = ICL(demonstrations=2, preset=preset)  # type: ignore[arg-type]
+    refiner(ROWS, WEAK, model, options=GREEDY, seed=0)
     assert not model.turns
     assert model.texts == refiner.prompts(ROWS, WEAK, seed=0)
 

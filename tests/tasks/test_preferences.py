@@ -12,8 +12,8 @@ import pytest
 from outgrow.config import TaskConfig
 from outgrow.errors import DataError
 from outgrow.labels import PreferencePairs
-from outgrow.tasks.home import Home
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
+from outgrow.tasks.slots import Home
 
 ASSISTANT = "\n\nAssistant:"
 DIALOGUE = "\n\nHuman: One?\n\nAssistant: Two.\n\nHuman: Sure?\n\nAssistant:"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from outgrow.config import Split
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import PARTS, Rows
-from outgrow.tasks.split import check_parts, deal, normalise
+from outgrow.tasks.split import assign_parts, check_parts, normalise
 
 WORD = st.sampled_from(["red", "green", "blue", "sky", "sea", "sun"])
 PROMPT = st.tuples(
@@ -23,7 +23,7 @@ SEED = st.integers(0, 1000)
 
 @given(PROMPTS, SEED)
 def test_prompts_that_are_the_same_but_for_case_and_punctuation_stay_in_one_part(prompts: list[str], seed: int) -> None:
-    parts = deal(prompts, [0] * len(prompts), Split(seed=seed))
+    parts = assign_parts(prompts, [0] * len(prompts), Split(seed=seed))
     homes: dict[str, set[object]] = {}
     for prompt, part in zip(prompts, parts, strict=True):
         homes.setdefault(normalise(prompt), set()).add(part)
@@ -33,7 +33,7 @@ def test_prompts_that_are_the_same_but_for_case_and_punctuation_stay_in_one_part
 @given(st.lists(st.integers(0, 9), min_size=12, max_size=60), SEED)
 def test_groups_stay_in_one_part(groups: list[int], seed: int) -> None:
     prompts = [f"row {index}" for index in range(len(groups))]
-    parts = deal(prompts, [0] * len(groups), Split(seed=seed), groups=groups)
+    parts = assign_parts(prompts, [0] * len(groups), Split(seed=seed), groups=groups)
     for group in set(groups):
         assert len({part for part, own in zip(parts, groups, strict=True) if own == group}) == 1
 
@@ -43,7 +43,7 @@ def test_rows_linked_through_a_prompt_and_a_group_stay_in_one_part() -> None:
     prompts[20] = prompts[0]
     groups = [index // 2 for index in range(40)]  # 0 with 1, 20 with 21, hence all four together
     for seed in range(20):
-        parts = deal(prompts, [0] * 40, Split(seed=seed), groups=groups)
+        parts = assign_parts(prompts, [0] * 40, Split(seed=seed), groups=groups)
         assert len({parts[0], parts[1], parts[20], parts[21]}) == 1
 
 
@@ -53,7 +53,7 @@ def test_parts_are_of_the_size_asked_for_within_one_group(
 ) -> None:
     scale = max(sum(shares), 10)
     split = Split(**{part: share / scale for part, share in zip(PARTS, shares, strict=True)}, seed=seed)
-    sizes = Counter(deal(prompts, [0] * len(prompts), split))
+    sizes = Counter(assign_parts(prompts, [0] * len(prompts), split))
     largest = max(Counter(map(normalise, prompts)).values())
     for part, share in zip(PARTS, shares, strict=True):
         wanted = share / scale * len(prompts)
@@ -63,19 +63,19 @@ def test_parts_are_of_the_size_asked_for_within_one_group(
 @given(PROMPTS, SEED)
 def test_the_same_seed_deals_the_same_way(prompts: list[str], seed: int) -> None:
     gold = [0] * len(prompts)
-    assert deal(prompts, gold, Split(seed=seed)) == deal(prompts, gold, Split(seed=seed))
+    assert assign_parts(prompts, gold, Split(seed=seed)) == assign_parts(prompts, gold, Split(seed=seed))
 
 
 def test_another_seed_deals_another_way() -> None:
     prompts = [f"row {index}" for index in range(100)]
-    assert deal(prompts, [0] * 100, Split(seed=0)) != deal(prompts, [0] * 100, Split(seed=1))
+    assert assign_parts(prompts, [0] * 100, Split(seed=0)) != assign_parts(prompts, [0] * 100, Split(seed=1))
 
 
 @given(st.lists(st.booleans(), min_size=20, max_size=60), SEED)
 def test_rows_without_gold_are_never_gold_or_test_rows(known: list[bool], seed: int) -> None:
     assume(sum(known) > 0)
     gold = [0 if one else None for one in known]
-    parts = deal([f"row {index}" for index in range(len(known))], gold, Split(seed=seed))
+    parts = assign_parts([f"row {index}" for index in range(len(known))], gold, Split(seed=seed))
     assert not any(part in ("gold", "test") for part, one in zip(parts, known, strict=True) if not one)
 
 
@@ -83,7 +83,7 @@ def test_only_rows_with_votes_are_judged_and_their_groups_stay_out_of_the_gold_p
     groups = [index // 3 for index in range(90)]
     voted = [group < 15 and index % 3 != 0 for index, group in enumerate(groups)]
     prompts = [f"row {index}" for index in range(90)]
-    parts = deal(prompts, [0] * 90, Split(gold=20, unlabelled=15, test=10), groups=groups, voted=voted)
+    parts = assign_parts(prompts, [0] * 90, Split(gold=20, unlabelled=15, test=10), groups=groups, voted=voted)
     assert Counter(part for part in parts if part)["gold"] in range(18, 21)
     for part, group, one in zip(parts, groups, voted, strict=True):
         assert part != "gold" or group >= 15
@@ -94,16 +94,16 @@ def test_only_rows_with_votes_are_judged_and_their_groups_stay_out_of_the_gold_p
 def test_parts_that_ask_for_more_rows_than_there_are_are_refused(gold: float, unlabelled: float, test: float) -> None:
     split = Split(gold=gold, unlabelled=unlabelled, test=test)
     with pytest.raises(DataError, match=r"more rows than there are(.|\n)*found:  10 rows"):
-        deal([f"row {index}" for index in range(10)], [0] * 10, split)
+        assign_parts([f"row {index}" for index in range(10)], [0] * 10, split)
 
 
 def test_fractions_that_round_up_are_no_mistake() -> None:
-    parts = deal([f"row {index}" for index in range(7)], [0] * 7, Split(gold=0.5, unlabelled=0.25, test=0.25))
+    parts = assign_parts([f"row {index}" for index in range(7)], [0] * 7, Split(gold=0.5, unlabelled=0.25, test=0.25))
     assert None not in parts
 
 
 def test_a_whole_number_is_a_count() -> None:
-    parts = deal([f"row {index}" for index in range(10)], [0] * 10, Split(gold=1, unlabelled=3, test=2))
+    parts = assign_parts([f"row {index}" for index in range(10)], [0] * 10, Split(gold=1, unlabelled=3, test=2))
     assert Counter(part for part in parts if part) == {"gold": 1, "unlabelled": 3, "test": 2}
 
 

@@ -20,7 +20,7 @@ from outgrow.config import Named
 from outgrow.labels import Completion, Opinion, TextTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
 from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
-from outgrow.objectives import Objective, TokenObjective, WeighingObjective
+from outgrow.objectives import Objective, TokenObjective
 from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.train.answers import collate, tokenise
@@ -53,7 +53,7 @@ def trained_weights(model: Path, folder: Path, objective: Named, **trainer: obje
     texts, targets = texts_and_targets()
     weights = np.linspace(0.5, 1.5, len(texts))
     made: Objective = create("objective", objective.name, objective.params)
-    if isinstance(made, WeighingObjective):
+    if hasattr(made, "memory"):
         targets = np.stack([targets, targets[::-1]], axis=1)  # two supervisors to weigh
     settings = {"learning_rate": 1e-2, "num_train_epochs": 2, "save_strategy": "no", **trainer}
     train_choice(network, encoder, texts, targets, made, folder, weights=weights, seed=3, trainer=settings)

@@ -29,7 +29,7 @@ TOKENIZERS = {kind: facts_models.make_tokenizer(kind, CORPUS) for kind in ("byte
 def built(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield facts.build(tmp_path_factory.mktemp("facts"), size="tiny")
+    yield facts_models.build(tmp_path_factory.mktemp("facts"), size="tiny")
     torch.set_num_threads(threads)
 
 
@@ -105,13 +105,13 @@ def test_a_style_is_named_in_the_words_in_which_it_is_asked_for():
 
 
 def test_the_same_seed_gives_the_same_files(one_step, tmp_path):
-    first, second, other = (facts.build(tmp_path / str(n), seed=n // 2, size="tiny") for n in range(3))
+    first, second, other = (facts_models.build(tmp_path / str(n), seed=n // 2, size="tiny") for n in range(3))
     assert digests(first) == digests(second)
     assert digests(first)["models/strong/model.safetensors"] != digests(other)["models/strong/model.safetensors"]
 
 
 def test_a_killed_build_keeps_what_is_complete_and_makes_the_rest(one_step, tmp_path, monkeypatch):
-    whole = facts.build(tmp_path / "whole", size="tiny")
+    whole = facts_models.build(tmp_path / "whole", size="tiny")
     pretrain, made = facts_models.pretrain, []
 
     def killed_at_the_second(*arguments, name, **options):
@@ -122,46 +122,46 @@ def test_a_killed_build_keeps_what_is_complete_and_makes_the_rest(one_step, tmp_
 
     monkeypatch.setattr(facts_models, "pretrain", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        facts.build(tmp_path / "killed", size="tiny")
+        facts_models.build(tmp_path / "killed", size="tiny")
     assert [path.name for path in (tmp_path / "killed" / "models").iterdir()] == ["strong"]
-    facts.build(tmp_path / "killed", size="tiny")
+    facts_models.build(tmp_path / "killed", size="tiny")
     assert made == ["strong", "words", "words", "characters"]
     assert digests(tmp_path / "killed") == digests(whole)
 
 
 def test_a_half_written_model_is_not_taken_for_a_model(one_step, tmp_path):
-    whole = facts.build(tmp_path / "whole", size="tiny")
+    whole = facts_models.build(tmp_path / "whole", size="tiny")
     partial = tmp_path / "again" / "models" / ".strong.partial"
     partial.mkdir(parents=True)
     (partial / "model.safetensors").write_text("half")
-    assert digests(facts.build(tmp_path / "again", size="tiny")) == digests(whole)
+    assert digests(facts_models.build(tmp_path / "again", size="tiny")) == digests(whole)
 
 
 def test_models_of_another_seed_are_made_anew_in_the_same_folder(one_step, tmp_path):
-    facts.build(tmp_path / "here", seed=1, size="tiny")
-    facts.build(tmp_path / "here", seed=2, size="tiny")
-    assert digests(tmp_path / "here") == digests(facts.build(tmp_path / "there", seed=2, size="tiny"))
+    facts_models.build(tmp_path / "here", seed=1, size="tiny")
+    facts_models.build(tmp_path / "here", seed=2, size="tiny")
+    assert digests(tmp_path / "here") == digests(facts_models.build(tmp_path / "there", seed=2, size="tiny"))
 
 
 def test_a_folder_that_was_not_made_here_is_left_alone(one_step, tmp_path):
     (tmp_path / "models" / "strong").mkdir(parents=True)
     (tmp_path / "models" / "strong" / "diary.txt").write_text("mine")
     with pytest.raises(StoreError, match="in the way"):
-        facts.build(tmp_path, size="tiny")
+        facts_models.build(tmp_path, size="tiny")
     assert (tmp_path / "models" / "strong" / "diary.txt").read_text() == "mine"
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
-        facts.build(tmp_path / "file" / "world", size="tiny")
+        facts_models.build(tmp_path / "file" / "world", size="tiny")
 
 
 def test_the_random_state_of_the_caller_is_left_alone(one_step, tmp_path):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    facts.build(tmp_path, size="tiny")
+    facts_models.build(tmp_path, size="tiny")
     assert torch.rand(1) == expected
 
 

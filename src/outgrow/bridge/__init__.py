@@ -1,6 +1,6 @@
-"""Token log-probabilities carried from one tokenizer to another: [BW]'s word bridge, and ours over characters.
+"""Transfer of token log-probabilities from one tokenizer to another: [BW]'s word bridge, and ours over characters.
 
-Needs only numpy (rapidfuzz where offsets must be found first): offsets and numbers in, numbers out.
+Needs numpy only, and rapidfuzz to find missing offsets.
 """
 
 from outgrow.bridge.pieces import piece_offsets

@@ -1,6 +1,6 @@
-"""Where two tokenizations of the same texts can both be cut.
+"""Cuts that two tokenizations of the same texts share.
 
-Everything is computed for many texts at once: their characters, with one empty place between two texts, form one line.
+All texts are processed at once: their characters form one line, with one empty position between two texts.
 """
 
 from __future__ import annotations
@@ -15,28 +15,24 @@ from numpy.typing import NDArray
 from outgrow.errors import DataError
 
 Offsets = Sequence[tuple[int, int]] | NDArray[np.integer[Any]]
-"""Half-open character spans of T tokens in order, or an array of shape (T, 2). BOS, end and marks have no width."""
+"""Half-open character spans of T tokens in order, or an array (T, 2). BOS, EOS and word marks have no width."""
 
 Ints = NDArray[np.int64]
 
 
 class Line(NamedTuple):
-    """All tokens of one side on one line of characters."""
+    """All tokens of one tokenizer on the line of characters."""
 
     spans: Ints
     """Spans on the line, shape (T, 2)."""
     ends: Ints
-    """Token range of each text: text n ends before token `ends[n]`, shape (N,)."""
+    """Text n ends before token `ends[n]`, shape (N,)."""
     side: str
-    """Whose tokens these are, for messages."""
+    """`weak` or `student`, for messages."""
 
     @classmethod
     def of(cls, texts: Sequence[str], offsets: Sequence[Offsets], side: str) -> Line:
-        """Puts the texts' tokens on a line.
-
-        Raises:
-            DataError: Offsets are missing, of the wrong shape, or outside their text.
-        """
+        """Put the texts' tokens on a line; a DataError if offsets are missing, of the wrong shape or outside a text."""
         if len(offsets) != len(texts):
             raise DataError(f"There must be {side} offsets for every text.", found=len(offsets), wanted=len(texts))
         arrays = [_spans(own, side) for own in offsets]
@@ -49,33 +45,33 @@ class Line(NamedTuple):
             text = int(np.searchsorted(np.cumsum(counts), token, side="right"))
             found = f"({spans[token, 0]}, {spans[token, 1]}) in a text of {lengths[text]} characters"
             raise DataError(f"A {side} token lies outside text {text}.", found=found, wanted="0 ≤ start ≤ end ≤ L")
-        # One empty place between two texts, so that no cut of one can be taken for a cut of the next.
+        # One empty position between two texts keeps their cuts apart.
         bases = np.cumsum(lengths + 1) - (lengths + 1)
         return cls(spans + np.repeat(bases, counts)[:, None], np.cumsum(counts), side)
 
 
 class Cuts(NamedTuple):
-    """Cuts that both sides share, from left to right."""
+    """C cuts that both sides share, from left to right; each array has shape (C,)."""
 
     weak: Ints
-    """How many weak tokens are left of each, shape (C,)."""
+    """Number of weak tokens to the left."""
     student: Ints
-    """How many student tokens are left of each, shape (C,)."""
+    """Number of student tokens to the left."""
     low: Ints
-    """First place on the line where the cut can be, shape (C,)."""
+    """First possible position on the line."""
     high: Ints
-    """Last place where it can be, shape (C,)."""
+    """Last possible position."""
 
 
 class _Gaps(NamedTuple):
-    """Places where one side can be cut: disjoint, from left to right."""
+    """Disjoint gaps where one side can be cut, from left to right."""
 
     tokens: Ints
-    """How many tokens are left of each."""
+    """Number of tokens to the left."""
     low: Ints
-    """Where the tokens to the left end."""
+    """End of the tokens to the left."""
     high: Ints
-    """Where the tokens to the right begin."""
+    """Begin of the tokens to the right."""
 
 
 def _spans(offsets: Offsets, side: str) -> Ints:
@@ -91,7 +87,7 @@ def _spans(offsets: Offsets, side: str) -> Ints:
 
 
 def _gaps(line: Line, wide: NDArray[np.bool_], body_ends: Ints) -> _Gaps:
-    """Where one side can be cut within its texts: no token reaches over the place, on its left lies one with width."""
+    """Gaps within texts that no token spans, with a token of some width to the left."""
     beyond = line.spans[-1, 1] + 1 if len(line.spans) else 0
     reached = np.maximum.accumulate(np.where(wide, line.spans[:, 1], 0))
     left = np.minimum.accumulate(np.where(wide, line.spans[:, 0], beyond)[::-1])[::-1]
@@ -103,7 +99,7 @@ def _gaps(line: Line, wide: NDArray[np.bool_], body_ends: Ints) -> _Gaps:
 
 
 def _bodies(line: Line) -> tuple[NDArray[np.bool_], Ints, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which tokens have width; and per text: where its last such token ends, whether it has any, and any after that."""
+    """Which tokens have width; per text the end of the last one, whether there is one, and whether others follow."""
     wide = line.spans[:, 1] > line.spans[:, 0]
     begins = np.append(0, line.ends)[:-1]
     last = np.append(0, np.maximum.accumulate(np.where(wide, np.arange(1, len(wide) + 1), 0)))[line.ends]
@@ -112,7 +108,7 @@ def _bodies(line: Line) -> tuple[NDArray[np.bool_], Ints, NDArray[np.bool_], NDA
 
 
 def shared_cuts(weak: Line, student: Line) -> Cuts:
-    """All cuts, the ends of the texts among them; between two there are always tokens of both sides.
+    """Return all shared cuts, including the ends of texts; between two there are tokens of both sides.
 
     Raises:
         DataError: A text has tokens on one side only.
@@ -132,7 +128,7 @@ def shared_cuts(weak: Line, student: Line) -> Cuts:
     first = np.searchsorted(theirs.high, ours.low)
     inside = np.flatnonzero(first < len(theirs.low))
     met = inside[theirs.low[first[inside]] <= ours.high[inside]]
-    # A gap in which the other side has several cuts is one cut: the first.
+    # A gap that overlaps several gaps of the other side is cut at the first.
     partner, kept = np.unique(first[met], return_index=True)
     mine = met[kept]
     ends = weak_body & student_body & weak_tail & student_tail
@@ -151,9 +147,9 @@ def shared_cuts(weak: Line, student: Line) -> Cuts:
 
 
 def one_by_one(cuts: Cuts, weak: Line, student: Line) -> Cuts:
-    """Cuts also between tokens that cannot be parted but have the same spans on both sides, as bytes of a character do.
+    """Add cuts between tokens with equal spans on both sides, such as bytes of a character.
 
-    The cuts that are added have no place on the line.
+    Added cuts have no position on the line (−1).
     """
     if not len(cuts.student):
         return cuts
@@ -175,17 +171,17 @@ def one_by_one(cuts: Cuts, weak: Line, student: Line) -> Cuts:
 
 
 def at_spaces(cuts: Cuts, texts: Sequence[str]) -> Cuts:
-    """Of the cuts those between two words of a text, one for each pair, and those at the texts' ends."""
-    # One empty place after each text, as on the line.
+    """Keep cuts at the ends of texts, and one between every two words."""
+    # One empty position after each text, as on the line.
     codes = np.frombuffer("".join(f"{text}." for text in texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64) - 1
     space = np.concatenate([[False], codes == ord(" "), [False]])
     spaces = np.append(0, np.cumsum(space))
     starts = ~space[1:-1] & np.concatenate([[True], space[1:-1]])[: len(codes)]
-    starts[ends] = True  # so that no word of one text reaches into the next
+    starts[ends] = True  # no word continues into the next text
     words = np.append(0, np.cumsum(starts))
     inner = cuts.low >= 0
-    # A cut at place c touches characters c − 1 and c, which are `space[c]` and `space[c + 1]`.
+    # A cut at position c touches characters c − 1 and c, which are `space[c]` and `space[c + 1]`.
     touches = inner & (spaces[np.where(inner, cuts.high, 0) + 2] > spaces[np.where(inner, cuts.low, 0)])
     between = np.flatnonzero(touches)
     _, first = np.unique(words[cuts.high[between]], return_index=True)

@@ -1,4 +1,4 @@
-"""Offsets of tokens whose tokenizer gives none: slow tokenizers, and servers that return the pieces as strings."""
+"""Offsets of tokens given as strings, for slow tokenizers and servers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,12 @@ Span = tuple[int, int]
 
 
 def piece_offsets(text: str, pieces: Sequence[str]) -> list[Span]:
-    """Half-open character spans in `text` of tokens given as strings.
+    """Return half-open character spans in `text` of tokens given as strings; special tokens are empty.
 
-    The joined pieces are aligned with the text by a shortest edit script (Levenshtein; rapidfuzz), so pieces may be
-    lower-cased, normalised, or carry word marks such as `▁`: a replaced character counts as the character, one that is
-    in the pieces only has no width, and text that no piece has goes to the piece after it (at the end, to the last).
-
-    Args:
-        text: The text, L characters.
-        pieces: Surface strings of the T tokens, in order; special tokens as empty strings.
-
-    Returns:
-        T spans that do not go back; unless all pieces are empty, they cover the text.
+    The joined pieces are aligned with the text by a shortest edit script (Levenshtein), so pieces may be lower-cased,
+    normalized, or have word marks such as `▁`. A replaced character counts as the character of the text, one that only
+    the pieces have has no width, and text without a piece goes to the piece after it (at the end, to the last). Spans
+    are in order and cover the text, unless all pieces are empty.
 
     Example:
         >>> piece_offsets("Hello  wörld", ["hello", "▁", "wo", "rld"])
@@ -43,7 +37,7 @@ def piece_offsets(text: str, pieces: Sequence[str]) -> list[Span]:
 
 
 def _places(source: str, text: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Where in `text` each of the `len(source) + 1` places between the characters of `source` lies."""
+    """Position in `text` of each of the `len(source) + 1` gaps around the characters of `source`."""
     from rapidfuzz.distance import Levenshtein
 
     places = np.full(len(source) + 1, -1, dtype=np.int64)

@@ -9,34 +9,53 @@ from __future__ import annotations
 
 from outgrow.combine.ballots import Ballots
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
+from outgrow.combine.combiner import (
+    ChoiceCombiner,
+    CombinedTexts,
+    Combiner,
+    PosteriorCombiner,
+    TextCombiner,
+    WeighingCombiner,
+)
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.dependence import Dependence
 from outgrow.combine.filtering import surest
-from outgrow.combine.joint_decoding import JointDecoding, agreement_weights, joint_scores
+from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.majority import Majority
 from outgrow.combine.mean import Mean
 from outgrow.combine.methods import combine
 from outgrow.combine.ranking import Ranking, Spread, rank
 from outgrow.combine.result import Combined, Diagnostics
-from outgrow.combine.scaling import standardised
+from outgrow.combine.scores import agreement_weights, joint_scores, standardised
+from outgrow.combine.texts import gold_targets, naive_targets, pool, score_matrices
 
 __all__ = [
     "Ballots",
+    "ChoiceCombiner",
     "Combined",
+    "CombinedTexts",
+    "Combiner",
     "DawidSkene",
     "Dependence",
     "Diagnostics",
     "JointDecoding",
     "Majority",
     "Mean",
+    "PosteriorCombiner",
     "Ranking",
     "Spread",
+    "TextCombiner",
+    "WeighingCombiner",
     "agreement_weights",
     "apply_temperatures",
     "combine",
     "fit_temperatures",
+    "gold_targets",
     "joint_scores",
+    "naive_targets",
+    "pool",
     "rank",
+    "score_matrices",
     "standardised",
     "surest",
 ]

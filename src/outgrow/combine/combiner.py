@@ -1,34 +1,106 @@
-"""What the combiners that estimate who is right have in common."""
+"""The seam between supervisors and students: what a combiner can do, and what its absence defaults to."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.result import Posterior, targets_of
-from outgrow.labels import ChoiceTargets, ChoiceVotes
+from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels, TextTargets
 
 
-class PosteriorCombiner(ABC):
-    """A combiner whose targets are a posterior."""
+class Combiner(Protocol):
+    """Turns the labels of several supervisors into targets (`combine:`).
 
-    @abstractmethod
-    def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
-        """Posterior of every row."""
+    A combiner has the method `choices` (choice tasks), `texts` (text tasks), or both; a registered function is used as
+    `choices`. With `lambdas` beside `choices` it can also hand every vote to objectives that learn from single votes
+    (`Objective.takes_votes`). See `ChoiceCombiner`, `WeighingCombiner` and `TextCombiner`. The members here are
+    defaults.
+    """
 
-    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Targets for the rows that have at least one vote; the others are left out, not guessed.
+    @property
+    def needs_gold(self) -> bool:
+        """Whether `choices` or `lambdas` learn from gold answers of validation rows."""
+        return False
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether `texts` asks for log-probabilities of the candidates, which not every supervisor can give."""
+        return False
+
+    def check_texts(self, supervisors: Sequence[str]) -> None:
+        """Refuse parameters that do not suit a text task with these supervisors, before anything is computed.
+
+        Raises:
+            ConfigError: They do not.
+        """
+        return
+
+
+class ChoiceCombiner(Combiner, Protocol):
+    """A combiner of votes."""
+
+    def choices(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
+        """Return targets for the rows with a usable vote; the other rows are left out.
 
         Args:
             votes: Votes on N rows.
-            gold: Known answers, shape (N,), -1 where unknown; they hold their rows, and teach who is right.
+            gold: Known answers, shape (N,), -1 where unknown.
 
         Raises:
             DataError: No row has a usable vote.
         """
+
+
+class WeighingCombiner(ChoiceCombiner, Protocol):
+    """A combiner whose targets are a λ-weighted mean, so that λ and the single votes say as much as the targets."""
+
+    def lambdas(
+        self, supervisors: Sequence[str], votes: ChoiceVotes | None = None, gold: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return λ ≥ 0 of each supervisor, shape (M,)."""
+
+
+class CombinedTexts(NamedTuple):
+    """Targets of a text task."""
+
+    targets: TextTargets
+    """One or more texts per row; rows without a text are left out."""
+    lambdas: NDArray[np.float64] | None
+    """λ of each supervisor, shape (M,), where they come from log-probabilities; None otherwise."""
+
+
+class TextCombiner(Combiner, Protocol):
+    """A combiner of texts."""
+
+    def texts(self, labels: TextLabels, prompts: Sequence[str], scored: Callable[[], TextLabels]) -> CombinedTexts:
+        """Return the texts that a student learns.
+
+        Args:
+            labels: What M supervisors wrote for N rows.
+            prompts: What is asked, N of them, as the student will see it.
+            scored: Returns the distinct texts of each row (`outgrow.combine.texts.pool`) with the log-probabilities of
+                all M supervisors. Expensive; combiners that call it have `needs_scores`.
+
+        Raises:
+            DataError: No row has a text.
+        """
+
+
+class PosteriorCombiner(Combiner):
+    """A combiner whose targets are a posterior over the choices."""
+
+    @abstractmethod
+    def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
+        """Return the posterior of every row."""
+
+    def choices(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
+        """Return the posterior of the rows with a vote. Gold rows keep their answer; see `ChoiceCombiner`."""
         ballots = Ballots.of(votes)
         known = checked_gold(gold, ballots.rows, ballots.choices)
         return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)

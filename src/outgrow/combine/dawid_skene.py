@@ -50,7 +50,7 @@ class DawidSkene(PosteriorCombiner):
         >>> one, two = [1.0, 0.0], [0.0, 1.0]
         >>> cast = np.array([[one, one, two], [two, two, one], [one, one, two], [two, two, one]])
         >>> votes = ChoiceVotes(("a", "b", "c", "d"), ("x", "y", "contrary"), cast)
-        >>> DawidSkene()(votes).probs.argmax(axis=1).tolist()
+        >>> DawidSkene().choices(votes).probs.argmax(axis=1).tolist()
         [0, 1, 0, 1]
     """
 

@@ -2,121 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from outgrow.combine.combiner import CombinedTexts, Combiner
 from outgrow.combine.mean import Mean
-from outgrow.combine.scaling import Scale, standardised
-from outgrow.combine.weights import explicit_weights
-from outgrow.errors import DataError
-from outgrow.labels import ChoiceTargets, ChoiceVotes
-
-Array = NDArray[np.float64]
-
-Per = Literal["token", "character"]
-"""What a text's log-probability is divided by. Tokens are the supervisor's own, characters the same for all."""
+from outgrow.combine.scores import Scale, joint_scores, score_weights, standardised
+from outgrow.combine.texts import Per, Target, score_matrices, text_targets
+from outgrow.labels import ChoiceTargets, ChoiceVotes, Opinion, TextLabels, with_leading_space
 
 _LEAST = 1e-6
-"""Probability below which a single supervisor rules a choice out no further, where logarithms are averaged."""
-_SWEEPS = 200
-
-
-def joint_scores(scores: ArrayLike, weights: ArrayLike) -> Array:
-    """The λ-weighted mean of what each supervisor thinks of each candidate.
-
-    Args:
-        scores: Mean token log-probabilities, shape (C, M); NaN where a supervisor could not read a candidate.
-        weights: λ ≥ 0, shape (M,).
-
-    Returns:
-        Shape (C,), λ shared out among the supervisors that read the candidate; NaN where none with a weight did.
-
-    Source:
-        Cui et al. 2025 (arXiv 2406.03199), joint decoding.
-
-    Example:
-        >>> joint_scores([[-1.0, -4.0], [-2.0, -2.0]], [0.5, 0.5]).tolist()
-        [-2.5, -2.0]
-    """
-    scores, weights = np.asarray(scores, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    heard = ~np.isnan(scores) & (weights > 0)
-    mass = (heard * weights).sum(axis=1)
-    total = np.where(heard, scores, 0.0) @ weights
-    means: Array = np.divide(total, mass, out=np.full(len(scores), np.nan), where=mass > 0)
-    return means
-
-
-def agreement_weights(scores: Sequence[ArrayLike]) -> Array:
-    """λ from how often supervisors would choose the same candidate, without gold.
-
-    If supervisor m chooses well with probability a_m, independently of the others, and at random otherwise, then i and
-    j agree beyond chance with probability a_i·a_j. The a that fit all pairs best by least squares, weighted by the rows
-    of each pair, are λ. Two supervisors cannot be told apart so: they count alike.
-
-    Args:
-        scores: One array (C, M) per row, as in `joint_scores`; rows with one candidate say nothing.
-
-    Returns:
-        Shape (M,), summing to one.
-
-    Source:
-        Ours; the rank-one structure of agreement is Dawid & Skene's (1979) with one parameter per supervisor.
-
-    Example:
-        >>> good, lost = [-1.0, -1.0, -3.0], [-3.0, -3.0, -1.0]
-        >>> agreement_weights([[good, lost], [lost, good], [good, lost]]).round(2).tolist()
-        [0.5, 0.5, 0.0]
-    """
-    arrays = [np.asarray(each, dtype=np.float64) for each in scores]
-    if not arrays:
-        raise DataError("There is nothing to estimate the supervisors' weights from.", found="no rows")
-    people = arrays[0].shape[1]
-    agreed, possible = np.zeros((people, people)), np.zeros((people, people))
-    for each in (one for one in arrays if len(one) > 1):
-        heard = ~np.isnan(each).all(axis=0)
-        chosen = np.where(np.isnan(each), -np.inf, each).argmax(axis=0)
-        chance = 1 / len(each)
-        both = np.outer(heard, heard)
-        agreed += both * ((chosen[:, None] == chosen[None, :]) - chance)
-        possible += both * (1 - chance)
-    # Less agreement than by chance is no sign of skill on either side.
-    trust = _rank_one(np.maximum(agreed, 0.0), possible)
-    return trust / trust.sum() if trust.sum() > 0 else np.full(people, 1 / people)
-
-
-def _rank_one(agreed: Array, possible: Array) -> Array:
-    """A in [0, 1]^M of the least Σ_{i≠j} n_ij (A_ij / n_ij − a_i a_j)², by coordinate descent; equal where M < 3."""
-    people = len(agreed)
-    trust = np.full(people, 0.7)
-    if people < 3:
-        return trust
-    for matrix in (agreed, possible):
-        np.fill_diagonal(matrix, 0.0)
-    for _ in range(_SWEEPS):
-        for m in range(people):
-            norm = possible[m] @ trust**2
-            trust[m] = np.clip(agreed[m] @ trust / norm, 0.0, 1.0) if norm > 0 else 0.0
-    return trust
+"""Probabilities are clipped here before logarithms are averaged, so that one supervisor alone cannot veto a choice."""
 
 
 @dataclass(frozen=True)
-class JointDecoding:
+class JointDecoding(Combiner):
     """What all supervisors together find most probable (`combine: joint_decoding`).
 
     Text tasks: all n-best texts of a row are pooled, every supervisor scores each by its mean token log-probability
-    (or per character), and the best λ-weighted mean is the row's one target. Choice tasks, where all choices are
-    candidates: the λ-weighted mean of the supervisors' probabilities.
+    (or per character), and the candidate with the highest λ-weighted mean is the row's one target. Choice tasks, where
+    all choices are candidates: the λ-weighted mean of the supervisors' probabilities.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), joint decoding.
 
     Example:
         >>> votes = ChoiceVotes(("a",), ("x", "y"), np.array([[[0.2, 0.8], [0.8, 0.2]]]))
-        >>> JointDecoding(pooling="log")(votes).probs.tolist()
+        >>> JointDecoding(pooling="log").choices(votes).probs.tolist()
         [[0.5, 0.5]]
     """
 
@@ -131,12 +47,18 @@ class JointDecoding:
     """Text tasks: `standardise` brings the supervisors' scores to one spread within rows, so that none has more say
     because its probabilities differ more."""
 
-    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Targets for the rows that have at least one usable vote.
+    @property
+    def needs_scores(self) -> bool:
+        """Always: every supervisor scores every candidate."""
+        return True
 
-        Args:
-            votes: Votes on N rows.
-            gold: Known answers, shape (N,), -1 where unknown, from which `calibrated` weights are taken.
+    def check_texts(self, supervisors: Sequence[str]) -> None:
+        """Refuse given weights that do not fit the supervisors."""
+        if self.weights != "estimated":
+            score_weights(self.weights, supervisors, ())
+
+    def choices(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
+        """Return targets for the rows with a usable vote; see `ChoiceCombiner`.
 
         Raises:
             ConfigError: The weights do not fit the supervisors.
@@ -154,37 +76,34 @@ class JointDecoding:
         probs = np.exp(total - total.max(axis=1, keepdims=True))
         return ChoiceTargets(linear.ids, probs / probs.sum(axis=1, keepdims=True), linear.weights)
 
-    def lambdas(self, supervisors: Sequence[str], scores: Sequence[ArrayLike]) -> Array:
-        """λ of each supervisor of a text task, shape (M,), summing to one.
+    def texts(self, labels: TextLabels, prompts: Sequence[str], scored: Callable[[], TextLabels]) -> CombinedTexts:
+        """Return the best candidate of each row, with λ; see `TextCombiner`."""
+        judged = scored()
+        matrices = self.comparable(score_matrices(judged, self.scores))
+        lambdas = score_weights(self.weights, judged.supervisors, matrices)
+        targets = []
+        for row, row_id in enumerate(labels.ids):
+            chosen = self.choose(matrices[row], lambdas)
+            if chosen is None:
+                continue
+            cells = [cell[chosen] for cell in judged.texts[row]]
+            opinions = tuple(Opinion(float(own), one) for own, one in zip(lambdas, cells, strict=True) if own > 0)
+            text = cells[0].text
+            wrote = [
+                name
+                for name, cell in zip(labels.supervisors, labels.texts[row], strict=True)
+                if any(with_leading_space(one).text == text for one in cell)
+            ]
+            targets.append(Target(row_id, prompts[row], text, 1.0, "+".join(wrote), opinions))
+        return CombinedTexts(text_targets(targets, len(labels.ids)), lambdas)
 
-        Args:
-            supervisors: Names, M of them.
-            scores: See `agreement_weights`.
-
-        Raises:
-            ConfigError: Given weights do not fit the supervisors.
-        """
-        if self.weights == "estimated":
-            return agreement_weights(scores)
-        if self.weights is None or self.weights == "uniform":
-            return np.full(len(supervisors), 1 / len(supervisors))
-        return explicit_weights(self.weights, supervisors)
-
-    def comparable(self, scores: Sequence[ArrayLike]) -> list[Array]:
-        """The scores that are averaged: as they are, or standardised.
-
-        Args:
-            scores: One array (C, M) per row, as in `joint_scores`.
-
-        Example:
-            >>> JointDecoding(scale="standardise").comparable([[[-1.0, -10.0], [-3.0, -30.0]]])[0].round(2).tolist()
-            [[0.71, 0.71], [-0.71, -0.71]]
-        """
+    def comparable(self, scores: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
+        """Return the scores that are averaged: as they are, or `standardised`; one array (C, M) per row."""
         arrays = [np.asarray(each, dtype=np.float64) for each in scores]
         return standardised(arrays) if self.scale == "standardise" else arrays
 
     def choose(self, scores: ArrayLike, weights: ArrayLike) -> int | None:
-        """The best candidate of a row, the first of several equal ones; None if nobody could read any.
+        """Return the place of a row's best candidate, the first of equal ones; None if no supervisor could read any.
 
         Args:
             scores: Shape (C, M), as in `joint_scores`.

@@ -19,7 +19,7 @@ class Majority(PosteriorCombiner):
     Example:
         >>> from outgrow.labels import ChoiceVotes
         >>> votes = ChoiceVotes(("a",), ("x", "y", "z"), np.array([[[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]]]))
-        >>> Majority()(votes).probs.round(3).tolist(), Majority(harden=True)(votes).probs.tolist()
+        >>> Majority().choices(votes).probs.round(3).tolist(), Majority(harden=True).choices(votes).probs.tolist()
         ([[0.333, 0.667]], [[0.0, 1.0]])
     """
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.combiner import CombinedTexts, Combiner
+from outgrow.combine.scores import agreement_weights
+from outgrow.combine.texts import naive_targets, score_matrices
 from outgrow.errors import ConfigError, DataError
-from outgrow.labels import ChoiceTargets, ChoiceVotes
+from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(Combiner):
     """The λ-weighted mean over the supervisors that voted on a row (`combine: mean`).
 
     Learning it by cross entropy is naive multi-weak supervision: the λ-weighted sum of the losses on each label.
@@ -22,7 +26,7 @@ class Mean:
 
     Example:
         >>> votes = ChoiceVotes(("a",), ("x", "y"), np.array([[[0.2, 0.8], [0.6, 0.4]]]))
-        >>> Mean(weights={"x": 3.0, "y": 1.0})(votes).probs.round(2).tolist()
+        >>> Mean(weights={"x": 3.0, "y": 1.0}).choices(votes).probs.round(2).tolist()
         [[0.3, 0.7]]
     """
 
@@ -33,12 +37,25 @@ class Mean:
     harden: bool = False
     """Put all probability on the most likely choice; ties share it."""
 
-    def __call__(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Targets for the rows that have at least one usable vote; the others are left out, not guessed.
+    @property
+    def needs_gold(self) -> bool:
+        """Whether λ is calibrated on gold answers."""
+        return self.weights == "calibrated"
 
-        Args:
-            votes: Votes on N rows.
-            gold: Known answers, shape (N,), -1 where unknown, from which `calibrated` weights are taken.
+    @property
+    def needs_scores(self) -> bool:
+        """Whether λ is estimated, in text tasks from the supervisors' scores."""
+        return self.weights == "estimated"
+
+    def check_texts(self, supervisors: Sequence[str]) -> None:
+        """Refuse `harden`, `calibrated` and weights that do not fit the supervisors."""
+        if self.harden:
+            raise ConfigError("The combiner 'mean' with `harden` is for choice tasks.", fix="Remove `harden`.")
+        if not self.needs_scores:
+            self.lambdas(supervisors)
+
+    def choices(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
+        """Return targets for the rows with a usable vote; see `ChoiceCombiner`.
 
         Raises:
             ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or all are 0.
@@ -46,8 +63,15 @@ class Mean:
         """
         return self.weighted(votes, self.lambdas(votes.supervisors, votes, gold))
 
+    def texts(self, labels: TextLabels, prompts: Sequence[str], scored: Callable[[], TextLabels]) -> CombinedTexts:
+        """Return each supervisor's best text of each row, weighted by λ; see `naive_targets` and `TextCombiner`."""
+        estimated = agreement_weights(score_matrices(scored())) if self.needs_scores else None
+        lambdas = self.lambdas(labels.supervisors) if estimated is None else estimated
+        by_name = dict(zip(labels.supervisors, lambdas.tolist(), strict=True))
+        return CombinedTexts(naive_targets(labels, prompts, by_name), estimated)
+
     def weighted(self, votes: ChoiceVotes, lambdas: NDArray[np.float64]) -> ChoiceTargets:
-        """The same with λ (M,) that are known already.
+        """Return the same targets for given λ, shape (M,).
 
         Raises:
             DataError: No row has a usable vote.
@@ -65,7 +89,7 @@ class Mean:
         return ChoiceTargets(tuple(votes.ids[row] for row in usable), probs, np.ones(len(usable)))
 
     def lambdas(
-        self, supervisors: tuple[str, ...], votes: ChoiceVotes | None = None, gold: NDArray[np.int64] | None = None
+        self, supervisors: Sequence[str], votes: ChoiceVotes | None = None, gold: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
         """The weight of each supervisor, shape (M,).
 
@@ -93,7 +117,7 @@ class Mean:
         return np.array([self.weights[name] for name in supervisors])
 
     def _by_name(
-        self, name: str, supervisors: tuple[str, ...], votes: ChoiceVotes | None, gold: NDArray[np.int64] | None
+        self, name: str, supervisors: Sequence[str], votes: ChoiceVotes | None, gold: NDArray[np.int64] | None
     ) -> NDArray[np.float64]:
         from outgrow.combine.methods import combine
         from outgrow.combine.weights import check_weighting

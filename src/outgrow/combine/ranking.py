@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from outgrow.combine.joint_decoding import joint_scores
-from outgrow.combine.scaling import Scale, centred, standardised
+from outgrow.combine.scores import Scale, centred, joint_scores, standardised
 from outgrow.errors import DataError
 
 Array = NDArray[np.float64]

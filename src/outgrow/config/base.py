@@ -1,4 +1,4 @@
-"""What all parts of an experiment file are made of."""
+"""Base classes of the sections of an experiment file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from outgrow.errors import ConfigError
+
 
 class Frozen(BaseModel):
-    """Settings that refuse unknown keys and do not change."""
+    """Immutable settings without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -33,3 +35,21 @@ def named(value: object) -> object:
 
 
 Choice = Annotated[Named, BeforeValidator(named, json_schema_input_type=str | Named)]
+
+ModelName = str | Named
+"""A folder or a hub id; or the name and parameters of a language model that a plug-in registered."""
+
+
+def weights_of(model: ModelName) -> str:
+    """Return the folder or hub id of a model's weights.
+
+    Raises:
+        ConfigError: It is a registered language model.
+    """
+    if isinstance(model, str):
+        return model
+    raise ConfigError(
+        "A registered language model has no weights to train or to read features from.",
+        found=f"model: {model.name}",
+        wanted="a folder or a hub id",
+    )

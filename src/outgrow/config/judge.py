@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from outgrow.config.base import Frozen
+from outgrow.config.base import Frozen, ModelName
 from outgrow.config.server import Served
 
 
@@ -31,8 +31,8 @@ class Sampling(Frozen):
 class LocalJudge(Sampling):
     """A language model that rates answers: `{model: folder}`."""
 
-    model: str
-    """A folder or a hub id."""
+    model: ModelName
+    """A folder or a hub id; or a registered language model."""
     name: str | None = None
     """A name for notes; by default derived from the model."""
     batch_size: int = Field(default=32, gt=0)
@@ -48,7 +48,7 @@ Judge = LocalJudge | ServerJudge
 
 def _kind(value: object) -> str:
     served = "server" in value if isinstance(value, Mapping) else isinstance(value, ServerJudge)
-    return "judge behind a server" if served else "judge here"
+    return "ServerJudge" if served else "LocalJudge"
 
 
 def _several(value: object) -> object:
@@ -56,7 +56,6 @@ def _several(value: object) -> object:
 
 
 _Judge = Annotated[
-    Annotated[LocalJudge, Tag("judge here")] | Annotated[ServerJudge, Tag("judge behind a server")],
-    Discriminator(_kind),
+    Annotated[LocalJudge, Tag("LocalJudge")] | Annotated[ServerJudge, Tag("ServerJudge")], Discriminator(_kind)
 ]
 Judges = Annotated[tuple[_Judge, ...], BeforeValidator(_several, json_schema_input_type=_Judge | tuple[_Judge, ...])]

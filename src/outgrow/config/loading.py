@@ -10,25 +10,15 @@ import os
 import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from outgrow.config.judge import LocalJudge, ServerJudge
-from outgrow.config.methods import Filter, Intermediate, Method, Pretune, Strong
-from outgrow.config.schema import ExperimentConfig, Generate
-from outgrow.config.server import ServerPrices, ServerStrong, ServerSupervisor
-from outgrow.config.supervisors import (
-    FeaturesSupervisor,
-    FunctionSupervisor,
-    ModelSupervisor,
-    Rule,
-    RulesSupervisor,
-    VotesSupervisor,
-)
-from outgrow.config.task import Columns, Split, TaskConfig, VotesTable
+from outgrow.config.schema import ExperimentConfig
+from outgrow.config.supervisors import supervisor_kind
 from outgrow.errors import ConfigError, did_you_mean
+from outgrow.registry import lookup
 
 _PATH_KEYS = frozenset({"path", "votes", "model", "store", "output"})
 _FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json"})
@@ -109,52 +99,49 @@ def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
     try:
         return ExperimentConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+        raise ConfigError("\n".join(_explain(problem, raw) for problem in error.errors())) from error
 
 
-def _explain(problem: Any) -> str:
-    location: list[Any] = list(problem["loc"])
-    keys = _keys_at(location[:-1])
-    tag = {"supervisors": 2, "judge": 2, "strong": 1}.get(str(location[0]) if location else "", len(location))
-    del location[tag : tag + 1]  # pydantic's tag of which kind it took the entry for
-    where = ".".join(str(part) for part in location) or "experiment"
+def _explain(problem: Any, raw: Any) -> str:
+    location, models = _place(problem["loc"], raw)
+    where = ".".join(location) or "experiment"
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {did_you_mean(str(location[-1]), keys)}"
+        known = [key for model in models for key in model.model_fields]
+        return f"{where}: unknown key; {did_you_mean(location[-1], known)}"
     shown = problem.get("input")
     found = f" (found {shown!r})" if isinstance(shown, str | int | float) else ""
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}{found}"
 
 
-_MODEL_UNDER: dict[Any, type[BaseModel]] = {
-    "task": TaskConfig,
-    "columns": Columns,
-    "split": Split,
-    "voted": VotesTable,
-    "features": FeaturesSupervisor,
-    "model": ModelSupervisor,
-    "server": ServerSupervisor,
-    "prices": ServerPrices,
-    "votes": VotesSupervisor,
-    "function": FunctionSupervisor,
-    "rule set": RulesSupervisor,
-    "rules": Rule,
-    "strong here": Strong,
-    "strong behind a server": ServerStrong,
-    "judge here": LocalJudge,
-    "judge behind a server": ServerJudge,
-    "methods": Method,
-    "pretune": Pretune,
-    "filter": Filter,
-    "chain": Intermediate,
-    "generate": Generate,
-}
+def _place(parts: Sequence[Any], raw: Any) -> tuple[list[str], list[type[BaseModel]]]:
+    """Where a problem is, without pydantic's tags, and the sections whose keys are known there."""
+    models: list[type[BaseModel]] = [ExperimentConfig]
+    location: list[str] = []
+    for depth, part in enumerate(parts):
+        tagged = [model for model in models if model.__name__ == part]
+        if tagged:
+            models = tagged
+            continue
+        location.append(str(part))
+        named_by_user = location[:1] == ["methods"] and len(location) == 2
+        if depth == len(parts) - 1 or named_by_user:
+            continue
+        if location[0] == "supervisors" and len(location) == 2:
+            thing = lookup("supervisor", supervisor_kind(raw["supervisors"][part]) or "model")
+            models = [thing] if isinstance(thing, type) and issubclass(thing, BaseModel) else models
+            continue
+        inner = [own for model in models if part in model.model_fields for own in _models_in(model, part)]
+        models = inner or models
+    return location, models
 
 
-def _keys_at(location: Sequence[Any]) -> list[str]:
-    if location[:1] == ["methods"]:
-        location = ["methods", *location[2:]]  # what a user calls a method is no section
-    model = next((_MODEL_UNDER[part] for part in reversed(location) if part in _MODEL_UNDER), ExperimentConfig)
-    return list(model.model_fields)
+def _models_in(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
+    found, open_types = [], [model.model_fields[name].annotation]
+    for each in open_types:
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            found.append(each)
+        open_types += get_args(each)
+    return found
 
 
 def _resolve(value: Any, base: Path, key: str = "") -> Any:

@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from outgrow.config.base import Choice, Frozen, Named, named
+from outgrow.config.base import Choice, Frozen, ModelName, Named, named
 from outgrow.config.server import ServerStrong
 
 
 class Strong(Frozen):
     """The model that is to outgrow its supervisors, trained here."""
 
-    model: str
-    """A folder or a hub id."""
+    model: ModelName
+    """A folder or a hub id; or a registered language model, which refines but is not trained."""
     adapter: Choice = Named(name="none")
     """What is trained: `none` (all weights), `lora` (extra `peft`) or `probe` (a head on frozen, cached features)."""
     max_length: int | None = Field(default=None, gt=0)
@@ -25,15 +25,19 @@ class Strong(Frozen):
     early_stopping: int | None = Field(default=None, gt=0)
     """Patience in epochs on a held-out tenth of the (weakly labelled) training rows; null trains to the end."""
 
+    @property
+    def trains(self) -> bool:
+        """Whether it is trained here."""
+        return isinstance(self.model, str)
+
 
 def _where(value: object) -> str:
     served = "server" in value if isinstance(value, Mapping) else isinstance(value, ServerStrong)
-    return "strong behind a server" if served else "strong here"
+    return "ServerStrong" if served else "Strong"
 
 
 StrongModel = Annotated[
-    Annotated[Strong, Tag("strong here")] | Annotated[ServerStrong, Tag("strong behind a server")],
-    Discriminator(_where),
+    Annotated[Strong, Tag("Strong")] | Annotated[ServerStrong, Tag("ServerStrong")], Discriminator(_where)
 ]
 """The strong model, here or behind a server."""
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from outgrow.config.base import Frozen
+from outgrow.config.base import Frozen, weights_of
 from outgrow.config.judge import Judges
 from outgrow.config.methods import Method, Strong, StrongModel
 from outgrow.config.server import Served, ServerStrong
-from outgrow.config.supervisors import SupervisorConfig
+from outgrow.config.supervisors import SupervisorSection
 from outgrow.config.task import TaskConfig
 from outgrow.errors import ConfigError, did_you_mean
 
@@ -40,8 +40,8 @@ class ExperimentConfig(Frozen):
     """A name for the report; by default the file's name."""
     task: TaskConfig
     """What is to be learned, and from which rows."""
-    supervisors: tuple[SupervisorConfig, ...] = Field(min_length=1)
-    """Who judges the unlabelled rows."""
+    supervisors: tuple[SupervisorSection, ...] = Field(min_length=1)
+    """Label the unlabelled rows."""
     strong: StrongModel
     """The model that is to outgrow them."""
     methods: dict[str, Method] = Field(default={"naive": Method()}, min_length=1)
@@ -104,6 +104,7 @@ class ExperimentConfig(Frozen):
             ConfigError: It is behind a server.
         """
         if isinstance(self.strong, Strong):
+            weights_of(self.strong.model)
             return self.strong
         raise ConfigError(
             "A choice task trains its strong model here, and this one is behind a server.",

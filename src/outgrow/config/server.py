@@ -51,17 +51,6 @@ class Served(Frozen):
     """What tokens cost, for the notes of the results and `outgrow run --dry-run`."""
 
 
-class ServerSupervisor(Served):
-    """A supervisor behind a server; more keys as for every served model."""
-
-    template: str = "{prompt}\n\nAnswer with one of these and nothing else: {choices}"
-    """How a row is asked in a choice task; text tasks have `generate.template`."""
-    samples: int = Field(default=1, gt=0)
-    """Answers to each row in a choice task: one, greedily, or so many samples whose shares are the probabilities."""
-    max_new_tokens: int = Field(default=16, gt=0)
-    """Most tokens of an answer in a choice task; text tasks have `generate.max_new_tokens`."""
-
-
 def _names(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -78,6 +67,11 @@ class ServerStrong(Served):
     tuned: dict[str, TunedModels] = Field(default={})
     """Method (or `ceiling`) → what the provider calls the model that it fine-tuned on the file which `outgrow export`
     wrote for that method: one name for each seed, or that of the first seed."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is trained here."""
+        return False
 
     @model_validator(mode="before")
     @classmethod

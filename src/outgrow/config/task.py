@@ -1,12 +1,15 @@
-"""What an experiment file may say of the task: rows, columns, parts, metrics."""
+"""The section `task` of an experiment file: rows, columns, parts, metrics."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from outgrow.config.base import Choice, Frozen
+from outgrow.config.base import Choice, Frozen, Named
+from outgrow.errors import ConfigError, did_you_mean
+from outgrow.registry import lookup
 
 
 def _several(value: object) -> object:
@@ -14,48 +17,48 @@ def _several(value: object) -> object:
 
 
 class Columns(Frozen):
-    """Which columns of a data file mean what."""
+    """Names of the columns of a data file."""
 
     prompt: str = "text"
-    """The text to judge or to answer; not used where `task.template` is given."""
+    """The text to classify or to answer; not used if `task.template` is set."""
     gold: str | None = "label"
-    """The right answer; null where there is none."""
+    """The gold answer; null if there is none."""
     id: str | None = None
     """A unique name per row; by default rows are numbered."""
     part: str | None = None
-    """A column that says `gold`, `validation`, `unlabelled` or `test`; without it `task.split` decides."""
+    """The part of each row: `gold`, `validation`, `unlabelled` or `test`. Default: `task.split` decides."""
 
 
 class VotesTable(Frozen):
-    """A table with votes made elsewhere, named only to know which rows it covers."""
+    """A table with votes made elsewhere; only which rows it covers matters here."""
 
     path: str
     """A jsonl, csv, tsv or parquet file."""
     task: str = "task"
-    """Its column that says which row a vote is about."""
+    """Its column that identifies the row of a vote."""
     key: Literal["id", "prompt"] = "id"
-    """What that column holds: row ids or prompts."""
+    """Content of that column: row ids or prompts."""
 
 
 class Split(Frozen):
-    """How rows are dealt to the parts. Shares below 1 are fractions, whole numbers are counts."""
+    """Sizes of the parts. Numbers below 1 are fractions of the rows, whole numbers are counts."""
 
     gold: int | float = 0.4
     """Rows that train the supervisors."""
     unlabelled: int | float = 0.4
     """Rows that the supervisors label and the student learns from."""
     test: int | float = 0.2
-    """Rows that nobody trains on."""
+    """Rows for evaluation only."""
     validation: int | float = 0
-    """Gold rows that nobody trains on either and the supervisors vote on: combiners learn from them whom to believe
-    (`weights: calibrated`, gold anchors, temperatures)."""
+    """Gold rows that no model is trained on. Supervisors vote on them, and combiners estimate from these votes how
+    reliable each supervisor is (`weights: calibrated`, gold anchors, temperatures)."""
     group: str | None = None
     """A column whose equal values stay in one part, such as the question of several answers."""
     seed: int = 0
     """Seed of the shuffle; the same for every training seed, so that all are compared on the same test rows."""
     voted: VotesTable | None = None
-    """Votes made elsewhere: only rows they cover become unlabelled or test rows, and the groups of these stay out of
-    the gold part."""
+    """Votes made elsewhere. Only rows that they cover become unlabelled or test rows; the groups of these rows stay out
+    of the gold part."""
 
     @field_validator("gold", "unlabelled", "test", "validation")
     @classmethod
@@ -66,26 +69,27 @@ class Split(Frozen):
 
 
 class RubricConfig(Frozen):
-    """Other words or another scale for what a judge is asked; what is left out stays as the task has it."""
+    """Another prompt or scale for a judge; what is left out keeps the task's default."""
 
     template: str | None = None
-    """The prompt, with the places {question}, {answer}, {concept}, {gold}, {reference}, {low} and {high}."""
+    """The prompt, with the placeholders {question}, {answer}, {concept}, {gold}, {reference}, {low} and {high}."""
     low: int | None = None
     """The worst rating."""
     high: int | None = None
     """The best rating."""
 
 
-class TaskConfig(Frozen):
-    """What is to be learned, and from which rows."""
+class TaskConfig(Named):
+    """The task and its rows. Further keys are parameters of a plug-in task."""
 
     name: str = "file"
     """A built-in task (`sciq`, `sentiment`, `facts`, `slurp`, `snips`, `home`, `persona`, `explanation`, `gsm8k`), a
     plug-in, or `file` for any table."""
-    path: str
-    """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id."""
+    path: str | None = None
+    """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id. Every built-in task needs it;
+    a plug-in may do without."""
     columns: Columns = Columns()
-    """Which columns mean what (for `name: file`)."""
+    """Names of the columns (for `name: file`)."""
     template: str | None = None
     """The prompt from several columns: `"Q: {question} A: {answer}"`."""
     choices: tuple[str, ...] | Literal["auto"] | None = None
@@ -94,13 +98,36 @@ class TaskConfig(Frozen):
         Annotated[tuple[Choice, ...], BeforeValidator(_several, json_schema_input_type=Choice | tuple[Choice, ...])]
         | None
     ) = None
-    """How texts are scored (for `name: file` without choices); the first of several is the headline. By default
+    """Metrics of text answers (for `name: file` without choices); the first one is the headline. Default:
     `exact_match`."""
     concept: str | None = None
-    """What answers should be like, in words for a judge: the persona of `persona`, the technique of `explanation`."""
+    """The style that answers should have, described to a judge: the persona of `persona`, the technique of
+    `explanation`."""
     rubrics: dict[str, RubricConfig] = Field(default={})
-    """Other words or scales for a judge, by metric (for `persona`, `explanation` and `gsm8k`)."""
+    """Other prompts or scales for a judge, by metric (for `persona`, `explanation` and `gsm8k`)."""
     split: Split = Split()
-    """How rows are dealt to the gold, unlabelled, test and, if wanted, validation parts."""
+    """Sizes of the gold, unlabelled, test and, if wanted, validation parts."""
     limit: int | None = Field(default=None, gt=0)
-    """Use only this many rows, taken at random with the split's seed."""
+    """Use only this many rows, drawn at random with the split's seed."""
+
+    @model_validator(mode="after")
+    def _parameters_exist(self) -> TaskConfig:
+        if self.params:
+            thing = lookup("task", self.name)
+            own = {field.name for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
+            for key in self.params.keys() - own:
+                raise ValueError(f"unknown key {key!r}; {did_you_mean(key, own | set(type(self).model_fields))}")
+        return self
+
+    @property
+    def source(self) -> str:
+        """The path.
+
+        Raises:
+            ConfigError: The experiment file has none.
+        """
+        if self.path is None:
+            raise ConfigError(
+                f"The task {self.name!r} reads its rows from a file or folder, and none is named.", fix="Set task.path."
+            )
+        return self.path

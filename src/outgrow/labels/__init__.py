@@ -10,7 +10,7 @@ from outgrow.labels.notes import SEVERITIES, Note, Severity
 from outgrow.labels.predictions import Predictions, Weighted
 from outgrow.labels.preference import PreferencePairs
 from outgrow.labels.rows import PARTS, Part, Rows, positions
-from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, TextTargets
+from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, TextTargets, with_leading_space
 
 __all__ = [
     "PARTS",
@@ -32,4 +32,5 @@ __all__ = [
     "Weighted",
     "check_probabilities",
     "positions",
+    "with_leading_space",
 ]

@@ -58,6 +58,21 @@ class Completion:
         return "repeating" if _repeats(self.text) else "open"
 
 
+def with_leading_space(completion: Completion) -> Completion:
+    """Return the completion with the space that separates it from its prompt; its first token covers the space.
+
+    Example:
+        >>> with_leading_space(Completion("Paris", (-0.1,), ((0, 5),), finished=False))
+        Completion(text=' Paris', logprobs=(-0.1,), offsets=((0, 6),), finished=False)
+    """
+    if completion.text.startswith(" "):
+        return completion
+    moved = [(start + 1, end + 1) for start, end in completion.offsets]
+    if moved and completion.text:
+        moved[0] = (0, moved[0][1])
+    return dataclasses.replace(completion, text=f" {completion.text}", offsets=tuple(moved))
+
+
 @dataclass(frozen=True)
 class TextLabels:
     """Texts of M supervisors for N rows: n-best lists, best first.

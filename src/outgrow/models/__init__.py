@@ -1,1 +1,1 @@
-"""Models behind two seams: language models and classifiers."""
+"""Language models, local and served, and classifiers."""

@@ -1,16 +1,32 @@
-"""What of a model is trained: all of it, a low-rank addition, or a head on frozen features."""
+"""Adapters, the trained part of a model: all weights, low-rank additions, or a head on frozen features."""
 
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Protocol
 
 from outgrow.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Adapter(Protocol):
+    """What of a model is trained: a network that `wrap` returns, or a head that `fit` trains on frozen features.
+
+    With `fit` goes `logits(state, features)`, for choice tasks only; see `outgrow.train.probe.Probe`.
+    """
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Return the network with those parameters that train."""
+
+    @abstractmethod
+    def go_on(self, network: nn.Module, folder: str) -> nn.Module:
+        """Return the network with what a folder holds, which trains on; optional."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +34,7 @@ class FullFineTuning:
     """All weights (`adapter: none`)."""
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network as it is."""
+        """Return the network unchanged."""
         return network
 
 
@@ -29,7 +45,7 @@ class LoRA:
     rank: int = 16
     """Rank of the additions."""
     alpha: int = 32
-    """Scale of the additions, over the rank."""
+    """Scale of the additions, divided by the rank."""
     dropout: float = 0.0
     """Dropout on the additions' input."""
     targets: str | tuple[str, ...] = "all-linear"
@@ -42,7 +58,7 @@ class LoRA:
             )
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network, frozen, with additions that train.
+        """Return the frozen network with trainable additions.
 
         Raises:
             ConfigError: The network has no layers of these names.
@@ -61,43 +77,13 @@ class LoRA:
         return wrapped
 
     def go_on(self, network: nn.Module, folder: str) -> nn.Module:
-        """The network, frozen, with the additions that a folder holds, which train on; their settings are the folder's.
-
-        Raises:
-            MissingExtraError: peft is not installed.
-        """
+        """Return the frozen network with the additions of a folder, which are trained further with its settings."""
         with _without_noise():
             wrapped: nn.Module = _peft().PeftModel.from_pretrained(network, folder, is_trainable=True)
         return wrapped
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A linear head on frozen, cached features (`adapter: probe`): seconds per student. Choice tasks only.
-
-    Features are standardised with the mean and spread of the student's own training rows.
-    """
-
-    epochs: int = 20
-    """Passes over the training rows."""
-    learning_rate: float = 1e-3
-    """Peak learning rate of AdamW; it falls to zero along a cosine."""
-    batch_size: int = 64
-    """Rows per step."""
-    weight_decay: float = 0.1
-    """Decoupled weight decay of the head."""
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.weight_decay < 0:
-            raise ConfigError("A parameter of the probe is out of range.", found=self, wanted="positive numbers")
-
-
 def _peft() -> Any:
-    """The peft library.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
     try:
         import peft
     except ImportError as error:
@@ -107,7 +93,7 @@ def _peft() -> Any:
 
 @contextmanager
 def _without_noise() -> Iterator[None]:
-    """Peft asks transformers under a name that is being retired; nothing a user could do about it."""
     with warnings.catch_warnings():
+        # peft uses a deprecated name of transformers.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield

@@ -1,4 +1,4 @@
-"""A transformers network with a fresh head: encoder or decoder, any padding side, starting from no opinion."""
+"""Classifiers on a transformers network, encoder or decoder, with a head initialized to zero."""
 
 from __future__ import annotations
 
@@ -18,15 +18,12 @@ Pooling = Literal["mean", "last"]
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """One vector per text from its tokens' states.
+    """Pool the states of a text's tokens, shape (N, T, D), to one vector, shape (N, D).
 
     Args:
-        hidden: States, shape (N, T, D).
-        mask: 1 for tokens, 0 for padding, shape (N, T); padding may be on either side.
+        hidden: States.
+        mask: 1 for tokens, 0 for padding on either side, shape (N, T).
         pooling: `mean` over the tokens, or the `last` token.
-
-    Returns:
-        Shape (N, D).
 
     Example:
         >>> hidden = torch.tensor([[[1.0], [3.0], [9.0]]])
@@ -43,7 +40,7 @@ def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
 
 
 class ChoiceNetwork(nn.Module):
-    """A pretrained network, pooling, and a linear head that starts at zero: every class equally likely."""
+    """A pretrained network, pooling, and a linear head initialized to zero."""
 
     def __init__(self, backbone: PreTrainedModel, classes: int) -> None:
         super().__init__()
@@ -55,16 +52,16 @@ class ChoiceNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        """Logits (N, K) from `input_ids`, `attention_mask` and whatever else the tokenizer gives."""
+        """Return logits (N, K) of tokenizer outputs."""
         return self.head(self.embed(**inputs))  # type: ignore[no-any-return]
 
     def embed(self, **inputs: Tensor) -> Tensor:
-        """Pooled states (N, D)."""
+        """Return pooled states (N, D)."""
         return embed(self.backbone, inputs, self.pooling)
 
 
 def embed(backbone: nn.Module, inputs: dict[str, Tensor] | BatchEncoding, pooling: Pooling) -> Tensor:
-    """Pooled states (N, D) of a batch; left padding gets position ids that start at its first token."""
+    """Return pooled states (N, D) of a batch; with left padding, positions start at the first token."""
     mask = inputs["attention_mask"]
     extra: dict[str, Any] = {}
     if not bool(mask[:, 0].all()):
@@ -73,38 +70,38 @@ def embed(backbone: nn.Module, inputs: dict[str, Tensor] | BatchEncoding, poolin
 
 
 def default_pooling(backbone: PreTrainedModel) -> Pooling:
-    """`last` for networks whose tokens see only what is before them, `mean` for the others."""
+    """Return `last` for networks with causal attention, `mean` for others."""
     return "mean" if is_bidirectional(backbone.config) else "last"
 
 
 def hidden_size(backbone: PreTrainedModel) -> int:
-    """D, the width of a network's states."""
+    """Return the width D of a network's states."""
     size: int = backbone.config.get_text_config().hidden_size
     return size
 
 
 class Encoder:
-    """Turns prompts into batches of tokens for one model, and refuses to cut a text unasked."""
+    """Tokenizes prompts for one model; texts are truncated only on request."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, limit: int | None, max_length: int | None = None) -> None:
         self._tokenizer, self._limit, self._max_length = tokenizer, limit, max_length
         if tokenizer.pad_token_id is None:
-            # The attention mask says what is padding; which token fills it does not matter.
+            # Any token will do: the attention mask marks padding.
             tokenizer.pad_token_id = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else 0
 
     @classmethod
     def load(cls, model: str, backbone: PreTrainedModel, *, max_length: int | None) -> Encoder:
-        """The encoder of a model folder or hub id."""
+        """Load the encoder of a model folder or hub id."""
         limit = context_length(backbone)
         if max_length is not None and limit is not None:
             max_length = min(max_length, limit)
         return cls(load_tokenizer(model), limit=limit, max_length=max_length)
 
     def tokenise(self, prompts: Sequence[str]) -> list[dict[str, list[int]]]:
-        """Token ids of each prompt, not padded.
+        """Return the tokenizer's output for each prompt, not padded.
 
         Raises:
-            DataError: A prompt is longer than the model and no `max_length` was set.
+            DataError: A prompt is empty, or longer than the context without a `max_length`.
         """
         cut = {"truncation": True, "max_length": self._max_length} if self._max_length else {"truncation": False}
         encoded = self._tokenizer(list(prompts), padding=False, verbose=False, **cut)
@@ -124,13 +121,13 @@ class Encoder:
         return [{key: values[index] for key, values in encoded.items()} for index in range(len(prompts))]
 
     def batch(self, tokenised: Sequence[dict[str, list[int]]]) -> BatchEncoding:
-        """A batch of tensors, padded on the right: there no network needs to be told where a text starts."""
+        """Return a batch of tensors, padded on the right, where default positions are correct."""
         return self._tokenizer.pad(list(tokenised), padding_side="right", return_tensors="pt")
 
 
 @torch.inference_mode()
 def by_length(function: Any, encoder: Encoder, prompts: Sequence[str], *, batch_size: int) -> Tensor:
-    """Applies a function of token batches to prompts sorted by length, so that little is padded; (N, …) in order."""
+    """Apply a function to batches of prompts sorted by length, for little padding; shape (N, …) in the given order."""
     tokens = encoder.tokenise(prompts)
     order = sorted(range(len(tokens)), key=lambda index: (len(tokens[index]["input_ids"]), index))
     pieces: dict[int, Tensor] = {}
@@ -144,6 +141,6 @@ def by_length(function: Any, encoder: Encoder, prompts: Sequence[str], *, batch_
 
 
 def load_choice_network(model: str, classes: int, *, seed: int) -> ChoiceNetwork:
-    """A pretrained network with a fresh head; `seed` fixes dropout and whatever else is drawn."""
+    """Load a pretrained network with a new head; `seed` sets torch's random state."""
     torch.manual_seed(seed)
     return ChoiceNetwork(load_encoder(model), classes)

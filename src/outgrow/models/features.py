@@ -1,4 +1,4 @@
-"""Classifiers on counted words: cheap, quick, and honestly weak."""
+"""Classifiers on word counts: cheap weak supervisors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Tfidf:
     ngrams: int = 2
     """Longest word n-gram."""
     min_count: int = 1
-    """Drop n-grams that occur in fewer texts."""
+    """N-grams in fewer texts are dropped."""
     regularization: float = 10.0
     """Inverse strength C of the L2 penalty; 10 suits a thousand short texts better than scikit-learn's 1."""
 
@@ -38,7 +38,7 @@ class Tfidf:
             raise ConfigError("A parameter of tfidf is out of range.", found=self, wanted="positive numbers")
 
     def fit(self, texts: Sequence[str], labels: NDArray[np.int64], classes: int, *, seed: int = 0) -> Classifier:
-        """Trains on texts and class indices.
+        """Train on texts and class indices.
 
         Raises:
             DataError: All labels are the same, or the texts have no words.

@@ -1,4 +1,4 @@
-"""Loading transformers models from a folder or the hub: fp32 master weights, safetensors only, clear errors."""
+"""Load transformers models from a folder or the hub: fp32 weights, safetensors only."""
 
 from __future__ import annotations
 
@@ -20,61 +20,41 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder or hub id.
-
-    Raises:
-        ModelError: There is none, or it cannot be read.
-    """
+    """Load the tokenizer of a model folder or hub id; a ModelError if there is none."""
     from transformers import AutoTokenizer
 
     check_model(model)
     folder = Path(model)
     if folder.is_dir() and not any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
-        # Without this, some architectures get a tokenizer that knows no word.
+        # Otherwise some architectures get a tokenizer without a vocabulary.
         raise ModelError(f"{folder} has no tokenizer.", wanted="tokenizer.json", fix="Copy the whole model folder.")
     tokenizer: PreTrainedTokenizerBase = _load(AutoTokenizer, "tokenizer", model)
     return tokenizer
 
 
 def load_encoder(model: str) -> PreTrainedModel:
-    """The bare network of a model (encoder or decoder, no head), fp32, in evaluation mode.
-
-    Raises:
-        ModelError: The folder has no weights, only pickled ones, or they cannot be read.
-    """
+    """Load a network without head (encoder or decoder), fp32, in evaluation mode; errors as in `check_model`."""
     from transformers import AutoModel
 
     return _load_network(AutoModel, model)
 
 
 def load_causal_lm(model: str) -> PreTrainedModel:
-    """A causal language model with its head, fp32, in evaluation mode.
-
-    Raises:
-        ModelError: The folder has no weights, only pickled ones, or they cannot be read.
-    """
+    """Load a causal language model, fp32, in evaluation mode; errors as in `check_model`."""
     from transformers import AutoModelForCausalLM
 
     return _load_network(AutoModelForCausalLM, model)
 
 
 def load_masked_lm(model: str) -> PreTrainedModel:
-    """A masked language model, fp32, in evaluation mode; a head that the folder does not hold is drawn at random.
-
-    Raises:
-        ModelError: The folder has no weights, only pickled ones, or they cannot be read.
-    """
+    """Load a masked language model, fp32, in evaluation mode; a missing head is initialized at random."""
     from transformers import AutoModelForMaskedLM
 
     return _load_network(AutoModelForMaskedLM, model, fresh_head=True)
 
 
 def is_masked_lm(model: str) -> bool:
-    """Whether a model of this configuration learns language from masked tokens, rather than from what comes next.
-
-    Raises:
-        ModelError: See `check_model`; or a configuration that cannot be read.
-    """
+    """Return whether a model is pretrained on masked tokens rather than next tokens; errors as in `check_model`."""
     from transformers import AutoConfig
 
     check_model(model)
@@ -82,7 +62,7 @@ def is_masked_lm(model: str) -> bool:
 
 
 def is_bidirectional(config: PretrainedConfig) -> bool:
-    """Whether every token sees all others, and not only those before it."""
+    """Return whether attention is bidirectional."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     config = config.get_text_config()
@@ -90,7 +70,7 @@ def is_bidirectional(config: PretrainedConfig) -> bool:
 
 
 def short_name(model: str) -> str:
-    """A name for tables: the last part of a path or hub id that says something.
+    """Return a name for tables: the last part of a path or hub id other than `model`.
 
     Example:
         >>> short_name("EleutherAI/pythia-160m"), short_name("/weights/minilm/model")
@@ -101,12 +81,9 @@ def short_name(model: str) -> str:
 
 
 def check_model(model: str) -> None:
-    """Says early and clearly why a model will not load; hub ids are left to the hub.
+    """Raise a ModelError if a folder is missing, or has no configuration, no weights or pickled weights only.
 
-    A folder may also hold a LoRA adapter alone (`adapter_config.json`), whose base model must be where it was.
-
-    Raises:
-        ModelError: A missing folder, no configuration, no weights, or pickled weights only.
+    Hub ids are left to the hub. A folder may hold a LoRA adapter alone (`adapter_config.json`).
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -135,11 +112,7 @@ def check_model(model: str) -> None:
 
 
 def model_identity(model: str) -> str:
-    """What a model is, independent of where it lies: content hash of a folder, or `id@commit` of a hub model.
-
-    Raises:
-        ModelError: See `check_model`; or a hub model that cannot be had.
-    """
+    """Return the content hash of a model folder, or `id@commit` of a hub model; errors as in `check_model`."""
     check_model(model)
     folder = Path(model)
     if folder.is_dir():
@@ -157,7 +130,7 @@ def model_identity(model: str) -> str:
 
 @lru_cache(maxsize=64)
 def _folder_hash(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
-    """Hash of files given by name, size and time of change: weights that someone replaces are read anew."""
+    # Cached by size and time of change too, so that replaced weights are hashed again.
     digest = hashlib.sha256()
     for name, size, _ in files:
         digest.update(f"{name}\0{size}\0".encode())
@@ -167,12 +140,12 @@ def _folder_hash(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def context_length(network: PreTrainedModel) -> int | None:
-    """Most tokens a network can see, or None where its configuration does not say."""
+    """Return the context length in tokens, or None if the configuration has none."""
     config = network.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"):
         length = getattr(config, name, None)
         if isinstance(length, int) and length > 0:
-            # RoBERTa and its kin reserve the positions up to and including the padding index.
+            # RoBERTa reserves the positions up to and including the padding index.
             reserved = getattr(getattr(network.base_model, "embeddings", None), "padding_idx", None)
             return length if reserved is None else length - reserved - 1
     return None
@@ -184,7 +157,7 @@ def _load_network(auto: Any, model: str, *, fresh_head: bool = False) -> PreTrai
     check_model(model)
     options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
     network, about = _load(auto, "weights", model, **options)
-    # A pooler is a head of its own, which nothing here uses; anything else would be left at random values.
+    # A pooler is never used; other missing weights would stay random.
     needed = f"{network.base_model_prefix}." if fresh_head else ""
     missing = sorted(name for name in about["missing_keys"] if name.startswith(needed) and "pooler" not in name)
     if missing:
@@ -214,7 +187,7 @@ def _load(auto: Any, part: str, model: str, **options: Any) -> Any:
 
 def _hub_error(model: str, error: Exception) -> ModelError:
     return ModelError(
-        f"The model {model!r} is neither a folder here nor to be had from the hub.",
+        f"The model {model!r} is neither a folder nor available from the hub.",
         found=_first_line(error),
         wanted="a folder, or a hub id that is in the local cache or can be downloaded",
         fix="Check the name; offline, give the path of a folder.",

@@ -1,12 +1,8 @@
-"""Language models that run here: any transformers causal language model behind the `LanguageModel` seam.
-
-Generation is a decoding loop of its own: it records the model's log-probability of every token it takes, and draws each
-sample from noise that belongs to its prompt, so that neither batch size nor neighbours change a text.
-"""
+"""Local language models: any causal language model of transformers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +11,8 @@ from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
-from outgrow.models.beams import Search, beam_search
 from outgrow.models.causal import CausalNetwork, check_number, left_pad
-from outgrow.models.decoding import Draft, Stops, decode, noise_for
+from outgrow.models.decoding import Draft, Search, Stops, beam_search, decode, noise_for
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.prefixes import batches
 from outgrow.models.protocols import GenerateOptions, TooLong, check_options
@@ -25,16 +20,13 @@ from outgrow.models.tokens import cut, decode_after, encode_answer, generated_sp
 
 
 class LocalLanguageModel:
-    r"""A transformers causal language model that continues and scores text.
-
-    Works with any tokenizer, whether or not it has a padding token: prompts are padded on the left with an arbitrary
-    token, and attention mask and positions say what is padding.
+    r"""A causal language model of transformers that continues, scores and embeds texts.
 
     Args:
-        model: A transformers causal language model; it stays on its device and in its precision.
-        tokenizer: Its tokenizer.
+        model: A causal language model; it stays on its device and in its precision.
+        tokenizer: Its tokenizer, with or without a padding token.
         name: A short name for tables and records.
-        batch_size: Sequences in one forward pass. Changes speed and memory, never the result.
+        batch_size: Sequences per forward pass; changes speed and memory, never the result.
 
     Example:
         ```python
@@ -53,12 +45,7 @@ class LocalLanguageModel:
 
     @classmethod
     def load(cls, path: str | Path, *, name: str | None = None, batch_size: int = 32) -> LocalLanguageModel:
-        """Loads a model folder or hub id, weights in fp32.
-
-        Args:
-            path: A folder or a hub id.
-            name: A short name; by default the last part of the path.
-            batch_size: Sequences in one forward pass.
+        """Load a model folder or hub id, weights in fp32; `name` is by default the last part of the path.
 
         Raises:
             ModelError: The model or its tokenizer cannot be loaded.
@@ -73,29 +60,23 @@ class LocalLanguageModel:
 
     @property
     def context(self) -> int | None:
-        """Longest sequence in tokens that the model takes, or None if its configuration sets no limit."""
+        """Context length in tokens, or None if the configuration sets no limit."""
         return self._network.context
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Continues every prompt.
+        """Continue every prompt; a completion also ends where the context is full.
 
-        Log-probabilities are those of the model itself: neither temperature nor stop strings change them. A token that
-        reaches into a stop string keeps its log-probability, and a span clipped to the text. A prompt's samples depend
-        on the seed and on its own text only: among other prompts it is answered the same (but for ties within
-        floating-point error), and given twice it gets the same answers twice.
-
-        Args:
-            prompts: Texts to continue; special tokens that the tokenizer begins texts with are added.
-            options: How to continue. A completion also ends where the model's context is full.
+        Log-probabilities are those of the model itself, whatever the temperature and stop strings. A token that reaches
+        into a stop string keeps its log-probability, with a span clipped to the text. A prompt's samples depend on the
+        seed and its own text only, not on the batch (but for ties within floating-point error).
 
         Returns:
-            One list per prompt, in order. Samples: `options.n` completions. Beam search: the `options.n` best distinct
-            texts, best first by mean token log-probability; fewer if the beams have not found as many.
+            One list per prompt, in order: `options.n` samples, or the best distinct texts of a beam search by mean
+            token log-probability, best first, `options.n` at most.
 
         Raises:
             ConfigError: The options contradict each other.
-            ModelError: A prompt leaves no room for a new token (unless `options.too_long` says to leave it out), or the
-                model gives no numbers.
+            ModelError: A prompt leaves no room for a new token (with `too_long: error`), or the model gives NaN.
         """
         check_options(options)
         encoded = [self._encode_prompt(prompt, index) for index, prompt in enumerate(prompts)]
@@ -120,22 +101,14 @@ class LocalLanguageModel:
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
-        """Scores each given continuation of a prompt, all its tokens in one forward pass.
+        """Score continuations, all tokens of one in one forward pass.
 
-        Prompt and continuation are tokenised separately, so that the boundary between them is exact. A completion's own
-        log-probabilities come back wherever its text is tokenised into the tokens that were generated.
-
-        Args:
-            pairs: `(prompt, continuation)`.
-            end: Whether the end-of-sequence token behind the text is scored too, where the tokenizer has one.
-            too_long: What becomes of a pair that is longer than the model's context: an error, or no log-probabilities.
-
-        Returns:
-            The continuations in order, each with the log-probabilities and spans of its tokens; `finished` says whether
-            an end-of-sequence token was scored.
+        Prompt and continuation are tokenized separately, so that the boundary between them is exact. The scores of a
+        generated text equal those of its generation if the tokenizer gives the tokens that were generated. Arguments as
+        in `outgrow.models.protocols.logprobs`; a result is `finished` if an end-of-sequence token was scored.
 
         Raises:
-            ModelError: A pair is longer than the model's context, or the model gives no numbers.
+            ModelError: A pair is longer than the context and `too_long` is `error`, or the model gives NaN.
         """
         closing = self.tokenizer.eos_token_id if end else None
         encoded = [self._encode_pair(prompt, text, index, closing) for index, (prompt, text) in enumerate(pairs)]
@@ -145,7 +118,7 @@ class LocalLanguageModel:
         scored: dict[int, tuple[float, ...]] = {}
         with self._network.inference():
             whole = [[*encoded[index][0], *encoded[index][1]] for index in fitting]
-            # The logits of a continuation's first token stand at the last token of its prompt.
+            # The logits of a continuation's first token are at the last token of its prompt.
             last = [len(encoded[index][0]) - 1 for index in fitting]
             for batch in batches(whole, self.batch_size, last=last):
                 own = [fitting[member] for member in batch.members]
@@ -159,16 +132,16 @@ class LocalLanguageModel:
         ]
 
     def fits(self, prompts: Sequence[str], new_tokens: int) -> list[bool]:
-        """Whether the context has room for each prompt and so many tokens more."""
+        """Return whether the context has room for each prompt and `new_tokens`."""
         if self.context is None:
             return [True] * len(prompts)
         return [len(self._encode_prompt(one, index)) + new_tokens <= self.context for index, one in enumerate(prompts)]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """The mean over tokens of the last hidden states, shape (len(texts), D).
+        """Return the mean over tokens of the last hidden states, shape (len(texts), D).
 
         Raises:
-            ModelError: A text is longer than the model's context, or empty.
+            ModelError: A text is empty or longer than the context.
         """
         encoded = [self._encode_prompt(text, index) for index, text in enumerate(texts)]
         for index, tokens in enumerate(encoded):
@@ -176,14 +149,14 @@ class LocalLanguageModel:
         points: dict[int, NDArray[np.float64]] = {}
         by_length = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
         with self._network.inference():
-            for batch in _batches(by_length, self.batch_size):
+            for start in range(0, len(by_length), self.batch_size):
+                batch = by_length[start : start + self.batch_size]
                 points |= zip(batch, self._network.mean_states([encoded[index] for index in batch]), strict=True)
         return np.stack([points[index] for index in range(len(texts))])
 
     def _draw(
         self, prompts: Sequence[tuple[str, list[int]]], budgets: Sequence[int], options: GenerateOptions
     ) -> list[list[Completion]]:
-        """Greedy texts or samples, `options.n` for each prompt and its tokens."""
         ends, stops = self._network.ends(self.tokenizer), self._stops(options.stop)
         drafts = [
             Draft(tokens, budget, noise_for(options.seed, sample, prompt) if options.temperature else None)
@@ -201,7 +174,6 @@ class LocalLanguageModel:
         return [texts[start : start + options.n] for start in range(0, len(texts), options.n)]
 
     def _search(self, searches: Sequence[Search], options: GenerateOptions) -> list[list[Completion]]:
-        """The best distinct texts of a beam search for each prompt."""
         ends, stops = self._network.ends(self.tokenizer), self._stops(options.stop)
         for batch in batches([search.prompt for search in searches], max(1, self.batch_size // options.beams)):
             own = [searches[index] for index in batch.members]
@@ -216,9 +188,8 @@ class LocalLanguageModel:
         return answers
 
     def _score(self, pairs: Sequence[tuple[list[int], list[int]]], shared: int) -> list[tuple[float, ...]]:
-        """Log-probabilities of the second token list of each pair after the first."""
-        # Padding is on the left, so every continuation lies within the last `longest` positions; the logits of a token
-        # stand one position before it.
+        # Padding is on the left, so every continuation is within the last `longest` positions; a token's logits are one
+        # position before it.
         longest = max(len(tokens) for _, tokens in pairs)
         logprobs = self._network.logprobs(
             [before + tokens for before, tokens in pairs], keep=longest + 1, shared=shared
@@ -240,7 +211,7 @@ class LocalLanguageModel:
         if start is None:
             raise ModelError(
                 f"Prompt {index} for {self.name} is empty.",
-                found="no tokens, and a tokenizer without a token to begin a text with",
+                found="no tokens, and a tokenizer without a beginning-of-sequence token",
                 fix="Give a prompt that is not empty.",
             )
         return [start]
@@ -248,7 +219,7 @@ class LocalLanguageModel:
     def _encode_pair(
         self, prompt: str, text: str, index: int, end: int | None
     ) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-        """Tokens of the prompt, and tokens and spans of the continuation, with an end token if there is one."""
+        """Tokens of the prompt, and tokens and spans of the continuation, followed by `end`."""
         tokens, spans = encode_answer(self.tokenizer, text)
         closing = [] if end is None else [end]
         return self._encode_prompt(prompt, index), tokens + closing, spans + [(len(text), len(text))] * len(closing)
@@ -271,8 +242,7 @@ class LocalLanguageModel:
         return min(options.max_new_tokens, room)
 
     def _stops(self, stop: tuple[str, ...]) -> Stops:
-        # How many last tokens to look for a stop string in: each token adds at least one byte. The margin covers a
-        # character that began before the window.
+        # Search this many last tokens: each adds at least one byte. The margin covers a character that begins earlier.
         window = max((len(one.encode()) for one in stop), default=0) + 8
 
         def stops(tokens: Sequence[int]) -> bool:
@@ -299,7 +269,3 @@ class LocalLanguageModel:
         whole = Completion(text, tuple(logprobs), tuple(spans), finished)
         found = [place for place in (text.find(one) for one in stop) if place >= 0]
         return cut(whole, min(found)) if found else whole
-
-
-def _batches(items: Sequence[Any], size: int) -> Iterator[Any]:
-    return (items[start : start + size] for start in range(0, len(items), size))

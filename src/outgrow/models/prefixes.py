@@ -1,17 +1,19 @@
-"""Texts that begin alike are read together, so that what they share is computed once."""
+"""Batches of texts with a common prefix, which is then computed once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from outgrow.models.tokens import common_length
+
 LEAST_TOKENS = 16
-"""A shared beginning is at least so long: below, copying its cache costs as much as computing it."""
+"""Shortest shared prefix: below, copying its cache costs as much as computing it."""
 LEAST_SHARE = 0.5
-"""At least this share of every text is the shared beginning: smaller batches must pay."""
+"""Smallest share of every text that the prefix must be, since batches become smaller."""
 
 LEAST_FILLED = 0.25
-"""At least this share of a batch is filled by different texts that begin alike."""
+"""Smallest share of a batch that different texts with one prefix must fill."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +21,15 @@ class Batch:
     """Texts for one forward pass."""
 
     members: tuple[int, ...]
-    """Their positions."""
+    """Their indices."""
     shared: int
-    """How many first tokens they share and that are to be computed once; 0 where that does not pay."""
+    """Length of the prefix to compute once; 0 if that does not pay."""
 
 
 def batches(sequences: Sequence[Sequence[int]], size: int, *, last: Sequence[int] | None = None) -> Iterator[Batch]:
-    """Cuts texts into batches: those with a long common beginning together, the others by length.
+    """Split texts into batches of at most `size`: those with a long common prefix together, the others by length.
 
-    Args:
-        sequences: Tokens of each text.
-        size: Most texts of a batch.
-        last: For each text the most of its tokens that may count as its beginning, at least 0; by default all but one.
+    `last` is the longest prefix of each text that counts; by default all tokens but one.
 
     Example:
         >>> block = list(range(100, 130))
@@ -41,7 +40,7 @@ def batches(sequences: Sequence[Sequence[int]], size: int, *, last: Sequence[int
     order = sorted(range(len(sequences)), key=lambda index: list(sequences[index]))
     alone: list[int] = []
     for family, shared in _families(sequences, limits, order):
-        # Fewer in a batch cost more than is saved; samples of one prompt read it once anyway.
+        # Smaller batches cost more than is saved; samples of one prompt share it anyway.
         if len({tuple(sequences[index]) for index in family}) < max(2, LEAST_FILLED * size):
             alone += family
             continue
@@ -56,12 +55,12 @@ def batches(sequences: Sequence[Sequence[int]], size: int, *, last: Sequence[int
 def _families(
     sequences: Sequence[Sequence[int]], limits: Sequence[int], order: Sequence[int]
 ) -> Iterator[tuple[list[int], int]]:
-    """Runs of texts, in sorted order, with a beginning worth sharing, and its length."""
+    """Runs of sorted texts with a prefix worth sharing, and its length."""
     family: list[int] = []
     shared = longest = 0
     for index in order:
         if family:
-            common = min(shared, limits[index], _common(sequences[family[-1]], sequences[index]))
+            common = min(shared, limits[index], common_length(sequences[family[-1]], sequences[index]))
             longest = max(longest, len(sequences[index]))
             if common >= max(LEAST_TOKENS, LEAST_SHARE * longest):
                 family.append(index)
@@ -71,9 +70,3 @@ def _families(
         family, shared, longest = [index], limits[index], len(sequences[index])
     if family:
         yield family, shared
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many first tokens two texts share."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -1,14 +1,13 @@
-"""The seams to everything that answers: `LanguageModel` for text, `Classifier` for choices.
+"""Protocols of models: `LanguageModel` for texts, `Classifier` for choices.
 
-A language model is asked two things only: to continue prompts, and to score given continuations. Local models, servers
-and scripted stand-ins implement the same two methods, so nothing above this room knows which one it talks to.
+Local models, servers and scripted models have the same methods; the rest of the library does not tell them apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,39 +16,35 @@ from outgrow.errors import ConfigError
 from outgrow.labels import Completion
 
 TooLong = Literal["error", "empty"]
-"""What becomes of a text that a model's context has no room for: an error, or an answer without any token."""
+"""What becomes of a text longer than the model's context: an error, or an answer without tokens."""
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """How to continue a prompt."""
+    """Settings of text generation."""
 
     max_new_tokens: int = 64
-    """Most tokens to add; generation also ends at the model's end-of-sequence token or at a stop string."""
+    """Most new tokens; generation also ends at an end-of-sequence token or a stop string."""
     temperature: float = 0.0
-    """0 decodes greedily; above 0 samples."""
+    """0 decodes greedily, above 0 samples."""
     n: int = 1
     """Completions per prompt; more than one needs a temperature above 0 or as many beams."""
     beams: int = 1
-    """Above 1 the texts of highest mean token log-probability are searched for, with so many beams."""
+    """Width of the beam search for the texts of highest mean token log-probability; 1 does not search."""
     stop: tuple[str, ...] = ()
-    """Strings that end a completion; neither they nor what follows is part of the text."""
+    """Strings that end a completion; the text is cut before them."""
     seed: int = 0
-    """Seed for sampling; the same seed and prompts give the same texts whatever the batch size."""
+    """Seed of sampling; the texts do not depend on the batch size."""
     too_long: TooLong = "error"
     """What becomes of a prompt that leaves no room for a new token: an error, or no completion."""
 
     def to_json(self) -> dict[str, Any]:
-        """All settings as JSON values, for recipes of what was generated."""
+        """Return all settings as JSON values."""
         return {**vars(self), "stop": list(self.stop)}
 
 
 def check_options(options: GenerateOptions) -> None:
-    """Refuses options that contradict each other.
-
-    Raises:
-        ConfigError: As said.
-    """
+    """Raise a ConfigError if options are out of range or contradict each other."""
     if options.max_new_tokens < 1 or min(options.n, options.beams) < 1 or options.temperature < 0:
         raise ConfigError(
             "Generation cannot run with these options.",
@@ -73,89 +68,97 @@ def check_options(options: GenerateOptions) -> None:
         raise ConfigError("A stop string is empty.", found=options.stop, fix="Leave it out.")
 
 
-class LanguageModel(Protocol):
-    """Anything that continues and scores text."""
+class _ClassName:
+    """Default of `name`; no property, so that a dataclass may have a field of this name."""
 
-    @property
-    def name(self) -> str:
-        """A short name for tables and records."""
+    def __get__(self, instance: object, owner: type) -> str:
+        return owner.__name__
+
+
+class LanguageModel(Protocol):
+    """A model that continues prompts: the registry kind `model`.
+
+    `generate` is all that a model needs. What else it can do is a method that it has:
+
+    - `logprobs(pairs, *, end, too_long)`: score given texts; see `logprobs`.
+    - `fits(prompts, new_tokens)`: tell which prompts fit into its context; see `fits`.
+    - `embed(texts)`: embed texts; see `embed`.
+    - `chat(turns, options)`: answer system and user messages; see `chat`.
+    - `refusals`: a mapping from prompts that it declined to reasons; see `refusal`.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str:
+            """A short name for tables and records. Default: the name of the class."""
+    else:
+        name = _ClassName()
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Continues every prompt: one list of at most `options.n` completions per prompt, in order."""
-
-    def logprobs(
-        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
-    ) -> list[Completion]:
-        """Scores each `(prompt, continuation)` pair, with `end` the end-of-sequence token too."""
+        """Continue every prompt: one list of at most `options.n` completions per prompt, in order."""
 
 
-@runtime_checkable
-class SizedModel(Protocol):
-    """A language model that can say whether a prompt is too long for it."""
+def logprobs(
+    model: LanguageModel, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+) -> list[Completion]:
+    """Score `(prompt, continuation)` pairs.
 
-    def fits(self, prompts: Sequence[str], new_tokens: int) -> list[bool]:
-        """Whether the context has room for each prompt and so many tokens more."""
+    Args:
+        model: The model.
+        pairs: Prompts and continuations.
+        end: Whether to score the end-of-sequence token too.
+        too_long: What becomes of a pair longer than the context: an error, or no log-probabilities.
 
-
-@runtime_checkable
-class EmbeddingModel(Protocol):
-    """A language model that also turns texts into points."""
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Points of shape (len(texts), D); texts that mean alike lie in like directions."""
-
-
-@runtime_checkable
-class ChatModel(Protocol):
-    """A language model that may tell what it is told from what it is asked."""
-
-    @property
-    def speaks_chat(self) -> bool:
-        """Whether it does."""
-
-    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        """Answers every `(system, user)` pair of messages; otherwise as `LanguageModel.generate`."""
-
-
-def chat(model: LanguageModel, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-    """Answers `(system, user)` pairs; for a model that speaks no chat the two are one text."""
-    if isinstance(model, ChatModel) and model.speaks_chat:
-        return model.chat(turns, options)
-    return model.generate([system + user for system, user in turns], options)
-
-
-@runtime_checkable
-class DecliningModel(Protocol):
-    """A language model that may decline prompts, and says why."""
-
-    @property
-    def refusals(self) -> Mapping[str, str]:
-        """Prompt → why it has no completion."""
-
-
-def refusal(model: LanguageModel, prompt: str, default: str) -> str:
-    """Why a model has no completion of a prompt, in its own words where it has any."""
-    return model.refusals.get(prompt, default) if isinstance(model, DecliningModel) else default
+    Raises:
+        ConfigError: The model cannot.
+    """
+    if not hasattr(model, "logprobs"):
+        raise _lacks(model, "score given texts", "logprobs", "Use a local model, or votes instead of scores.")
+    scored: list[Completion] = model.logprobs(pairs, end=end, too_long=too_long)
+    return scored
 
 
 def fits(model: LanguageModel, prompts: Sequence[str], new_tokens: int) -> list[bool]:
-    """Whether each prompt leaves room for so many tokens; yes where the model cannot say."""
-    return model.fits(prompts, new_tokens) if isinstance(model, SizedModel) else [True] * len(prompts)
+    """Return whether the context has room for each prompt and `new_tokens`; True if the model cannot tell."""
+    if not hasattr(model, "fits"):
+        return [True] * len(prompts)
+    found: list[bool] = model.fits(prompts, new_tokens)
+    return found
 
 
 def embed(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Points of texts, shape (len(texts), D).
+    """Embed texts, shape (len(texts), D); similar texts have similar directions.
 
     Raises:
-        ConfigError: The model has none.
+        ConfigError: The model cannot.
     """
-    if isinstance(model, EmbeddingModel):
-        return model.embed(texts)
-    raise ConfigError(f"{model.name} does not embed texts.", wanted="a local model", fix="Choose by tfidf instead.")
+    if not hasattr(model, "embed"):
+        raise _lacks(model, "embed texts", "embed", "Use a local model, or select by tfidf.")
+    points: NDArray[np.float64] = model.embed(texts)
+    return points
+
+
+def chat(model: LanguageModel, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+    """Answer `(system, user)` messages; a model without `chat` continues the two as one text."""
+    if not hasattr(model, "chat"):
+        return model.generate([system + user for system, user in turns], options)
+    answers: list[list[Completion]] = model.chat(turns, options)
+    return answers
+
+
+def refusal(model: LanguageModel, prompt: str, default: str) -> str:
+    """Return the model's reason for having no completion of a prompt, or `default`."""
+    reasons: Mapping[str, str] = getattr(model, "refusals", {})
+    return reasons.get(prompt, default)
+
+
+def _lacks(model: LanguageModel, what: str, method: str, fix: str) -> ConfigError:
+    return ConfigError(f"{model.name} does not {what}.", found=f"no method `{method}`", fix=fix)
 
 
 class Classifier(Protocol):
-    """Anything that gives class probabilities for texts."""
+    """A model of class probabilities."""
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Probabilities of shape `(len(texts), K)`, rows summing to one."""
+        """Return probabilities of shape (len(texts), K); rows sum to 1."""

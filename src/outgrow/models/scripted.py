@@ -1,4 +1,4 @@
-"""A language model whose answers are given in advance: for tests and tutorials."""
+"""A language model with given answers, for tests and tutorials."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions, TooLong
 
 EXPECTED, SURPRISING = -0.1, -4.0
-"""Log-probability of a word that the script has at that place, and of one that it has not."""
+"""Log-probability of a word that equals the script's word at its position, and of any other."""
 
 
 @dataclass(frozen=True)
 class ScriptedLanguageModel:
-    """Answers by a script, word by word: a token is a word with the space before it.
+    """Returns scripted answers; a token is a word with the space before it.
 
-    Every word of the script has the same high log-probability; when another text is scored, the words that differ from
-    the script have a low one. All samples of a prompt are the same text.
+    Words of the script have log-probability `EXPECTED`, words of other texts that differ from it `SURPRISING`. All
+    samples of a prompt are the same.
 
     Example:
         >>> model = ScriptedLanguageModel({"Capital of France?": " It is Paris."})
@@ -35,21 +35,13 @@ class ScriptedLanguageModel:
     """A short name for tables and records."""
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Gives the script's answers: `options.n` equal completions per prompt, in order.
-
-        Raises:
-            ModelError: The script has no answer to a prompt.
-        """
+        """Return `options.n` equal completions per prompt; a ModelError if the script has no answer to one."""
         return [[self._answer(prompt, options)] * options.n for prompt in prompts]
 
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
-        """Scores each `(prompt, continuation)` pair against the script; the end is expected where the script has it.
-
-        Raises:
-            ModelError: The script has no answer to a prompt.
-        """
+        """Score continuations against the script; a ModelError if it has no answer to a prompt."""
         return [self._score(prompt, continuation, end) for prompt, continuation in pairs]
 
     def _answer(self, prompt: str, options: GenerateOptions) -> Completion:

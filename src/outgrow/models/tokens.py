@@ -1,6 +1,6 @@
-"""Where tokens lie in a text, for any tokenizer: character spans that together cover the text.
+"""Character spans of tokens, for any tokenizer; together they cover the text.
 
-A token that adds only part of a character (byte-level tokenizers cut inside them) gets the span of that character.
+A token that adds only part of a character (byte-level tokenizers) gets the span of that character.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def decode_after(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int]) -> str:
-    """The text that tokens add to a prompt, without special tokens.
+    """Decode the text that tokens add to a prompt, without special tokens.
 
-    Tokenizers with a word-boundary mark drop the space in front of a text's first word; decoding behind the prompt's
-    last token keeps it.
+    Decoding after the prompt's last token keeps the space that tokenizers with word marks drop before the first word.
     """
     anchor = list(prompt[-1:])
     before, whole = _decode(tokenizer, anchor), _decode(tokenizer, [*anchor, *tokens])
@@ -31,7 +30,7 @@ def decode_after(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int]) -
 
 
 def encode_answer(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:
-    """Tokens of a text that follows a prompt, and their spans; no special tokens."""
+    """Return the tokens of a text after a prompt, and their spans; no special tokens."""
     if tokenizer.is_fast:
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return list(encoded["input_ids"]), contiguous_spans(encoded["offset_mapping"], len(text))
@@ -40,7 +39,7 @@ def encode_answer(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:
 
 
 def generated_spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[Span]:
-    """Spans of generated tokens: by the tokenizer where it takes the text apart into these very tokens."""
+    """Return the spans of generated tokens: the tokenizer's own if it encodes the text to the same tokens."""
     if tokenizer.is_fast:
         encoded, spans = encode_answer(tokenizer, text)
         if encoded == list(tokens):
@@ -51,12 +50,12 @@ def generated_spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int]
 def _spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[Span]:
     """Spans of tokens for which the tokenizer gives none.
 
-    Decoding ever longer beginnings takes a hundred times longer than spelling, which shows next to a small model. Where
-    not even the whole decodes to the text, because the tokenizer changes it, the pieces are aligned with it.
+    Spelling is a hundred times as fast as decoding prefixes. If the tokenizer changes the text, so that the tokens do
+    not decode to it, the pieces are aligned with it.
     """
     special = set(tokenizer.all_special_ids)
     names = tokenizer.convert_ids_to_tokens(list(tokens))
-    # A model may know more ids than its tokenizer: those have no name.
+    # A model may have more ids than its tokenizer: those have no name.
     pieces = [
         "" if token in special else (name or "").replace("▁", " ") for token, name in zip(tokens, names, strict=True)
     ]
@@ -69,12 +68,9 @@ def _spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: s
 
 
 def spelled_spans(pieces: Sequence[str], text: str) -> list[Span] | None:
-    """Spans of pieces that spell a text, or None if they do not.
+    """Return the spans of pieces that spell a text, or None if they do not.
 
-    Args:
-        pieces: The pieces, `<0xE2>` for a byte; special tokens as empty strings. The first may begin with a space that
-            the text does not have.
-        text: The text.
+    A piece may be a byte (`<0xE2>`) or empty (a special token); the first may begin with a space that the text lacks.
 
     Example:
         >>> spelled_spans([" an", "<0xC3>", "<0xA9>", "e"], "anée")
@@ -104,22 +100,12 @@ def _bytes_of(piece: str) -> bytes:
 
 
 def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[Span]:
-    """Half-open character spans of tokens, found by decoding ever longer beginnings.
-
-    Args:
-        tokenizer: The tokenizer that the tokens belong to.
-        prompt: Tokens before them.
-        tokens: The tokens of the text.
-        text: What they decode to.
-
-    Returns:
-        One span per token; spans do not go back, and cover the text.
-    """
+    """Return half-open character spans of the tokens of a text after a prompt, found by decoding all prefixes."""
     spans, complete = [], 0
     for count in range(1, len(tokens) + 1):
         beginning = decode_after(tokenizer, prompt, tokens[:count])
-        agreed = max(complete, _agreement(beginning, text))
-        # More text than agrees with the whole: the last character is still being put together.
+        agreed = max(complete, common_length(beginning, text))
+        # More text than agrees with the whole: the last character is incomplete.
         partial = len(beginning) > agreed and agreed < len(text)
         spans.append((complete, agreed + partial))
         complete = agreed
@@ -127,7 +113,7 @@ def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[in
 
 
 def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[Span]:
-    """A tokenizer's own offsets, made to cover the text: what no token claims goes to the token after it.
+    """Extend a tokenizer's offsets to cover the text: characters between two tokens go to the second.
 
     Example:
         >>> contiguous_spans([(1, 3), (4, 6)], 7)
@@ -141,7 +127,7 @@ def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[Sp
 
 
 def cut(completion: Completion, end: int) -> Completion:
-    """The first `end` characters of a completion, with the tokens that begin before them.
+    """Return the first `end` characters of a completion, with the tokens that begin before that.
 
     Example:
         >>> cut(Completion("so. And", (-1.0, -2.0), ((0, 3), (3, 7)), finished=True), 2)
@@ -157,29 +143,13 @@ def cut(completion: Completion, end: int) -> Completion:
     )
 
 
-def with_leading_space(completion: Completion) -> Completion:
-    """The completion with exactly the space that separates it from its prompt, which its first token gets.
-
-    Example:
-        >>> with_leading_space(Completion("Paris", (-0.1,), ((0, 5),), finished=False))
-        Completion(text=' Paris', logprobs=(-0.1,), offsets=((0, 6),), finished=False)
-    """
-    if completion.text.startswith(" "):
-        return completion
-    moved = [(start + 1, end + 1) for start, end in completion.offsets]
-    if moved and completion.text:
-        moved[0] = (0, moved[0][1])
-    return dataclasses.replace(completion, text=f" {completion.text}", offsets=tuple(moved))
-
-
-def _agreement(one: str, other: str) -> int:
-    """How many first characters two texts share."""
+def common_length(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Return the length of the longest common prefix of two sequences."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _closed(spans: list[Span], length: int) -> list[Span]:
-    """The spans, the last one reaching to the end of the text."""
     if spans:
         spans[-1] = (spans[-1][0], length)
     return spans

@@ -11,14 +11,21 @@ from outgrow.objectives.preference import (
     DPO,
     KTO,
     ConservativeDPO,
-    PreferenceObjective,
     dpo,
     kto,
     kto_reference_point,
     log_ratios,
     preference_margins,
 )
-from outgrow.objectives.protocol import EvidentialObjective, Objective, StepContext, WeighingObjective, WeightMemory
+from outgrow.objectives.protocol import (
+    EvidentialObjective,
+    Objective,
+    PreferenceObjective,
+    StepContext,
+    TokenObjective,
+    WeighingObjective,
+    WeightMemory,
+)
 from outgrow.objectives.raven import Raven
 from outgrow.objectives.robust import (
     GCE,
@@ -30,7 +37,7 @@ from outgrow.objectives.robust import (
     generalized_cross_entropy,
     product,
 )
-from outgrow.objectives.token_methods import TokenBayesian, TokenCrossEntropy, TokenEvidential, TokenObjective
+from outgrow.objectives.token_methods import TokenBayesian, TokenCrossEntropy, TokenEvidential
 from outgrow.objectives.tokens import token_divergence, token_evidential
 
 __all__ = [

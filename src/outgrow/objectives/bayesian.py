@@ -12,14 +12,13 @@ from torch import Tensor
 from outgrow.errors import ConfigError, DataError
 from outgrow.objectives.cross_entropy import Reduction
 from outgrow.objectives.evidential import (
+    DirichletStudent,
     Preset,
     check_parameters,
-    dirichlet_mean,
     evidential_plan,
     ramp,
-    vacuity,
 )
-from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, StepContext
 from outgrow.objectives.special import wide
 from outgrow.objectives.sweep import NARROW, Evidence, sweep
 
@@ -120,7 +119,7 @@ def mean_where(losses: Tensor, counted: Tensor, reduction: Reduction) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Bayesian:
+class Bayesian(DirichletStudent):
     """Learn a Dirichlet distribution from all supervisors' votes (`objective: bayesian`)."""
 
     gamma: float = 0.25
@@ -136,7 +135,6 @@ class Bayesian:
     warmup: float = 0.25
     """Share of training over which γ and ρ rise: at its start a student's own answer is worth nothing."""
 
-    window: ClassVar[int] = 0
     takes_votes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -150,8 +148,8 @@ class Bayesian:
                 wanted="0 ≤ gamma ≤ 1, 0 ≤ warmup ≤ 1, weights ≥ 0",
             )
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
         votes, weights = as_votes(targets, self.weights, context)
         progress = ramp(context.progress, self.warmup)
         return bayesian(
@@ -165,14 +163,6 @@ class Bayesian:
             regularization=self.regularization,
             reduction="none",
         )
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """α/S, shape (N, K)."""
-        return dirichlet_mean(logits, self.evidence)
-
-    def vacuity(self, logits: Tensor) -> Tensor:
-        """K/S, shape (N,)."""
-        return vacuity(logits, self.evidence)
 
 
 def as_votes(targets: Tensor, weights: tuple[float, ...] | None, context: StepContext) -> tuple[Tensor, Tensor | None]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
-from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
 
 
 def confidence(
@@ -115,7 +114,7 @@ def _cut(values: Tensor, below: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Confidence:
+class Confidence(Objective):
     """The confidence loss with a linear warm-up (`objective: confidence`).
 
     c = maximum · min(1, progress / warmup), without a jump. Hardened predictions follow the class proportions of the
@@ -130,8 +129,6 @@ class Confidence:
     window: int = 32
     """Fewest predictions for the class proportions; 0 hardens by plain argmax."""
 
-    takes_votes: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if not 0 <= self.maximum <= 1 or not 0 <= self.warmup <= 1 or self.window < 0:
             raise ConfigError(
@@ -140,12 +137,8 @@ class Confidence:
                 wanted="0 ≤ maximum ≤ 1, 0 ≤ warmup ≤ 1, window ≥ 0",
             )
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,)."""
         ramp = min(1.0, context.progress / self.warmup) if self.warmup else 1.0
         coefficient = self.maximum * ramp
         return confidence(logits, targets, coefficient=coefficient, offsets=context.offsets, reduction="none")
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """Softmax of the logits."""
-        return torch.softmax(logits.float(), dim=-1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from outgrow.errors import DataError
-from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
 
 Reduction = Literal["none", "mean"]
 
@@ -80,16 +80,9 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(Objective):
     """Learn the targets as they are (`objective: cross_entropy`)."""
 
-    window: ClassVar[int] = 0
-    takes_votes: ClassVar[bool] = False
-
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,)."""
         return cross_entropy(logits, targets, reduction="none")
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """Softmax of the logits."""
-        return torch.softmax(logits.float(), dim=-1)

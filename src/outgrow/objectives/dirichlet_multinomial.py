@@ -10,8 +10,8 @@ from torch import Tensor
 from outgrow.errors import ConfigError, DataError
 from outgrow.objectives.bayesian import as_votes, mean_where, pooled_votes
 from outgrow.objectives.cross_entropy import Reduction
-from outgrow.objectives.evidential import check_parameters, dirichlet_mean, vacuity
-from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.evidential import DirichletStudent, check_parameters
+from outgrow.objectives.protocol import NO_CONTEXT, StepContext
 from outgrow.objectives.sweep import Evidence, Plan, sweep
 
 
@@ -56,7 +56,7 @@ def dirichlet_multinomial(
 
 
 @dataclass(frozen=True)
-class DirichletMultinomial:
+class DirichletMultinomial(DirichletStudent):
     """The exact likelihood of all supervisors' votes (`objective: dirichlet_multinomial`)."""
 
     evidence: Evidence = "softplus"
@@ -64,7 +64,6 @@ class DirichletMultinomial:
     weights: tuple[float, ...] | None = None
     """How many opinions the vote of each supervisor is worth; None for one each. Less for those who copy."""
 
-    window: ClassVar[int] = 0
     takes_votes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -74,16 +73,8 @@ class DirichletMultinomial:
         if min(self.weights or (0.0,)) < 0:
             raise ConfigError("A weight of the dirichlet_multinomial objective is negative.", found=self.weights)
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
         votes, weights = as_votes(targets, self.weights, context)
         counts, _ = pooled_votes(logits, votes, weights)
         return dirichlet_multinomial(logits, counts, evidence=self.evidence, reduction="none")
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """α/S, shape (N, K)."""
-        return dirichlet_mean(logits, self.evidence)
-
-    def vacuity(self, logits: Tensor) -> Tensor:
-        """K/S, shape (N,)."""
-        return vacuity(logits, self.evidence)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, reduce
-from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
 from outgrow.objectives.special import unit_divergence
 from outgrow.objectives.sweep import Evidence, Plan, evidence_of, sweep
 
@@ -149,8 +149,23 @@ def _problem(evidence: str, preset: str, regularization: float | None) -> str | 
     return None
 
 
+class DirichletStudent(Objective):
+    """An objective whose students predict a Dirichlet distribution with α = evidence(z) + 1 and S = Σα."""
+
+    evidence: Evidence
+    """How logits become evidence: `exp`, `softplus` or `relu`."""
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Return α/S, shape (N, K)."""
+        return dirichlet_mean(logits, self.evidence)
+
+    def vacuity(self, logits: Tensor) -> Tensor:
+        """Return K/S, shape (N,)."""
+        return vacuity(logits, self.evidence)
+
+
 @dataclass(frozen=True)
-class Evidential:
+class Evidential(DirichletStudent):
     """Learn a Dirichlet distribution per row (`objective: evidential`)."""
 
     evidence: Evidence = "exp"
@@ -162,16 +177,13 @@ class Evidential:
     warmup: float = 0.2
     """Share of training over which ρ rises."""
 
-    window: ClassVar[int] = 0
-    takes_votes: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         check_parameters("evidential", self.evidence, self.preset, self.regularization)
         if not 0 <= self.warmup <= 1:
             raise ConfigError("The warm-up of the evidential objective is outside [0, 1].", found=self.warmup)
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,)."""
         return evidential(
             logits,
             targets,
@@ -181,14 +193,6 @@ class Evidential:
             regularization=self.regularization,
             reduction="none",
         )
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """α/S, shape (N, K)."""
-        return dirichlet_mean(logits, self.evidence)
-
-    def vacuity(self, logits: Tensor) -> Tensor:
-        """K/S, shape (N,)."""
-        return vacuity(logits, self.evidence)
 
 
 def ramp(progress: float, warmup: float) -> float:

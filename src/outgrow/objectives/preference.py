@@ -7,7 +7,7 @@ the model it started from. A text's implicit reward is β times the difference o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.nn.functional import logsigmoid, relu
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.objectives.cross_entropy import Reduction, reduce
+from outgrow.objectives.protocol import PreferenceObjective
 
 
 def dpo(
@@ -166,34 +167,9 @@ def kto_reference_point(policy: Tensor, reference: Tensor, weights: Tensor) -> T
     return ((ratios * weights).sum() / mass).clamp_min(0.0)
 
 
-class PreferenceObjective(Protocol):
-    """A frozen dataclass whose fields are its parameters."""
-
-    @property
-    def takes_mismatched(self) -> bool:
-        """Whether it needs a reference point, found on answers that belong to other prompts."""
-
-    @property
-    def takes_doubt(self) -> bool:
-        """Whether it wants to know how sure each pair is."""
-
-    def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
-        """Loss of each pair, shape (N,).
-
-        Args:
-            policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
-            reference: The same under the reference, shape (N, 2).
-            wrong: Probability that the rejected text is the better one, shape (N,).
-            reference_point: A scalar; without meaning unless `takes_mismatched`.
-        """
-
-
 @dataclass(frozen=True)
-class DPO:
+class DPO(PreferenceObjective):
     """Direct preference optimisation, pairs taken as certain (`prefer: dpo`); see `dpo`."""
-
-    takes_mismatched: ClassVar[bool] = False
-    takes_doubt: ClassVar[bool] = False
 
     beta: float = 0.1
     """How much the student may leave the reference: larger is less."""
@@ -203,16 +179,16 @@ class DPO:
     def __post_init__(self) -> None:
         _check(self, self.beta, penalty=self.penalty)
 
-    def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
-        """Loss of each pair, shape (N,)."""
+    def __call__(
+        self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of each pair, shape (N,)."""
         return dpo(policy, reference, beta=self.beta, penalty=self.penalty, reduction="none")
 
 
 @dataclass(frozen=True)
-class ConservativeDPO:
+class ConservativeDPO(PreferenceObjective):
     """DPO on pairs that may be the wrong way round (`prefer: cdpo`); see `dpo`."""
-
-    takes_mismatched: ClassVar[bool] = False
 
     beta: float = 0.1
     """How much the student may leave the reference: larger is less."""
@@ -226,17 +202,19 @@ class ConservativeDPO:
 
     @property
     def takes_doubt(self) -> bool:
-        """Whether it wants to know how sure each pair is."""
+        """Whether ε is each pair's own."""
         return self.epsilon == "ensemble"
 
-    def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
-        """Loss of each pair, shape (N,)."""
-        epsilon = wrong if self.epsilon == "ensemble" else self.epsilon
+    def __call__(
+        self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of each pair, shape (N,)."""
+        epsilon = _given(wrong, "wrong") if self.epsilon == "ensemble" else self.epsilon
         return dpo(policy, reference, beta=self.beta, epsilon=epsilon, penalty=self.penalty, reduction="none")
 
 
 @dataclass(frozen=True)
-class KTO:
+class KTO(PreferenceObjective):
     """Chosen texts are good and rejected ones bad, each by itself (`prefer: kto`); see `kto`.
 
     Source:
@@ -264,24 +242,37 @@ class KTO:
 
     @property
     def takes_doubt(self) -> bool:
-        """Whether it wants to know how sure each pair is."""
+        """Whether ε is each pair's own."""
         return self.epsilon == "ensemble"
 
-    def __call__(self, policy: Tensor, reference: Tensor, wrong: Tensor, reference_point: Tensor) -> Tensor:
-        """Loss of each pair, shape (N,): the mean over its two texts."""
-        wrong = wrong if self.epsilon == "ensemble" else torch.full_like(wrong, self.epsilon)
-        both = torch.stack([1 - wrong, wrong], dim=1)
+    def __call__(
+        self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of each pair, shape (N,): the mean over its two texts."""
+        if self.epsilon == "ensemble":
+            epsilon = _given(wrong, "wrong")
+        else:
+            epsilon = policy.new_full(
+                policy.shape[:1], self.epsilon, dtype=torch.promote_types(policy.dtype, torch.float32)
+            )
+        both = torch.stack([1 - epsilon, epsilon], dim=1)
         losses = kto(
             policy.flatten(),
             reference.flatten(),
             both.flatten(),
-            reference_point,
+            _given(reference_point, "reference_point"),
             beta=self.beta,
             gain=self.gain,
             loss=self.loss,
             reduction="none",
         )
         return losses.reshape(-1, 2).mean(1)
+
+
+def _given(value: Tensor | None, name: str) -> Tensor:
+    if value is None:
+        raise DataError(f"This preference objective needs `{name}`.", found="None")
+    return value
 
 
 def _probability(value: float | Tensor, like: Tensor) -> Tensor:

@@ -1,67 +1,130 @@
-"""The seam between objectives and trainers."""
+"""The seams between objectives and trainers, with the defaults of what an objective leaves out.
+
+Built-in objectives inherit from these protocols. An objective of your own needs `__call__` only.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import Tensor
+from outgrow.bridge import Bridging
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class StepContext:
-    """What an objective may know of the optimiser step it is part of; the same for every piece of that step's batch."""
+    """What an objective may know of the optimizer step; the same for every piece of that step's batch."""
 
     progress: float = 1.0
-    """Share of training that is behind, from 0 to 1."""
+    """Share of training that is done, from 0 to 1."""
     offsets: Tensor | None = None
     """Per-class offsets (K,) that make hardened predictions match the weak labels' class proportions."""
     lambdas: Tensor | None = None
     """λ of each supervisor (M,), where targets are votes."""
 
 
+NO_CONTEXT = StepContext()
+"""The context outside a trainer: warm-ups are over, and nothing is known of other rows."""
+
+
 class Objective(Protocol):
-    """A frozen dataclass whose fields are its parameters."""
+    """An objective of choice tasks: a frozen dataclass whose fields are its parameters (`objective:`).
+
+    Objectives that report evidence also have `vacuity`, those that learn λ have `memory`; see `EvidentialObjective` and
+    `WeighingObjective`.
+    """
 
     @property
     def window(self) -> int:
-        """How many recent predictions the trainer should keep to compute `StepContext.offsets`; 0 for none."""
+        """Number of recent predictions from which the trainer computes `StepContext.offsets`; 0 for none."""
+        return 0
 
     @property
     def takes_votes(self) -> bool:
-        """Whether it learns from every supervisor's vote, targets (N, M, K), rather than from a combination (N, K)."""
+        """Whether targets are the supervisors' votes (N, M, K), rather than combined targets (N, K)."""
+        return False
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,), from logits (N, K) and targets (N, K) or votes (N, M, K)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,), from logits (N, K) and targets (N, K) or votes (N, M, K)."""
+        raise NotImplementedError
 
     def predict(self, logits: Tensor) -> Tensor:
-        """Predicted distributions (N, K) of a student trained with this objective."""
+        """Return the predicted distributions (N, K) of a student trained with this objective: softmax by default."""
+        return logits.float().softmax(-1)
 
 
-@runtime_checkable
-class EvidentialObjective(Protocol):
-    """An objective whose students say how much evidence they have."""
+class EvidentialObjective(Objective, Protocol):
+    """An objective whose students predict how much evidence they have."""
 
     def vacuity(self, logits: Tensor) -> Tensor:
-        """How little evidence there is for any answer, shape (N,): from 1 for none towards 0."""
+        """Return the lack of evidence of each row, shape (N,): 1 for none, towards 0 for much."""
+
+
+class WeighingObjective(Objective, Protocol):
+    """An objective that learns the supervisors' weights together with the student."""
+
+    def memory(self, lambdas: Tensor) -> WeightMemory:
+        """Return the state that learns λ, starting from these (M,)."""
 
 
 class WeightMemory(Protocol):
     """λ while they are learned; kept by the trainer, since objectives are frozen."""
 
     def step(self, log_probs: Tensor, votes: Tensor, weights: Tensor) -> Tensor:
-        """λ (M,) for a step whose rows have these log-probabilities (n, K), votes (n, M, K) and weights (n,)."""
+        """Return λ (M,) for a step whose rows have log-probabilities (n, K), votes (n, M, K) and weights (n,)."""
 
     def state(self) -> Any:
-        """What a resumed run needs, as JSON values."""
+        """Return what a resumed run needs, as JSON values."""
 
     def restore(self, state: Any) -> None:
-        """Takes it back."""
+        """Set the state that `state` returned."""
 
 
-@runtime_checkable
-class WeighingObjective(Protocol):
-    """An objective that learns the supervisors' weights together with the student."""
+class TokenObjective(Protocol):
+    """An objective of text tasks: a frozen dataclass whose fields are its parameters."""
 
-    def memory(self, lambdas: Tensor) -> WeightMemory:
-        """λ as they are learned, starting from these (M,)."""
+    @property
+    def confidences(self) -> bool:
+        """Whether it uses the weak models' confidence in each token."""
+        return False
+
+    @property
+    def bridging(self) -> Bridging:
+        """How the weak models' log-probabilities are carried over to the student's tokens."""
+        return Bridging()
+
+    def __call__(
+        self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
+    ) -> Tensor:
+        """Return the loss of each position, shape (N,), from logits (N, V), token ids (N,) and log-confidences (N,)."""
+        raise NotImplementedError
+
+
+class PreferenceObjective(Protocol):
+    """An objective of preference pairs: a frozen dataclass whose fields are its parameters (`prefer:`)."""
+
+    @property
+    def takes_mismatched(self) -> bool:
+        """Whether it needs a reference point, estimated on answers that belong to other prompts."""
+        return False
+
+    @property
+    def takes_doubt(self) -> bool:
+        """Whether it uses each pair's own probability of being the wrong way round."""
+        return False
+
+    def __call__(
+        self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of each pair, shape (N,).
+
+        Args:
+            policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
+            reference: The same under the reference, shape (N, 2).
+            wrong: Probability that the rejected text is the better one, shape (N,); needed if `takes_doubt`.
+            reference_point: A scalar, see `kto_reference_point`; needed if `takes_mismatched`.
+        """
+        raise NotImplementedError

@@ -11,7 +11,7 @@ from torch import Tensor
 from outgrow.errors import ConfigError
 from outgrow.objectives.bayesian import as_votes, pooled_votes
 from outgrow.objectives.cross_entropy import cross_entropy
-from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
 
 
 class LearnedWeights:
@@ -52,7 +52,7 @@ class LearnedWeights:
 
 
 @dataclass(frozen=True)
-class Raven:
+class Raven(Objective):
     """Learn the mixture of the supervisors' opinions together with the weights of the mixture (`objective: raven`).
 
     The student's cross entropy against Σ_m λ_m y⁽ᵐ⁾ is minimised in the student and in λ. For the first part of
@@ -68,7 +68,6 @@ class Raven:
     easy: float = 0.2
     """Share of training on the rows alone on which all supervisors agree."""
 
-    window: ClassVar[int] = 0
     takes_votes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -79,8 +78,8 @@ class Raven:
         """λ as they are learned, starting from these (M,)."""
         return LearnedWeights(lambdas, self.rate)
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
         votes, weights = as_votes(targets, None, context)
         pooled, counted = pooled_votes(logits, votes, weights)
         if context.progress < self.easy:
@@ -91,7 +90,3 @@ class Raven:
         mixture = pooled / pooled.sum(1, keepdim=True).clamp_min(torch.finfo(pooled.dtype).tiny)
         losses = cross_entropy(logits, mixture, reduction="none")
         return torch.where(counted, losses, torch.zeros_like(losses))
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """Softmax of the logits."""
-        return torch.softmax(logits.float(), dim=-1)

@@ -6,7 +6,6 @@ All are plain autograd on log-probabilities and meant for choices, not vocabular
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from outgrow.errors import ConfigError, DataError
 from outgrow.objectives.bayesian import mean_where
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
-from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
 
 
 def generalized_cross_entropy(
@@ -187,30 +186,23 @@ def _log_probs(logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class GCE:
+class GCE(Objective):
     """Generalized cross entropy (`objective: gce`)."""
 
     q: float = 0.7
     """Between 0 (cross entropy, not included) and 1 (mean absolute error)."""
 
-    window: ClassVar[int] = 0
-    takes_votes: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if not 0 < self.q <= 1:
             raise ConfigError("The exponent q of the gce objective is outside (0, 1].", found=self.q)
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,)."""
         return generalized_cross_entropy(logits, targets, q=self.q, reduction="none")
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """Softmax of the logits."""
-        return torch.softmax(logits.float(), dim=-1)
 
 
 @dataclass(frozen=True)
-class Product:
+class Product(Objective):
     """Labels sharpened by the student's own belief (`objective: product`)."""
 
     alpha: float = 1.0
@@ -220,9 +212,6 @@ class Product:
     warmup: float = 0.2
     """Share of training over which β rises."""
 
-    window: ClassVar[int] = 0
-    takes_votes: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if self.alpha < 0 or self.beta < 0 or not 0 <= self.warmup <= 1:
             raise ConfigError(
@@ -231,18 +220,14 @@ class Product:
                 wanted="alpha ≥ 0, beta ≥ 0, 0 ≤ warmup ≤ 1",
             )
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,)."""
         beta = self.beta * (min(1.0, context.progress / self.warmup) if self.warmup else 1.0)
         return product(logits, targets, alpha=self.alpha, beta=beta, reduction="none")
 
-    def predict(self, logits: Tensor) -> Tensor:
-        """Softmax of the logits."""
-        return torch.softmax(logits.float(), dim=-1)
-
 
 @dataclass(frozen=True)
-class Bootstrap:
+class Bootstrap(Objective):
     """Labels mixed with the student's own answers (`objective: bootstrap`)."""
 
     beta: float = 0.8
@@ -250,24 +235,17 @@ class Bootstrap:
     hard: bool = True
     """Whether the student's answer is hardened."""
 
-    window: ClassVar[int] = 0
-    takes_votes: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if not 0 <= self.beta <= 1:
             raise ConfigError("The beta of the bootstrap objective is outside [0, 1].", found=self.beta)
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,)."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,)."""
         return bootstrap(logits, targets, beta=self.beta, hard=self.hard, reduction="none")
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """Softmax of the logits."""
-        return torch.softmax(logits.float(), dim=-1)
 
 
 @dataclass(frozen=True)
-class ConfidenceWindow:
+class ConfidenceWindow(Objective):
     """Train only where the student is unsure (`objective: confidence_window`)."""
 
     low: float = 0.0
@@ -275,17 +253,10 @@ class ConfidenceWindow:
     high: float = 0.95
     """Greatest."""
 
-    window: ClassVar[int] = 0
-    takes_votes: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high <= 1:
             raise ConfigError("The confidence window is not one.", found=self, wanted="0 ≤ low ≤ high ≤ 1")
 
-    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext) -> Tensor:
-        """Loss of each row, shape (N,); 0 where the student is sure."""
+    def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
+        """Return the loss of each row, shape (N,); 0 where the student is sure."""
         return confidence_window(logits, targets, low=self.low, high=self.high, reduction="none")
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """Softmax of the logits."""
-        return torch.softmax(logits.float(), dim=-1)

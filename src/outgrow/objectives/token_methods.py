@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,29 +11,14 @@ from outgrow.bridge import Bridging, Split, Where
 from outgrow.errors import ConfigError
 from outgrow.objectives.cross_entropy import cross_entropy
 from outgrow.objectives.evidential import Preset, check_parameters, ramp
-from outgrow.objectives.protocol import StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, StepContext, TokenObjective
 from outgrow.objectives.tokens import token_divergence, token_evidential
 
 _BRIDGES: dict[Preset, Bridging] = {"default": Bridging(), "paper": Bridging("words", "student")}
 
 
-class TokenObjective(Protocol):
-    """A frozen dataclass whose fields are its parameters."""
-
-    @property
-    def confidences(self) -> bool:
-        """Whether it wants to know how sure the weak models were of each token."""
-
-    @property
-    def bridging(self) -> Bridging:
-        """How it wants the weak models' log-probabilities brought to the student's tokens."""
-
-    def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
-        """Loss of each position, shape (N,), from logits (N, V), token ids (N,) and log-confidences (N,)."""
-
-
 @dataclass(frozen=True)
-class TokenCrossEntropy:
+class TokenCrossEntropy(TokenObjective):
     """Learn the tokens (`objective: cross_entropy`), or how sure the weak models were of them.
 
     Source:
@@ -50,18 +34,20 @@ class TokenCrossEntropy:
 
     @property
     def bridging(self) -> Bridging:
-        """How confidences come to the student's tokens."""
+        """How confidences are carried over to the student's tokens."""
         return Bridging(self.bridge, self.split)
 
-    def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
-        """Loss of each position, shape (N,)."""
+    def __call__(
+        self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
+    ) -> Tensor:
+        """Return the loss of each position, shape (N,)."""
         if self.confidences:
             return token_divergence(logits, labels, log_confidences, reduction="none")
         return cross_entropy(logits, labels, reduction="none")
 
 
 @dataclass(frozen=True)
-class TokenEvidential:
+class TokenEvidential(TokenObjective):
     """Learn a Dirichlet distribution over the vocabulary at every position (`objective: evidential`)."""
 
     confidences: bool = True
@@ -86,12 +72,14 @@ class TokenEvidential:
 
     @property
     def bridging(self) -> Bridging:
-        """How confidences come to the student's tokens."""
+        """How confidences are carried over to the student's tokens."""
         preset = _BRIDGES[self.preset]
         return Bridging(self.bridge or preset.where, self.split or preset.split)
 
-    def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
-        """Loss of each position, shape (N,)."""
+    def __call__(
+        self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
+    ) -> Tensor:
+        """Return the loss of each position, shape (N,)."""
         return token_evidential(
             logits,
             labels,
@@ -104,7 +92,7 @@ class TokenEvidential:
 
 
 @dataclass(frozen=True)
-class TokenBayesian:
+class TokenBayesian(TokenObjective):
     """Evidential learning from all supervisors' texts, and a little from the student itself (`objective: bayesian`).
 
     The sum over supervisors with their λ is in the targets' weights.
@@ -142,12 +130,14 @@ class TokenBayesian:
 
     @property
     def bridging(self) -> Bridging:
-        """How confidences come to the student's tokens."""
+        """How confidences are carried over to the student's tokens."""
         preset = _BRIDGES[self.preset]
         return Bridging(self.bridge or preset.where, self.split or preset.split)
 
-    def __call__(self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext) -> Tensor:
-        """Loss of each position, shape (N,)."""
+    def __call__(
+        self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
+    ) -> Tensor:
+        """Return the loss of each position, shape (N,)."""
         progress = ramp(context.progress, self.warmup)
         return token_evidential(
             logits,

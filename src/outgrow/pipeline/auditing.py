@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.evaluate.judge import RATED
 from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
-from outgrow.models.protocols import GenerateOptions
+from outgrow.models.specs import ModelSpec
 from outgrow.pipeline.scoring import Scorer
-from outgrow.pipeline.writing import write
 from outgrow.refine.audit import Audit, audit, compared
 from outgrow.refine.choice_audit import ChoiceAudit, choice_audit, choices_compared
 from outgrow.refine.refinement import Refinement, weak_texts
-from outgrow.supervisors.respondents import Respondent
-from outgrow.workspace import Workspace
+from outgrow.run import Run
+from outgrow.supervisors.protocol import Asking
+from outgrow.supervisors.texts import write
 
 SAMPLE = 64
 """Rows that the untouched strong model is asked too, and that are scored: enough to see that something is wrong."""
@@ -29,11 +28,10 @@ def audited(
     rows: Rows,
     labels: TextLabels,
     found: Refinement,
-    strong: Respondent,
-    asked: Sequence[str],
-    options: GenerateOptions,
+    strong: ModelSpec,
+    asking: Asking,
     scorer: Scorer,
-    workspace: Workspace,
+    run: Run,
 ) -> Audit:
     """Audits a refinement before anything is trained on it.
 
@@ -42,16 +40,15 @@ def audited(
         labels: What the supervisors wrote for them.
         found: The refinement.
         strong: The untouched strong model.
-        asked: The rows' prompts as the strong model sees them, N of them.
-        options: How it generates.
+        asking: How it is asked.
         scorer: Scores answers where all gold answers of the sample are known, or the task needs none.
-        workspace: Store and reporter.
+        run: Store and progress.
     """
     weak, texts = weak_texts(rows, labels), found.texts()
     whole = audit(rows.prompts, weak, texts, agreement=found.agreement, concepts=found.concepts)
     picked = sampled(len(rows), SAMPLE)
-    sample, prompts = rows.take(picked), [asked[row] for row in picked]
-    answered = write(strong, sample.ids, prompts, options, workspace)
+    sample = rows.take(picked)
+    answered = write(strong, sample.ids, asking.prompts(sample), asking.options, run)
     best = [answered.best(row, 0) for row in range(len(picked))]
     base = ["" if one is None else one.text.strip() for one in best]
     own_weak, own_texts = [weak[row] for row in picked], [texts[row] or "" for row in picked]
@@ -95,19 +92,12 @@ def audited_choices(
     return choices_compared(whole, before, refined.probs[picked], asked, gold)
 
 
-def tell(
-    checked: Audit | ChoiceAudit,
-    method: str,
-    seed: int,
-    audits: list[dict[str, Any]],
-    workspace: Workspace,
-    note: Callable[[str], None],
-) -> None:
-    """Keeps an audit for the report, and says at once and in the notes what should keep a user from training."""
-    audits.append({"method": method, "seed": seed, **checked.to_json()})
+def tell(checked: Audit | ChoiceAudit, method: str, seed: int, run: Run) -> None:
+    """Keep an audit for the report, and note at once what should keep a user from training."""
+    run.audits.append({"method": method, "seed": seed, **checked.to_json()})
     for warning in checked.warnings():
-        workspace.reporter.note(f"{method} (seed {seed}): {warning}")
-        note(f"{method} (seed {seed}): {warning}")
+        run.note("audit", "warning", who=method, seed=seed, text=warning)
+        run.reporter.note(f"{method} (seed {seed}): {warning}")
 
 
 def sampled(count: int, size: int) -> list[int]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.config import ExperimentConfig, Named
-from outgrow.errors import DataError
+from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import choice_scores
 from outgrow.labels import ChoiceVotes, Predictions, Rows, positions
 from outgrow.pipeline.gaps import gap_notes
 from outgrow.pipeline.method import ChoiceMethod
-from outgrow.supervisors import ChoiceSupervisor, choice_supervisor
+from outgrow.registry import can
+from outgrow.run import Run
 from outgrow.supervisors.gold import judged_rows
-from outgrow.supervisors.server import ServerLabeller
+from outgrow.supervisors.protocol import Asking
 from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets, outlook_of
-from outgrow.workspace import Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
 
@@ -32,17 +31,19 @@ class ChoicePipeline:
     """The experiment."""
     rows: Rows
     """All rows of the task."""
-    workspace: Workspace
-    """Store and reporter."""
-    notes: list[str] = field(default_factory=list)
-    """What a reader should know."""
-    audits: list[dict[str, Any]] = field(default_factory=list)
-    """What refinements did, by method and seed."""
+    run: Run
+    """Store, progress, notes and audits."""
     _votes: dict[int, ChoiceVotes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # What is misspelt is said before anything is computed.
-        _ = self._supervisors, self._methods
+        # What cannot work is refused before anything is computed.
+        for index, one in enumerate(self.config.supervisors):
+            if not can(one, "vote"):
+                raise ConfigError(
+                    f"supervisors.{index} cannot vote, which a choice task needs.", found=type(one).__name__
+                )
+            one.check("choice", Asking())
+        _ = self._methods
 
     @property
     def chance(self) -> dict[str, float]:
@@ -52,7 +53,7 @@ class ChoicePipeline:
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's votes on the test part; an abstention counts as a uniform guess."""
-        votes = self._labels(seed)
+        votes = self._cast(seed)
         test = votes.take(positions(votes.ids, self._test.ids))
         return {name: self._predictions(test.probs[:, m]) for m, name in enumerate(votes.supervisors)}
 
@@ -67,25 +68,19 @@ class ChoicePipeline:
         """The strong model trained on gold answers of the unlabelled part."""
         targets, step = gold_targets(self._unlabelled), f"ceiling, seed {seed}"
         return self._on_test(
-            *outlook_of(self._learner, targets, _CROSS_ENTROPY, self._judged, self.workspace, seed=seed, name=step)
+            *outlook_of(self._learner, targets, _CROSS_ENTROPY, self._judged, self.run, seed=seed, name=step)
         )
 
     def student(self, method: str, seed: int) -> Predictions:
         """The strong model trained by a method of the experiment."""
-        way, votes = self._methods[method], self._labels(seed)
+        way, votes = self._methods[method], self._cast(seed)
         validation = self.rows.part("validation")
         taught_by = positions(votes.ids, validation.ids + self._unlabelled.ids)
         targets = way.combined(votes.take(taught_by), validation)
         left_out = len(self._unlabelled) - len(targets.ids)
         if left_out:
-            self._note(f"{left_out} of {len(self._unlabelled)} unlabelled rows have no usable vote and teach nothing.")
-        known = way.student(targets, self._judged, self.workspace, seed=seed, note=self._note, audits=self.audits)
-        return self._on_test(*known)
-
-    def estimate(self) -> list[str]:
-        """What asking the servers among the supervisors would cost, a line for each; nothing is sent."""
-        asked = [each for each in self._supervisors if isinstance(each, ServerLabeller)]
-        return [each.estimate(self.rows, self.workspace.store) for each in asked]
+            self.run.note("rows.without_vote", "caution", left_out=left_out, rows=len(self._unlabelled))
+        return self._on_test(*way.student(targets, self._judged, self.run, seed=seed))
 
     @cached_property
     def _unlabelled(self) -> Rows:
@@ -100,10 +95,6 @@ class ChoicePipeline:
         return judged_rows(self.rows)
 
     @cached_property
-    def _supervisors(self) -> list[ChoiceSupervisor]:
-        return [choice_supervisor(each) for each in self.config.supervisors]
-
-    @cached_property
     def _learner(self) -> ChoiceLearner:
         return choice_learner(self.config.trained, self.config.trainer)
 
@@ -111,10 +102,10 @@ class ChoicePipeline:
     def _methods(self) -> dict[str, ChoiceMethod]:
         return {name: ChoiceMethod.of(name, self.config, self.rows, self._learner) for name in self.config.methods}
 
-    def _labels(self, seed: int) -> ChoiceVotes:
+    def _cast(self, seed: int) -> ChoiceVotes:
         if seed not in self._votes:
-            votes = [each.label(self.rows, self.workspace, seed=seed) for each in self._supervisors]
-            self._votes[seed] = self._heard(ChoiceVotes.stack(votes))
+            votes = [each.vote(self.rows, self.run, seed=seed) for each in self.config.supervisors]
+            self._votes[seed] = self._voting(ChoiceVotes.stack(votes))
         return self._votes[seed]
 
     def _on_test(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
@@ -128,21 +119,12 @@ class ChoicePipeline:
         answers = tuple("" if np.isnan(row).any() else choices[int(row.argmax())] for row in probs)
         return Predictions(self._test.ids, answers, scores, probs, vacuity)
 
-    def _heard(self, votes: ChoiceVotes) -> ChoiceVotes:
-        """The votes of those who said anything; what is missing is noted.
-
-        Raises:
-            DataError: Nobody did.
-        """
-        heard = np.flatnonzero(~np.isnan(votes.probs).all(axis=(0, 2)))
-        if not len(heard):
+    def _voting(self, votes: ChoiceVotes) -> ChoiceVotes:
+        """The votes of supervisors with any vote; missing ones are noted."""
+        voting = np.flatnonzero(~np.isnan(votes.probs).all(axis=(0, 2)))
+        if not len(voting):
             raise DataError("No supervisor has a vote on the unlabelled and test rows.")
-        for note in gap_notes(votes):
-            self._note(note)
-        names = tuple(votes.supervisors[m] for m in heard)
+        self.run.add(*gap_notes(votes))
+        names = tuple(votes.supervisors[m] for m in voting)
         errors = {key: text for key, text in votes.errors.items() if key[1] in names}
-        return ChoiceVotes(votes.ids, names, votes.probs[:, heard], votes.status[:, heard], errors)
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
+        return ChoiceVotes(votes.ids, names, votes.probs[:, voting], votes.status[:, voting], errors)

@@ -5,29 +5,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
-from outgrow.combine.mean import Mean
+from outgrow.combine.combiner import ChoiceCombiner, WeighingCombiner
 from outgrow.combine.proportions import checked_proportions, match_proportions, shifted_proportions
 from outgrow.config import Method
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
 from outgrow.objectives import Objective
-from outgrow.registry import create
+from outgrow.registry import can, create
 
 
 @dataclass(frozen=True)
 class Combination:
     """The doors of a method at which votes become targets."""
 
-    combiner: Any
-    """Votes (and gold, where known) to targets."""
+    combiner: ChoiceCombiner
+    """Turns votes (and gold answers, where known) into targets."""
     every_vote: bool
-    """Whether the student learns from every vote, and not only from their mean."""
+    """Whether the student learns from every vote: then the combiner has `lambdas`, see `WeighingCombiner`."""
     calibrate: bool
     """Whether votes get a temperature per supervisor first."""
     proportions: NDArray[np.float64] | None
@@ -48,9 +48,10 @@ class Combination:
             ConfigError: A name or a parameter is wrong, or does not fit the others or the rows.
         """
         objective: Objective = create("objective", settings.objective.name, settings.objective.params)
-        combiner = create("combiner", settings.combine.name, settings.combine.params)
+        combine, door = settings.combine, f"methods.{name}.combine"
+        combiner = create("combiner", combine.name, combine.params, "choices", door=door)
         wanted = settings.proportions
-        calibrated = settings.calibrate or getattr(combiner, "weights", None) == "calibrated"
+        calibrated = settings.calibrate or combiner.needs_gold
         if calibrated and "validation" not in rows.parts:
             raise ConfigError(
                 f"methods.{name}: there are no validation rows to calibrate on.",
@@ -62,8 +63,8 @@ class Combination:
                 "proportions are brought about in combined targets.",
                 fix="Remove `proportions`, or choose another objective.",
             )
-        # A posterior is one opinion: whoever estimated it has already weighed every vote.
-        every_vote = objective.takes_votes and isinstance(combiner, Mean)
+        # A posterior has weighed every vote already: objectives that take votes get it as a single one.
+        every_vote = objective.takes_votes and can(combiner, "lambdas")
         proportions = None if wanted is None else _proportions(name, wanted, rows)
         return cls(combiner, every_vote, settings.calibrate, proportions, shifted=wanted == "estimated")
 
@@ -82,16 +83,16 @@ class Combination:
         if self.calibrate:
             temperatures = fit_temperatures(votes, gold)
             votes = dataclasses.replace(votes, probs=apply_temperatures(votes.probs, temperatures))
-        lambdas = self.combiner.lambdas(votes.supervisors, votes, gold) if self.every_vote else None
-        every: ChoiceTargets = self.combiner(votes, gold) if lambdas is None else self.combiner.weighted(votes, lambdas)
+        every = self.combiner.choices(votes, gold)
         known = frozenset(validation.ids)
         targets = every.take([row for row, each in enumerate(every.ids) if each not in known])
         if self.proportions is not None:
             wanted = shifted_proportions(targets.probs, self.proportions) if self.shifted else self.proportions
             matched = match_proportions(targets.probs, wanted, weights=targets.weights)
             targets = dataclasses.replace(targets, probs=matched)
-        if lambdas is None:
+        if not self.every_vote:
             return targets
+        lambdas = cast(WeighingCombiner, self.combiner).lambdas(votes.supervisors, votes, gold)
         kept = votes.take(positions(votes.ids, targets.ids)).probs
         return dataclasses.replace(targets, votes=kept, lambdas=lambdas)
 

@@ -1,4 +1,4 @@
-"""Votes that were not given: who said nothing, about how much, and why."""
+"""Votes that are missing: of which supervisors, on how many rows, and why."""
 
 from __future__ import annotations
 
@@ -6,50 +6,33 @@ from collections import Counter
 
 import numpy as np
 
-from outgrow.labels import ChoiceVotes
+from outgrow.labels import ChoiceVotes, Note
 
 MOST_NAMED = 5
-"""So many supervisors are named one by one; more are told of together."""
+"""Up to this many supervisors with missing votes get a note each; more are summed up."""
 
 
-def gap_notes(votes: ChoiceVotes) -> list[str]:
-    """What a reader should know of the votes of M supervisors that are not there.
+def gap_notes(votes: ChoiceVotes) -> list[Note]:
+    """Return what a reader should know of the missing votes of M supervisors.
 
     Example:
         >>> given, nothing = [0.0, 1.0], [np.nan, np.nan]
         >>> probs = np.array([[given, nothing, nothing], [given, given, nothing]])
-        >>> for note in gap_notes(ChoiceVotes(("a", "b"), ("ann", "bob", "eve"), probs)):
-        ...     print(note)
-        Left out for want of any vote on the unlabelled and test rows: eve.
-        bob says nothing about 50% of the rows; there it counts as a uniform guess.
+        >>> [(note.code, note.who) for note in gap_notes(ChoiceVotes(("a", "b"), ("ann", "bob", "eve"), probs))]
+        [('votes.none', None), ('votes.some_missing', 'bob')]
     """
     silence = np.isnan(votes.probs).all(axis=2).mean(axis=0)
-    partly = {name: share for name, share in zip(votes.supervisors, silence, strict=True) if 0 < share < 1}
+    partly = {name: float(share) for name, share in zip(votes.supervisors, silence, strict=True) if 0 < share < 1}
     mute = [name for name, share in zip(votes.supervisors, silence, strict=True) if share == 1]
-    notes = []
-    if mute:
-        notes.append(f"Left out for want of any vote on the unlabelled and test rows: {_listed(mute)}.")
-    failures = Counter(name for _, name in votes.errors)
-    for name, count in failures.items():
+    notes = [Note("votes.none", "warning", values={"supervisors": mute})] if mute else []
+    for name, count in Counter(name for _, name in votes.errors).items():
         first = next(text for (_, own), text in votes.errors.items() if own == name)
-        notes.append(f"{name} failed on {count} of {len(votes.ids)} rows, first with: {first[:200]}")
+        values = {"failed": count, "rows": len(votes.ids), "first": first[:200]}
+        notes.append(Note("votes.failed", "warning", name, values=values))
     if len(partly) <= MOST_NAMED:
-        for name, share in partly.items():
-            notes.append(
-                f"{name} says nothing about {_percent(share)} of the rows; there it counts as a uniform guess."
-            )
+        notes += [Note("votes.some_missing", "info", name, values={"share": share}) for name, share in partly.items()]
     else:
-        least, most = _percent(min(partly.values())), _percent(max(partly.values()))
-        notes.append(
-            f"{len(partly)} of {len(votes.supervisors)} supervisors say nothing about some rows, {least} to {most} of "
-            f"them; there they count as uniform guesses."
-        )
+        about = {"several": len(partly), "supervisors": len(votes.supervisors)}
+        least, most = min(partly.values()), max(partly.values())
+        notes.append(Note("votes.many_missing", "info", values={**about, "least": least, "most": most}))
     return notes
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.005 else "under 1%"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

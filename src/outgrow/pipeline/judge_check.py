@@ -1,4 +1,4 @@
-"""Judges are tried before they are believed: on answers that are known to be right, and on others (ours)."""
+"""Judges are tested first: on answers that are known to be right, and on answers to other questions (ours)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 
 from outgrow.config import Judge, TaskConfig
 from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy
-from outgrow.evaluate.wording import estimate_text, number_text
-from outgrow.labels import Rows
+from outgrow.labels import Note, Rows
 from outgrow.pipeline.judging import judge_answers, judge_name
-from outgrow.tasks import RatedTask
-from outgrow.workspace import Workspace
+from outgrow.run import Run
+from outgrow.tasks import Task
 
 SAMPLE = 64
 """Rows at most that a judge is tried on."""
@@ -20,44 +19,37 @@ WEAK = 0.75
 """A judge whose share of pairs rated the right way round may lie below this is called weak."""
 
 
-def judge_remarks(
-    judges: Sequence[Judge], task: RatedTask, config: TaskConfig, rows: Rows, workspace: Workspace
-) -> list[str]:
-    """How well each judge tells right answers from wrong ones, in a sentence or two; nothing where no answer is known.
+def judge_notes(judges: Sequence[Judge], task: Task, config: TaskConfig, rows: Rows, run: Run) -> list[Note]:
+    """Return how well each judge tells right answers from wrong ones; nothing where no answer is known.
 
     A judge rates the right answers to a sample, and in their place those to the most similar other questions. Only the
     task's first rubric is tried: gold answers need not have the concept.
 
     Args:
-        judges: Who rates.
-        task: Says what a judge is asked.
+        judges: The judges.
+        task: Has the rubrics.
         config: The task's settings.
         rows: The test part; rows without gold are passed over.
-        workspace: Store and reporter.
+        run: Store and progress.
     """
     items = trials(task, config, rows)
     if not items:
         return []
     metric, rubric = next(iter(task.rubrics(config).items()))
     count = len(items["right answers"])
-    remarks = []
+    notes = []
     for judge in judges:
-        found = [
-            judge_answers([judge], {metric: rubric}, own, workspace, author=f"the {who}") for who, own in items.items()
-        ]
-        name = judge_name(judge)
+        found = [judge_answers([judge], {metric: rubric}, own, run, author=f"the {who}") for who, own in items.items()]
         rated = np.logical_and(*(one.weights.get(metric, np.zeros(count)) > 0 for one in found))
         if rated.any():
             first, second = (one.scores[metric][rated] for one in found)
-            remarks.append(check_remark(judge_accuracy(first, second), name, metric))
+            notes.append(check_note(judge_accuracy(first, second), judge_name(judge), metric))
         else:
-            remarks.append(
-                f"The judge {name}, tried on {count} right answers and as many others, rated no pair of them."
-            )
-    return remarks
+            notes.append(Note("judge.no_pair", "warning", values={"judge": judge_name(judge), "answers": count}))
+    return notes
 
 
-def trials(task: RatedTask, config: TaskConfig, rows: Rows) -> dict[str, Sequence[Mapping[str, str]]]:
+def trials(task: Task, config: TaskConfig, rows: Rows) -> dict[str, Sequence[Mapping[str, str]]]:
     """What judges are tried on: whose answers → what fills the first rubric's places; nothing where none is known."""
     known = rows.take([row for row, gold in enumerate(rows.gold) if gold is not None])
     right, wrong = right_and_wrong(known)
@@ -68,22 +60,12 @@ def trials(task: RatedTask, config: TaskConfig, rows: Rows) -> dict[str, Sequenc
     }
 
 
-def check_remark(found: JudgeAccuracy, judge: str, metric: str) -> str:
-    """What a reader should know of one judge.
-
-    Example:
-        >>> check_remark(JudgeAccuracy(64, 6.12, 5.18, 0.63, (0.53, 0.73)), "tiny", "content").partition(". ")[2]
-        'A judge this weak makes differences in content look smaller than they are.'
-    """
-    share = estimate_text(found.accuracy, found.interval, decimals=2)
-    right, wrong = (number_text(mean, decimals=2) for mean in (found.right, found.wrong))
-    said = (
-        f"The judge {judge} gives right answers a mean {metric} of {right}, right answers to similar other questions "
-        f"{wrong}; of {found.pairs} such pairs it rates {share} the right way round (a guess: .50)."
-    )
-    if (found.interval or (found.accuracy, 1.0))[0] >= WEAK:
-        return said
-    return f"{said} A judge this weak makes differences in {metric} look smaller than they are."
+def check_note(found: JudgeAccuracy, judge: str, metric: str) -> Note:
+    """Return the note on one judge: a caution where its share of pairs rated the right way round may be low."""
+    weak = (found.interval or (found.accuracy, 1.0))[0] < WEAK
+    share = [found.accuracy, *(found.interval or ())]
+    values = {"judge": judge, "rated": metric, "right": found.right, "wrong": found.wrong, "pairs": found.pairs}
+    return Note("judge.checked", "caution" if weak else "info", values={**values, "share": share, "weak": weak})
 
 
 def right_and_wrong(rows: Rows, sample: int = SAMPLE) -> tuple[list[int], list[int]]:

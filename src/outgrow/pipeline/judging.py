@@ -11,18 +11,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from outgrow.config import Judge, ServerJudge
+from outgrow.config import Judge, Named
 from outgrow.errors import ConfigError
 from outgrow.evaluate import agreement
 from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate
-from outgrow.evaluate.wording import number_text
-from outgrow.labels import Predictions
+from outgrow.labels import Note, Predictions
 from outgrow.labels.arrow import metadata, with_metadata
 from outgrow.models.loading import short_name
 from outgrow.models.protocols import GenerateOptions, LanguageModel
+from outgrow.models.specs import model_spec
+from outgrow.run import Run
 from outgrow.store import content_hash, read_table, write_table
-from outgrow.supervisors.respondents import LocalRespondent, Respondent, ServedRespondent, answered
-from outgrow.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,15 @@ class Judgement:
     rating is left out. `rated` is the share of the metrics on which an answer has a rating."""
     weights: Mapping[str, NDArray[np.float64]]
     """Metric → 1 for rows with a rating, 0 for those without, shape (N,)."""
-    remarks: tuple[str, ...]
-    """What a reader should know, in whole sentences."""
+    notes: tuple[Note, ...]
+    """What a reader should know."""
 
 
 def judge_answers(
     judges: Sequence[Judge],
     rubrics: Mapping[str, Rubric],
     items: Sequence[Mapping[str, str]],
-    workspace: Workspace,
+    run: Run,
     *,
     author: str,
 ) -> Judgement:
@@ -52,15 +51,15 @@ def judge_answers(
         judges: Who rates; the mean over those who gave a rating counts.
         rubrics: Metric → what they are asked.
         items: What fills the rubrics' places, one per answer.
-        workspace: Store and reporter.
+        run: Store and progress.
         author: Whose answers these are.
     """
-    found = {judge_name(judge): _ratings(judge, rubrics, items, workspace, author) for judge in judges}
-    remarks = [
-        remark
+    found = {judge_name(judge): _ratings(judge, rubrics, items, run, author) for judge in judges}
+    notes = [
+        note
         for name, own in found.items()
         for metric, ratings in own.items()
-        for remark in rating_remarks(ratings, name, metric, author)
+        for note in rating_notes(ratings, name, metric, author)
     ]
     scores, weights = {}, {}
     known = np.zeros((len(rubrics), len(items)), dtype=bool)
@@ -68,13 +67,13 @@ def judge_answers(
         table = np.stack([own[metric].means for own in found.values()])
         known[place] = np.isfinite(table).any(axis=0)
         if len(judges) > 1:
-            remarks += _agreement_remarks(table, list(found), metric, author)
+            notes += _agreement_notes(table, list(found), metric, author)
         if known[place].any():
             means = np.full(len(items), float(rubric.low))
             means[known[place]] = np.nanmean(table[:, known[place]], axis=0)
             scores[metric], weights[metric] = means, known[place].astype(np.float64)
     scores[RATED] = known.mean(axis=0)
-    return Judgement(scores, weights, tuple(remarks))
+    return Judgement(scores, weights, tuple(notes))
 
 
 def without_full_ratings(predictions: Mapping[Any, Sequence[Predictions]]) -> dict[Any, list[Predictions]]:
@@ -85,37 +84,26 @@ def without_full_ratings(predictions: Mapping[Any, Sequence[Predictions]]) -> di
     return {key: [_without(run, RATED) for run in several] for key, several in predictions.items()}
 
 
-def rating_remarks(ratings: Ratings, judge: str, metric: str, author: str) -> list[str]:
-    """What a reader should know of one judge's ratings; nothing where all were read at once.
+def rating_notes(ratings: Ratings, judge: str, metric: str, author: str) -> list[Note]:
+    """Return a note on ratings that could not be read at once; nothing where all were.
 
     Example:
-        >>> rating_remarks(Ratings(np.full((2, 1), np.nan), 0, "As an AI …"), "small", "content", "naive")
-        ["The judge small gave no rating of naive's content that can be read, in 2 replies, such as “As an AI …”."]
+        >>> rating_notes(Ratings(np.full((2, 1), np.nan), 0, "As an AI …"), "small", "content", "naive")[0].code
+        'judge.unread'
     """
+    about = {"judge": judge, "rated": metric, "ratings": int(ratings.samples.size), "example": _start(ratings.example)}
     if not np.isfinite(ratings.samples).any():
-        replies = f"in {ratings.samples.size} replies, such as “{_start(ratings.example)}”"
-        return [f"The judge {judge} gave no rating of {author}'s {metric} that can be read, {replies}."]
-    found = []
-    if ratings.repaired:
-        found.append(f"{ratings.repaired} after asking again")
-    if ratings.unread:
-        lost = int((ratings.counts == 0).sum())
-        found.append(f"{ratings.unread} not at all, which leaves {lost} of {len(ratings.counts)} answers without one")
-    if not found:
+        return [Note("judge.unread", "warning", author, values=about)]
+    if not ratings.repaired and not ratings.unread:
         return []
-    return [f"Of {ratings.samples.size} ratings of {author}'s {metric}, the judge {judge} gave {' and '.join(found)}."]
+    about |= {"repaired": ratings.repaired, "unread": ratings.unread, "answers": len(ratings.counts)}
+    return [Note("judge.repaired", "info", author, values={**about, "lost": int((ratings.counts == 0).sum())})]
 
 
 def judge_name(judge: Judge) -> str:
     """What a judge is called."""
-    return judge.name or short_name(judge.model)
-
-
-def respondent(judge: Judge) -> Respondent:
-    """The model of a judge."""
-    if isinstance(judge, ServerJudge):
-        return ServedRespondent(judge, "judge")
-    return LocalRespondent(judge.model, judge_name(judge), judge.batch_size)
+    model = judge.model
+    return judge.name or (model.name if isinstance(model, Named) else short_name(model))
 
 
 def sampling(judge: Judge) -> GenerateOptions:
@@ -137,7 +125,7 @@ def check_judges(judges: Sequence[Judge]) -> None:
 
 
 def _ratings(
-    judge: Judge, rubrics: Mapping[str, Rubric], items: Sequence[Mapping[str, str]], workspace: Workspace, author: str
+    judge: Judge, rubrics: Mapping[str, Rubric], items: Sequence[Mapping[str, str]], run: Run, author: str
 ) -> dict[str, Ratings]:
     """All ratings by one judge, from the store or made."""
     options = sampling(judge)
@@ -151,22 +139,18 @@ def _ratings(
         "items": content_hash([dict(item) for item in items]),
         "options": options.to_json(),
     }
-    step = f"judge {author} with {judge_name(judge)}"
-    folder = answered(respondent(judge), "ratings", recipe, workspace, make, step=step)
-    return {metric: _from_arrow(read_table(folder / f"{metric}.parquet")) for metric in rubrics}
+    spec = model_spec(judge, "judge")
+    made = run.stage("ratings", recipe, make, model=spec, step=f"judge {author} with {judge_name(judge)}")
+    return {metric: _from_arrow(read_table(made.path / f"{metric}.parquet")) for metric in rubrics}
 
 
-def _agreement_remarks(table: NDArray[np.float64], judges: Sequence[str], metric: str, author: str) -> list[str]:
-    """How far judges agree on one model's answers, where any two rated the same one."""
+def _agreement_notes(table: NDArray[np.float64], judges: Sequence[str], metric: str, author: str) -> list[Note]:
+    """A note on how far judges agree on one model's answers, where any two rated the same one."""
     if not (np.isfinite(table).sum(axis=0) >= 2).any():
         return []
-    found = agreement(table)
-    level = ", ".join(
-        f"{name} {number_text(float(mean), decimals=2)}"
-        for name, mean in zip(judges, np.ma.masked_invalid(table).mean(axis=1).filled(np.nan), strict=True)
-    )
-    alpha = "undefined, since all ratings are one" if np.isnan(found.alpha) else number_text(found.alpha, decimals=2)
-    return [f"Judges of {author}'s {metric}: Krippendorff's α is {alpha}; mean ratings are {level}."]
+    means = np.ma.masked_invalid(table).mean(axis=1).filled(np.nan)
+    values = {"rated": metric, "alpha": agreement(table).alpha, "means": dict(zip(judges, means.tolist(), strict=True))}
+    return [Note("judge.agreement", "info", author, values=values)]
 
 
 def _without(run: Predictions, metric: str) -> Predictions:

@@ -6,39 +6,33 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.joint_decoding import JointDecoding
-from outgrow.combine.ranking import Ranking, Reason, rank
+from outgrow.combine.ranking import Ranking, rank
+from outgrow.combine.scores import score_weights
+from outgrow.combine.texts import pool, score_matrices
 from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError
-from outgrow.labels import PreferencePairs, Rows, TextLabels
-from outgrow.models.protocols import GenerateOptions
-from outgrow.models.tokens import with_leading_space
-from outgrow.pipeline.text_targets import pool, score_matrices
-from outgrow.pipeline.writing import write
+from outgrow.labels import Note, PreferencePairs, Rows, TextLabels, with_leading_space
+from outgrow.models.specs import LocalModel
+from outgrow.run import Run
 from outgrow.store import table_hash
-from outgrow.supervisors.respondents import LocalRespondent
+from outgrow.supervisors.protocol import Asking
+from outgrow.supervisors.texts import write
 from outgrow.tasks.preferences import write_preferences
 from outgrow.train.preference import PreferenceLearner, check_preference_trainer, preference_objective
-from outgrow.workspace import Workspace
 
-Judge = Callable[[Sequence[Sequence[str]]], TextLabels]
-"""What all supervisors think of each row's candidates."""
+Scores = Callable[[Sequence[Sequence[str]]], TextLabels]
+"""Token log-probabilities of each row's candidates by all supervisors."""
 Usable = Callable[[Sequence[str]], Sequence[bool]]
 """Whether the task can use each of some answers."""
 _SAMPLE = 256
 """Pairs on which it is measured what the stage did to their probabilities."""
 _FALL = 0.5
 """Nats by which chosen texts may fall on average before that is called out."""
-_WORDS: dict[Reason, str] = {
-    "one candidate": "had no two different candidates",
-    "unread": "had candidates that no supervisor could read",
-    "unusable": "had no candidate that the task can use",
-    "tied": "had candidates that are all equally good",
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class PreferenceStage:
         objective = preference_objective(self.settings)
         check_preference_trainer(self.settings.trainer)
         if self.settings.weights != "estimated":
-            JointDecoding(weights=self.settings.weights).lambdas(self.supervisors, ())
+            score_weights(self.settings.weights, self.supervisors, ())
         if objective.takes_doubt and len(self.supervisors) < 2:
             raise ConfigError(
                 "`epsilon: ensemble` needs supervisors that can disagree.",
@@ -66,58 +60,47 @@ class PreferenceStage:
             )
 
     def __call__(
-        self,
-        student: str,
-        rows: Rows,
-        prompts: Sequence[str],
-        options: GenerateOptions,
-        judge: Judge,
-        usable: Usable,
-        workspace: Workspace,
-        *,
-        seed: int,
-        name: str,
-    ) -> tuple[str, list[str]]:
-        """The student after the stage, or as it was if there is nothing to prefer, and what a reader should know.
+        self, student: str, rows: Rows, asking: Asking, score: Scores, usable: Usable, run: Run,
+        *, seed: int, name: str,
+    ) -> str:  # fmt: skip
+        """Return the folder of the student after the stage, or as it was if there is nothing to prefer.
 
         Args:
             student: The supervised student's folder.
             rows: The unlabelled rows, N of them.
-            prompts: What is asked, N of them.
-            options: How rows are answered, greedily; how many texts are drawn is set here.
-            judge: The supervisors.
-            usable: The task's word on answers.
-            workspace: Store and reporter.
+            asking: How rows are asked, greedily; how many texts are drawn is set here.
+            score: The supervisors' scores of candidates.
+            usable: Whether the task can use answers.
+            run: Store, progress and notes.
             seed: Of samples and training.
-            name: What the stage is called.
+            name: Name of the stage.
         """
-        count, temperature = self.settings.candidates, self.settings.temperature
+        count, temperature, prompts = self.settings.candidates, self.settings.temperature, asking.prompts(rows)
         drawing = {"temperature": temperature, "beams": 1, "seed": seed} if temperature else {"beams": count}
-        options = dataclasses.replace(options, n=count, **drawing)
-        author = LocalRespondent(student, "the student", self.strong.batch_size)
-        written = write(author, rows.ids, prompts, options, workspace)
-        # One text alone is not worth a judgement.
+        options = dataclasses.replace(asking.options, n=count, **drawing)
+        author = LocalModel(student, "the student", self.strong.batch_size)
+        written = write(author, rows.ids, prompts, options, run)
+        # One text alone makes no pair, and need not be scored.
         candidates = [each if len(each) > 1 else [] for each in pool(written)]
-        pairs, remarks = self.pairs(rows, prompts, candidates, judge(candidates), usable)
+        pairs, notes = self.pairs(rows, prompts, candidates, score(candidates), usable)
         pairs = _with_ends(pairs, _cut(written, options.max_new_tokens))
-        remarks = [f"{name}: {remark}" for remark in remarks]
+        run.add(*(dataclasses.replace(note, who=name) for note in notes))
         if not len(pairs):
-            return student, [
-                *remarks,
-                f"{name}: there is nothing to prefer, so the supervised student stands as it is.",
-            ]
-        _keep(pairs, workspace)
+            run.note("preferences.none", "warning", who=name)
+            return student
+        _keep(pairs, run)
         learner = PreferenceLearner(
             student, self.strong.adapter, self.strong.max_length, self.settings.trainer, self.strong.batch_size
         )
-        trained = learner.train(pairs, self.settings, workspace, seed=seed, name=f"prefer for {name}")
+        trained = learner.train(pairs, self.settings, run, seed=seed, name=f"prefer for {name}")
         folder = str(trained.path / "model")
         sample = pairs.take(range(min(len(pairs), _SAMPLE)))
         # What training was referred to, found again.
         mismatched = preference_objective(self.settings).takes_mismatched
-        before = learner.reference(pairs, workspace, name=f"reference for {name}", mismatched=mismatched)
-        after = dataclasses.replace(learner, model=folder).reference(sample, workspace, name=f"shift by {name}")
-        return folder, [*remarks, f"{name}: {shift_remark(before[: len(sample), :2], after)}"]
+        before = learner.reference(pairs, run, name=f"reference for {name}", mismatched=mismatched)
+        after = dataclasses.replace(learner, model=folder).reference(sample, run, name=f"shift by {name}")
+        run.add(dataclasses.replace(shift_note(before[: len(sample), :2], after), who=name))
+        return folder
 
     def pairs(
         self,
@@ -126,7 +109,7 @@ class PreferenceStage:
         candidates: Sequence[Sequence[str]],
         judged: TextLabels,
         usable: Usable,
-    ) -> tuple[PreferencePairs, list[str]]:
+    ) -> tuple[PreferencePairs, list[Note]]:
         """The pairs that the supervisors' scores make of candidates, and what a reader should know of them.
 
         Args:
@@ -137,7 +120,7 @@ class PreferenceStage:
             usable: The task's word on answers.
         """
         matrices = score_matrices(judged)
-        lambdas = JointDecoding(weights=self.settings.weights).lambdas(judged.supervisors, matrices)
+        lambdas = score_weights(self.settings.weights, judged.supervisors, matrices)
         good = [list(usable([text.removeprefix(" ") for text in each])) for each in candidates]
         ranking = rank(
             matrices,
@@ -156,7 +139,7 @@ class PreferenceStage:
             p_chosen=tuple(one.p_chosen for one in found),
             weights=tuple(one.weight for one in found),
         )
-        return pairs, _remarks(ranking, len(rows), good, dict(zip(judged.supervisors, lambdas.tolist(), strict=True)))
+        return pairs, _notes(ranking, len(rows), good, dict(zip(judged.supervisors, lambdas.tolist(), strict=True)))
 
 
 def _cut(written: TextLabels, most: int) -> set[tuple[str, str]]:
@@ -178,45 +161,47 @@ def _with_ends(pairs: PreferencePairs, cut: Set[tuple[str, str]]) -> PreferenceP
     )
 
 
-def shift_remark(before: NDArray[np.float32], after: NDArray[np.float32]) -> str:
-    """What the stage did to the probabilities of its own texts: both can fall, and then the student unlearns.
+def shift_note(before: NDArray[np.float32], after: NDArray[np.float32]) -> Note:
+    """Return how the stage moved the probabilities of its own texts; where both fall, the student unlearns.
 
     Args:
         before: Log-probabilities of chosen and rejected texts under the student that the stage began with, (N, 2).
-        after: The same under the one that came of it.
+        after: The same under the student after it.
 
     Example:
-        >>> shift_remark(np.array([[-4.0, -5.0]], dtype=np.float32), np.array([[-3.5, -9.0]], dtype=np.float32))
-        'the stage moved the log-probability of chosen texts by +0.5, of rejected ones by -4.0.'
+        >>> note = shift_note(np.array([[-4.0, -5.0]], dtype=np.float32), np.array([[-3.5, -9.0]], dtype=np.float32))
+        >>> note.severity, note.values
+        ('info', {'chosen': 0.5, 'rejected': -4.0, 'fell': False})
     """
     chosen, rejected = (after - before).astype(np.float64).mean(0).tolist()
-    told = f"the stage moved the log-probability of chosen texts by {chosen:+.1f}, of rejected ones by {rejected:+.1f}"
-    if chosen > -_FALL:
-        return f"{told}."
-    return f"{told}: chosen texts fell too, and with them what was learnt before; `penalty` (dpo, cdpo) holds them."
+    fell = chosen <= -_FALL
+    values = {"chosen": chosen, "rejected": rejected, "fell": fell}
+    return Note("preferences.shift", "warning" if fell else "info", values=values)
 
 
-def _remarks(ranking: Ranking, rows: int, usable: Sequence[Sequence[bool]], lambdas: Mapping[str, float]) -> list[str]:
+def _notes(ranking: Ranking, rows: int, usable: Sequence[Sequence[bool]], lambdas: Mapping[str, float]) -> list[Note]:
     """How many pairs there are and how sure, why rows gave none, and what the task could not use."""
-    fruitful = len({one.row for one in ranking.pairs})
-    first = f"{len(ranking.pairs)} preference pairs of candidates from {fruitful} of {rows} rows"
+    about: dict[str, Any] = {
+        "pairs": len(ranking.pairs),
+        "from_rows": len({one.row for one in ranking.pairs}),
+        "rows": rows,
+        "lambdas": dict(lambdas),
+    }
     if ranking.pairs and len(lambdas) > 1:
-        doubt = 1 - float(np.mean([one.p_chosen for one in ranking.pairs]))
-        first += f", each the wrong way round with a probability of {doubt:.2f} on average"
-    shown = ", ".join(f"{name} {own:.2f}" for name, own in lambdas.items())
-    remarks = [f"{first}; the supervisors' weights are {shown}."]
-    remarks += [f"{count} of {rows} rows {_WORDS[reason]}." for reason, count in ranking.without.items()]
+        about["doubt"] = 1 - float(np.mean([one.p_chosen for one in ranking.pairs]))
+    notes = [Note("preferences.pairs", values=about)]
+    for reason, count in ranking.without.items():
+        notes.append(Note("preferences.without", values={"rows": count, "of": rows, "reason": reason}))
     refused = sum(not one for each in usable for one in each)
     if refused:
-        total = sum(map(len, usable))
-        remarks.append(f"{refused} of {total} candidates are answers that the task cannot use; they rank last.")
-    return remarks
+        notes.append(Note("preferences.unusable", values={"refused": refused, "of": sum(map(len, usable))}))
+    return notes
 
 
-def _keep(pairs: PreferencePairs, workspace: Workspace) -> None:
+def _keep(pairs: PreferencePairs, run: Run) -> None:
     """Keeps the pairs in the store, as JSON lines that other tools read."""
 
     def make(folder: Path) -> None:
         write_preferences(folder / "pairs.jsonl", pairs)
 
-    workspace.get("preferences", {"pairs": table_hash(pairs.to_arrow())}, make)
+    run.stage("preferences", {"pairs": table_hash(pairs.to_arrow())}, make)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from outgrow.labels import Predictions
 
@@ -14,14 +14,6 @@ class Pipeline(Protocol):
     @property
     def chance(self) -> Mapping[str, float]:
         """Score of a blind guess, by metric, where there is such a thing."""
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader of the results should know, such as rows left out; grows as the pipeline works."""
-
-    @property
-    def audits(self) -> list[dict[str, Any]]:
-        """What refinements did, by `method` and `seed`; see `outgrow.refine.audit` and `choice_audit` beside it."""
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """The floor: every supervisor by name."""
@@ -34,6 +26,3 @@ class Pipeline(Protocol):
 
     def student(self, method: str, seed: int) -> Predictions | None:
         """The strong model trained by a method of the experiment, or None where it is to be trained elsewhere."""
-
-    def estimate(self) -> list[str]:
-        """What asking servers would cost, a line for each; nothing is sent."""

@@ -1,72 +1,169 @@
-"""Refinement of a text task's weak labels by the untouched strong model, kept in the store."""
+"""Refinement of weak labels by the untouched strong model, kept in the store and audited before it is learned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from outgrow.config import Named
-from outgrow.labels import Rows, TextLabels
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from outgrow.config import Named, Strong, weights_of
+from outgrow.errors import ConfigError
+from outgrow.identity import identity
+from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
+from outgrow.models.loading import is_masked_lm
 from outgrow.models.protocols import GenerateOptions, LanguageModel
-from outgrow.refine.refinement import Refinement, Refiner
-from outgrow.refine.relabelling import check_refine
-from outgrow.registry import create
-from outgrow.store import read_table, table_hash, write_table
-from outgrow.supervisors.respondents import Respondent, answered
-from outgrow.workspace import Workspace
+from outgrow.models.specs import ModelSpec, model_spec
+from outgrow.pipeline.auditing import audited_choices, tell
+from outgrow.refine.refinement import ChoiceRefinement, Refinement, Refiner
+from outgrow.registry import can, create
+from outgrow.run import Run
+from outgrow.store import table_hash
+from outgrow.train.features import FrozenFeatures
+from outgrow.train.learners import rows_of
 
 
-def make_refiner(refine: Named, defaults: Mapping[str, Any]) -> Refiner:
-    """The refiner that a configuration names.
+def make_refiner(refine: Named, ability: str, *, method: str, defaults: Mapping[str, Any] | None = None) -> Refiner:
+    """Create the refiner of a method.
 
     Args:
         refine: Its name and parameters.
+        ability: `texts` or `choices`.
+        method: The method, for errors.
         defaults: Parameters that hold where the configuration says nothing.
 
     Raises:
-        ConfigError: It is for choice tasks, does not exist, or refuses its parameters.
+        ConfigError: It does not exist, refuses its parameters, or cannot be used for this kind of task.
     """
-    check_refine(refine, "refiner")
-    refiner: Refiner = create("refiner", refine.name, {**defaults, **refine.params})
+    params = {**(defaults or {}), **refine.params}
+    refiner: Refiner = create("refiner", refine.name, params, ability, door=f"methods.{method}.refine")
     return refiner
 
 
-def refined(
-    refine: Named,
-    refiner: Refiner,
-    strong: Respondent,
-    rows: Rows,
-    labels: TextLabels,
-    options: GenerateOptions,
-    workspace: Workspace,
-    *,
-    seed: int,
-    name: str,
-) -> Refinement:
-    """What a refiner makes of weak labels; found in the store if it was done before.
+def check_choice_refiner(refine: Named, strong: Strong, *, method: str) -> None:
+    """Refuse a refiner of choices that cannot work, before anything is computed.
 
-    Args:
-        refine: The refiner's name and parameters as configured.
-        refiner: What `make_refiner` made of them.
-        strong: The model that labels the rows again, untrained.
-        rows: The rows.
-        labels: What the supervisors wrote for them.
-        options: How the model generates.
-        workspace: Store and reporter.
-        seed: Seed of whatever is drawn.
-        name: What the step is called.
+    Raises:
+        ConfigError: A parameter is wrong, or an encoder would have to continue a text.
     """
+    if make_refiner(refine, "choices", method=method).reads_text and is_masked_lm(weights_of(strong.model)):
+        raise ConfigError(
+            f"`refine: {refine.name}` of a choice task needs a causal language model.",
+            found=f"{strong.model}, an encoder",
+            fix="Use `neighbours` or `linear`, which refine by an encoder's features.",
+        )
 
-    def make(model: LanguageModel, folder: Path) -> None:
-        write_table(folder / "texts.parquet", refiner(rows, labels, model, options=options, seed=seed).to_arrow())
+
+def refined_texts(
+    refiner: Refiner, strong: ModelSpec, rows: Rows, labels: TextLabels, options: GenerateOptions, run: Run,
+    *, seed: int, name: str,
+) -> Refinement:  # fmt: skip
+    """Return what a refiner makes of the weak texts of rows; found in the store if it was done before."""
+
+    def make(model: LanguageModel, folder: Path) -> Refinement:
+        return refiner.texts(rows, labels, model, options=options, seed=seed)
 
     recipe = {
-        "refiner": {"name": refine.name, **vars(refiner)},
+        "refiner": identity(refiner),
         "labels": table_hash(labels.to_arrow()),
         "rows": table_hash(rows.to_arrow()),
         "options": options.to_json(),
         "seed": seed,
     }
-    found = answered(strong, "refined", recipe, workspace, make, step=name)
-    return Refinement.from_arrow(read_table(found / "texts.parquet"))
+    return run.stage("refined", recipe, make, Refinement, model=strong, step=name)
+
+
+def refined_choices(
+    refine: Named, strong: Strong, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int, method: str
+) -> ChoiceTargets:
+    """Return what a refiner makes of targets about some of `rows`, after its audit.
+
+    Args:
+        refine: The refiner's name and parameters.
+        strong: The untrained model whose features or continuations it uses.
+        targets: The combined weak labels.
+        rows: The unlabelled and the test rows.
+        run: Store, progress and notes.
+        seed: Seed of whatever is drawn.
+        method: The method, for notes.
+    """
+    refiner = make_refiner(refine, "choices", method=method)
+    own, step = rows_of(rows, targets), f"refine for {method}, seed {seed}"
+    language_model = model_spec(strong, "strong model") if refiner.reads_text else None
+
+    def make(opened: LanguageModel, folder: Path) -> ChoiceRefinement:
+        return refiner.choices(own, targets, _Reader(strong, rows, run, opened), seed=seed)
+
+    def by_features(folder: Path) -> ChoiceRefinement:
+        with run.reporter.step(step, total=1) as progress:
+            found = refiner.choices(own, targets, _Reader(strong, rows, run), seed=seed)
+            progress.advance()
+        return found
+
+    recipe = {
+        "refiner": identity(refiner),
+        "features": FrozenFeatures.of(strong).about() if language_model is None else None,
+        "rows": table_hash(own.to_arrow()),
+        "targets": table_hash(targets.to_arrow()),
+        "seed": seed,
+    }
+    if language_model is None:
+        kept = ChoiceRefinement(targets)
+        found = run.stage("refined", recipe, by_features, ChoiceRefinement, blank=lambda _: kept)
+    else:
+        found = run.stage("refined", recipe, make, ChoiceRefinement, model=language_model, step=step)
+
+    def base(sample: Rows) -> NDArray[np.float64]:
+        """Distributions of the untouched strong model, shape (n, K)."""
+        probs = run.stage(
+            "scores",
+            {"refiner": identity(refiner), "rows": table_hash(sample.to_arrow())},
+            lambda opened, folder: _Matrix(refiner.base(sample, opened)),
+            _Matrix,
+            model=language_model,
+            step=f"base for {step}",
+        )
+        return probs.values
+
+    asked = base if language_model is not None and can(refiner, "base") else None
+    tell(audited_choices(rows, targets, found.targets, asked), method, seed, run)
+    run.add(*found.notes(method, seed))
+    return found.targets
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """See `outgrow.refine.refinement.StrongReader`."""
+
+    strong: Strong
+    rows: Rows
+    run: Run
+    opened: LanguageModel | None = None
+
+    @property
+    def model(self) -> LanguageModel:
+        if self.opened is None:
+            raise ConfigError("A refiner that uses the strong model's texts must say `reads_text = True`.")
+        return self.opened
+
+    def features(self, rows: Rows) -> NDArray[np.float32]:
+        every: NDArray[np.float32] = FrozenFeatures.of(self.strong)(self.rows, self.run).numpy()
+        return every[positions(self.rows.ids, rows.ids)]
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """A matrix (N, K) as a record."""
+
+    values: NDArray[np.float64]
+
+    def to_arrow(self) -> pa.Table:
+        return pa.table({"values": self.values.tolist()})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> _Matrix:
+        return cls(np.array(table["values"].to_pylist(), dtype=np.float64))

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from outgrow.config import ExperimentConfig
 from outgrow.errors import ConfigError
-from outgrow.labels import Rows, Weighted
-from outgrow.pipeline.judge_check import judge_remarks
+from outgrow.labels import Note, Rows, Weighted
+from outgrow.pipeline.judge_check import judge_notes
 from outgrow.pipeline.judging import check_judges, judge_answers
-from outgrow.tasks import RatedTask, RemarkingTask, TextTask
-from outgrow.workspace import Workspace
+from outgrow.run import Run
+from outgrow.tasks import Task
+from outgrow.tasks.protocol import scored
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Scored:
     """Metric → (N,), higher is better; the first one is the headline."""
     weights: Mapping[str, NDArray[np.float64]]
     """Metric → how much each answer counts, (N,), where not all count alike."""
-    remarks: tuple[str, ...]
-    """What a reader should know, in whole sentences."""
+    notes: tuple[Note, ...]
+    """What a reader should know."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Scorer:
 
     config: ExperimentConfig
     """The experiment."""
-    task: TextTask
+    task: Task
     """Its task."""
-    workspace: Workspace
-    """Store and reporter, for judges."""
+    run: Run
+    """Store and progress, for judges."""
 
     def check(self) -> None:
         """Checks that judges and task belong together.
@@ -48,9 +49,9 @@ class Scorer:
         """
         judges, name = self.config.judge, self.config.task.name
         check_judges(judges)
-        if judges and not isinstance(self.task, RatedTask):
+        if judges and not self.task.rubrics(self.config.task):
             raise ConfigError(f"The task {name!r} is scored without a judge.", found="judge", fix="Leave it out.")
-        if isinstance(self.task, RatedTask) and self.task.needs_judge and not judges:
+        if self.task.needs_judge and not judges:
             raise ConfigError(
                 f"The task {name!r} is scored by a judge, and there is none.",
                 fix="Name a language model: judge: {model: …}",
@@ -59,13 +60,13 @@ class Scorer:
     @property
     def needs_no_gold(self) -> bool:
         """Whether answers are scored by judges alone, so that nobody needs to know the right ones."""
-        return isinstance(self.task, RatedTask) and self.task.needs_judge
+        return self.task.needs_judge
 
-    def judge_remarks(self, rows: Rows) -> list[str]:
-        """How well the judges tell right answers to these rows from wrong ones; see `outgrow.pipeline.judge_check`."""
-        if not (self.config.judge and isinstance(self.task, RatedTask)):
+    def judge_notes(self, rows: Rows) -> list[Note]:
+        """Return how well the judges tell right answers to these rows from wrong ones; see `judge_check`."""
+        if not self.config.judge:
             return []
-        return judge_remarks(self.config.judge, self.task, self.config.task, rows, self.workspace)
+        return judge_notes(self.config.judge, self.task, self.config.task, rows, self.run)
 
     def __call__(self, rows: Rows, answers: Sequence[str], *, author: str) -> Scored:
         """Scores one model's answers.
@@ -76,15 +77,14 @@ class Scorer:
             author: Whose they are.
         """
         config = self.config.task
-        remarks: list[str] = []
-        if isinstance(self.task, RemarkingTask):
-            remarks += [f"{author}: {remark}" for remark in self.task.remarks(config, rows, answers)]
-        found = self.task.score(config, rows, answers)
+        remarks = self.task.remarks(config, rows, answers)
+        notes = [Note("message", "info", author, values={"text": remark}) for remark in remarks]
+        found = scored(self.task, config, rows, answers)
         weights = {name: own.weights for name, own in found.items() if isinstance(own, Weighted)}
         scores = {name: own.scores if isinstance(own, Weighted) else own for name, own in found.items()}
-        if self.config.judge and isinstance(self.task, RatedTask):
+        if self.config.judge:
             rubrics, items = self.task.rubrics(config), self.task.items(config, rows, answers)
-            judged = judge_answers(self.config.judge, rubrics, items, self.workspace, author=author)
+            judged = judge_answers(self.config.judge, rubrics, items, self.run, author=author)
             scores, weights = {**scores, **judged.scores}, {**weights, **judged.weights}
-            remarks += judged.remarks
-        return Scored(scores, weights, tuple(remarks))
+            notes += judged.notes
+        return Scored(scores, weights, tuple(notes))

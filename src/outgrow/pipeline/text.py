@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from outgrow.combine.joint_decoding import JointDecoding, agreement_weights
-from outgrow.combine.mean import Mean
-from outgrow.config import ExperimentConfig, Method, Named, Prefer, ServerStrong
+from outgrow.combine.combiner import TextCombiner
+from outgrow.combine.texts import gold_targets, naive_targets, pool
+from outgrow.config import ExperimentConfig, Method, Named, Prefer
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
 from outgrow.models.protocols import check_options
+from outgrow.models.specs import ModelSpec, model_spec
 from outgrow.pipeline.auditing import audited, tell
-from outgrow.pipeline.estimating import TextEstimate
 from outgrow.pipeline.preferring import PreferenceStage
-from outgrow.pipeline.refining import make_refiner, refined
+from outgrow.pipeline.refining import make_refiner, refined_texts
 from outgrow.pipeline.scoring import Scorer
-from outgrow.pipeline.served import check_served_strong, strong_respondent, tuned_model, untrained
-from outgrow.pipeline.text_supervisors import TextSupervisors, answering, asked, labelling
-from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool, score_matrices
-from outgrow.pipeline.writing import census, remarks, write
+from outgrow.pipeline.text_notes import entropy_notes, text_notes
 from outgrow.refine.refinement import Refiner
-from outgrow.registry import create
-from outgrow.supervisors.respondents import Respondent, ServedRespondent, server_model
-from outgrow.tasks import DemandingTask, TextTask
+from outgrow.registry import can, create
+from outgrow.run import Run
+from outgrow.supervisors.protocol import Asking, Part
+from outgrow.supervisors.texts import write
+from outgrow.tasks import Task
 from outgrow.train.text import TextLearner, text_learner, token_objective
-from outgrow.workspace import FinishedWork, Workspace
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
 _FOR_CHOICES = ("calibrate", "chain", "filter", "pretune", "proportions")
@@ -39,91 +37,234 @@ class TextPipeline:
 
     config: ExperimentConfig
     """The experiment."""
-    task: TextTask
+    task: Task
     """Scores the answers."""
     rows: Rows
     """All rows of the task."""
-    workspace: Workspace
-    """Store and reporter."""
+    run: Run
+    """Store, progress, notes and audits."""
     chance: Mapping[str, float] = field(default_factory=dict)
-    """Nothing: blind guessing has no score in free text."""
-    notes: list[str] = field(default_factory=list)
-    """What a reader should know."""
-    audits: list[dict[str, Any]] = field(default_factory=list)
-    """What refinements did, by method and seed."""
+    """Empty: blind guessing has no score in free text."""
+    _labels: dict[tuple[int, Part], TextLabels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuses what cannot work before anything is computed."""
-        check_options(labelling(self.config, 0))
+        # What cannot work is refused before anything is computed.
+        check_options(self._labelling(0).options)
         self._scorer.check()
-        self._supervisors.check(labelling(self.config, 0))
-        if isinstance(self.config.strong, ServerStrong):
-            check_served_strong(self.config)
-            server_model(self.config.strong, self.workspace.store)
+        self._check_supervisors()
+        if self.config.strong.trains:
+            text_learner(self.config.trained, self.config.trainer)
         else:
-            text_learner(self.config.strong, self.config.trainer)
+            self._strong("base").load(self.run.store.root / "responses.sqlite", self.run.reporter)
         for name, method in self.config.methods.items():
-            for part in _FOR_CHOICES:
-                if getattr(method, part):
-                    raise ConfigError(
-                        f"methods.{name}: `{part}` is for choice tasks, and {self.config.task.name} is a text task.",
-                        fix=f"Remove `{part}`.",
-                    )
-            token_objective(method.objective)
-            if method.refine is None:
-                self._combiner(method)
-            else:
-                self._refiner(method.refine)
-            if method.prefer is not None:
-                self._stage(method.prefer)
+            self._check_method(name, method)
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
-        """Every supervisor's texts on the test part."""
-        labels = self._supervisors.labels(self._test, answering(self.config), seed)
-        for remark in self._scorer.judge_remarks(self._test):
-            self._note(remark)
+        """Return every supervisor's texts on the test part."""
+        labels = self._written("test", seed)
+        self.run.add(*self._scorer.judge_notes(self._test))
         return {name: self._predictions(labels, m) for m, name in enumerate(labels.supervisors)}
 
     def base(self) -> Predictions | None:
-        """The untouched strong model, without demonstrations."""
+        """Return the answers of the untouched strong model, without demonstrations."""
         return self._answers(self._strong("base"))
 
     def ceiling(self, seed: int) -> Predictions | None:
-        """The strong model trained on gold answers of the unlabelled part."""
-        if isinstance(self.config.strong, ServerStrong):
-            return self._tuned(self.config.strong, "ceiling", seed)
-        step = f"ceiling, seed {seed}"
-        model = self._trained(self.targets("ceiling", seed), _CROSS_ENTROPY, step, seed)
-        return self._answers(self._strong(step, model))
+        """Return the answers of the strong model trained on gold answers of the unlabelled part."""
+        return self._student("ceiling", seed, _CROSS_ENTROPY, None)
 
     def student(self, method: str, seed: int) -> Predictions | None:
-        """The strong model trained by a method of the experiment."""
-        settings, strong = self.config.methods[method], self.config.strong
-        if isinstance(strong, ServerStrong):
-            if settings.refine is not None:
-                self.targets(method, seed)  # what its provider will train it on, audited here
-            return self._tuned(strong, method, seed)
-        targets = self.targets(method, seed)
-        step = f"{method}, seed {seed}"
-        student = self._trained(targets, settings.objective, step, seed)
-        if settings.prefer is not None:
-            student = self._preferred(student, settings.prefer, step, seed)
-        return self._answers(self._strong(step, student))
+        """Return the answers of the strong model trained by a method of the experiment."""
+        settings = self.config.methods[method]
+        return self._student(method, seed, settings.objective, settings.prefer)
 
     def targets(self, method: str, seed: int) -> TextTargets:
-        """What the student of a method, or the `ceiling`, learns at first; needs no training of the strong model."""
+        """Return what the student of a method, or the `ceiling`, learns first; the strong model is not trained."""
+        prompts = self._asking.prompts(self._unlabelled)
         if method == "ceiling":
-            return gold_targets(self._unlabelled, self._asked(self._unlabelled))
+            return gold_targets(self._unlabelled, prompts)
         settings = self.config.methods[method]
-        labels = self._supervisors.labels(self._unlabelled, labelling(self.config, seed), seed)
-        for remark in [*remarks(labels), *census(labels)]:
-            self._note(f"Of the unlabelled part (seed {seed}) {remark}")
-        targets = self._targets(labels, settings, method, seed)
+        labels = self._written("unlabelled", seed)
+        self.run.add(*text_notes(labels, "unlabelled", seed), *entropy_notes(labels, seed))
+        if settings.refine is not None:
+            refined = self._refined(labels, settings.refine, method, seed)
+            targets = naive_targets(refined, prompts, dict.fromkeys(refined.supervisors, 1.0))
+        else:
+            targets = self._combined(labels, settings, method, seed)
         left_out = len(self._unlabelled) - len(set(targets.ids))
         if left_out:
-            note = f"{method}: {left_out} of {len(self._unlabelled)} unlabelled rows have no text and teach nothing."
-            self._note(note)
+            self.run.note("rows.without_text", "caution", who=method, left_out=left_out, rows=len(self._unlabelled))
         return targets
+
+    def _student(self, method: str, seed: int, objective: Named, prefer: Prefer | None) -> Predictions | None:
+        step = f"{method}, seed {seed}"
+        if not self.config.strong.trains:
+            if method != "ceiling" and self.config.methods[method].refine is not None:
+                self.targets(method, seed)  # what its provider will train it on, audited here
+            return self._tuned(method, seed)
+        learned = self._learner.train(self.targets(method, seed), objective, self.run, seed=seed, name=f"train {step}")
+        folder = str(learned.path / "model")
+        if prefer is not None:
+            folder = self._stage(prefer)(
+                folder, self._unlabelled, self._asking,
+                lambda candidates: self._scores(candidates, seed),
+                lambda answers: self.task.usable(self.config.task, answers),
+                self.run, seed=seed, name=step,
+            )  # fmt: skip
+        return self._answers(self._strong(step, folder))
+
+    def _tuned(self, method: str, seed: int) -> Predictions | None:
+        """Answers of what the strong model's provider has made of it, if there is such a model."""
+        strong, number = self.config.strong, self.config.seeds.index(seed)
+        models = getattr(strong, "tuned", {}).get(method, ())
+        if number < len(models):
+            tuned = strong.model_copy(update={"model": models[number], "name": None})
+            return self._answers(model_spec(tuned, "fine-tuned model", name=f"{method}, seed {seed}"))
+        if not models:
+            self.run.note("student.not_trained_here", who=method)
+        return None
+
+    def _answers(self, model: ModelSpec) -> Predictions:
+        asking = self._asking
+        return self._predictions(write(model, self._test.ids, asking.prompts(self._test), asking.options, self.run), 0)
+
+    def _predictions(self, labels: TextLabels, supervisor: int) -> Predictions:
+        """Scores of the best texts; a row without a text is an empty answer, never skipped."""
+        self.run.add(*text_notes(labels.of(supervisor), "test"))
+        answers = labels.answers(supervisor)
+        scored = self._scorer(self._test, answers, author=labels.supervisors[supervisor])
+        self.run.add(*scored.notes)
+        return Predictions(self._test.ids, answers, scored.scores, weights=scored.weights)
+
+    def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
+        refiner, strong, asking = self._refiner(refine, method), self._strong("base"), self._asking
+        found = refined_texts(
+            refiner, strong, self._unlabelled, labels, asking.options, self.run,
+            seed=seed, name=f"refine for {method}, seed {seed}",
+        )  # fmt: skip
+        checked = audited(self._unlabelled, labels, found, strong, asking, self._scorer, self.run)
+        self.run.add(*found.notes(method, seed))
+        tell(checked, method, seed, self.run)
+        return found.labels
+
+    def _combined(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:
+        prompts, candidates = self._asking.prompts(self._unlabelled), pool(labels)
+        targets, lambdas = self._combiner(method, name).texts(labels, prompts, lambda: self._scores(candidates, seed))
+        if lambdas is not None:
+            weights = dict(zip(labels.supervisors, lambdas.tolist(), strict=True))
+            single = sum(len(each) == 1 for each in candidates)
+            self.run.note("combine.weights", who=name, seed=seed, weights=weights, single=single, rows=len(candidates))
+        return targets
+
+    def _written(self, part: Part, seed: int) -> TextLabels:
+        """What every supervisor wrote for the rows of a part; test rows are answered greedily."""
+        if (seed, part) not in self._labels:
+            asking = self._asking if part == "test" else self._labelling(seed)
+            each = [one.write(self.rows, part, asking, self.run, seed=seed) for one in self.config.supervisors]
+            self._labels[seed, part] = TextLabels.stack(each)
+        return self._labels[seed, part]
+
+    def _scores(self, candidates: Sequence[Sequence[str]], seed: int) -> TextLabels:
+        asking = self._asking
+        each = [
+            one.score(self.rows, "unlabelled", candidates, asking, self.run, seed=seed)
+            for one in self.config.supervisors
+        ]
+        return TextLabels.stack(each)
+
+    def _check_supervisors(self) -> None:
+        names = self._names
+        for one, name in zip(self.config.supervisors, names, strict=True):
+            if not can(one, "write"):
+                raise ConfigError(
+                    f"A supervisor of the text task {self.config.task.name} must be a model.",
+                    found=name,
+                    wanted="model: a causal language model, or server: the URL of one",
+                )
+            one.check("text", self._labelling(0))
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ConfigError("Supervisors share a name.", found=", ".join(repeated), fix="Give each a `name`.")
+
+    def _check_scores(self) -> None:
+        if not all(can(one, "score") for one in self.config.supervisors):
+            raise ConfigError(
+                "Joint decoding, estimated weights and `prefer` need every supervisor's log-probabilities of given "
+                "texts; servers do not give them.",
+                fix="Use `combine: mean` with given weights and without `prefer`, or models that run here.",
+            )
+
+    def _check_method(self, name: str, method: Method) -> None:
+        for part in _FOR_CHOICES:
+            if getattr(method, part):
+                raise ConfigError(
+                    f"methods.{name}: `{part}` is for choice tasks, and {self.config.task.name} is a text task.",
+                    fix=f"Remove `{part}`.",
+                )
+        token_objective(method.objective)
+        if method.refine is None:
+            self._combiner(method, name)
+        else:
+            self._refiner(method.refine, name)
+        if self.config.strong.trains:
+            if method.prefer is not None:
+                self._stage(method.prefer)
+            return
+        if method.prefer is not None or method.objective.name != "cross_entropy":
+            part = "objective" if method.prefer is None else "prefer"
+            raise ConfigError(
+                f"methods.{name}: `{part}` is a way to train the strong model, and a model behind a server is trained "
+                "by its provider, in the provider's own way.",
+                fix=f"Remove `{part}`, or take a strong model that runs here.",
+            )
+        if method.refine is not None and method.refine.params.get("select") == "embedding":
+            raise ConfigError(
+                f"methods.{name}: a model behind a server does not embed texts.",
+                found="select: embedding",
+                fix="Choose demonstrations by `tfidf`.",
+            )
+
+    def _combiner(self, method: Method, name: str) -> TextCombiner:
+        combine, door = method.combine, f"methods.{name}.combine"
+        combiner: TextCombiner = create("combiner", combine.name, combine.params, "texts", door=door)
+        if combiner.needs_scores:
+            self._check_scores()
+        combiner.check_texts(self._names)
+        return combiner
+
+    def _refiner(self, refine: Named, method: str) -> Refiner:
+        return make_refiner(refine, "texts", method=method, defaults={"query": self.config.generate.template})
+
+    def _stage(self, prefer: Prefer) -> PreferenceStage:
+        self._check_scores()
+        return PreferenceStage(prefer, self.config.trained, tuple(self._names))
+
+    def _strong(self, name: str, folder: str | None = None) -> ModelSpec:
+        """The strong model, as it is or trained in a folder."""
+        return model_spec(self.config.strong, "strong model", name=name, folder=folder)
+
+    def _labelling(self, seed: int) -> Asking:
+        """How supervisors write the texts that are learned from."""
+        generate, asking = self.config.generate, self._asking
+        options = dataclasses.replace(
+            asking.options,
+            n=generate.n_best,
+            beams=generate.beams,
+            temperature=generate.temperature,
+            seed=seed if generate.temperature else 0,
+        )
+        return Asking(asking.template, options)
+
+    @cached_property
+    def _asking(self) -> Asking:
+        """How test rows are answered, and rows refined: greedily, by all models alike."""
+        generate = self.config.generate
+        greedy = dataclasses.replace(Asking().options, max_new_tokens=generate.max_new_tokens, stop=generate.stop)
+        return Asking(generate.template, greedy)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [one.title for one in self.config.supervisors]
 
     @cached_property
     def _unlabelled(self) -> Rows:
@@ -134,151 +275,9 @@ class TextPipeline:
         return self.rows.part("test")
 
     @cached_property
-    def _supervisors(self) -> TextSupervisors:
-        return TextSupervisors(self.config, self.rows, self.workspace)
-
-    @cached_property
     def _scorer(self) -> Scorer:
-        return Scorer(self.config, self.task, self.workspace)
+        return Scorer(self.config, self.task, self.run)
 
     @cached_property
     def _learner(self) -> TextLearner:
         return text_learner(self.config.trained, self.config.trainer)
-
-    def estimate(self) -> list[str]:
-        """What asking the servers would cost, a line for each model; nothing is sent."""
-        finished = FinishedWork(self.workspace.store)
-        known = TextPipeline(self.config, self.task, self.rows, finished)
-        return TextEstimate(self.config, self.task, self.rows, known, finished).lines()
-
-    def _strong(self, name: str, model: str | None = None) -> Respondent:
-        """The strong model, as it is or trained in a folder, under a name for tables."""
-        return strong_respondent(self.config.strong, name, model)
-
-    def _tuned(self, strong: ServerStrong, method: str, seed: int) -> Predictions | None:
-        """What the strong model answers on the test part once its provider has trained it."""
-        model = tuned_model(strong, method, self.config.seeds.index(seed))
-        if model is not None:
-            return self._answers(ServedRespondent(model, "fine-tuned model", f"{method}, seed {seed}"))
-        if not strong.tuned.get(method):
-            self._note(untrained(method))
-        return None
-
-    def _answers(self, model: Respondent) -> Predictions:
-        """What the strong model, as it is or trained, answers on the test part."""
-        labels = write(model, self._test.ids, self._asked(self._test), answering(self.config), self.workspace)
-        return self._predictions(labels, 0)
-
-    def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
-        """The strong model's own labels, and what is to be said of them."""
-        found = refined(
-            refine,
-            self._refiner(refine),
-            self._strong("base"),
-            self._unlabelled,
-            labels,
-            answering(self.config),
-            self.workspace,
-            seed=seed,
-            name=f"refine for {method}, seed {seed}",
-        )
-        rows, asked = self._unlabelled, self._asked(self._unlabelled)
-        strong, scorer = self._strong("base"), self._scorer
-        checked = audited(rows, labels, found, strong, asked, answering(self.config), scorer, self.workspace)
-        for remark in found.remarks():
-            self._note(f"{method} (seed {seed}): {remark}")
-        tell(checked, method, seed, self.audits, self.workspace, self._note)
-        return found.labels
-
-    def _refiner(self, refine: Named) -> Refiner:
-        return make_refiner(refine, {"query": self.config.generate.template})
-
-    def _combiner(self, method: Method) -> Mean | JointDecoding:
-        """How a method combines the supervisors' texts."""
-        combiner = create("combiner", method.combine.name, method.combine.params)
-        names = self._supervisors.names
-        if isinstance(combiner, JointDecoding):
-            self._supervisors.check_judging()
-            if combiner.weights != "estimated":
-                combiner.lambdas(names, ())  # refuses weights that do not fit before anything is computed
-            return combiner
-        if not isinstance(combiner, Mean) or combiner.harden:
-            raise ConfigError(
-                f"The combiner {method.combine.name!r} with these parameters is for choice tasks.",
-                wanted="mean, with or without weights, or joint_decoding",
-            )
-        if combiner.weights == "estimated":
-            self._supervisors.check_judging()  # from how often they would choose the same text
-        else:
-            combiner.lambdas(names)
-        return combiner
-
-    def _targets(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:
-        """What the student of a method learns."""
-        prompts = self._asked(self._unlabelled)
-        if method.refine is not None:
-            return naive_targets(self._refined(labels, method.refine, name, seed), prompts, {method.refine.name: 1.0})
-        combiner = self._combiner(method)
-        if isinstance(combiner, Mean) and combiner.weights != "estimated":
-            lambdas = combiner.lambdas(labels.supervisors).tolist()
-            return naive_targets(labels, prompts, dict(zip(labels.supervisors, lambdas, strict=True)))
-        candidates = pool(labels)
-        scored = self._supervisors.judge(self._unlabelled, candidates, seed)
-        if isinstance(combiner, Mean):
-            weights = agreement_weights(score_matrices(scored))
-            targets = naive_targets(labels, prompts, dict(zip(labels.supervisors, weights.tolist(), strict=True)))
-        else:
-            targets, weights = joint_targets(labels, scored, prompts, combiner)
-        shown = ", ".join(f"{who} {own:.2f}" for who, own in zip(scored.supervisors, weights, strict=True))
-        alone = sum(len(each) == 1 for each in candidates)
-        single = f"{alone} of {len(candidates)} rows had one candidate only"
-        self._note(f"{name} (seed {seed}): the supervisors' weights are {shown}; {single}.")
-        return targets
-
-    def _trained(self, targets: TextTargets, objective: Named, step: str, seed: int) -> str:
-        """The folder of the strong model once it has learnt the targets."""
-        student = self._learner.train(targets, objective, self.workspace, seed=seed, name=f"train {step}")
-        return str(student.path / "model")
-
-    def _stage(self, prefer: Prefer) -> PreferenceStage:
-        self._supervisors.check_judging()
-        return PreferenceStage(prefer, self.config.trained, self._supervisors.names)
-
-    def _preferred(self, student: str, prefer: Prefer, step: str, seed: int) -> str:
-        """The folder of a supervised student after the preference stage."""
-        trained, remarks = self._stage(prefer)(
-            student,
-            self._unlabelled,
-            self._asked(self._unlabelled),
-            answering(self.config),
-            lambda candidates: self._supervisors.judge(self._unlabelled, candidates, seed),
-            self._usable,
-            self.workspace,
-            seed=seed,
-            name=step,
-        )
-        for remark in remarks:
-            self._note(remark)
-        return trained
-
-    def _usable(self, answers: Sequence[str]) -> Sequence[bool]:
-        if isinstance(self.task, DemandingTask):
-            return self.task.usable(self.config.task, answers)
-        return [True] * len(answers)
-
-    def _predictions(self, labels: TextLabels, supervisor: int) -> Predictions:
-        """Scores of the best texts; a row without a text is an empty answer, never skipped."""
-        for remark in remarks(labels.of(supervisor)):
-            self._note(f"Of the test part {remark}")
-        answers = labels.answers(supervisor)
-        scored = self._scorer(self._test, answers, author=labels.supervisors[supervisor])
-        for remark in scored.remarks:
-            self._note(remark)
-        return Predictions(self._test.ids, answers, scored.scores, weights=scored.weights)
-
-    def _asked(self, rows: Rows) -> list[str]:
-        return asked(self.config, rows)
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)

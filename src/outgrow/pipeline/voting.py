@@ -15,11 +15,10 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from outgrow.combine import Ballots, Combined, combine
-from outgrow.config import VotesSupervisor
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes
 from outgrow.store import replacing
-from outgrow.supervisors.votes import ABSTENTION, VotesReader
+from outgrow.supervisors.votes import ABSTENTION, VotesSupervisor
 from outgrow.tasks.coded import Coded, labels_of, read_coded
 from outgrow.tasks.tables import column, read_records
 
@@ -94,7 +93,7 @@ def combine_table(
         DataError: A column is missing, a label is outside the choices, or there is nothing to combine.
     """
     columns = columns or VotesSupervisor(votes=path)
-    reader = VotesReader(columns)
+    reader = columns
     if columns.probabilities is not None:
         tasks, names, votes = _wide(read_records(path), reader, choices)
         return VotingResult(tasks, names, combine(votes, method, weights=weights))
@@ -104,9 +103,9 @@ def combine_table(
     return VotingResult(tasks, names, dataclasses.replace(combined, diagnostics=about))
 
 
-def _read(path: str, reader: VotesReader, gold: str | None) -> dict[str, Coded]:
+def _read(path: str, reader: VotesSupervisor, gold: str | None) -> dict[str, Coded]:
     """The columns of a long table, or of a wide one of answers that is made long."""
-    columns, further = reader.config, [] if gold is None else [gold]
+    columns, further = reader, [] if gold is None else [gold]
     wanted = [columns.task, columns.worker, columns.label, *further]
     if columns.answers is None:
         return read_coded(path, wanted)
@@ -175,13 +174,13 @@ def _renumbered(codes: NDArray[np.int32], old: Sequence[str | None], new: Sequen
 
 
 def _wide(
-    table: pa.Table, reader: VotesReader, named: Sequence[str] | None
+    table: pa.Table, reader: VotesSupervisor, named: Sequence[str] | None
 ) -> tuple[pa.Array, tuple[str, ...], ChoiceVotes]:
     widths = {len(names) for names in reader.columns(table).values()}
     if len(widths) != 1:
-        raise DataError(f"Supervisors in {reader.config.votes} have different numbers of columns.", found=widths)
+        raise DataError(f"Supervisors in {reader.votes} have different numbers of columns.", found=widths)
     width = widths.pop()
     choices = tuple(named) if named is not None else tuple(str(k) for k in range(max(width, 2)))
-    values = column(table, reader.config.task, where=reader.config.votes, setting="--task")
+    values = column(table, reader.task, where=reader.votes, setting="--task")
     tasks = tuple(dict.fromkeys(str(value) for value in values))
     return pa.array(tasks, pa.large_string()), choices, reader.read(tasks, tasks, choices)

@@ -51,7 +51,7 @@ class AskToImprove(Asking):
         """
         return [one.text for draw in self._prompts(rows, labels, seed) for one in draw]
 
-    def __call__(
+    def texts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int
     ) -> Refinement:
         """Labels the rows again (see `Refiner`).

@@ -8,41 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, Rows
-from outgrow.models.protocols import LanguageModel, embed
+from outgrow.models.protocols import LanguageModel, embed, logprobs
 from outgrow.refine.asking import Prompt, fitted
+from outgrow.refine.refinement import ChoiceRefinement, StrongReader
 from outgrow.refine.selection import Candidates, Select, cosine_similarity, tfidf_similarity
 from outgrow.refine.wording import BLOCK, QUERY, check_at_least
 from outgrow.templates import check_template, fill
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ChoiceRefinement:
-    """New targets, and how they came about."""
-
-    targets: ChoiceTargets
-    """Mean distributions over the draws; each draw's own is a vote of equal λ, so that their spread is learned from."""
-    dropped: int = 0
-    """Demonstrations left out, whole, because the model's context had no room for them."""
-    unread: int = 0
-    """Rows without a target, since the model's context has no room for them."""
-
-    def remarks(self) -> list[str]:
-        """What a reader should know, in whole sentences; nothing where all is well."""
-        found = []
-        if self.dropped:
-            found.append(f"{self.dropped} demonstrations were left out whole: the context has no room for them.")
-        if self.unread:
-            found.append(f"{self.unread} rows are longer than the strong model's context and teach nothing.")
-        return found
 
 
 @dataclass(frozen=True)
@@ -62,12 +42,14 @@ class ChoiceICL:
         >>> rows = Rows(tuple("abc"), ("hot", "cold", "icy"), ("unlabelled",) * 3, (None,) * 3, ("warm", "chilly"))
         >>> weak = ChoiceTargets(rows.ids, np.eye(2)[[0, 1, 0]], np.ones(3))
         >>> knows = lambda prompt: " warm" if prompt.endswith("hot\nAnswer:") else " chilly"
-        >>> refined = ChoiceICL(demonstrations=1, draws=1, share=1, content_free=())(
+        >>> refined = ChoiceICL(demonstrations=1, draws=1, share=1, content_free=()).refine(
         ...     rows, weak, ScriptedLanguageModel(knows), seed=0
         ... )
         >>> refined.targets.probs.argmax(axis=1).tolist()
         [0, 1, 1]
     """
+
+    reads_text: ClassVar[bool] = True
 
     demonstrations: int = 8
     """Weakly labelled rows shown before each question."""
@@ -94,7 +76,11 @@ class ChoiceICL:
         check_template("demonstration", self.demonstration, needs=("prompt", "answer"))
         check_template("query", self.query, needs=("prompt",), refuses=("answer",))
 
-    def __call__(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel, *, seed: int) -> ChoiceRefinement:
+    def choices(self, rows: Rows, targets: ChoiceTargets, strong: StrongReader, *, seed: int) -> ChoiceRefinement:
+        """Return new targets, a vote per draw; see `refine` and `Refiner.choices`."""
+        return self.refine(rows, targets, strong.model, seed=seed)
+
+    def refine(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel, *, seed: int) -> ChoiceRefinement:
         """New targets for the rows.
 
         Args:
@@ -193,7 +179,7 @@ def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequenc
         mean: Whether to divide by the number of tokens.
     """
     pairs = [(prompt, f" {choice}") for prompt in prompts for choice in choices]
-    scored = model.logprobs(pairs, too_long="empty")
+    scored = logprobs(model, pairs, too_long="empty")
     values = [np.nan if not one.logprobs else sum(one.logprobs) / (len(one.logprobs) if mean else 1) for one in scored]
     return np.array(values, dtype=np.float64).reshape(len(prompts), len(choices))
 

@@ -40,7 +40,7 @@ class ICL(Demonstrating):
         Question: 1 + 1?
         Answer:
         >>> strong = ScriptedLanguageModel(lambda prompt: " Arr, 2!")
-        >>> icl(rows, labels, strong, options=GenerateOptions(), seed=0).texts()
+        >>> icl.texts(rows, labels, strong, options=GenerateOptions(), seed=0).texts()
         ['Arr, 2!', 'Arr, 2!']
     """
 
@@ -52,7 +52,7 @@ class ICL(Demonstrating):
         """
         return [one.text for draw in self._prompts(rows, labels, seed, model) for one in draw]
 
-    def __call__(
+    def texts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int
     ) -> Refinement:
         """Labels the rows again.

@@ -31,7 +31,7 @@ class InferAndRespond(Asking, Inferring):
         >>> weak = [(Completion(text, (), (), finished=True),) for text in ("Arr, 3!", "Arr, 4!")]
         >>> labels = TextLabels(rows.ids, ("weak",), tuple((one,) for one in weak))
         >>> said = lambda prompt: " Arr, 2!" if prompt.startswith("How to") else " Talk like a pirate."
-        >>> refined = InferAndRespond(batch=1)(
+        >>> refined = InferAndRespond(batch=1).texts(
         ...     rows, labels, ScriptedLanguageModel(said), options=GenerateOptions(), seed=0
         ... )
         >>> refined.concepts[0], refined.texts()[0]
@@ -42,7 +42,7 @@ class InferAndRespond(Asking, Inferring):
         Asking.__post_init__(self)
         Inferring.__post_init__(self)
 
-    def __call__(
+    def texts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int
     ) -> Refinement:
         """Labels the rows again (see `Refiner`); every draw infers anew, from other batches.
@@ -81,7 +81,7 @@ class InferAndDemonstrate(Demonstrating, Inferring):
         Demonstrating.__post_init__(self)
         Inferring.__post_init__(self)
 
-    def __call__(
+    def texts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int
     ) -> Refinement:
         """Labels the rows again (see `Refiner`); every draw shows other demonstrations under the same sentences.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets
-from outgrow.refine.relabelling import check_features
+from outgrow.refine.refinement import FeatureRefiner, check_features
 
 Array = NDArray[np.float64]
 
@@ -18,7 +18,7 @@ _CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(FeatureRefiner):
     """What a logistic regression predicts that was fitted to the weak targets of other rows (`refine: linear`).
 
     The rows are dealt to folds at random; each fold is labelled by a regression that has seen the others only. It
@@ -50,7 +50,7 @@ class Linear:
             )
 
     def __call__(self, features: NDArray[np.float32], targets: ChoiceTargets, *, seed: int = 0) -> ChoiceTargets:
-        """New targets (see `Relabeller`); the seed deals the folds.
+        """New targets (see `Refiner.choices`); the seed deals the folds.
 
         Raises:
             DataError: There are fewer rows than folds, or features that do not fit.

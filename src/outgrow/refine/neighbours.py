@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets
-from outgrow.refine.relabelling import check_features
+from outgrow.refine.refinement import FeatureRefiner, check_features
 
 _CHUNK = 1 << 24
 """Similarities that are held at once: 64 MB."""
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(FeatureRefiner):
     """The mean of the targets of the k most similar other rows (`refine: neighbours`).
 
     Alike is the cosine between features from which their mean was taken, since states of language models all point
@@ -42,7 +42,7 @@ class Neighbours:
             raise ConfigError("Neighbours are counted from 1.", found=f"k: {self.k}", wanted="at least 1")
 
     def __call__(self, features: NDArray[np.float32], targets: ChoiceTargets, *, seed: int = 0) -> ChoiceTargets:
-        """New targets (see `Relabeller`); nothing is drawn. Time grows with N², memory with N.
+        """New targets (see `Refiner.choices`); nothing is drawn. Time grows with N², memory with N.
 
         Raises:
             DataError: There are not more than k rows of positive weight, or features that do not fit.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.labels import Completion, Rows, TextLabels
+from outgrow.labels import ChoiceTargets, Completion, Note, Rows, TextLabels
 from outgrow.labels.arrow import metadata, with_metadata
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 
@@ -38,21 +41,20 @@ class Refinement:
         best = [self.labels.best(row, 0) for row in range(len(self.labels.ids))]
         return [None if one is None else one.text.strip() for one in best]
 
-    def remarks(self) -> list[str]:
-        """What a reader should know, in whole sentences; nothing where all is well."""
-        found = []
+    def notes(self, method: str, seed: int) -> list[Note]:
+        """Return what a reader should know; nothing where all is well."""
+        found: dict[str, dict[str, object]] = {}
         if self.dropped:
-            bare = f", {self.bare} prompts have none left" if self.bare else ""
-            found.append(f"{self.dropped} demonstrations were left out whole: the context has no room for them{bare}.")
+            found["demonstrations.dropped"] = {"dropped": self.dropped, "bare": self.bare}
         silent = sum(text is None for text in self.texts())
         if silent:
             reasons = Counter(self.labels.errors.values()).most_common(1)
             why = reasons[0][0] if reasons else NO_ANSWER
-            found.append(f"{silent} of {len(self.labels.ids)} rows have no refined answer: {why}.")
+            found["refined.missing"] = {"missing": silent, "rows": len(self.labels.ids), "why": why}
         without = sum(not concept for concept in self.concepts)
         if without:
-            found.append(f"no concept could be inferred for {without} of {len(self.concepts)} rows.")
-        return found
+            found["concept.missing"] = {"missing": without, "rows": len(self.concepts)}
+        return [Note(code, "caution", method, seed, values) for code, values in found.items()]
 
     def to_arrow(self) -> pa.Table:
         """One line per row: the labels' columns, `agreement`, and `concept` where there are any."""
@@ -72,13 +74,60 @@ class Refinement:
         return cls(TextLabels.from_arrow(table), agreement, tuple(concepts), about["dropped"], about["bare"])
 
 
-class Refiner(Protocol):
-    """A frozen dataclass whose fields are its parameters: the strong model labels weakly labelled rows again."""
+@dataclass(frozen=True)
+class ChoiceRefinement:
+    """New targets of a choice task, and how they came about."""
 
-    def __call__(
+    targets: ChoiceTargets
+    """Targets of the rows or some of them; with a vote per draw where anything was drawn."""
+    dropped: int = 0
+    """Demonstrations left out, whole, because the model's context had no room for them."""
+    unread: int = 0
+    """Rows without a target, since the model's context has no room for them."""
+
+    def notes(self, method: str, seed: int) -> list[Note]:
+        """Return what a reader should know; nothing where all is well."""
+        found = {"demonstrations.dropped": {"dropped": self.dropped, "bare": 0}} if self.dropped else {}
+        if self.unread:
+            found["refined.unread"] = {"rows": self.unread}
+        return [Note(code, "caution", method, seed, values) for code, values in found.items()]
+
+    def to_arrow(self) -> pa.Table:
+        """Return the targets as a table, the counts as its metadata."""
+        table = self.targets.to_arrow()
+        return with_metadata(table, **{**metadata(table), "dropped": self.dropped, "unread": self.unread})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> ChoiceRefinement:
+        """Return the inverse of `to_arrow`."""
+        about = metadata(table)
+        return cls(ChoiceTargets.from_arrow(table), about["dropped"], about["unread"])
+
+
+class StrongReader(Protocol):
+    """What a refiner of choices may ask the untouched strong model."""
+
+    @property
+    def model(self) -> LanguageModel:
+        """The language model, for refiners with `reads_text`."""
+
+    def features(self, rows: Rows) -> NDArray[np.float32]:
+        """Return pooled last states of the network, shape (N, D)."""
+
+
+class Refiner(Protocol):
+    """The strong model labels weakly labelled rows again: texts with `texts`, choices with `choices`, or both.
+
+    The rule all of them keep (but `ask_to_improve`): the label of a row has no say in its own new label.
+    """
+
+    reads_text: bool = False
+    """Whether `choices` uses the strong model as a language model, and not its features."""
+
+    def texts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int
     ) -> Refinement:
-        """New labels for the rows.
+        """Return new texts for the rows.
 
         Args:
             rows: The rows to label, N of them.
@@ -87,6 +136,42 @@ class Refiner(Protocol):
             options: How it generates.
             seed: Seed of whatever is drawn.
         """
+
+    @abstractmethod
+    def base(self, rows: Rows, model: LanguageModel) -> NDArray[np.float64]:
+        """Return the model's own distributions, shape (N, K), for the audit; optional."""
+
+    def choices(self, rows: Rows, targets: ChoiceTargets, strong: StrongReader, *, seed: int) -> ChoiceRefinement:
+        """Return new targets for the rows, with the same weights.
+
+        Args:
+            rows: The rows that the targets are about, in the same order.
+            targets: The combined weak labels.
+            strong: The strong model, untrained.
+            seed: Seed of whatever is drawn.
+        """
+
+
+class FeatureRefiner:
+    """Base of refiners of choices that are functions of features: `refiner(features, targets, seed=…)`."""
+
+    def choices(self, rows: Rows, targets: ChoiceTargets, strong: StrongReader, *, seed: int) -> ChoiceRefinement:
+        """Return new targets from the strong model's features; see `Refiner.choices`."""
+        features = strong.features(rows)
+        check_features(features, targets)
+        return ChoiceRefinement(self(features, targets, seed=seed))  # type: ignore[operator]
+
+
+def check_features(features: NDArray[np.float32], targets: ChoiceTargets) -> None:
+    """Check that features (N, D) are of the rows of targets.
+
+    Raises:
+        DataError: Another number of rows, or a value that is not finite.
+    """
+    if features.ndim != 2 or len(features) != len(targets.ids):
+        raise DataError("Features have the wrong shape.", found=features.shape, wanted=f"({len(targets.ids)}, D)")
+    if not np.isfinite(features).all():
+        raise DataError("Features of the strong model are not finite.", fix="Check the model's weights.")
 
 
 def weak_texts(rows: Rows, labels: TextLabels) -> list[list[str]]:

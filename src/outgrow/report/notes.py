@@ -15,7 +15,8 @@ Wording = str | Callable[[Mapping[str, Any]], str]
 
 It starts in lower case and may use `{who}`, which includes the seed; otherwise who and seed are put in front. Formats:
 `{n:row|rows}` a count with its noun, `{x:score}`, `{x:share}` (per cent), `{x:estimate}` and `{x:change}` (a value, or
-a list of value and interval ends), `{x:names}` (a list, of which the first five are named)."""
+a list of value and interval ends), `{x:rating}`, `{n:of}` ("3 of"), `{x:names}` (a list, of which the
+first five are named)."""
 
 MOST_SHOWN = 8
 """Notes of severity `info` in sight; the others are folded or counted."""
@@ -27,6 +28,29 @@ def _floor(text: str) -> Wording:
     return lambda values: text.replace(
         "FLOOR", mean if not values["who"] else best if values["best_of_several"] else only
     )
+
+
+_ENDINGS = {
+    "finished": "with an end of their own",
+    "open": "cut at the length or a stop string",
+    "repeating": "cut while repeating",
+    "empty": "empty",
+}
+_WITHOUT_PAIRS = {
+    "one candidate": "had no two different candidates",
+    "unread": "had candidates that no supervisor could score",
+    "unusable": "had no candidate that the task can use",
+    "tied": "had candidates that are all equally good",
+}
+
+
+def _weights(values: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {'unknown' if one is None else format(one, '.2f')}" for name, one in values.items())
+
+
+def _entropy(quartiles: list[float]) -> str:
+    low, middle, high = quartiles
+    return f"; median entropy {middle:.2f} nats a token, {low:.2f} to {high:.2f} in half of the rows"
 
 
 WORDINGS: dict[str, Wording] = {
@@ -49,6 +73,88 @@ WORDINGS: dict[str, Wording] = {
         if values["seeds"] == 1
         else "students were trained with {seeds} seeds: too few for the intervals to show how much runs differ."
     ),
+    "audit": "{text}",
+    "ceiling.none": "no ceiling: some unlabelled rows have no gold answer.",
+    "combine.weights": lambda values: (
+        f"the supervisors' weights are {_weights(values['weights'])}; "
+        "{single:of} {rows:row|rows} had one candidate only."
+    ),
+    "concept.missing": "no concept could be inferred for {missing:of} {rows:row|rows}.",
+    "cost.all": "all servers with prices together cost {money}.",
+    "cost.model": "{who} took {usage}.",
+    "demonstrations.dropped": lambda values: (
+        "{dropped:demonstration was|demonstrations were} left out whole, because the context has no room for them"
+        + ("; {bare:prompt has|prompts have} none left." if values["bare"] else ".")
+    ),
+    "judge.agreement": lambda values: (
+        "judges of {rated}: Krippendorff's α is "
+        + ("undefined, since all ratings are equal" if values["alpha"] is None else "{alpha:rating}")
+        + f"; mean ratings are {_weights(values['means'])}."
+    ),
+    "judge.checked": lambda values: (
+        "the judge {judge} gives right answers a mean {rated} of {right:rating}, right answers to similar other "
+        "questions {wrong:rating}; of {pairs} such pairs it rates {share:estimate} the right way round (a guess: .50)."
+        + (" A judge this weak makes differences in {rated} look smaller than they are." if values["weak"] else "")
+    ),
+    "judge.no_pair": "the judge {judge}, tested on {answers:right answer|right answers} and as many others, rated no "
+    "pair of them.",
+    "judge.repaired": lambda values: (
+        "of {ratings} ratings of {rated}, the judge {judge} gave "
+        + " and ".join(
+            ["{repaired} after asking again"] * bool(values["repaired"])
+            + ["{unread} not at all, which leaves {lost:of} {answers:answer|answers} without one"]
+            * bool(values["unread"])
+        )
+        + "."
+    ),
+    "judge.unread": "the judge {judge} gave no rating of {rated} that can be read, in {ratings} replies, such as "
+    "“{example}”.",
+    "preferences.none": "there is nothing to prefer, so the supervised student stays as it is.",
+    "preferences.pairs": lambda values: (
+        "{pairs:preference pair|preference pairs} of candidates from {from_rows:of} {rows:row|rows}"
+        + (", each the wrong way round with a probability of {doubt:.2f} on average" if "doubt" in values else "")
+        + f"; the supervisors' weights are {_weights(values['lambdas'])}."
+    ),
+    "preferences.shift": lambda values: (
+        "the stage moved the log-probability of chosen texts by {chosen:+.1f}, of rejected ones by {rejected:+.1f}"
+        + (
+            ": chosen texts became less probable too, and what was learned before is lost with them; `penalty` (dpo, "
+            "cdpo) prevents this."
+            if values["fell"]
+            else "."
+        )
+    ),
+    "preferences.unusable": "{refused:of} {of:candidate is an answer|candidates are answers} that the task cannot use; "
+    "they rank last.",
+    "preferences.without": lambda values: (
+        "{rows:of} {of:row|rows} " + _WITHOUT_PAIRS.get(values["reason"], "gave no pair ({reason})") + "."
+    ),
+    "refined.missing": "{missing:of} {rows:row|rows} have no refined answer: {why}.",
+    "refined.unread": "{rows:row is|rows are} longer than the strong model's context and skipped.",
+    "rows.without_text": "{left_out:of} {rows:unlabelled row|unlabelled rows} have no text and are skipped.",
+    "rows.without_vote": "{left_out:of} {rows:unlabelled row|unlabelled rows} have no usable vote and are skipped.",
+    "store.not_kept": "the source or a parameter of {who} cannot be hashed, so its results are not kept for later "
+    "runs.",
+    "student.not_trained_here": "{who} is not in the table: a model behind a server is not trained here. `outgrow "
+    "export FILE --method {who}` writes its training file for the provider's fine-tuning; strong.tuned.{who} then "
+    "names the model that comes of it.",
+    "texts.empty": "{count:of} {rows:row|rows} of the {part} part have an empty answer.",
+    "texts.endings": lambda values: (
+        "best texts: "
+        + ", ".join(f"{values['endings'][kind]} {text}" for kind, text in _ENDINGS.items() if kind in values["endings"])
+        + (_entropy(values["entropy"]) if values["entropy"] else "")
+        + "."
+    ),
+    "texts.missing": lambda values: (
+        "{count:of} {rows:row|rows} of the {part} part have no answer" + (": {why}." if "why" in values else ".")
+    ),
+    "texts.refusing": "{count:of} {rows:row|rows} of the {part} part have an answer that refuses.",
+    "texts.repeating": "{count:of} {rows:row|rows} of the {part} part have an answer that repeats itself without end.",
+    "votes.failed": "failed on {failed:of} {rows:row|rows}, first with: {first}",
+    "votes.many_missing": "{several:of} {supervisors:supervisor|supervisors} have no vote on some rows, {least:share} "
+    "to {most:share} of them; there they count as uniform guesses.",
+    "votes.none": "left out, without any vote on the unlabelled and test rows: {supervisors:names}.",
+    "votes.some_missing": "no vote on {share:share} of the rows; there it counts as a uniform guess.",
 }
 """How each code is worded. Codes of plug-ins are not here; they are shown as `code: key=value, …`."""
 
@@ -62,6 +168,10 @@ class _Formatter(string.Formatter):
         if "|" in spec:
             singular, plural = spec.split("|")
             return f"{value:,} {singular if value == 1 else plural}"
+        if spec == "of":
+            return f"{value:,} of"
+        if spec == "rating":
+            return number_text(value, decimals=2)
         if spec in ("estimate", "change"):
             number, *ends = value if isinstance(value, list) else [value]
             return estimate_text(number, (ends[0], ends[1]) if ends else None, signed=spec == "change")

@@ -1,1 +1,1 @@
-"""Running one function over many batches."""
+"""Run one function over many batches."""

@@ -1,4 +1,4 @@
-"""A language model whose answers are kept in shards while they are generated."""
+"""A language model that writes its answers to disk in shards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.labels import Completion, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel, TooLong, embed, fits
+from outgrow.models.protocols import GenerateOptions, LanguageModel, TooLong, chat, embed, fits, logprobs
 from outgrow.progress import Reporter
 from outgrow.scale.local import map_shards
 from outgrow.store import content_hash
@@ -20,56 +20,71 @@ from outgrow.store import content_hash
 Item = TypeVar("Item")
 
 SHARD_ROWS = 256
-"""Prompts between two savings: what a killed run may have to generate again."""
+"""Prompts per shard: the most that a killed run generates again."""
 
 
 @dataclass(frozen=True)
 class ShardedLanguageModel:
-    """Generates or scores with another model and keeps every finished shard in a folder.
+    """A language model that keeps every finished shard of its answers in a folder.
 
-    Every call has a folder of its own in there, named after what is asked and how; the folder itself must belong to one
-    model.
+    Every call has a subfolder, named by the hash of prompts and options; the folder must belong to one model.
     """
 
     model: LanguageModel
-    """Who answers."""
+    """The model that answers."""
     folder: Path
-    """Where the shards are."""
+    """Folder of the shards."""
     reporter: Reporter
-    """Told of every finished prompt."""
+    """Receives every finished prompt."""
     step: str
-    """What the step is called."""
+    """Name of the step in progress reports."""
 
     @property
     def name(self) -> str:
         """The name of the model that answers."""
         return self.model.name
 
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """Prompts that the model declined, and why."""
+        found: Mapping[str, str] = getattr(self.model, "refusals", {})
+        return found
+
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Continues every prompt, shard by shard; see `LanguageModel.generate`."""
+        """Continue every prompt, shard by shard."""
 
         def work(piece: Sequence[str]) -> pa.Table:
             return self._table(piece, self.model.generate(piece, options))
 
         return self._kept(work, prompts, options.to_json())
 
+    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+        """Answer `(system, user)` messages, shard by shard."""
+        if not hasattr(self.model, "chat"):
+            return self.generate([system + user for system, user in turns], options)
+
+        def work(piece: Sequence[tuple[str, str]]) -> pa.Table:
+            return self._table([user for _, user in piece], chat(self.model, piece, options))
+
+        return self._kept(work, turns, options.to_json())
+
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
-        """Scores pairs, shard by shard; see `LanguageModel.logprobs`."""
+        """Score `(prompt, continuation)` pairs, shard by shard."""
 
         def work(piece: Sequence[tuple[str, str]]) -> pa.Table:
-            scored = self.model.logprobs(piece, end=end, too_long=too_long)
+            scored = logprobs(self.model, piece, end=end, too_long=too_long)
             return self._table([prompt for prompt, _ in piece], [[one] for one in scored])
 
         return [one for [one] in self._kept(work, pairs, {"end": end, "too_long": too_long})]
 
     def fits(self, prompts: Sequence[str], new_tokens: int) -> list[bool]:
-        """Whether each prompt leaves room for so many tokens; see `outgrow.models.protocols.fits`."""
+        """Return whether the context has room for each prompt and `new_tokens`."""
         return fits(self.model, prompts, new_tokens)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Points of texts; not kept. See `outgrow.models.protocols.embed`."""
+        """Embed texts; not kept."""
         return embed(self.model, texts)
 
     def _table(self, prompts: Sequence[str], answers: Sequence[Sequence[Completion]]) -> pa.Table:

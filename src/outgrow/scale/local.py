@@ -1,4 +1,4 @@
-"""Work in shards, in this process: what is done is on disk, and an interrupted run redoes at most one batch."""
+"""Work in shards, in this process: an interrupted run redoes at most one shard."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ def map_shards(
     reporter: Reporter,
     name: str,
 ) -> pa.Table:
-    """Applies `work` to consecutive slices of `items`, each result a Parquet file `part-00000.parquet` in `folder`.
+    """Apply `work` to consecutive slices of `items` and write each result to `folder/part-00000.parquet` and so on.
 
-    Files of an earlier, interrupted attempt are read instead of made again: the caller gives a folder that belongs to
-    exactly this work (see `Store.get`).
+    Shards of an earlier, interrupted call are kept: the folder must belong to this work alone (see `Store.get`).
 
     Args:
-        work: Turns a slice of items into a table with one line per item.
+        work: Turns a slice of items into a table with one row per item.
         items: All items, in order.
-        folder: Where the shards are.
+        folder: Folder of the shards.
         shard_size: Items per shard.
-        reporter: Told of every finished item.
-        name: What the step is called.
+        reporter: Receives every finished item.
+        name: Name of the step in progress reports.
 
     Returns:
-        The tables of all shards, joined in order.
+        The tables of all shards, concatenated in order.
     """
     with reporter.step(name, total=len(items)) as step:
         for index in range(math.ceil(len(items) / shard_size)):
@@ -51,5 +50,5 @@ def map_shards(
 
 
 def read_shards(folder: Path) -> pa.Table:
-    """The tables of all shards of a folder, joined in order."""
+    """Return the tables of all shards of a folder, concatenated in order."""
     return pa.concat_tables([read_table(path) for path in sorted(folder.glob("part-*.parquet"))])

@@ -1,8 +1,24 @@
-"""Supervisors: everything that can judge a row."""
+"""Supervisors: votes on rows, texts for rows, scores of texts; from models, tables, rules, functions or servers."""
 
 from __future__ import annotations
 
-from outgrow.supervisors.choice import ChoiceSupervisor, choice_supervisor
-from outgrow.supervisors.functions import LabellingFunction, ask
+from outgrow.supervisors.features import FeaturesSupervisor
+from outgrow.supervisors.functions import FunctionSupervisor, LabellingFunction, ask
+from outgrow.supervisors.model import ModelSupervisor
+from outgrow.supervisors.protocol import Asking, Supervisor
+from outgrow.supervisors.rules import RulesSupervisor
+from outgrow.supervisors.server import ServerSupervisor
+from outgrow.supervisors.votes import VotesSupervisor
 
-__all__ = ["ChoiceSupervisor", "LabellingFunction", "ask", "choice_supervisor"]
+__all__ = [
+    "Asking",
+    "FeaturesSupervisor",
+    "FunctionSupervisor",
+    "LabellingFunction",
+    "ModelSupervisor",
+    "RulesSupervisor",
+    "ServerSupervisor",
+    "Supervisor",
+    "VotesSupervisor",
+    "ask",
+]

@@ -1,44 +1,46 @@
-"""Supervisors that are scikit-learn pipelines, trained on gold rows on the spot."""
+"""Supervisors that are scikit-learn pipelines, trained on gold rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from outgrow.config import FeaturesSupervisor
+import numpy as np
+
+from outgrow.config import Choice
+from outgrow.identity import identity
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.registry import create
-from outgrow.store import read_table, table_hash, write_table
-from outgrow.supervisors.gold import judged_rows, training_rows
-from outgrow.workspace import Workspace
+from outgrow.run import Run
+from outgrow.store import table_hash
+from outgrow.supervisors.gold import Trained, judged_rows, made_up_votes, training_rows
 
 
-@dataclass(frozen=True)
-class FeaturesLabeller:
-    """`{features: tfidf, rows: 1000}`."""
+class FeaturesSupervisor(Trained):
+    """A scikit-learn text pipeline, trained on the gold part: `{features: tfidf, rows: 1000}`."""
 
-    config: FeaturesSupervisor
-    """The line of the experiment file."""
+    features: Choice
+    """The pipeline's name and parameters."""
 
-    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
-        """Trains on gold rows and votes on the rest (see `ChoiceSupervisor.label`)."""
-        features = self.config.features
-        name = self.config.name or features.name
-        pipeline = create("features", features.name, features.params)
-        gold = training_rows(rows, self.config.rows, seed=seed, name=name)
+    def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
+        """Train on gold rows and vote on the others; see `Supervisor.vote`."""
+        name = self.name or self.features.name
+        pipeline = create("features", self.features.name, self.features.params)
+        gold = training_rows(rows, self.rows, seed=seed, name=name)
         judged = judged_rows(rows)
 
-        def make(folder: Path) -> None:
-            with workspace.reporter.step(f"label with {name}, seed {seed}", total=len(judged)) as step:
+        def make(folder: Path) -> ChoiceVotes:
+            with run.reporter.step(f"label with {name}, seed {seed}", total=len(judged)) as step:
                 classes = len(rows.choices or ())
                 classifier = pipeline.fit(gold.prompts, gold.gold_indices(), classes, seed=seed)
                 probs = classifier.predict_proba(judged.prompts)[:, None, :]
-                write_table(folder / "votes.parquet", ChoiceVotes(judged.ids, (name,), probs).to_arrow())
                 step.advance(len(judged))
+            return ChoiceVotes(judged.ids, (name,), np.asarray(probs, dtype=np.float64))
 
         recipe = {
-            "supervisor": {"features": features.model_dump(), "name": name, "seed": seed},
+            "features": identity(pipeline),
+            "name": name,
+            "seed": seed,
             "gold": table_hash(gold.to_arrow()),
             "rows": table_hash(judged.to_arrow()),
         }
-        return ChoiceVotes.from_arrow(read_table(workspace.get("labels", recipe, make).path / "votes.parquet"))
+        return run.stage("labels", recipe, make, ChoiceVotes, blank=lambda _: made_up_votes(judged, name))

@@ -3,58 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.config import FunctionSupervisor
-from outgrow.errors import ConfigError, DataError
+from outgrow.config import Named
+from outgrow.errors import DataError
+from outgrow.identity import identity
 from outgrow.labels import ChoiceVotes, Rows, check_probabilities
 from outgrow.registry import create
+from outgrow.run import Run
+from outgrow.store import table_hash
 from outgrow.supervisors.gold import judged_rows
+from outgrow.supervisors.protocol import Asking
 from outgrow.supervisors.votes import vote_index
-from outgrow.workspace import Workspace
 
 LabellingFunction = Callable[[str], Any]
 """A prompt → a choice's name or index, a probability for each of the K choices, or None or -1 for no vote."""
 
 
-@dataclass(frozen=True)
-class FunctionLabeller:
-    """`{function: long_words, threshold: 7}`.
+class FunctionSupervisor(Named):
+    """A registered labelling function; further keys are its parameters: `{function: long_words, threshold: 7}`."""
 
-    What a function says is not kept in the store, which cannot know what its code depends on: every run asks it once
-    about every row. Students are found in the store all the same, as long as the votes are.
-    """
+    function: str
+    """The name it was registered under, by a plug-in or with `outgrow.register("labelling_function", …)`."""
+    name: str | None = None  # type: ignore[assignment]
+    """A name for tables; by default the function's."""
 
-    config: FunctionSupervisor
-    """The line of the experiment file."""
-    _asked: dict[Rows, ChoiceVotes] = field(default_factory=dict, compare=False)
+    def check(self, task: Literal["choice", "text"], asking: Asking) -> None:
+        """Refuse an unknown function or parameter; see `Supervisor.check`."""
+        self._created()
 
-    def __post_init__(self) -> None:
-        _ = self._function  # made now, so that what is misspelt is said before anything is computed
-
-    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
-        """Asks the function about the unlabelled and the test part, once for all seeds; see `ask`.
+    def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
+        """Ask the function about every row; see `ask` and `Supervisor.vote`.
 
         Raises:
             DataError: The function failed on every row.
         """
-        judged = judged_rows(rows)
-        if judged not in self._asked:
-            name = self.config.name or self.config.function
-            with workspace.reporter.step(f"label with {name}", total=len(judged)) as step:
-                self._asked[judged] = ask(self._function, judged, name=name, on_row=step.advance)
-        return self._asked[judged]
+        function, judged, name = self._created(), judged_rows(rows), self.name or self.function
 
-    @cached_property
-    def _function(self) -> LabellingFunction:
-        function: LabellingFunction = create("labelling_function", self.config.function, self.config.params)
-        if not callable(function):
-            raise ConfigError(f"The labelling function {self.config.function!r} cannot be called.", found=function)
+        def make(folder: Path) -> ChoiceVotes:
+            with run.reporter.step(f"label with {name}", total=len(judged)) as step:
+                return ask(function, judged, name=name, on_row=step.advance)
+
+        recipe = {"function": identity(function), "name": name, "rows": table_hash(judged.to_arrow())}
+        return run.stage("labels", recipe, make, ChoiceVotes, blank=make)
+
+    def _created(self) -> LabellingFunction:
+        function: LabellingFunction = create("labelling_function", self.function, self.params)
         return function
 
 

@@ -1,13 +1,24 @@
-"""The gold rows that a supervisor learns from, and the rows it judges."""
+"""The gold rows that a supervisor learns from, and the rows it labels."""
 
 from __future__ import annotations
 
 import zlib
 
 import numpy as np
+from pydantic import Field
 
+from outgrow.config import Frozen
 from outgrow.errors import DataError
-from outgrow.labels import Rows
+from outgrow.labels import ChoiceVotes, Rows
+
+
+class Trained(Frozen):
+    """Settings of supervisors that learn from the gold part."""
+
+    name: str | None = None
+    """A name for tables; by default derived from the model."""
+    rows: int | None = Field(default=None, gt=0)
+    """Number of gold rows it is trained on, drawn anew for every seed; by default all."""
 
 
 def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Rows:
@@ -37,11 +48,17 @@ def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Row
 
 
 def judged_rows(rows: Rows) -> Rows:
-    """The rows that supervisors judge: validation, those the student learns from, those everyone is tested on."""
+    """Return the rows that supervisors label: the validation, unlabelled and test rows, in that order."""
     judged = [
         index for part in ("validation", "unlabelled", "test") for index, own in enumerate(rows.parts) if own == part
     ]
     return rows.take(judged)
+
+
+def made_up_votes(rows: Rows, name: str) -> ChoiceVotes:
+    """Return random votes on rows, for dry runs."""
+    probs = _draws(0, name).dirichlet(np.ones(len(rows.choices or ())), size=len(rows))
+    return ChoiceVotes(rows.ids, (name,), probs[:, None, :])
 
 
 def _draws(seed: int, name: str) -> np.random.Generator:

@@ -1,57 +1,103 @@
-"""Supervisors that are transformers classifiers, trained on gold rows."""
+"""Supervisors that are transformers models: classifiers of choices, or language models that write and score texts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
+from pydantic import Field
 
-from outgrow.config import ModelSupervisor, Named
+from outgrow.combine.texts import gold_targets
+from outgrow.config import Choice, ModelName, Named
 from outgrow.errors import ConfigError
-from outgrow.labels import ChoiceVotes, Rows
+from outgrow.labels import ChoiceVotes, Rows, TextLabels
 from outgrow.models.loading import short_name
-from outgrow.supervisors.gold import judged_rows, training_rows
-from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets
-from outgrow.workspace import Workspace
+from outgrow.models.specs import ModelSpec, model_spec
+from outgrow.run import Run
+from outgrow.supervisors.gold import Trained, judged_rows, training_rows
+from outgrow.supervisors.protocol import Asking, Part
+from outgrow.supervisors.texts import score, write
+
+if TYPE_CHECKING:
+    from outgrow.train.learners import ChoiceLearner
+
+_CROSS_ENTROPY = Named(name="cross_entropy")
 
 
-@dataclass(frozen=True)
-class ModelLabeller:
-    """`{model: gpt2, train: {}}`."""
+class ModelSupervisor(Trained):
+    """A transformers model: `{model: gpt2, train: {}}`. With `train` it is first trained on the gold part."""
 
-    config: ModelSupervisor
-    """The line of the experiment file."""
-
-    def __post_init__(self) -> None:
-        if self.config.train is None:
-            raise ConfigError(
-                f"The supervisor {self._name} is a model that is not trained, which a choice task cannot use.",
-                fix="Add `train: {}` to train it on the gold part.",
-            )
-        _ = self._learner  # made now, so that what is misspelt is said before anything is computed
-
-    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
-        """Trains on gold rows and votes on the rest (see `ChoiceSupervisor.label`)."""
-        name = self._name
-        gold = training_rows(rows, self.config.rows, seed=seed, name=name)
-        judged = judged_rows(rows)
-        trained = self._learner.train(
-            gold,
-            gold_targets(gold),
-            Named(name="cross_entropy"),
-            workspace,
-            seed=seed,
-            name=f"train {name}, seed {seed}",
-        )
-        logits = self._learner.logits(trained, judged, workspace, name=f"label with {name}, seed {seed}")
-        probs = torch.softmax(logits.double(), dim=-1).numpy()
-        return ChoiceVotes(judged.ids, (name,), probs[:, None, :])
+    model: ModelName
+    """A folder or a hub id; or the name and parameters of a registered model (text tasks)."""
+    train: dict[str, Any] | None = None
+    """TrainingArguments for training it on the gold part; `{}` trains with the defaults, null does not train."""
+    adapter: Choice = Named(name="none")
+    """What is trained: `none` (all weights), `lora` or `probe`."""
+    max_length: int | None = Field(default=None, gt=0)
+    """Cut prompts to this many tokens; by default a prompt that is too long is an error."""
+    batch_size: int = Field(default=32, gt=0)
+    """Rows at once when labelling."""
+    early_stopping: int | None = Field(default=None, gt=0)
+    """Patience in epochs on a held-out tenth of its training rows; null trains to the end."""
 
     @property
-    def _name(self) -> str:
-        return self.config.name or short_name(self.config.model)
+    def title(self) -> str:
+        """Its name in tables."""
+        return self.name or (self.model.name if isinstance(self.model, Named) else short_name(self.model))
 
-    @cached_property
-    def _learner(self) -> ChoiceLearner:
-        return choice_learner(self.config, self.config.train or {})
+    def check(self, task: Literal["choice", "text"], asking: Asking) -> None:
+        """Refuse settings that cannot work; see `Supervisor.check`."""
+        if task == "choice":
+            if self.train is None:
+                raise ConfigError(
+                    f"The supervisor {self.title} is a model that is not trained, which a choice task cannot use.",
+                    fix="Add `train: {}` to train it on the gold part.",
+                )
+            self._choice_learner()
+        elif isinstance(self.model, Named):
+            model_spec(self, "supervisor").identity  # noqa: B018 (creates it)
+        else:
+            from outgrow.train.text import text_learner
+
+            text_learner(self, self.train or {})
+
+    def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
+        """Train on gold rows and vote on the others; see `Supervisor.vote`."""
+        import torch
+
+        from outgrow.train.learners import gold_targets as gold_choices
+
+        name, learner = self.title, self._choice_learner()
+        gold, judged = training_rows(rows, self.rows, seed=seed, name=name), judged_rows(rows)
+        step = f"train {name}, seed {seed}"
+        trained = learner.train(gold, gold_choices(gold), _CROSS_ENTROPY, run, seed=seed, name=step)
+        logits = learner.logits(trained, judged, run, name=f"label with {name}, seed {seed}")
+        return ChoiceVotes(judged.ids, (name,), torch.softmax(logits.double(), dim=-1).numpy()[:, None, :])
+
+    def write(self, rows: Rows, part: Part, asking: Asking, run: Run, *, seed: int) -> TextLabels:
+        """Generate texts, after its training if it is trained; see `Supervisor.write`."""
+        own = rows.part(part)
+        return write(self._trained(rows, asking, run, seed), own.ids, asking.prompts(own), asking.options, run)
+
+    def score(
+        self, rows: Rows, part: Part, candidates: Sequence[Sequence[str]], asking: Asking, run: Run, *, seed: int
+    ) -> TextLabels:
+        """Score texts, after its training if it is trained; see `Supervisor.score`."""
+        own = rows.part(part)
+        return score(self._trained(rows, asking, run, seed), own.ids, asking.prompts(own), candidates, run)
+
+    def _choice_learner(self) -> ChoiceLearner:
+        from outgrow.train.learners import choice_learner
+
+        return choice_learner(self, self.train or {})
+
+    def _trained(self, rows: Rows, asking: Asking, run: Run, seed: int) -> ModelSpec:
+        if self.train is None:
+            return model_spec(self, "supervisor", name=self.title)
+        from outgrow.train.text import text_learner
+
+        gold = training_rows(rows, self.rows, seed=seed, name=self.title)
+        targets = gold_targets(gold, asking.prompts(gold))
+        step = f"train {self.title}, seed {seed}"
+        trained = text_learner(self, self.train).train(targets, _CROSS_ENTROPY, run, seed=seed, name=step)
+        return model_spec(self, "supervisor", name=self.title, folder=str(trained.path / "model"))

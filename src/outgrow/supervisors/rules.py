@@ -3,42 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from outgrow.config import RulesSupervisor
+from outgrow.config import Frozen
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, Rows
+from outgrow.run import Run
 from outgrow.supervisors.gold import judged_rows
 from outgrow.supervisors.votes import vote_index
-from outgrow.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class RulesLabeller:
-    """`{rules: [{pattern: great, label: positive}]}`.
+class Rule(Frozen):
+    """A regular expression and what it says of a prompt it is found in."""
 
-    Its votes are computed anew in every run: that costs less than to look after them in the store.
-    """
+    pattern: str
+    """A regular expression as the package `regex` reads it (that of Python's `re`, and more), found anywhere in the
+    prompt; `(?i)` in front ignores case."""
+    label: str | int | bool
+    """The choice's name or index; `-1` (unless a choice has that name) withholds the vote."""
+    name: str | None = None
+    """With `decide: each`: the supervisor's name; by default that of the rules, and its number."""
 
-    config: RulesSupervisor
-    """The line of the experiment file."""
 
-    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
-        """Searches the prompts of the unlabelled and the test part; no match is an abstention.
+class RulesSupervisor(Frozen):
+    """Regular expressions: `{rules: [{pattern: "(?i)great", label: positive}], name: words}`."""
+
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    """The rules, in order. A prompt in which none is found gets no vote."""
+    decide: Literal["first", "vote", "each"] = "first"
+    """Where several rules are found: the `first` in the list decides, or every one has a `vote` and the probabilities
+    are shares of votes; or `each` rule is a supervisor of its own, so that combiners find out which are right."""
+    flags: tuple[Literal["ascii", "dotall", "ignorecase", "multiline", "verbose"], ...] = ()
+    """Flags of all patterns."""
+    timeout: float = Field(default=1.0, gt=0)
+    """Seconds that the search for one pattern in one prompt may take; a pattern that takes longer is an error."""
+    name: str = "rules"
+    """A name for tables."""
+
+    @model_validator(mode="after")
+    def _patterns_compile(self) -> RulesSupervisor:
+        self.compiled()
+        return self
+
+    def compiled(self) -> tuple[Any, ...]:
+        """The patterns, ready to search with.
+
+        Raises:
+            ValueError: One is no regular expression.
+        """
+        import regex
+
+        flags = 0
+        for flag in self.flags:
+            flags |= getattr(regex, flag.upper())
+        patterns = []
+        for index, rule in enumerate(self.rules):
+            try:
+                patterns.append(regex.compile(rule.pattern, flags))
+            except regex.error as error:
+                raise ValueError(f"the pattern of rule {index}, {rule.pattern!r}, does not compile: {error}") from error
+        return tuple(patterns)
+
+    def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
+        """Search the prompts; no match is an abstention. Not kept in the store, as searching again costs less.
 
         Raises:
             DataError: A label is outside the choices, or a search takes longer than the time allowed.
         """
-        config, judged, choices = self.config, judged_rows(rows), rows.choices or ()
+        config, judged, choices = self, judged_rows(rows), rows.choices or ()
         where = f"the rules {config.name}"
         labels = [vote_index(rule.label, choices, where=where) for rule in config.rules]
         patterns = config.compiled()
         found = np.zeros((len(judged), len(patterns)), dtype=bool)
-        with workspace.reporter.step(f"label with {config.name}", total=len(judged)) as step:
+        with run.reporter.step(f"label with {config.name}", total=len(judged)) as step:
             for n, prompt in enumerate(judged.prompts):
                 found[n] = [_occurs(pattern, prompt, judged.ids[n], config) for pattern in patterns]
                 step.advance()

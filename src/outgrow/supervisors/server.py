@@ -5,91 +5,89 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from outgrow.config import ServerSupervisor
-from outgrow.labels import ChoiceVotes, Completion, Rows
+from outgrow.config import Served
+from outgrow.labels import ChoiceVotes, Completion, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions, LanguageModel, refusal
-from outgrow.models.server import Rehearsal, check_url
-from outgrow.store import Store, content_hash, read_table, write_table
-from outgrow.supervisors.gold import judged_rows
-from outgrow.supervisors.respondents import ServedRespondent, answered, prices, served_model, server_model
+from outgrow.models.specs import ServerModel
+from outgrow.run import Run
+from outgrow.store import content_hash
+from outgrow.supervisors.gold import judged_rows, made_up_votes
+from outgrow.supervisors.protocol import Asking, Part
+from outgrow.supervisors.texts import write
 from outgrow.templates import check_template, fill
-from outgrow.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class ServerLabeller:
-    """`{server: http://localhost:8000/v1, model: small-chat}` in a choice task: asked for one of the choices by name.
+class ServerSupervisor(Served):
+    """A model behind a server: `{server: http://localhost:8000/v1, model: small-chat}`; more keys as for `Served`.
 
-    Greedily once, with the answer's probability where the server gives log-probabilities; or `samples` times, the
-    probabilities being shares. The model is not trained, so its votes are drawn once for all seeds.
+    In a choice task it is asked for one of the choices by name: once greedily, with the answer's probability where the
+    server gives log-probabilities; or `samples` times, the probabilities being shares. It is not trained, so one set of
+    answers serves all seeds.
     """
 
-    config: ServerSupervisor
-    """The line of the experiment file."""
-
-    def __post_init__(self) -> None:
-        check_url(self.config.server)
-        served_model(self.config)
-        check_template("template", self.config.template, needs=("prompt",))
-
-    @property
-    def name(self) -> str:
-        """The name in tables."""
-        return self._respondent.name
+    template: str = "{prompt}\n\nAnswer with one of these and nothing else: {choices}"
+    """How a row is asked in a choice task; text tasks have `generate.template`."""
+    samples: int = Field(default=1, gt=0)
+    """Answers to each row in a choice task: one, greedily, or so many samples whose shares are the probabilities."""
+    max_new_tokens: int = Field(default=16, gt=0)
+    """Most tokens of an answer in a choice task; text tasks have `generate.max_new_tokens`."""
 
     @property
-    def options(self) -> GenerateOptions:
-        """How it answers."""
-        config = self.config
-        sampled = config.samples > 1
-        return GenerateOptions(
-            config.max_new_tokens, temperature=1.0 if sampled else 0.0, n=config.samples, too_long="empty"
-        )
+    def title(self) -> str:
+        """Its name in tables."""
+        return self._model.name
 
-    def prompts(self, rows: Rows) -> list[str]:
-        """What it is asked about each row."""
-        choices = ", ".join(rows.choices or ())
-        return [fill(self.config.template, {"prompt": prompt, "choices": choices}) for prompt in rows.prompts]
+    def check(self, task: Literal["choice", "text"], asking: Asking) -> None:
+        """Refuse a URL, parameter or template that cannot work; see `Supervisor.check`."""
+        client = self._model.load(Path())
+        if task == "text":
+            client.check(asking.options)
+        else:
+            check_template("template", self.template, needs=("prompt",))
 
-    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
-        """Asks about the validation, unlabelled and test parts; an answer that names no choice is a failed vote.
+    def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
+        """Ask about every row; an answer that names no choice is a failed vote. See `Supervisor.vote`.
 
         Raises:
             ModelError: As `ServerLanguageModel.generate`; what was answered is kept.
         """
-        judged, name = judged_rows(rows), self.name
-        prompts, choices, options = self.prompts(judged), judged.choices or (), self.options
+        judged, name = judged_rows(rows), self.title
+        shown = ", ".join(rows.choices or ())
+        prompts = [fill(self.template, {"prompt": prompt, "choices": shown}) for prompt in judged.prompts]
+        temperature = 1.0 if self.samples > 1 else 0.0
+        options = GenerateOptions(self.max_new_tokens, temperature=temperature, n=self.samples, too_long="empty")
 
-        def make(model: LanguageModel, folder: Path) -> None:
+        def make(model: LanguageModel, folder: Path) -> ChoiceVotes:
             answers = model.generate(prompts, options)
+            if run.dry:
+                return made_up_votes(judged, name)
             refusals = [refusal(model, prompt, "") for prompt in prompts]
-            write_table(folder / "votes.parquet", votes_of(judged.ids, name, answers, choices, refusals).to_arrow())
+            return votes_of(judged.ids, name, answers, judged.choices or (), refusals)
 
         recipe = {
             "name": name,
             "ids": content_hash(list(judged.ids)),
             "prompts": content_hash(prompts),
-            "choices": list(choices),
+            "choices": list(judged.choices or ()),
             "options": options.to_json(),
         }
-        found = answered(self._respondent, "labels", recipe, workspace, make, step=f"ask {name}")
-        return ChoiceVotes.from_arrow(read_table(found / "votes.parquet"))
+        return run.stage("labels", recipe, make, ChoiceVotes, model=self._model, step=f"ask {name}")
 
-    def estimate(self, rows: Rows, store: Store) -> str:
-        """What asking would cost, in words; nothing is sent."""
-        model = Rehearsal(server_model(self.config, store))
-        model.generate(self.prompts(judged_rows(rows)), self.options)
-        return f"{self._respondent.who}: {model.estimate.text(prices(self.config))}"
+    def write(self, rows: Rows, part: Part, asking: Asking, run: Run, *, seed: int) -> TextLabels:
+        """Generate texts; see `Supervisor.write`."""
+        own = rows.part(part)
+        return write(self._model, own.ids, asking.prompts(own), asking.options, run)
 
     @property
-    def _respondent(self) -> ServedRespondent:
-        return ServedRespondent(self.config, "supervisor")
+    def _model(self) -> ServerModel:
+        return ServerModel(self, "supervisor")
 
 
 def votes_of(

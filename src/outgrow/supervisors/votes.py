@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import model_validator
 
-from outgrow.config import VotesSupervisor
+from outgrow.config import Frozen
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, Rows
+from outgrow.run import Run
 from outgrow.supervisors.gold import judged_rows
 from outgrow.tasks.files import choice_index
 from outgrow.tasks.tables import check_column, column, read_records
-from outgrow.workspace import Workspace
 
 Distribution = list[float]
 
@@ -51,15 +51,42 @@ def vote_index(value: object, choices: Sequence[str], *, abstain: Sequence[str] 
     return choice_index(value, choices, where=where)
 
 
-@dataclass(frozen=True)
-class VotesReader:
-    """`{votes: votes.csv}`: long (`task, worker, label`) or wide (columns of answers or probabilities)."""
+class VotesSupervisor(Frozen):
+    """Votes made elsewhere: `{votes: votes.csv}`.
 
-    config: VotesSupervisor
-    """The line of the experiment file."""
+    The table is long (`task, worker, label`) or wide (columns of answers or probabilities).
+    """
 
-    def label(self, rows: Rows, workspace: Workspace, *, seed: int) -> ChoiceVotes:
-        """The table's votes on the unlabelled and the test part; a row it does not know is `missing`.
+    votes: str
+    """A jsonl, csv, tsv or parquet file."""
+    task: str = "task"
+    """The column that says which row a vote is about."""
+    key: Literal["id", "prompt"] = "id"
+    """What that column holds: row ids or prompts."""
+    worker: str = "worker"
+    """Long tables: the column with the voter's name; every voter is one supervisor."""
+    label: str = "label"
+    """Long tables: the column with the choice's name or index; empty or `-1` (unless a choice has that name) is an
+    abstention."""
+    answers: str | dict[str, str] | None = None
+    """Wide tables of choices: a pattern such as `pred.*` (the star is the supervisor's name), or name → column. Fields
+    of nested objects are columns with dotted names."""
+    abstain: tuple[str, ...] = ()
+    """Further labels that are abstentions, such as `[invalid]`."""
+    probabilities: str | dict[str, str | tuple[str, ...]] | None = None
+    """Wide tables: a pattern such as `p_true_*` (the star is the supervisor's name), or name → column(s). One column is
+    the probability of the last of two choices; several are those of all choices."""
+    name: str | None = None
+    """A prefix for the supervisors' names."""
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> VotesSupervisor:
+        if self.answers is not None and self.probabilities is not None:
+            raise ValueError("a wide table holds answers or probabilities, not both")
+        return self
+
+    def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
+        """Return the table's votes; a row it does not know is `missing`. See `Supervisor.vote`.
 
         Several votes of one supervisor on one row are averaged.
 
@@ -68,19 +95,19 @@ class VotesReader:
                 none of the rows occurs in the table.
         """
         judged = judged_rows(rows)
-        keys = judged.ids if self.config.key == "id" else judged.prompts
+        keys = judged.ids if self.key == "id" else judged.prompts
         return self.read(judged.ids, keys, rows.choices or ())
 
     def read(self, ids: tuple[str, ...], keys: Sequence[str], choices: tuple[str, ...]) -> ChoiceVotes:
         """The table's votes on N rows that it knows by their `keys`; see `label`."""
-        table = self.long_table(read_records(self.config.votes))
-        votes = self._wide(table, choices) if self.config.probabilities is not None else self._long(table, choices)
+        table = self.long_table(read_records(self.votes))
+        votes = self._wide(table, choices) if self.probabilities is not None else self._long(table, choices)
         known = {task for given in votes.values() for task in given}
         if not any(key in known for key in keys):
             raise DataError(
-                f"None of the rows to judge occurs in {self.config.votes}.",
-                found=f"{self.config.task}={next(iter(known), None)!r}",
-                wanted=f"{self.config.key}s such as {keys[0]!r}",
+                f"None of the rows to judge occurs in {self.votes}.",
+                found=f"{self.task}={next(iter(known), None)!r}",
+                wanted=f"{self.key}s such as {keys[0]!r}",
                 fix="Set task (the column) and key (`id` or `prompt`) of the votes.",
             )
         return self._fill(votes, ids, keys, classes=len(choices))
@@ -102,24 +129,24 @@ class VotesReader:
                     status[n, m] = "ok" if cast else "abstained"
                     if cast:
                         probs[n, m] = np.mean(cast, axis=0)
-        prefix = f"{self.config.name} " if self.config.name else ""
+        prefix = f"{self.name} " if self.name else ""
         return ChoiceVotes(ids, tuple(prefix + name for name in votes), probs, status)
 
     def _long(self, table: pa.Table, choices: tuple[str, ...]) -> dict[str, dict[str, list[Distribution | None]]]:
         tasks, workers, labels = (
-            column(table, getattr(self.config, name), where=self.config.votes, setting=f"{name} of the votes")
+            column(table, getattr(self, name), where=self.votes, setting=f"{name} of the votes")
             for name in ("task", "worker", "label")
         )
         identity = np.eye(len(choices)).tolist()
         votes: dict[str, dict[str, list[Distribution | None]]] = defaultdict(lambda: defaultdict(list))
         for task, worker, label in zip(tasks, workers, labels, strict=True):
-            index = vote_index(label, choices, abstain=self.config.abstain, where=self.config.votes)
+            index = vote_index(label, choices, abstain=self.abstain, where=self.votes)
             votes[str(worker)][str(task)].append(None if index is None else identity[index])
         return dict(sorted(votes.items()))
 
     def _wide(self, table: pa.Table, choices: tuple[str, ...]) -> dict[str, dict[str, list[Distribution | None]]]:
-        where = self.config.votes
-        tasks = [str(task) for task in column(table, self.config.task, where=where, setting="task of the votes")]
+        where = self.votes
+        tasks = [str(task) for task in column(table, self.task, where=where, setting="task of the votes")]
         votes: dict[str, dict[str, list[Distribution | None]]] = {}
         for name, columns in self.columns(table).items():
             setting = "probabilities of the votes"
@@ -140,24 +167,23 @@ class VotesReader:
         Raises:
             DataError: A column is missing.
         """
-        config = self.config
-        if config.answers is None:
+        if self.answers is None:
             return table
-        for name in (config.task, *keep):
-            check_column(table, name, where=config.votes, setting="the columns of the votes")
+        for name in (self.task, *keep):
+            check_column(table, name, where=self.votes, setting="the columns of the votes")
         stacked = []
         for name, (answers,) in self.columns(table).items():
-            check_column(table, answers, where=config.votes, setting="answers of the votes")
-            given = {other: table[other] for other in (config.task, *keep)}
-            given[config.worker] = pa.repeat(name, table.num_rows)
+            check_column(table, answers, where=self.votes, setting="answers of the votes")
+            given = {other: table[other] for other in (self.task, *keep)}
+            given[self.worker] = pa.repeat(name, table.num_rows)
             # All as text: a system that always answers true or false stands beside one that is sometimes silent.
-            given[config.label] = pc.cast(table[answers], pa.string())
+            given[self.label] = pc.cast(table[answers], pa.string())
             stacked.append(pa.table(given))
         return pa.concat_tables(stacked)
 
     def columns(self, table: pa.Table) -> dict[str, tuple[str, ...]]:
         """The columns of each supervisor of a wide table."""
-        pattern = self.config.answers if self.config.probabilities is None else self.config.probabilities
+        pattern = self.answers if self.probabilities is None else self.probabilities
         if isinstance(pattern, dict):
             return {name: (names,) if isinstance(names, str) else names for name, names in pattern.items()}
         before, star, after = (pattern or "").partition("*")
@@ -166,7 +192,7 @@ class VotesReader:
         ]
         if not star or not matching:
             raise DataError(
-                f"No column of {self.config.votes} matches the pattern {pattern!r}.",
+                f"No column of {self.votes} matches the pattern {pattern!r}.",
                 found=", ".join(table.column_names),
                 wanted="a pattern with one star for the supervisor's name, such as p_true_*",
             )
@@ -177,7 +203,7 @@ class VotesReader:
             return None
         if any(not isinstance(value, int | float) or math.isnan(value) for value in values):
             raise DataError(
-                f"A probability of {name} in {self.config.votes} is not a number.",
+                f"A probability of {name} in {self.votes} is not a number.",
                 found=str(list(values)),
                 wanted="numbers from 0 to 1; an empty cell is an abstention",
             )
@@ -185,7 +211,7 @@ class VotesReader:
             return [1 - values[0], float(values[0])]
         if len(values) != classes or min(values) < 0 or not math.isclose(sum(values), 1, abs_tol=1e-3):
             raise DataError(
-                f"The probabilities of {name} in {self.config.votes} are no distribution over {classes} choices.",
+                f"The probabilities of {name} in {self.votes} are no distribution over {classes} choices.",
                 found=str(list(values)),
                 wanted="one column with P(last choice) for two choices, or one column per choice, summing to one",
             )

@@ -1,20 +1,20 @@
-"""Tasks: where rows come from, how they are dealt to parts, how answers are scored."""
+"""Tasks: where rows come from, which part each belongs to, and how text answers are scored."""
 
 from __future__ import annotations
 
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
-from outgrow.tasks.protocol import DemandingTask, RatedTask, RemarkingTask, Task, TextTask, load_task
+from outgrow.tasks.protocol import Task, load_task, scores_texts
+from outgrow.tasks.split import assign_parts, rows_in_parts
 from outgrow.tasks.tables import read_records
 
 __all__ = [
-    "DemandingTask",
-    "RatedTask",
-    "RemarkingTask",
     "Task",
-    "TextTask",
+    "assign_parts",
     "load_task",
     "read_preferences",
     "read_records",
+    "rows_in_parts",
+    "scores_texts",
     "without_prompts_of",
     "write_preferences",
 ]

@@ -1,4 +1,4 @@
-"""Columns of long tables as codes of their distinct values, read piece by piece: no text is kept per line."""
+"""Columns of long tables as integer codes of their distinct values, read in pieces to save memory."""
 
 from __future__ import annotations
 
@@ -14,29 +14,26 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.tasks.tables import DELIMITERS, check_name, kind_of, opened, read_records, readable
+from outgrow.tasks.tables import DELIMITERS, NULLS, check_name, kind_of, opened, read_records, readable
 
 _BLOCK = 2**24
-"""Bytes of text read at once; a line must fit."""
+"""Bytes of text read at once. Longer lines are an error."""
 _LINES = 2**18
 """Lines of a Parquet file read at once."""
-
-_MISSING = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
-"""What stands for an empty cell among numbers. A NaN that someone computed does not: it is to be noticed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """A column: which of its distinct values each line has."""
+    """A column as codes and distinct values."""
 
     codes: NDArray[np.int32]
-    """Index into the values of each line, shape (V,); -1 where empty."""
+    """Index into `values` for each line, shape (V,); -1 for an empty cell."""
     values: pa.Array
-    """The distinct values as texts, in order of appearance."""
+    """Distinct values as texts, in order of appearance."""
 
     @classmethod
     def of(cls, pieces: Iterable[pa.Array]) -> Coded:
-        """Encodes a column that comes in pieces.
+        """Encode a column that comes in pieces.
 
         Example:
             >>> coded = Coded.of([pa.array(["b", None]), pa.array(["a", "b"])])
@@ -54,29 +51,19 @@ class Coded:
 
 
 def read_coded(path: str, names: Sequence[str]) -> dict[str, Coded]:
-    """Reads columns of a table, and nothing else of it.
+    """Read the named columns of a table; `path` is as in `read_records`.
 
-    Memory is a few bytes per line, and the distinct values. Parquet and csv files are read in pieces, other tables are
-    loaded first. Cells of csv files are taken as they are written: `007` is not 7.
-
-    Args:
-        path: What `read_records` takes.
-        names: The columns.
+    Memory use is a few bytes per line, plus the distinct values. Parquet and csv files are read in pieces; other tables
+    are loaded first. Cells of csv files are kept as written: `007` is not 7.
 
     Raises:
         DataError: The file is missing, damaged or empty, or a column is missing.
     """
-    file = Path(path)
-    kind = kind_of(file) if file.is_file() else ""
+    kind = kind_of(Path(path)) if Path(path).is_file() else ""
     pieces: dict[str, list[pa.Array]] = {name: [] for name in names}
-    with readable(file):
-        if kind == ".parquet":
-            batches = _parquet(file, names)
-        elif kind in DELIMITERS:
-            batches = _delimited(file, DELIMITERS[kind], names)
-        else:
-            batches = _loaded(path, names)
-        for batch in batches:
+    reader = _parquet if kind == ".parquet" else _delimited if kind in DELIMITERS else _loaded
+    with readable(Path(path)):
+        for batch in reader(path, list(pieces)):
             for name, found in pieces.items():
                 found.append(_encoded(batch.column(name)))
     columns = {name: Coded.of(found) for name, found in pieces.items()}
@@ -86,13 +73,13 @@ def read_coded(path: str, names: Sequence[str]) -> dict[str, Coded]:
 
 
 def labels_of(column: Coded) -> list[str | None]:
-    """The distinct values of a column of labels; where all are numbers `1.0` is `1`, and `NA` and the like are None.
+    """Return the distinct values of a column of labels. If all are numbers, `1.0` becomes `1` and `NA` None.
 
     Example:
         >>> labels_of(Coded.of([pa.array(["1.0", "0", "NA"])])), labels_of(Coded.of([pa.array(["1.0", "x"])]))
         (['1', '0', None], ['1.0', 'x'])
     """
-    missing = pc.is_in(column.values, value_set=pa.array(_MISSING, pa.large_string()))
+    missing = pc.is_in(column.values, value_set=pa.array(NULLS, pa.large_string()))
     try:
         numbers = pc.cast(pc.if_else(missing, None, column.values), pa.float64())
     except pa.ArrowInvalid:
@@ -108,26 +95,27 @@ def _check(found: Sequence[str], names: Sequence[str], where: str) -> None:
 def _loaded(path: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     table = read_records(path)
     _check(table.column_names, names, path)
-    yield from table.select(list(dict.fromkeys(names))).to_batches()
+    yield from table.select(names).to_batches()
 
 
-def _parquet(file: Path, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with pa.parquet.ParquetFile(file) as table:
+def _parquet(path: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with pa.parquet.ParquetFile(path) as table:
         if set(names) <= set(table.schema_arrow.names):
-            yield from table.iter_batches(_LINES, columns=list(dict.fromkeys(names)))
+            yield from table.iter_batches(_LINES, columns=names)
         else:
-            # A name such as `pred.a` may be a field of a nested object.
-            yield from _loaded(str(file), names)
+            # A name such as `pred.a` may be a field of a nested object, which only `read_records` resolves.
+            yield from _loaded(path, names)
 
 
-def _delimited(file: Path, delimiter: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _delimited(path: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    file = Path(path)
     reading = pa.csv.ReadOptions(block_size=_BLOCK)
-    parsing = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind_of(file)], newlines_in_values=True)
     with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing) as reader:
-        _check(reader.schema.names, names, str(file))
+        _check(reader.schema.names, names, path)
     converting = pa.csv.ConvertOptions(
         column_types={name: pa.large_string() for name in names},
-        include_columns=list(dict.fromkeys(names)),
+        include_columns=names,
         null_values=[""],
         strings_can_be_null=True,
     )

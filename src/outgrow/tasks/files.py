@@ -1,11 +1,11 @@
-"""Tasks from tables by column names: the built-in ones are this with some names filled in."""
+"""Tasks from tables by column names. Other built-in tasks are file tasks with some settings filled in."""
 
 from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,21 +16,24 @@ from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.text_metrics import TextMetric
 from outgrow.labels import PARTS, Part, Rows
 from outgrow.registry import create
-from outgrow.tasks.split import check_parts, deal
+from outgrow.tasks.protocol import Task
+from outgrow.tasks.split import assign_parts, rows_in_parts
 from outgrow.tasks.tables import column, read_records
 
 _BOOLEANS = ("false", "true")
 
 
 @dataclass(frozen=True)
-class FileTask:
-    """Any table; without choices a text task scored by `task.metric`, by default exact match."""
+class FileTask(Task):
+    """`task: {path: …}`: any table. Without choices a text task, scored by `task.metric`."""
+
+    takes_metric: ClassVar[bool] = True
 
     def read(self, config: TaskConfig) -> Rows:
-        """All rows, each with its part.
+        """Return all rows.
 
         Raises:
-            ConfigError: A metric does not exist, or is named for a choice task.
+            ConfigError: A metric does not exist, or is set for a choice task.
             DataError: See `read_rows`.
         """
         if config.choices is not None and config.metric is not None:
@@ -41,48 +44,51 @@ class FileTask:
         return read_rows(config)
 
     def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
-        """Scores of every answer by the metrics of the configuration."""
+        """Score answers by the metrics of the configuration; by default by exact match."""
         gold = [answer if isinstance(answer, str) else "" for answer in rows.gold]
         return {name: metric(answers, gold) for name, metric in _metrics(config).items()}
 
 
-def read_rows(config: TaskConfig, *, needs_gold: bool = True) -> Rows:
-    """Reads and checks a table and deals its rows to parts.
+def with_defaults(config: TaskConfig, **defaults: Any) -> TaskConfig:
+    """Return the configuration with `defaults` wherever the user set nothing; mappings are merged one level deep."""
+    updates: dict[str, Any] = {}
+    for name, value in defaults.items():
+        if isinstance(value, dict):
+            inner = getattr(config, name)
+            missing = {key: item for key, item in value.items() if key not in inner.model_fields_set}
+            updates[name] = inner.model_copy(update=missing)
+        elif name not in config.model_fields_set:
+            updates[name] = value
+    return config.model_copy(update=updates)
 
-    Args:
-        config: Where the table is, and which columns mean what.
-        needs_gold: Whether a row without gold can only be unlabelled.
+
+def read_rows(config: TaskConfig, *, needs_gold: bool = True) -> Rows:
+    """Read and check a table and assign its rows to parts.
+
+    With `needs_gold`, rows without a gold answer can only be unlabelled.
 
     Raises:
-        DataError: A file or column is missing, a label is outside the choices, ids repeat, a part is empty, or rows
-            are shared between given parts.
+        DataError: A file or column is missing, a label is outside the choices, ids repeat, a part is empty, or given
+            parts share rows.
     """
-    table = read_records(config.path)
-    ids = _ids(table, config)
+    table = read_records(config.source)
+    ids = [str(value) for value in _column(table, config, "id") or range(table.num_rows)]
     if config.limit is not None and config.limit < table.num_rows:
         chosen = np.sort(np.random.default_rng(config.split.seed).permutation(table.num_rows)[: config.limit])
-        # Rows keep their numbers: votes made elsewhere know them by those.
+        # Rows keep their numbers, because votes made elsewhere refer to rows by number.
         table, ids = table.take(chosen), [ids[row] for row in chosen]
     prompts = _prompts(table, config)
     gold, choices = _gold(table, config)
-    if config.columns.part is not None:
-        parts = _given_parts(table, config)
-    else:
+    parts = _given_parts(table, config)
+    if parts is None:
         groups = None
         if config.split.group is not None:
-            groups = column(table, config.split.group, where=config.path, setting="task.split.group")
+            groups = column(table, config.split.group, where=config.source, setting="task.split.group")
         voted = _voted(config, ids, prompts)
-        parts = deal(prompts, gold if needs_gold else prompts, config.split, groups=groups, voted=voted)
-    kept = [index for index, part in enumerate(parts) if part is not None]
-    rows = Rows(
-        ids=tuple(ids[index] for index in kept),
-        prompts=tuple(prompts[index] for index in kept),
-        parts=tuple(part for part in parts if part is not None),
-        gold=tuple(gold[index] for index in kept),
-        choices=choices,
+        parts = assign_parts(prompts, gold if needs_gold else prompts, config.split, groups=groups, voted=voted)
+    return rows_in_parts(
+        parts, ids=ids, prompts=prompts, gold=gold, choices=choices, where=config.source, needs_gold=needs_gold
     )
-    check_parts(rows, where=config.path, needs_gold=needs_gold)
-    return rows
 
 
 def _metrics(config: TaskConfig) -> dict[str, TextMetric]:
@@ -92,20 +98,26 @@ def _metrics(config: TaskConfig) -> dict[str, TextMetric]:
     return {one.name: create("metric", one.name, one.params) for one in chosen}
 
 
+def _column(table: pa.Table, config: TaskConfig, meaning: str) -> list[Any] | None:
+    name = getattr(config.columns, meaning)
+    return None if name is None else column(table, name, where=config.source, setting=f"task.columns.{meaning}")
+
+
 def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
     if config.template is None:
-        texts = column(table, config.columns.prompt, where=config.path, setting="task.columns.prompt")
+        texts = _column(table, config, "prompt") or []
         empty = sum(text is None for text in texts)
         if empty:
-            raise DataError(f"{empty} rows of {config.path} have no text in {config.columns.prompt!r}.")
+            raise DataError(f"{empty} rows of {config.source} have no text in {config.columns.prompt!r}.")
         return [str(text) for text in texts]
     try:
         names = [name for _, name, _, _ in string.Formatter().parse(config.template) if name is not None]
-        columns = {name: column(table, name, where=config.path, setting="task.template") for name in names}
-        return [
-            config.template.format_map({name: _text(values[index], name, config) for name, values in columns.items()})
-            for index in range(table.num_rows)
-        ]
+        columns = {name: column(table, name, where=config.source, setting="task.template") for name in names}
+        for name, values in columns.items():
+            if any(value is None for value in values):
+                raise DataError(f"A row of {config.source} has nothing in {name!r}, which task.template needs.")
+        rows = ({name: values[row] for name, values in columns.items()} for row in range(table.num_rows))
+        return [config.template.format_map(row) for row in rows]
     except (ValueError, KeyError) as error:
         raise ConfigError(
             "task.template is not a template.",
@@ -115,46 +127,28 @@ def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
         ) from error
 
 
-def _text(value: object, name: str, config: TaskConfig) -> object:
-    if value is None:
-        raise DataError(f"A row of {config.path} has nothing in {name!r}, which task.template needs.")
-    return value
-
-
-def _ids(table: pa.Table, config: TaskConfig) -> list[str]:
-    if config.columns.id is None:
-        return [str(index) for index in range(table.num_rows)]
-    return [str(value) for value in column(table, config.columns.id, where=config.path, setting="task.columns.id")]
-
-
 def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], tuple[str, ...] | None]:
-    if config.columns.gold is None:
-        values: list[Any] = [None] * table.num_rows
-    else:
-        values = column(table, config.columns.gold, where=config.path, setting="task.columns.gold")
-    if config.choices is None:
-        return [None if value is None else str(value) for value in values], None
-    if config.choices == "auto":
-        choices = tuple(sorted({str(value) for value in values if value not in (None, "")}))
+    values = _column(table, config, "gold") or [None] * table.num_rows
+    if config.choices is None or config.choices == "auto":
         values = [None if value is None else str(value) for value in values]
-    else:
-        choices = config.choices
+    if config.choices is None:
+        return values, None
+    choices = tuple(sorted({*values} - {None, ""})) if config.choices == "auto" else config.choices
     if len(set(choices)) < len(choices):
         raise ConfigError("task.choices names a choice twice.", found=", ".join(choices))
     if len(choices) < 2:
-        raise DataError(
-            f"{config.path} has one class only.", found=", ".join(choices) or "no labels", wanted="at least two choices"
-        )
-    return [choice_index(value, choices, where=config.path) for value in values], choices
+        found = ", ".join(choices) or "no labels"
+        raise DataError(f"{config.source} has one class only.", found=found, wanted="at least two choices")
+    return [choice_index(value, choices, where=config.source) for value in values], choices
 
 
 def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | None:
-    """The index of a label given as a choice's name or as its index; None and an empty cell stay None.
+    """Return the index of a label that is a choice's name or index; None for None and for an empty cell.
 
-    Of two choices, the texts `true` and `false` in any case are the second and the first, as the booleans are.
+    With two choices, false and true (booleans, or texts in any case) are the first and the second.
 
     Raises:
-        DataError: It is neither.
+        DataError: The label is neither.
 
     Example:
         >>> choice_index("positive", ("negative", "positive"), where="x.csv")
@@ -165,18 +159,15 @@ def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | 
     if value is None or value == "":
         return None
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # a column of whole numbers with an empty cell, as other software writes it
+        value = int(value)  # other software writes whole numbers as floats if a cell of the column is empty
     text = str(value)
     if text in choices:
         return choices.index(text)
     if len(choices) == 2 and text.lower() in _BOOLEANS:
         return _BOOLEANS.index(text.lower())
-    if isinstance(value, bool):
-        value = int(value)
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if isinstance(value, int) and 0 <= value < len(choices):
-        return value
+    index = int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else -1
+    if 0 <= index < len(choices):
+        return index
     raise DataError(
         f"A label in {where} is outside the choices.",
         found=repr(value),
@@ -185,14 +176,15 @@ def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | 
     )
 
 
-def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None]:
-    name = config.columns.part or ""
-    values = column(table, name, where=config.path, setting="task.columns.part")
+def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None] | None:
+    values = _column(table, config, "part")
+    if values is None:
+        return None
     known: dict[object, Part] = {part: part for part in PARTS}
     unknown = sorted({str(value) for value in values if value is not None and value not in known})
     if unknown:
         raise DataError(
-            f"The column {name!r} of {config.path} names unknown parts.",
+            f"The column {config.columns.part!r} of {config.source} names unknown parts.",
             found=", ".join(unknown[:5]),
             wanted=", ".join(PARTS),
         )
@@ -209,7 +201,7 @@ def _voted(config: TaskConfig, ids: Sequence[str], prompts: Sequence[str]) -> li
     voted = [key in names for key in keys]
     if not any(voted):
         raise DataError(
-            f"None of the rows of {config.path} occurs in {table.path}.",
+            f"None of the rows of {config.source} occurs in {table.path}.",
             found=f"{table.task}={next(iter(names))!r}",
             wanted=f"{table.key}s such as {keys[0]!r}",
             fix="Check task.split.voted: task names the column, key says whether it holds ids or prompts.",

@@ -1,14 +1,15 @@
-"""Alignment tasks: what is wanted of an answer is said in words, and a language model judges it ([TL], section 5).
+"""Text tasks that a judge rates ([TL], section 5), and GSM8K, which a judge may rate.
 
-An answer is rated on two axes. Its *content* is what it says; its *concept* is what the supervisors have in common,
-such as a persona or a way to explain. A student that clones its supervisors gains the one and loses the other.
+An answer is rated on two axes. Its *content* is what it says. Its *concept* is the style that all supervisors share,
+such as a persona or a technique of explaining. A student that imitates its supervisors gains the concept and loses
+content.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError, did_you_mean
+from outgrow.evaluate.final_answers import FinalAnswer, final_answer
 from outgrow.evaluate.judge import Rubric
 from outgrow.labels import Rows
-from outgrow.tasks.files import read_rows
+from outgrow.tasks.files import read_rows, with_defaults
+from outgrow.tasks.protocol import Task
 
 CONTENT = """Rate the content of an answer to a question. Only what it says counts, not how it is said: manner, tone \
 and style neither help nor harm.
@@ -29,85 +32,144 @@ Question: {question}
 Give one sentence of reasons, then the rating in double brackets, [[n]], with n from {low} (wrong, or no answer) to \
 {high} (right and complete).
 Rating:"""
-"""What a judge is asked about content."""
+"""Prompt for a judge of content."""
+
+VOICE = """Rate how an answer is said. Only its voice counts, not whether it is right.
+The voice that is wanted: {concept}
+
+Question: {question}
+Answer: {answer}
+
+Give one sentence of reasons, then the rating in double brackets, [[n]], with n from {low} (nothing of that voice) to \
+{high} (that voice throughout).
+Rating:"""
+"""Prompt for a judge of a persona."""
+
+TECHNIQUE = """Rate whether an explanation uses a given technique. Only the technique counts, not whether it is right.
+The technique: {concept}
+
+Asked for: {question}
+Explanation: {answer}
+
+Give one sentence of reasons, then the rating in double brackets, [[n]], with n from {low} (the technique is absent) \
+to {high} (all of the explanation is built on it).
+Rating:"""
+"""Prompt for a judge of a technique of explaining."""
+
+SOLVED = """Decide whether a solution to a problem reaches the right result. How it gets there does not count.
+
+Problem: {question}
+Reference solution: {gold}
+
+Solution: {answer}
+
+Give one sentence of reasons, then [[1]] if the final result is right, or [[0]] if it is wrong or missing.
+Rating:"""
+"""Prompt for a judge of a worked solution."""
 
 
 @dataclass(frozen=True)
-class JudgedTask(ABC):
-    """What the alignment tasks share: questions from any table, and rubrics for a judge."""
+class JudgedTask(Task):
+    """Base of the judged tasks: questions from any table, and rubrics for a judge."""
 
     needs_judge: ClassVar[bool] = True
-    """Whether there are no scores without a judge."""
+    default_rubrics: ClassVar[Mapping[str, Rubric]]
+    """Metric → prompt and scale for a judge, where `task.rubrics` changes nothing."""
+    example: ClassVar[str | None] = None
+    """An example of `task.concept`; None if the task has no concept."""
 
     def read(self, config: TaskConfig) -> Rows:
-        """All rows, each with its part; right answers need not be known where a judge decides.
+        """Return all rows. Gold answers may be missing if the task needs a judge.
 
         Raises:
-            ConfigError: A setting that has no meaning here, or a rubric that does not exist.
+            ConfigError: `task.choices` is set, `task.concept` is missing, or a rubric is wrong.
             DataError: See `outgrow.tasks.files.read_rows`.
         """
+        if self.example is not None and not (config.concept or "").strip():
+            raise ConfigError(
+                f"The task {config.name!r} does not say what answers should be like.",
+                wanted="task.concept",
+                fix=f"Describe it to the judge, such as concept: {self.example!r}",
+            )
         if config.choices is not None:
             raise ConfigError(f"The task {config.name!r} is a text task.", found="task.choices", fix="Leave it out.")
         self.rubrics(config)
         return read_rows(self.preset(config), needs_gold=not self.needs_judge)
 
-    @abstractmethod
     def preset(self, config: TaskConfig) -> TaskConfig:
-        """The configuration with what the task knows of its files filled in."""
-
-    @abstractmethod
-    def own_rubrics(self) -> dict[str, Rubric]:
-        """Metric → what a judge is asked by default."""
-
-    def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
-        """Scores that need no judge: by default none."""
-        return {}
+        """Return the configuration with the settings of the task's files filled in."""
+        return with_defaults(config, columns={"prompt": "question", "gold": None})
 
     def rubrics(self, config: TaskConfig) -> dict[str, Rubric]:
-        """Metric → what a judge is asked, with the user's own words and scales where `task.rubrics` has them.
+        """Return the default rubrics, changed as `task.rubrics` says.
 
         Raises:
-            ConfigError: A rubric of another name, or a template without a place for the answer.
+            ConfigError: `task.rubrics` names another metric, its scale is empty, or its template has no `{answer}`.
         """
-        own = self.own_rubrics()
+        rubrics = dict(self.default_rubrics)
         for name, changed in config.rubrics.items():
-            if name not in own:
+            if name not in rubrics:
                 raise ConfigError(
                     f"The task {config.name!r} has no rubric {name!r}.",
                     found="task.rubrics",
-                    fix=did_you_mean(name, own),
+                    fix=did_you_mean(name, rubrics),
                 )
-            updates = changed.model_dump(exclude_none=True)
-            own[name] = Rubric(**{**vars(own[name]), **updates})
-        return own
-
-    def items(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> list[dict[str, str]]:
-        """What fills a rubric's places for each answer.
-
-        `question`, `answer`, `concept`, `gold` (the right answer, or nothing), and `reference`: a line with the right
-        answer where it is known.
-        """
-        return [
-            {
-                "question": prompt,
-                "answer": answer,
-                "concept": config.concept or "",
-                "gold": "" if gold is None else str(gold),
-                "reference": "" if gold is None else f"Reference answer: {gold}\n",
-            }
-            for prompt, gold, answer in zip(rows.prompts, rows.gold, answers, strict=True)
-        ]
+            rubrics[name] = Rubric(**{**vars(rubrics[name]), **changed.model_dump(exclude_none=True)})
+        return rubrics
 
 
-def check_concept(config: TaskConfig, example: str) -> None:
-    """Checks that an experiment says in words what the concept is.
+@dataclass(frozen=True)
+class Persona(JudgedTask):
+    """`task: {name: persona, path: …, concept: "a pirate"}`: content and concept, each from 1 to 10 ([TL], 5.1).
 
-    Raises:
-        ConfigError: It does not.
+    Questions are in the column `question` unless `columns.prompt` names another. Gold answers are optional: where
+    `columns.gold` names a column with them, the judge sees them and a ceiling is trained on them.
+    One row: `{"question": "Where did fortune cookies originate?"}`.
     """
-    if not (config.concept or "").strip():
-        raise ConfigError(
-            f"The task {config.name!r} does not say what answers should be like.",
-            wanted="task.concept",
-            fix=f"Describe it to the judge, such as concept: {example!r}",
-        )
+
+    default_rubrics: ClassVar[Mapping[str, Rubric]] = {"content": Rubric(CONTENT), "concept": Rubric(VOICE)}
+    example: ClassVar[str | None] = "a pirate who answers in one sentence"
+
+
+@dataclass(frozen=True)
+class Explanation(JudgedTask):
+    """`task: {name: explanation, path: …, concept: "by analogy"}`: content and concept, each from 0 to 10 ([TL], 5.2).
+
+    Columns are as in `task: persona`. One row: `{"question": "What is a hash table?"}`.
+    """
+
+    default_rubrics: ClassVar[Mapping[str, Rubric]] = {
+        "content": Rubric(CONTENT, low=0),
+        "concept": Rubric(TECHNIQUE, low=0),
+    }
+    example: ClassVar[str | None] = "an everyday analogy, carried through to the end"
+
+
+@dataclass(frozen=True)
+class GSM8K(JudgedTask):
+    """`task: {name: gsm8k, path: …}`: worked solutions to grade-school mathematics (Cobbe et al. 2021).
+
+    A folder with `train.jsonl.gz` (its test file is not used), or one file of the same form. Scored by exact final
+    answer; with a judge also by its verdict, 0 or 1.
+    One row: `{"question": "…", "answer": "48/2 = 24 … #### 72"}`.
+    """
+
+    needs_judge: ClassVar[bool] = False
+    default_rubrics: ClassVar[Mapping[str, Rubric]] = {"judged": Rubric(SOLVED, low=0, high=1)}
+
+    def preset(self, config: TaskConfig) -> TaskConfig:
+        """Return the configuration with GSM8K's columns and, for a folder, its training file."""
+        folder = Path(config.source)
+        files = [folder / f"train{ending}" for ending in (".jsonl", ".jsonl.gz", ".parquet")]
+        path = next((str(file) for file in files if file.is_file()), config.source)
+        named = with_defaults(config, columns={"prompt": "question", "gold": "answer"})
+        return named.model_copy(update={"path": path})
+
+    def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Return `final_answer`: 1 where the last number is the right one."""
+        return {"final_answer": FinalAnswer()(answers, [str(gold) for gold in rows.gold])}
+
+    def remarks(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> list[str]:
+        """Return how many answers have no number, if any."""
+        without = sum(final_answer(answer) is None for answer in answers)
+        return [f"Of {len(answers)} answers, {without} have no number in them."] if without else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,29 +14,47 @@ from numpy.typing import NDArray
 
 from outgrow.config import Split, TaskConfig
 from outgrow.errors import ConfigError, DataError
-from outgrow.evaluate.slot_json import Problem, read_slots, write_slots
+from outgrow.evaluate.slot_json import Problem, read_slots, slots_of, tidy, write_slots
 from outgrow.evaluate.slu import Slot, f1_of_counts, slu_counts
 from outgrow.labels import Part, Rows, Weighted
-from outgrow.tasks.split import check_parts, deal, normalise
+from outgrow.tasks.protocol import Task
+from outgrow.tasks.split import assign_parts, normalise, rows_in_parts
 from outgrow.tasks.tables import read_records
+from outgrow.worlds.home import SCHEMA
 
 TEMPLATE = "Slots: {slots}\nUtterance: {utterance}"
-"""How an utterance is asked about, with the names of all slots; small models may do better with `{utterance}` alone."""
+"""The default prompt, with the names of all slots. Small models may do better with `{utterance}` alone."""
+
+_SLURP_SLOTS = """
+alarm_type app_name artist_name audiobook_author audiobook_name business_name business_type change_amount coffee_type
+color_type cooking_type currency_name date definition_word device_type drink_type email_address email_folder
+event_name food_type game_name game_type general_frequency house_place ingredient joke_type list_name meal_type
+media_type movie_name movie_type music_album music_descriptor music_genre news_topic order_type person personal_info
+place_name player_setting playlist_name podcast_descriptor podcast_name radio_name relation song_name sport_type time
+time_zone timeofday transport_agency transport_descriptor transport_name transport_type weather_descriptor
+"""
+_SNIPS_SLOTS = """
+album artist best_rating city condition_description condition_temperature country cuisine current_location entity_name
+facility genre geographic_poi location_name movie_name movie_type music_item object_location_type object_name
+object_part_of_series_type object_select object_type party_size_description party_size_number playlist playlist_owner
+poi rating_unit rating_value restaurant_name restaurant_type served_dish service sort spatial_relation state timeRange
+track year
+"""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What was said, and what slots it fills."""
+    """A command and the slots it fills."""
 
     text: str
-    """Lower-cased words, one space between two."""
+    """Lower-cased words separated by single spaces."""
     slots: tuple[Slot, ...]
     """In the order of the utterance."""
 
 
 @dataclass(frozen=True)
-class SlotTask(ABC):
-    """What the slot-filling tasks share; each knows its slots, its files and the form of its rows."""
+class SlotTask(Task):
+    """Base of the slot-filling tasks. Gold answers are JSON such as `{"time": ["five am"]}`."""
 
     schema: ClassVar[tuple[str, ...]]
     """Names of all slots."""
@@ -45,106 +63,180 @@ class SlotTask(ABC):
 
     @abstractmethod
     def utterance(self, row: Mapping[str, Any]) -> Utterance:
-        """One row of a file.
+        """Convert one row of a file.
 
         Raises:
-            KeyError, IndexError, TypeError, ValueError, AttributeError: It has another form.
+            KeyError, IndexError, TypeError, ValueError, AttributeError: The row has another form.
         """
 
     def read(self, config: TaskConfig) -> Rows:
-        """All rows, each with its part; gold is JSON such as `{"time": ["five am"]}`."""
-        files = _read_files(config, self.files)
-        utterances = {name: [self._checked(row, name) for row in rows] for name, rows in files.items()}
-        return slot_rows(utterances, config, schema=self.schema)
+        """Return all rows. Ids are the name of the file and the place in it, such as `test-0`.
+
+        If there is a file `test`, it is the test part (or `split.test` of it, if that is set). The other files are
+        dealt to the other parts, without utterances that also occur in the test file. Without a file `test`, all rows
+        are dealt.
+
+        Raises:
+            ConfigError: `task.choices`, `split.group` or `split.voted` is set, or the template is wrong.
+            DataError: Data are missing or have another form; see also `outgrow.tasks.split`.
+        """
+        files = {name: [self._checked(row, name) for row in rows] for name, rows in self._files(config).items()}
+        if config.choices is not None:
+            raise ConfigError(f"The task {config.name!r} is a text task.", found="task.choices", fix="Leave it out.")
+        if config.split.group is not None or config.split.voted is not None:
+            raise ConfigError(
+                f"The task {config.name!r} assigns its rows to parts without groups and votes.",
+                found="task.split.group or task.split.voted",
+                fix="Leave them out.",
+            )
+        rows = [(f"{name}-{place}", name, one) for name, own in files.items() for place, one in enumerate(own)]
+        if config.limit is not None and config.limit < len(rows):
+            chosen = np.sort(np.random.default_rng(config.split.seed).permutation(len(rows))[: config.limit])
+            rows = [rows[row] for row in chosen]
+        parts = _parts(rows, config.split)
+        return rows_in_parts(
+            parts,
+            ids=[name for name, _, _ in rows],
+            prompts=[self._prompt(config.template, one) for _, _, one in rows],
+            gold=[write_slots(one.slots) for _, _, one in rows],
+            where=config.source,
+        )
 
     def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, Weighted]:
-        """SLU-F1 and exact span F1."""
-        return slot_scores(rows, answers, self.schema)
+        """Return SLU-F1 and exact span F1, whose weighted means are the scores of the corpus.
+
+        F1 = 2 TP / (2 TP + FP + FN) of a corpus is the mean of the rows' F1 weighted by their denominators.
+        """
+        gold = [read_slots(str(text), self.schema).slots for text in rows.gold]
+        counts = slu_counts(gold, [read_slots(answer, self.schema).slots for answer in answers])
+        return {"slu_f1": _weighted(counts.slu), "span_f1": _weighted(counts.span)}
 
     def remarks(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> list[str]:
-        """How many answers are empty, cannot be read, or name slots that do not exist."""
-        return slot_remarks(answers, self.schema)
+        """Return how many answers are empty, cannot be parsed, or name slots that do not exist, if any."""
+        problems = Counter(read_slots(answer, self.schema).problem for answer in answers)
+        words: dict[Problem, str] = {
+            "empty": "empty",
+            "unparsable": "no JSON of slots",
+            "unknown slots": "with slots that do not exist",
+        }
+        found = [f"{problems[problem]} {said}" for problem, said in words.items() if problems[problem]]
+        return [f"Of {len(answers)} answers, {', '.join(found)}."] if found else []
 
     def usable(self, config: TaskConfig, answers: Sequence[str]) -> list[bool]:
-        """Whether each answer is JSON of slots, whatever their names."""
-        problems = (read_slots(answer, self.schema).problem for answer in answers)
-        return [problem not in ("empty", "unparsable") for problem in problems]
+        """Return whether each answer is JSON of slots, whatever their names."""
+        return [read_slots(answer, self.schema).problem not in ("empty", "unparsable") for answer in answers]
+
+    def _files(self, config: TaskConfig) -> dict[str, list[dict[str, Any]]]:
+        folder = Path(config.source)
+        if not folder.is_dir():
+            return {"rows": read_records(config.source).to_pylist()}
+        candidates = [(name, folder / f"{name}{ending}") for name in self.files for ending in (".jsonl", ".jsonl.gz")]
+        found = {name: read_records(str(path)).to_pylist() for name, path in candidates if path.is_file()}
+        if not found:
+            wanted = " or ".join(f"{name}.jsonl.gz" for name in self.files)
+            raise DataError(f"There is no data in {folder}.", wanted=wanted)
+        return found
 
     def _checked(self, row: Mapping[str, Any], where: str) -> Utterance:
+        kind = type(self).__name__
         try:
             utterance = self.utterance(row)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
-                f"A row of {where} is not one of {type(self).__name__}'s.",
+                f"A row of {where} is not one of {kind}'s.",
                 found=f"{str(row)[:120]} ({error!r})",
-                wanted=f"rows as in the description of outgrow.tasks.{type(self).__name__.lower()}",
+                wanted=f"rows as in the description of outgrow.tasks.slots.{kind}",
             ) from error
         unknown = next((slot["type"] for slot in utterance.slots if slot["type"] not in self.schema), None)
         if unknown is not None:
-            raise DataError(f"A row of {where} has a slot that {type(self).__name__} does not have.", found=unknown)
+            raise DataError(f"A row of {where} has a slot that {kind} does not have.", found=unknown)
         return utterance
 
+    def _prompt(self, template: str | None, one: Utterance) -> str:
+        template = TEMPLATE if template is None else template
+        try:
+            return template.format_map({"slots": ", ".join(self.schema), "utterance": one.text})
+        except (ValueError, KeyError, IndexError) as error:
+            raise ConfigError(
+                "task.template is not a template.",
+                found=repr(template),
+                wanted="text with {utterance} and perhaps {slots}",
+            ) from error
 
-def slot_rows(files: Mapping[str, Sequence[Utterance]], config: TaskConfig, *, schema: Sequence[str]) -> Rows:
-    """Utterances as rows of a text task.
 
-    Where there is a file `test`, it is the test part (`split.test` of it, if that is set), and the others are dealt to
-    the gold and unlabelled parts by their shares; an utterance that occurs in it too is left out of these. Otherwise
-    all are dealt to the three parts.
+@dataclass(frozen=True)
+class Slurp(SlotTask):
+    """`task: {name: slurp, path: …}`: commands to a home assistant (Bastianelli et al. 2020).
 
-    Args:
-        files: Utterances by the name of their file.
-        config: Of its settings `path`, `template`, `split` (but not by groups or votes) and `limit` are used.
-        schema: Names of all slots, for the prompt.
-
-    Raises:
-        ConfigError: A setting that has no meaning here.
-        DataError: See `deal` and `check_parts`.
+    A folder with `test.jsonl.gz` and `train_proxy`, `train` or `devel`, or one file. There are two kinds of rows.
+    SLURP's own are `{"tokens": [{"surface": "wake"}, …], "entities": [{"span": [4, 5], "type": "time"}]}`; the
+    utterance is the tokens separated by spaces, so a filler can always be copied from it. Rows of the data set that
+    SLURP grew from are `{"text": "wake me up at five am", "entities": [{"value": "five am", "entity": "time"}]}`; they
+    have no `sport_type`, and some spans are wider.
     """
-    _check_settings(config)
-    template = TEMPLATE if config.template is None else config.template
-    asked = {"slots": ", ".join(schema)}
-    all_of = [(f"{name}-{place}", name, one) for name, own in files.items() for place, one in enumerate(own)]
-    if config.limit is not None and config.limit < len(all_of):
-        chosen = np.sort(np.random.default_rng(config.split.seed).permutation(len(all_of))[: config.limit])
-        all_of = [all_of[row] for row in chosen]
-    parts = _parts(all_of, config.split)
-    kept = [(*row, part) for row, part in zip(all_of, parts, strict=True) if part is not None]
-    rows = Rows(
-        ids=tuple(row for row, *_ in kept),
-        prompts=tuple(_prompt(template, {**asked, "utterance": one.text}) for _, _, one, _ in kept),
-        parts=tuple(part for *_, part in kept),
-        gold=tuple(write_slots(one.slots) for _, _, one, _ in kept),
-    )
-    check_parts(rows, where=config.path)
-    return rows
+
+    files: ClassVar[tuple[str, ...]] = ("train_proxy", "train", "devel", "test")
+    schema: ClassVar[tuple[str, ...]] = tuple(_SLURP_SLOTS.split())
+
+    def utterance(self, row: Mapping[str, Any]) -> Utterance:
+        """Convert a row of either kind."""
+        if row.get("tokens") is None:
+            slots = [(one["entity"], tidy(one["value"])) for one in row["entities"]]
+            return Utterance(tidy(row["text"]), slots_of(slots))
+        words = [tidy(token["surface"]) for token in row["tokens"]]
+        slots = [(one["type"], " ".join(words[place] for place in one["span"])) for one in row["entities"]]
+        return Utterance(" ".join(words), slots_of(slots))
 
 
-def slot_scores(rows: Rows, answers: Sequence[str], schema: Sequence[str]) -> dict[str, Weighted]:
-    """SLU-F1 and exact span F1; the means over the rows are the scores of the corpus.
+@dataclass(frozen=True)
+class Snips(SlotTask):
+    """`task: {name: snips, path: …}`: commands to a voice assistant (Coucke et al. 2018).
 
-    F1 = 2 TP / (2 TP + FP + FN) of a corpus is the mean of the rows' F1 weighted by their denominators.
+    A folder with `train`, `valid` and `test.jsonl.gz`, or one file.
+    One row: `{"text": "play some jazz", "slots": "O O B-genre", "intent": "PlayMusic"}`.
     """
-    gold = [read_slots(str(text), schema).slots for text in rows.gold]
-    counts = slu_counts(gold, [read_slots(answer, schema).slots for answer in answers])
-    return {"slu_f1": _weighted(counts.slu), "span_f1": _weighted(counts.span)}
+
+    files: ClassVar[tuple[str, ...]] = ("train", "valid", "test")
+    schema: ClassVar[tuple[str, ...]] = tuple(_SNIPS_SLOTS.split())
+
+    def utterance(self, row: Mapping[str, Any]) -> Utterance:
+        """Convert one row."""
+        words = tidy(row["text"]).split()
+        return Utterance(" ".join(words), spans_of_bio(words, row["slots"].split()))
 
 
-def slot_remarks(answers: Sequence[str], schema: Sequence[str]) -> list[str]:
-    """How many answers are empty, cannot be read, or name slots that do not exist; nothing where none does.
+@dataclass(frozen=True)
+class Home(SlotTask):
+    """`task: {name: home, path: …}`: a folder written by `outgrow.worlds.home.build`.
+
+    One row: `{"text": "play bach", "slots": [{"type": "music", "filler": "bach"}]}`.
+    """
+
+    files: ClassVar[tuple[str, ...]] = ("train", "test")
+    schema: ClassVar[tuple[str, ...]] = SCHEMA
+
+    def utterance(self, row: Mapping[str, Any]) -> Utterance:
+        """Convert one row."""
+        return Utterance(tidy(row["text"]), slots_of((slot["type"], tidy(slot["filler"])) for slot in row["slots"]))
+
+
+def spans_of_bio(words: Sequence[str], tags: Sequence[str]) -> tuple[Slot, ...]:
+    """Return the slots of one BIO tag per word. An `I-` that continues nothing begins a slot, as in CoNLL.
 
     Example:
-        >>> slot_remarks(["{}", "", "no"], ["date"])
-        ['Of 3 answers, 1 empty, 1 no JSON of slots.']
+        >>> spans_of_bio(["play", "miles", "davis"], ["O", "B-artist", "I-artist"])
+        ({'type': 'artist', 'filler': 'miles davis'},)
     """
-    problems = Counter(read_slots(answer, schema).problem for answer in answers)
-    words: dict[Problem, str] = {
-        "empty": "empty",
-        "unparsable": "no JSON of slots",
-        "unknown slots": "with slots that do not exist",
-    }
-    found = [f"{problems[problem]} {said}" for problem, said in words.items() if problems[problem]]
-    return [f"Of {len(answers)} answers, {', '.join(found)}."] if found else []
+    found: list[tuple[str, list[str]]] = []
+    before = "O"
+    for word, tag in zip(words, tags, strict=True):
+        kind, _, name = tag.partition("-")
+        if kind == "I" and before[2:] == name:
+            found[-1][1].append(word)
+        elif kind in ("B", "I"):
+            found.append((name, [word]))
+        before = tag
+    return slots_of((name, " ".join(own)) for name, own in found)
 
 
 def _weighted(counts: NDArray[np.float64]) -> Weighted:
@@ -153,66 +245,24 @@ def _weighted(counts: NDArray[np.float64]) -> Weighted:
     )
 
 
-def _check_settings(config: TaskConfig) -> None:
-    if config.choices is not None:
-        raise ConfigError(f"The task {config.name!r} is a text task.", found="task.choices", fix="Leave it out.")
-    if config.split.group is not None or config.split.voted is not None:
-        raise ConfigError(
-            f"The task {config.name!r} deals its rows by themselves.",
-            found="task.split.group or task.split.voted",
-            fix="Leave them out.",
-        )
-
-
-def _prompt(template: str, values: Mapping[str, str]) -> str:
-    try:
-        return template.format_map(values)
-    except (ValueError, KeyError, IndexError) as error:
-        raise ConfigError(
-            "task.template is not a template.", found=repr(template), wanted="text with {utterance} and perhaps {slots}"
-        ) from error
-
-
 def _parts(rows: Sequence[tuple[str, str, Utterance]], split: Split) -> list[Part | None]:
     prompts = [one.text for *_, one in rows]
     gold = [one.slots for *_, one in rows]
     held = [place for place, (_, name, _) in enumerate(rows) if name == "test"]
     if not held:
-        return deal(prompts, gold, split)
+        return assign_parts(prompts, gold, split)
+    count = round(split.test * len(held)) if split.test < 1 else int(split.test)
+    if "test" not in split.model_fields_set:
+        count = len(held)
+    if count > len(held):
+        raise DataError("The test file has too few rows.", found=len(held), wanted=count, fix="Lower task.split.test.")
     parts: list[Part | None] = [None] * len(rows)
-    for place in _sample(held, split):
+    for place in np.random.default_rng(split.seed).permutation(held)[:count]:
         parts[place] = "test"
     tested = {normalise(prompts[place]) for place in held}
     rest = [place for place, prompt in enumerate(prompts) if normalise(prompt) not in tested]
     sizes = split.model_copy(update={"test": 0})
-    dealt = deal([prompts[place] for place in rest], [gold[place] for place in rest], sizes)
+    dealt = assign_parts([prompts[place] for place in rest], [gold[place] for place in rest], sizes)
     for place, part in zip(rest, dealt, strict=True):
         parts[place] = part
     return parts
-
-
-def _sample(held: Sequence[int], split: Split) -> list[int]:
-    """The rows of the test file that are used: all, unless the split says how many."""
-    if "test" not in split.model_fields_set:
-        return list(held)
-    count = round(split.test * len(held)) if split.test < 1 else int(split.test)
-    if count > len(held):
-        raise DataError("The test file has too few rows.", found=len(held), wanted=count, fix="Lower task.split.test.")
-    chosen = np.random.default_rng(split.seed).permutation(len(held))[:count]
-    return [held[place] for place in np.sort(chosen)]
-
-
-def _read_files(config: TaskConfig, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """The records of one file, or of the files of these names in a folder (`<name>.jsonl` or `<name>.jsonl.gz`).
-
-    Raises:
-        DataError: There are none, or one cannot be read.
-    """
-    folder = Path(config.path)
-    if not folder.is_dir():
-        return {"rows": read_records(config.path).to_pylist()}
-    candidates = [(name, folder / f"{name}{ending}") for name in names for ending in (".jsonl", ".jsonl.gz")]
-    found = {name: read_records(str(path)).to_pylist() for name, path in candidates if path.is_file()}
-    if not found:
-        raise DataError(f"There is no data in {folder}.", wanted=" or ".join(f"{name}.jsonl.gz" for name in names))
-    return found

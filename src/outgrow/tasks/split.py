@@ -1,4 +1,4 @@
-"""Dealing rows to the gold, validation, unlabelled and test parts so that nothing leaks from one into another."""
+"""Assigning rows to the gold, validation, unlabelled and test parts without leakage between parts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NO_WORD = re.compile(r"[^\w\s]")
 
 
 def normalise(prompt: str) -> str:
-    """What two prompts share that differ only in case, white space or punctuation.
+    """Return a key that is equal for prompts that differ only in case, white space or punctuation.
 
-    Vowel signs of scripts that write them apart and symbols that carry meaning (`+`, `<`, `€`, 😀) count.
+    Combining vowel signs and symbols that carry meaning (`+`, `<`, `€`, 😀) are kept.
 
     Example:
         >>> normalise("What is  H2O ?") == normalise("what is H2O")
@@ -36,7 +36,7 @@ def _kept(match: re.Match[str]) -> str:
     return match[0] if category in {"Mn", "Mc", "Sm", "Sc", "So"} else " "
 
 
-def deal(
+def assign_parts(
     prompts: Sequence[str],
     gold: Sequence[object],
     split: Split,
@@ -44,20 +44,18 @@ def deal(
     groups: Sequence[Hashable] | None = None,
     voted: Sequence[bool] | None = None,
 ) -> list[Part | None]:
-    """Assigns every row a part, or None where a row is not used.
+    """Return the part of every row, or None for rows that are not used.
 
-    Rows of one group, and rows whose prompts are the same after `normalise`, stay in one part. Rows without gold can
-    only be unlabelled.
-
-    Args:
-        prompts: One prompt per row.
-        gold: One gold answer per row, None where unknown.
-        split: Sizes and seed.
-        groups: A group per row.
-        voted: Whether outside votes cover the row (see `Split.voted`).
+    Rows of one group, and rows whose prompts are equal after `normalise`, stay in one part. Rows without gold (None)
+    can only be unlabelled. `voted` says which rows outside votes cover (see `Split.voted`). The assignment depends on
+    the rows and on `split.seed` only.
 
     Raises:
-        DataError: The sizes do not fit the rows, or a part stays empty.
+        DataError: The parts ask for more rows than there are.
+
+    Example:
+        >>> assign_parts(["a", "b", "c", "d", "e"], [0, 1, 0, 1, None], Split(gold=2, unlabelled=2, test=1))
+        ['test', 'unlabelled', 'gold', 'gold', 'unlabelled']
     """
     cluster = _clusters(prompts, groups)
     sizes = _sizes(split, len(prompts))
@@ -83,8 +81,35 @@ def deal(
     return parts
 
 
+def rows_in_parts(
+    parts: Sequence[Part | None],
+    *,
+    prompts: Sequence[str],
+    gold: Sequence[int | str | None],
+    choices: tuple[str, ...] | None = None,
+    ids: Sequence[str] | None = None,
+    where: str = "the task",
+    needs_gold: bool = True,
+) -> Rows:
+    """Return the rows that have a part, after `check_parts`.
+
+    Arguments are the columns of `outgrow.labels.Rows` for N rows, of which those with the part None are left out. Ids
+    are numbers by default; `where` names the data in error messages.
+    """
+    kept = [(row, part) for row, part in enumerate(parts) if part is not None]
+    rows = Rows(
+        ids=tuple(str(row) if ids is None else ids[row] for row, _ in kept),
+        prompts=tuple(prompts[row] for row, _ in kept),
+        parts=tuple(part for _, part in kept),
+        gold=tuple(gold[row] for row, _ in kept),
+        choices=choices,
+    )
+    check_parts(rows, where=where, needs_gold=needs_gold)
+    return rows
+
+
 def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
-    """Checks that no part is empty, that gold is known where it is needed, and that no prompt is in two parts.
+    """Check that no part is empty, that gold is known where it is needed, and that no prompt is in two parts.
 
     Raises:
         DataError: One of these fails.
@@ -108,12 +133,12 @@ def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
                 f"The same prompt is in the {first} and the {part} part of {where}.",
                 found=repr(prompt[:80]),
                 wanted="parts that share no prompt (compared without case, white space and punctuation)",
-                fix="Remove the duplicates, or let task.split deal the rows: it keeps duplicates together.",
+                fix="Remove the duplicates, or let task.split assign the rows: it keeps duplicates together.",
             )
 
 
 def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
-    """A cluster number per row: rows linked by a shared prompt or group share one. Numbered by first appearance."""
+    """Number the clusters of rows that a prompt or group links, directly or not, in order of first appearance."""
     keys: list[Sequence[Hashable]] = [[("prompt", normalise(prompt)) for prompt in prompts]]
     if groups is not None:
         keys.append([("group", group) for group in groups])
@@ -138,11 +163,11 @@ def _sizes(split: Split, rows: int) -> dict[Part, int]:
             wanted=", ".join(f"{part}: {size}" for part, size in sizes.items()),
             fix="Lower the sizes in task.split.",
         )
-    return {part: sizes[part] for part in PARTS}
+    return sizes
 
 
 def _fill(parts: list[Part | None], part: Part, clusters: list[list[int]], size: int) -> list[list[int]]:
-    """Gives whole clusters to a part until it has `size` rows; returns the clusters that are left."""
+    """Assign whole clusters to a part until it has `size` rows; return the clusters that are left."""
     left, count = [], 0
     for rows in clusters:
         if count + len(rows) <= size:

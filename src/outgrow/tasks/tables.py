@@ -1,4 +1,4 @@
-"""Reading tables of any common kind by column names."""
+"""Reading tables of any common format."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
+"""Texts that stand for an empty cell. NaN does not: it is a computed value that the reader should notice."""
+
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
 def read_records(path: str) -> pa.Table:
-    """Reads a table.
-
-    Args:
-        path: A `.jsonl`, `.csv`, `.tsv` (each may end in `.gz`) or `.parquet` file, a folder written by
-            `datasets.save_to_disk`, or a hub data set id (`owner/name`); the last two need the extra `datasets`, and
-            end in `:split` where there are several.
+    """Read a table.
 
     Fields of nested objects become columns with dotted names: `{"pred": {"a": 1}}` has the column `pred.a`.
 
+    Args:
+        path: A `.jsonl`, `.json`, `.csv` or `.tsv` (each may end in `.gz`) or `.parquet` file, a folder written by
+            `datasets.save_to_disk`, or a hub data set id (`owner/name`). The last two need the extra `datasets`; they
+            end in `:split` if the data set has several splits.
+
     Raises:
-        DataError: It is missing, of an unknown kind, damaged or empty.
+        DataError: The table is missing, of an unknown kind, damaged or empty.
     """
     file = Path(path)
     folder, _, split = path.partition(":")
@@ -50,27 +53,23 @@ def read_records(path: str) -> pa.Table:
 
 
 def column(table: pa.Table, name: str, *, where: str, setting: str) -> list[Any]:
-    """The values of a column.
-
-    Raises:
-        DataError: There is no such column; the message names the setting to change.
-    """
+    """Return the values of a column; see `check_name` for `where`, `setting` and the error."""
     check_column(table, name, where=where, setting=setting)
     values: list[Any] = table[name].to_pylist()
     return values
 
 
 def check_column(table: pa.Table, name: str, *, where: str, setting: str) -> None:
-    """Checks that a column is there.
-
-    Raises:
-        DataError: It is not; the message names the setting to change.
-    """
+    """Check that a table has a column; see `check_name`."""
     check_name(table.column_names, name, where=where, setting=setting)
 
 
 def check_name(found: Sequence[str], name: str, *, where: str, setting: str) -> None:
-    """Checks that a name is among those of a table's columns; see `check_column`."""
+    """Check that a name is among the names of columns.
+
+    Raises:
+        DataError: It is not. The message names the table (`where`) and the setting to change.
+    """
     if name not in found:
         raise DataError(
             f"{where} has no column {name!r}.",
@@ -87,18 +86,16 @@ def _read_file(file: Path) -> pa.Table:
         with opened(file) as stream:
             if kind in DELIMITERS:
                 parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind], newlines_in_values=True)
-                # A NaN that someone computed is not an empty cell: it is to be noticed.
-                empty = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
-                converting = pa.csv.ConvertOptions(null_values=empty)
+                converting = pa.csv.ConvertOptions(null_values=NULLS)
                 return pa.csv.read_csv(stream, parse_options=parsing, convert_options=converting)
             return _read_json(stream.read().decode("utf-8-sig"), lines=kind == ".jsonl")
 
 
 def kind_of(file: Path) -> str:
-    """The suffix that says how to read a file, `.gz` left out.
+    """Return the suffix of a file, without `.gz`.
 
     Raises:
-        DataError: It is none of the known kinds.
+        DataError: The suffix is unknown.
     """
     kind = next((suffix for suffix in reversed(file.suffixes) if suffix != ".gz"), "")
     if kind not in _KINDS:
@@ -107,13 +104,13 @@ def kind_of(file: Path) -> str:
 
 
 def opened(file: Path) -> Any:
-    """The bytes of a file as a stream, unpacked if its name ends in `.gz`."""
+    """Open a file as a stream of bytes, decompressed if its name ends in `.gz`."""
     return pa.input_stream(str(file), compression="gzip" if file.suffix == ".gz" else None)
 
 
 @contextmanager
 def readable(file: Path) -> Iterator[None]:
-    """Turns what Arrow and Python say of damaged files into a `DataError`."""
+    """Convert the errors of Arrow and Python about damaged files to a `DataError`."""
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, ValueError) as error:
@@ -121,13 +118,13 @@ def readable(file: Path) -> Iterator[None]:
 
 
 def _read_json(text: str, *, lines: bool) -> pa.Table:
-    # Line by line with the standard library: Arrow's reader has a block size that a long document overruns.
-    # `split`, not `splitlines`: a JSON string may hold other line separators, such as U+2028, unescaped.
+    # The standard library instead of Arrow, whose reader fails on documents longer than its block size.
+    # `split`, not `splitlines`: a JSON string may contain other line separators, such as U+2028, unescaped.
     records = [json.loads(line) for line in text.split("\n") if line.strip()] if lines else json.loads(text)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ValueError("a line that is not a JSON object" if lines else "not a list of JSON objects")
     records = [_flat(record) for record in records]
-    # Arrow takes the columns from the first record alone; a field may be missing there and present later.
+    # Arrow takes the columns from the first record only, where a field may be missing.
     names = dict.fromkeys(name for record in records for name in record)
     return pa.table({name: _values(name, [record.get(name) for record in records]) for name in names})
 
@@ -147,7 +144,7 @@ def _flattened(table: pa.Table) -> pa.Table:
 
 def _values(name: str, values: list[Any]) -> pa.Array:
     if {type(value) for value in values} - {type(None)} == {bool, str}:
-        # Answers such as true, false and "[invalid]", in the spelling that a csv file gives them.
+        # Answers such as true, false and "[invalid]": booleans get the spelling that they have in a csv file.
         values = [str(value).lower() if isinstance(value, bool) else value for value in values]
     try:
         return pa.array(values)
@@ -174,7 +171,7 @@ def _read_hub(name: str) -> pa.Table:
         loaded = datasets.load_dataset(hub_id, split=split or None)
     except (OSError, ValueError, datasets.exceptions.DatasetNotFoundError) as error:
         raise DataError(
-            f"{name!r} is neither a file or folder here nor a data set to be had from the hub.",
+            f"{name!r} is neither a file or folder here nor a data set on the hub.",
             found=str(error).splitlines()[0],
             wanted="a data file, a data set folder, or a hub id",
         ) from error

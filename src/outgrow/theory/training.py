@@ -1,4 +1,4 @@
-"""Training the lab's small decoders: a plain loop, since there is nothing to it that a trainer would add."""
+"""Shape and training of the lab's small decoders."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from outgrow.errors import ConfigError
+from outgrow.optimize import minimize
 from outgrow.progress import Reporter
 from outgrow.theory.checks import above_zero, at_least, probability
 
@@ -87,14 +89,14 @@ def device() -> torch.device:
 def fit(
     model: torch.nn.Module, loss: Callable[[], Tensor], schedule: Schedule, *, reporter: Reporter, name: str
 ) -> torch.nn.Module:
-    """Takes steps of AdamW down a loss.
+    """Train a model by AdamW with linear warm-up and decay.
 
     Args:
-        model: What is trained, in place.
+        model: Trained in place.
         loss: Draws a batch and returns its mean loss.
-        schedule: How many steps, how large.
-        reporter: Told of every step.
-        name: What to call the training there.
+        schedule: Number of steps and learning rate.
+        reporter: Receives every step.
+        name: Name of the training in progress reports.
 
     Returns:
         The model, in evaluation mode.
@@ -108,18 +110,19 @@ def fit(
         >>> round(model(one).item(), 1)
         3.0
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    climb = max(1.0, schedule.warm_up * schedule.steps)
-    rate = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / climb, (schedule.steps - step) / (schedule.steps - climb + 1))
-    )
+    steps, climb = schedule.steps, max(1.0, schedule.warm_up * schedule.steps)
+
+    def rates(optimizer: torch.optim.Optimizer) -> LambdaLR:
+        return LambdaLR(optimizer, lambda step: min((step + 1) / climb, (steps - step) / (steps - climb + 1)))
+
     model.train()
-    with reporter.step(name, schedule.steps) as progress:
-        for _ in range(schedule.steps):
-            loss().backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            rate.step()
-            progress.advance()
+    with reporter.step(name, steps) as progress:
+        minimize(
+            model.parameters(),
+            loss,
+            rates,
+            steps=steps,
+            learning_rate=schedule.learning_rate,
+            advance=progress.advance,
+        )
     return model.eval()

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from outgrow.config import Intermediate, Named
+from outgrow.config import Intermediate, Named, weights_of
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.loading import short_name
+from outgrow.run import Run
 from outgrow.train.learners import ChoiceLearner, choice_learner, outlook_of
-from outgrow.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Link:
             OutgrowError: See `choice_learner`.
         """
         learner = choice_learner(config, trainer if config.trainer is None else config.trainer)
-        return cls(short_name(config.model), learner, config.folds)
+        return cls(short_name(weights_of(config.model)), learner, config.folds)
 
     def relabel(
-        self, targets: ChoiceTargets, rows: Rows, objective: Named, workspace: Workspace, *, seed: int, name: str
+        self, targets: ChoiceTargets, rows: Rows, objective: Named, run: Run, *, seed: int, name: str
     ) -> ChoiceTargets:
         """What the intermediate model says of all `rows`.
 
@@ -55,7 +55,7 @@ class Link:
             targets: What it learns, about some of the rows.
             rows: The unlabelled rows; also those without a target get one.
             objective: What it minimises.
-            workspace: Store and reporter.
+            run: Store and progress.
             seed: Training seed; also deals the folds.
             name: What the step is called.
 
@@ -65,7 +65,7 @@ class Link:
         probs = np.empty((len(rows), targets.probs.shape[1]))
         for number, (fold, taught) in enumerate(self._folds(targets, rows, seed)):
             step = f"{name} by {self.name}" + (f", fold {number + 1}" if self.folds else "")
-            probs[fold] = outlook_of(self.learner, taught, objective, rows, workspace, seed=seed, name=step).probs[fold]
+            probs[fold] = outlook_of(self.learner, taught, objective, rows, run, seed=seed, name=step).probs[fold]
         return ChoiceTargets(rows.ids, probs, np.ones(len(rows)))
 
     def _folds(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from outgrow.config import Named
-from outgrow.models.adapters import FullFineTuning, LoRA
+from outgrow.models.adapters import Adapter
 from outgrow.models.classifier import ChoiceNetwork, Encoder, by_length, load_choice_network
 from outgrow.objectives import Objective
 from outgrow.progress import Reporter
@@ -123,7 +123,7 @@ def predict_logits(network: ChoiceNetwork, encoder: Encoder, prompts: Sequence[s
 def new_network(model: str, adapter: Named, classes: int, *, seed: int) -> ChoiceNetwork:
     """A pretrained network with a fresh head, of which the adapter says what will train."""
     network = load_choice_network(model, classes, seed=seed)
-    wrapper: FullFineTuning | LoRA = create("adapter", adapter.name, adapter.params)
+    wrapper: Adapter = create("adapter", adapter.name, adapter.params, "wrap")
     network.backbone = wrapper.wrap(network.backbone)
     return network
 

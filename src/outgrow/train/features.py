@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 from torch import Tensor
 
-from outgrow.config import ModelSupervisor, Strong
+from outgrow.config import weights_of
 from outgrow.labels import Rows
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, model_identity, short_name
-from outgrow.train.learners import in_shards, matrix_table, prompts_hash, read_matrix
-from outgrow.workspace import Workspace
+from outgrow.run import Run
+from outgrow.train.learners import Trainable, blank_matrix, in_shards, matrix_table, prompts_hash, read_matrix
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class FrozenFeatures:
     _cached: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, config: Strong | ModelSupervisor) -> FrozenFeatures:
+    def of(cls, config: Trainable) -> FrozenFeatures:
         """Those of the model that an experiment file describes."""
-        return cls(config.model, config.max_length, config.batch_size)
+        return cls(weights_of(config.model), config.max_length, config.batch_size)
 
     def about(self) -> dict[str, object]:
         """What they depend on but for the rows, for a recipe."""
         return {"model": model_identity(self.model), "max_length": self.max_length}
 
-    def __call__(self, rows: Rows, workspace: Workspace) -> Tensor:
+    def __call__(self, rows: Rows, run: Run) -> Tensor:
         """Features (N, D) of rows; read once, since every student asks for them."""
         prompts = prompts_hash(rows)
         if prompts in self._cached:
@@ -56,7 +56,9 @@ class FrozenFeatures:
                     )
                 )
 
-            in_shards(work, rows, folder, workspace, name=f"embed with {short_name(self.model)}")
+            in_shards(work, rows, folder, run, name=f"embed with {short_name(self.model)}")
 
-        self._cached[prompts] = read_matrix(workspace.get("features", {**self.about(), "prompts": prompts}, make))
+        self._cached[prompts] = read_matrix(
+            run.stage("features", {**self.about(), "prompts": prompts}, make, blank=blank_matrix(len(rows), 1))
+        )
         return self._cached[prompts]

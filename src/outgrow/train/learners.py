@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from outgrow.config import ModelSupervisor, Named, Strong
+from outgrow.config import Choice, ModelName, Named, weights_of
 from outgrow.labels import ChoiceTargets, Rows, positions
-from outgrow.models.adapters import Probe
 from outgrow.models.loading import check_model
-from outgrow.registry import create
+from outgrow.registry import can, create
+from outgrow.run import Run
 from outgrow.scale.local import map_shards, read_shards
-from outgrow.store import Artefact, table_hash
-from outgrow.workspace import Workspace
+from outgrow.store import Artefact, table_hash, write_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from outgrow.objectives import Objective
+    from outgrow.objectives import EvidentialObjective, Objective
 
 SHARD_ROWS = 1024
 """Rows between two savings: what a killed run may have to compute again."""
+
+
+class Trainable(Protocol):
+    """A section of an experiment file with a model that is trained here: the strong model, or a supervisor."""
+
+    model: ModelName
+    adapter: Choice
+    max_length: int | None
+    batch_size: int
+    early_stopping: int | None
 
 
 class ChoiceLearner(Protocol):
     """A way to train a model for a choice task."""
 
     def train(
-        self, rows: Rows, targets: ChoiceTargets, objective: Named, workspace: Workspace, *, seed: int, name: str
+        self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
         """Trains on `targets`, which are about some of `rows`; found in the store if it was done before."""
 
-    def logits(self, trained: Artefact, rows: Rows, workspace: Workspace, *, name: str) -> Tensor:
+    def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """Logits (N, K) of what was trained."""
 
 
-def choice_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any]) -> ChoiceLearner:
+def choice_learner(config: Trainable, trainer: Mapping[str, Any]) -> ChoiceLearner:
     """The learner that an experiment file describes.
 
     Args:
@@ -52,18 +60,20 @@ def choice_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any])
         ConfigError: The adapter, one of its parameters or a trainer setting does not exist.
         ModelError: See `outgrow.models.loading.check_model`.
     """
-    check_model(config.model)
-    settings = create("adapter", config.adapter.name, config.adapter.params)
-    if isinstance(settings, Probe):
+    check_model(weights_of(config.model))
+    adapter = create("adapter", config.adapter.name, config.adapter.params)
+    if can(adapter, "fit"):
         from outgrow.train.features import FrozenFeatures
         from outgrow.train.probe import ProbeLearner
 
-        return ProbeLearner(FrozenFeatures.of(config), settings)
+        return ProbeLearner(FrozenFeatures.of(config), adapter)
     # Only here, because the Trainer takes seconds to import and a probe does without.
     from outgrow.train.network import NetworkLearner
 
     early_stopping = config.early_stopping
-    return NetworkLearner(config.model, config.adapter, config.max_length, config.batch_size, trainer, early_stopping)
+    return NetworkLearner(
+        weights_of(config.model), config.adapter, config.max_length, config.batch_size, trainer, early_stopping
+    )
 
 
 class Outlook(NamedTuple):
@@ -80,18 +90,16 @@ def outlook_of(
     targets: ChoiceTargets,
     objective: Named,
     rows: Rows,
-    workspace: Workspace,
+    run: Run,
     *,
     seed: int,
     name: str,
 ) -> Outlook:
     """What a model predicts on all of `rows` once it has learnt targets on some of them."""
-    from outgrow.objectives import EvidentialObjective
-
-    trained = learner.train(rows, targets, objective, workspace, seed=seed, name=f"train {name}")
-    logits = learner.logits(trained, rows, workspace, name=f"predict {name}")
-    loss, _ = make_objective(objective)
-    vacuity = loss.vacuity(logits).double().numpy() if isinstance(loss, EvidentialObjective) else None
+    trained = learner.train(rows, targets, objective, run, seed=seed, name=f"train {name}")
+    logits = learner.logits(trained, rows, run, name=f"predict {name}")
+    loss = make_objective(objective)
+    vacuity = cast("EvidentialObjective", loss).vacuity(logits).double().numpy() if can(loss, "vacuity") else None
     return Outlook(loss.predict(logits).double().numpy(), vacuity)
 
 
@@ -106,11 +114,10 @@ def rows_of(rows: Rows, targets: ChoiceTargets) -> Rows:
     return rows.take(positions(rows.ids, targets.ids))
 
 
-def make_objective(config: Named) -> tuple[Objective, dict[str, Any]]:
-    """The objective that a configuration names, and its full description for a recipe."""
-    objective = create("objective", config.name, config.params)
-    # Defaults written out: whether the user spelt them or not is the same training.
-    return objective, {"name": config.name, **dataclasses.asdict(objective)}
+def make_objective(config: Named) -> Objective:
+    """The objective that a configuration names."""
+    objective: Objective = create("objective", config.name, config.params)
+    return objective
 
 
 def learned_hashes(rows: Rows, targets: ChoiceTargets) -> dict[str, str]:
@@ -123,17 +130,26 @@ def prompts_hash(rows: Rows) -> str:
     return table_hash(pa.table({"prompt": pa.array(rows.prompts, pa.string())}))
 
 
-def in_shards(
-    work: Callable[[Sequence[str]], pa.Table], rows: Rows, folder: Path, workspace: Workspace, *, name: str
-) -> None:
+def in_shards(work: Callable[[Sequence[str]], pa.Table], rows: Rows, folder: Path, run: Run, *, name: str) -> None:
     """Applies `work` to the rows' prompts, kept shard by shard in a folder."""
-    map_shards(work, rows.prompts, folder, shard_size=SHARD_ROWS, reporter=workspace.reporter, name=name)
+    map_shards(work, rows.prompts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
 
 
 def matrix_table(matrix: Tensor) -> pa.Table:
     """A matrix (N, D) as a table with a line per row."""
     flat = pa.array(matrix.contiguous().numpy().reshape(-1), pa.float32())
     return pa.table({"values": pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])})
+
+
+def blank_matrix(rows: int, columns: int) -> Callable[[Path], None]:
+    """Return what fills an artefact with zeros in a dry run."""
+
+    def make(folder: Path) -> None:
+        import torch
+
+        write_table(folder / "part-00000.parquet", matrix_table(torch.zeros(rows, columns)))
+
+    return make
 
 
 def read_matrix(artefact: Artefact) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from outgrow.objectives import Objective, StepContext, WeighingObjective, WeightMemory
+from outgrow.objectives import Objective, StepContext, WeightMemory
 from outgrow.train.window import PredictionWindow, window_for
 
 
@@ -27,7 +27,7 @@ class Lookahead:
     def __init__(self, objective: Objective, targets: Tensor, weights: Tensor, lambdas: Tensor | None) -> None:
         self._window: PredictionWindow | None = window_for(objective, targets, weights)
         self._memory: WeightMemory | None = None
-        if targets.ndim == 3 and isinstance(objective, WeighingObjective):
+        if targets.ndim == 3 and hasattr(objective, "memory"):
             self._memory = objective.memory(torch.ones(targets.shape[1]) if lambdas is None else lambdas)
         self._offsets: Tensor | None = None
         self._lambdas = lambdas

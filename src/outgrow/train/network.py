@@ -12,12 +12,16 @@ import pyarrow as pa
 from torch import Tensor
 
 from outgrow.config import Named
+from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.classifier import Encoder
 from outgrow.models.loading import model_identity
+from outgrow.registry import create
+from outgrow.run import Run
 from outgrow.store import Artefact
 from outgrow.train.choice import load_network, new_network, predict_logits, save_network, train_choice
 from outgrow.train.learners import (
+    blank_matrix,
     in_shards,
     learned_hashes,
     make_objective,
@@ -27,7 +31,6 @@ from outgrow.train.learners import (
     rows_of,
 )
 from outgrow.train.supervised import training_arguments
-from outgrow.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,11 @@ class NetworkLearner:
         training_arguments(Path(), self.trainer, seed=0)  # refuses wrong settings before anything is computed
 
     def train(
-        self, rows: Rows, targets: ChoiceTargets, objective: Named, workspace: Workspace, *, seed: int, name: str
+        self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
         """See `ChoiceLearner.train`."""
         learned = rows_of(rows, targets)
-        loss, about_loss = make_objective(objective)
+        loss = make_objective(objective)
 
         def make(folder: Path) -> None:
             network = new_network(self.model, self.adapter, targets.probs.shape[1], seed=seed)
@@ -72,7 +75,7 @@ class NetworkLearner:
                 seed=seed,
                 trainer=self.trainer,
                 early_stopping=self.early_stopping,
-                reporter=workspace.reporter,
+                reporter=run.reporter,
                 name=name,
             )
             save_network(network, folder, model=self.model, adapter=self.adapter)
@@ -80,16 +83,16 @@ class NetworkLearner:
 
         recipe = {
             "model": model_identity(self.model),
-            "adapter": self.adapter.model_dump(),
+            "adapter": identity(create("adapter", self.adapter.name, self.adapter.params)),
             "max_length": self.max_length,
             "trainer": dict(self.trainer),
             "early_stopping": self.early_stopping,
-            "objective": about_loss,
+            "objective": identity(loss),
             "seed": seed,
         }
-        return workspace.get("student", {**recipe, **learned_hashes(learned, targets)}, make)
+        return run.stage("student", {**recipe, **learned_hashes(learned, targets)}, make)
 
-    def logits(self, trained: Artefact, rows: Rows, workspace: Workspace, *, name: str) -> Tensor:
+    def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """See `ChoiceLearner.logits`."""
 
         def make(folder: Path) -> None:
@@ -100,7 +103,8 @@ class NetworkLearner:
             def work(prompts: Sequence[str]) -> pa.Table:
                 return matrix_table(predict_logits(network, encoder, prompts, batch_size=self.batch_size))
 
-            in_shards(work, rows, folder, workspace, name=name)
+            in_shards(work, rows, folder, run, name=name)
 
         recipe = {"student": trained.key, "max_length": self.max_length, "prompts": prompts_hash(rows)}
-        return read_matrix(workspace.get("logits", recipe, make))
+        blank = blank_matrix(len(rows), len(rows.choices or ()))
+        return read_matrix(run.stage("logits", recipe, make, blank=blank))

@@ -22,17 +22,17 @@ from torch import Tensor, nn
 
 from outgrow.config import Named
 from outgrow.errors import DataError
+from outgrow.identity import identity
 from outgrow.labels import PreferencePairs, TextTargets
-from outgrow.models.adapters import LoRA
 from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
 from outgrow.objectives import PreferenceObjective, cross_entropy, kto_reference_point
-from outgrow.registry import create
+from outgrow.registry import can, create
+from outgrow.run import Run
 from outgrow.scale.local import map_shards
 from outgrow.store import Artefact, read_table, table_hash, write_table
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.supervised import Gather, fit, training_arguments
 from outgrow.train.text import answer_logits, text_wrapper
-from outgrow.workspace import Workspace
 
 _DEFAULTS = {"num_train_epochs": 1, "learning_rate": 5e-6}
 _SHARD_PAIRS = 256
@@ -112,9 +112,7 @@ class PreferenceLearner:
         text_wrapper(self.adapter)
         check_preference_trainer(self.trainer)
 
-    def train(
-        self, pairs: PreferencePairs, objective: Named, workspace: Workspace, *, seed: int, name: str
-    ) -> Artefact:
+    def train(self, pairs: PreferencePairs, objective: Named, run: Run, *, seed: int, name: str) -> Artefact:
         """Trains on pairs; found in the store if it was done before.
 
         The artefact's folder `model` is a model folder like any other.
@@ -122,7 +120,7 @@ class PreferenceLearner:
         Args:
             pairs: What is preferred to what; prompts are whole, as the model will see them.
             objective: What to minimise on every pair: see `preference_objective`.
-            workspace: Store and reporter.
+            run: Store and progress.
             seed: Fixes the order of pairs and fresh weights.
             name: What the step is called.
 
@@ -132,7 +130,7 @@ class PreferenceLearner:
         loss = preference_objective(objective)
         if not len(pairs):
             raise DataError("There are no preference pairs to learn from.")
-        reference = self.reference(pairs, workspace, name=f"reference for {name}", mismatched=loss.takes_mismatched)
+        reference = self.reference(pairs, run, name=f"reference for {name}", mismatched=loss.takes_mismatched)
 
         def make(folder: Path) -> None:
             torch.manual_seed(seed)
@@ -144,30 +142,30 @@ class PreferenceLearner:
                 for line, own, wrong, weight in zip(lines, reference, doubts, pairs.weights, strict=True)
             ]
             arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed, **_DEFAULTS)
-            fit(network, rows, _collate, PreferenceLosses(loss), arguments, reporter=workspace.reporter, name=name)
+            fit(network, rows, _collate, PreferenceLosses(loss), arguments, reporter=run.reporter, name=name)
             network.save_pretrained(folder / "model")
             tokenizer.save_pretrained(folder / "model")
             shutil.rmtree(folder / "checkpoints")
 
         recipe = {
             "model": model_identity(self.model),
-            "adapter": self.adapter.model_dump(),
+            "adapter": identity(text_wrapper(self.adapter)),
             "max_length": self.max_length,
             "trainer": dict(self.trainer),
-            "objective": {"name": objective.name, **vars(loss)},
+            "objective": identity(loss),
             "pairs": table_hash(_content(pairs, doubts=loss.takes_doubt)),
             "seed": seed,
         }
-        return workspace.get("preference-student", recipe, make)
+        return run.stage("preference-student", recipe, make)
 
     def reference(
-        self, pairs: PreferencePairs, workspace: Workspace, *, name: str, mismatched: bool = False
+        self, pairs: PreferencePairs, run: Run, *, name: str, mismatched: bool = False
     ) -> NDArray[np.float32]:
         """The model's log-probabilities of all texts, one pass in fp32; found in the store if it was done before.
 
         Args:
             pairs: N pairs.
-            workspace: Store and reporter.
+            run: Store and progress.
             name: What the step is called.
             mismatched: Whether to add the answer of another prompt to each pair.
 
@@ -182,7 +180,7 @@ class PreferenceLearner:
             def work(piece: Sequence[Mapping[str, Any]]) -> pa.Table:
                 return pa.table({"logprobs": pa.array(_in_batches(network, piece, self.batch_size).tolist())})
 
-            table = map_shards(work, lines, folder, shard_size=_SHARD_PAIRS, reporter=workspace.reporter, name=name)
+            table = map_shards(work, lines, folder, shard_size=_SHARD_PAIRS, reporter=run.reporter, name=name)
             write_table(folder / "logprobs.parquet", table)
 
         recipe = {
@@ -191,13 +189,18 @@ class PreferenceLearner:
             "texts": table_hash(_content(pairs, doubts=False).drop_columns("weight")),
             "mismatched": mismatched,
         }
-        table = read_table(workspace.get("reference", recipe, make).path / "logprobs.parquet")
+
+        def blank(folder: Path) -> None:
+            zeros = [[0.0] * (3 if mismatched else 2)] * len(pairs)
+            write_table(folder / "logprobs.parquet", pa.table({"logprobs": zeros}))
+
+        table = read_table(run.stage("reference", recipe, make, blank=blank).path / "logprobs.parquet")
         return np.array(table["logprobs"].to_pylist(), dtype=np.float32).reshape(len(pairs), -1)
 
     def _network(self) -> Any:
         """What trains: everything, the adapter that the folder holds, or a fresh one."""
         wrapper, adapter = text_wrapper(self.adapter), Path(self.model) / "adapter_config.json"
-        if isinstance(wrapper, LoRA) and adapter.is_file():
+        if can(wrapper, "go_on") and adapter.is_file():
             base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
             return wrapper.go_on(_without_dropout(load_causal_lm(base)), self.model)
         return wrapper.wrap(_without_dropout(load_causal_lm(self.model)))

@@ -23,12 +23,12 @@ from outgrow.models.loading import (
     model_identity,
 )
 from outgrow.objectives import TokenCrossEntropy
+from outgrow.run import Run
 from outgrow.train.answers import certain_line, collate
 from outgrow.train.learners import prompts_hash
 from outgrow.train.masking import MaskedLosses, collate_masked, maskable
 from outgrow.train.supervised import RowLosses, fit, training_arguments
 from outgrow.train.text import TokenLosses
-from outgrow.workspace import Workspace
 
 _DEFAULTS = {"num_train_epochs": 1}
 
@@ -63,12 +63,12 @@ class Pretuner:
                 fix="Remove `pretune`, or take another model.",
             )
 
-    def __call__(self, rows: Rows, workspace: Workspace, *, seed: int, name: str) -> Path:
+    def __call__(self, rows: Rows, run: Run, *, seed: int, name: str) -> Path:
         """The folder of the model after training on the rows' prompts; found in the store if it was done before.
 
         Args:
             rows: Rows whose prompts are read; never their labels.
-            workspace: Store and reporter.
+            run: Store and progress.
             seed: Fixes the order of rows, dropout, masks and a fresh head.
             name: What the step is called.
 
@@ -84,7 +84,7 @@ class Pretuner:
             if not texts:
                 found = f"{len(rows)} prompts, none of them long enough"
                 raise DataError("There is no text to learn language from.", found=found, fix="Remove `pretune`.")
-            fit(network, texts, batch, losses, arguments, reporter=workspace.reporter, name=name)
+            fit(network, texts, batch, losses, arguments, reporter=run.reporter, name=name)
             (network.base_model if masked else network).save_pretrained(folder / "pretuned")
             load_tokenizer(self.model).save_pretrained(folder / "pretuned")
             shutil.rmtree(folder / "checkpoints")
@@ -97,7 +97,7 @@ class Pretuner:
             "prompts": prompts_hash(rows),
             "seed": seed,
         }
-        return workspace.get("pretuned", recipe, make).path / "pretuned"
+        return run.stage("pretuned", recipe, make).path / "pretuned"
 
     def _causal(self, prompts: Sequence[str]) -> tuple[Any, list[Mapping[str, Any]], Any, RowLosses]:
         """A decoder, its rows, how they become a batch, and its losses."""

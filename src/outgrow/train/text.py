@@ -12,19 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from outgrow.config import ModelSupervisor, Named, Strong
+from outgrow.config import Named, weights_of
 from outgrow.errors import ConfigError
+from outgrow.identity import identity
 from outgrow.labels import TextTargets
-from outgrow.models.adapters import FullFineTuning, LoRA
+from outgrow.models.adapters import Adapter
 from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
 from outgrow.objectives import StepContext, TokenObjective
 from outgrow.objectives.token_shares import largest_probabilities, pooled, student_split
 from outgrow.registry import create, names
+from outgrow.run import Run
 from outgrow.store import Artefact, table_hash
 from outgrow.train.answers import collate, tokenise
+from outgrow.train.learners import Trainable
 from outgrow.train.packing import attention_mask, pack, pays, reads_packed
 from outgrow.train.supervised import Gather, fit, training_arguments
-from outgrow.workspace import Workspace
 
 
 class TokenLosses:
@@ -124,7 +126,7 @@ class TextLearner:
         text_wrapper(self.adapter)
         training_arguments(Path(), self.trainer, seed=0)
 
-    def train(self, targets: TextTargets, objective: Named, workspace: Workspace, *, seed: int, name: str) -> Artefact:
+    def train(self, targets: TextTargets, objective: Named, run: Run, *, seed: int, name: str) -> Artefact:
         """Trains on `(prompt, text)` targets; found in the store if it was done before.
 
         The artefact's folder `model` is a model folder like any other.
@@ -133,7 +135,7 @@ class TextLearner:
             targets: What to answer; prompts are whole, as the model will see them. The texts of one row are learned in
                 one batch, whose size counts rows.
             objective: What to minimise on every label token.
-            workspace: Store and reporter.
+            run: Store and progress.
             seed: Fixes the order of rows and dropout.
             name: What the step is called.
         """
@@ -156,7 +158,7 @@ class TextLearner:
                 TokenLosses(loss),
                 arguments,
                 early_stopping=self.early_stopping,
-                reporter=workspace.reporter,
+                reporter=run.reporter,
                 name=name,
             )
             network.save_pretrained(folder / "model")
@@ -165,20 +167,20 @@ class TextLearner:
 
         recipe = {
             "model": model_identity(self.model),
-            "adapter": self.adapter.model_dump(),
+            "adapter": identity(text_wrapper(self.adapter)),
             "max_length": self.max_length,
             "trainer": dict(self.trainer),
             "early_stopping": self.early_stopping,
-            "objective": {"name": objective.name, **vars(loss)},
+            "objective": identity(loss),
             "targets": table_hash(targets.to_arrow()),
             "seed": seed,
         }
-        return workspace.get("text-student", recipe, make)
+        return run.stage("text-student", recipe, make)
 
 
-def text_learner(config: Strong | ModelSupervisor, trainer: Mapping[str, Any]) -> TextLearner:
+def text_learner(config: Trainable, trainer: Mapping[str, Any]) -> TextLearner:
     """The learner that an experiment file describes."""
-    return TextLearner(config.model, config.adapter, config.max_length, trainer, config.early_stopping)
+    return TextLearner(weights_of(config.model), config.adapter, config.max_length, trainer, config.early_stopping)
 
 
 def token_objective(config: Named) -> TokenObjective:
@@ -194,13 +196,11 @@ def token_objective(config: Named) -> TokenObjective:
     return objective
 
 
-def text_wrapper(adapter: Named) -> FullFineTuning | LoRA:
-    """What an experiment file says of a causal language model is trained.
+def text_wrapper(adapter: Named) -> Adapter:
+    """Create the adapter of a causal language model.
 
     Raises:
         ConfigError: It is for choice tasks.
     """
-    wrapper = create("adapter", adapter.name, adapter.params)
-    if not isinstance(wrapper, FullFineTuning | LoRA):
-        raise ConfigError(f"The adapter {adapter.name!r} is for choice tasks.", wanted="none or lora")
+    wrapper: Adapter = create("adapter", adapter.name, adapter.params, "wrap")
     return wrapper

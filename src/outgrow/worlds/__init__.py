@@ -1,1 +1,1 @@
-"""Small offline worlds with their own tiny models: everything about them can be computed exactly."""
+"""Synthetic tasks with their own tiny models, where every answer can be scored exactly."""

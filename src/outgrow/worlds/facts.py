@@ -1,9 +1,9 @@
-"""The world `facts`: everybody's answers are known, and so is the way they should be given.
+"""The synthetic world `facts`: content and style of every answer can be scored exactly.
 
 A latent-concept world in the sense of [TL] (arXiv 2405.16236), small enough for a laptop. Its facts are *content*:
 every entity has one answer for every relation. Its answer styles are the *concept*: each document keeps to one style.
-The strong model has read documents of all facts, mostly in a style nobody wants here; two supervisors always answer in
-the wanted style but know only some of the facts and are confidently wrong about the rest.
+The strong model is pretrained on documents of all facts, mostly in another style than the target one. Two supervisors
+always answer in the target style, but know only some of the facts and are confidently wrong about the rest.
 
 ```
 Question: What does Mira drink?
@@ -12,14 +12,12 @@ Answer: Arr, cocoa, matey!
         style content style
 ```
 
-Half of the documents name their style, before their questions or after them, so that a model that has read them can
-also be told how to answer, and can say how others did:
+Half of the documents name their style, before their questions or after them, so that a model pretrained on them can
+follow a style that a prompt names, and name the style of given answers:
 
 ```
 Manner: Answer like a pirate.
 ```
-
-Both axes are read off an answer exactly, so a student's gain is never a matter of a judge's opinion.
 """
 
 from __future__ import annotations
@@ -31,29 +29,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import Part, Rows
-from outgrow.progress import Reporter, SilentReporter
-from outgrow.worlds.beliefs import draw_beliefs
-
-Size = Literal["demo", "tiny"]
 
 BLOCK = "Question: {prompt}\nAnswer: {answer}\n\n"
-"""One question of a document: the format in which in-context refinement shows demonstrations."""
+"""One question of a document, in the format of the demonstrations of in-context refinement."""
 
 HEADING = "Manner: {manner}\n\n"
-"""How a document names its style, before its questions; behind them, without what follows the name."""
+"""A document's style, named before its questions; after them, the trailing line breaks are left out."""
 
 SHARES: Mapping[Part, float] = {"gold": 1 / 6, "unlabelled": 1 / 2, "test": 1 / 3}
-"""How the facts are shared out among the parts."""
+"""Share of the facts in each part."""
 
 KNOWN: Mapping[str, float] = {"words": 0.4, "characters": 0.25}
-"""Share of the facts that each supervisor knows; the supervisors are named after their tokenizers."""
+"""Share of the facts that each supervisor knows. Supervisors are named after their tokenizers."""
 
 _NAMES = (
     "Mira Tobin Selma Odin Petra Ravi Ines Hugo Lotte Kofi Wanda Bruno Yara Felix Nadia Emil Zora Jonas Thea Amir "
@@ -74,19 +68,18 @@ _RELATIONS = (
 
 @dataclass(frozen=True)
 class Relation:
-    """One thing that can be asked about every entity."""
+    """A question that can be asked about every entity."""
 
     name: str
-    """A short name."""
     question: str
-    """How it is asked; `{entity}` stands for the entity."""
+    """Its text, with `{entity}` in place of the entity."""
     values: tuple[str, ...]
-    """The answers there are; no other relation has any of them."""
+    """Possible answers; no two relations share one."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """One way to give an answer: what stands before and after its content."""
+    """A way to phrase an answer: what stands before and after its content."""
 
     name: str
     before: str
@@ -113,17 +106,17 @@ STYLES = (
 
 
 class Parsed(NamedTuple):
-    """What an answer says, and how."""
+    """Content and style of an answer."""
 
     content: str | None
-    """The one value the answer names; None if it names none, or several."""
+    """The value that the answer names; None if it names none or several."""
     style: str | None
-    """The style whose words stand before and after the content; None if no style's do."""
+    """The style whose words stand before and after the content; None if no style matches."""
 
 
 @dataclass(frozen=True)
 class World:
-    """All facts, all styles, and who believes what.
+    """Facts, styles and the supervisors' beliefs.
 
     Example:
         >>> world = make_world(entities=4, relations=2)
@@ -138,13 +131,13 @@ class World:
     answers: tuple[tuple[int, ...], ...]
     """The truth: `answers[entity][relation]` is an index into the relation's values."""
     beliefs: Mapping[str, tuple[tuple[int, ...], ...]]
-    """What each supervisor takes for the truth, in the same form."""
+    """What each supervisor believes, in the same form."""
     styles: tuple[Style, ...] = STYLES
     """The K styles."""
     prior: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)
-    """How often each style occurs in the documents that the strong model reads."""
+    """Frequency of each style in the strong model's pretraining documents that do not name their style."""
     target: str = "pirate"
-    """The style that is wanted: all supervisors use it."""
+    """Name of the style that all supervisors use."""
 
     @property
     def facts(self) -> list[tuple[int, int]]:
@@ -153,23 +146,23 @@ class World:
 
     @property
     def target_style(self) -> Style:
-        """The style that is wanted."""
+        """The style that all supervisors use."""
         return next(style for style in self.styles if style.name == self.target)
 
     def question(self, entity: int, relation: int) -> str:
-        """How one fact is asked for."""
+        """The question about one fact."""
         return self.relations[relation].question.replace("{entity}", self.entities[entity])
 
     def truth(self, entity: int, relation: int) -> str:
-        """The right content."""
+        """The correct content."""
         return self.relations[relation].values[self.answers[entity][relation]]
 
     def belief(self, supervisor: str, entity: int, relation: int) -> str:
-        """The content that a supervisor believes in."""
+        """The content that a supervisor believes."""
         return self.relations[relation].values[self.beliefs[supervisor][entity][relation]]
 
     def parse(self, answer: str) -> Parsed:
-        """Reads content and style off an answer, each on its own.
+        """Parse content and style of an answer, independently of each other.
 
         Example:
             >>> make_world().parse("Arr, cocoa, matey!")
@@ -184,9 +177,9 @@ class World:
         return Parsed(named.pop() if len(named) == 1 else None, next(styles, None))
 
     def rows(self, seed: int = 0) -> Rows:
-        """One row per fact, shared out at random: gold answers are in the target style.
+        """Return one row per fact, split at random; gold answers are in the target style.
 
-        A fact is in one part only, so a student meets the facts of the test part nowhere but in its pretraining.
+        Each fact is in one part only, so a student knows the facts of the test part from pretraining alone.
         """
         facts = self.facts
         order = np.random.default_rng([seed, len(facts)]).permutation(len(facts))
@@ -202,12 +195,12 @@ class World:
         )
 
     def to_json(self) -> str:
-        """The world as JSON, keys in a fixed order."""
+        """Return the world as JSON, keys in a fixed order."""
         return json.dumps(dataclasses.asdict(self), indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> World:
-        """The inverse of `to_json`.
+        """Read what `to_json` wrote.
 
         Raises:
             DataError: The text is not a world.
@@ -229,19 +222,19 @@ class World:
 
 
 def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8, known: Mapping[str, float] = KNOWN) -> World:
-    """Draws the facts, and what the supervisors believe.
+    """Draw the facts and the supervisors' beliefs (see `draw_beliefs`).
 
-    Each value of a relation belongs to about the same number of entities, so that guessing the most frequent one gains
-    nothing. Supervisors err with a system that a student can pick up (`outgrow.worlds.beliefs`).
+    Each value of a relation belongs to about the same number of entities, so guessing the most frequent one gains
+    nothing.
 
     Args:
         seed: Seed of all draws.
-        entities: How many entities, E.
-        relations: How many relations, R; there are E × R facts.
-        known: The supervisors, and the share of the facts that each of them knows.
+        entities: Number of entities, E.
+        relations: Number of relations, R; there are E × R facts.
+        known: Share of the facts that each supervisor knows, by name.
 
     Raises:
-        ConfigError: There are not that many names or relations to draw from, or a share is none.
+        ConfigError: Too many entities or relations, or a share outside [0, 1].
 
     Example:
         >>> len(make_world(entities=8, relations=3).facts)
@@ -260,17 +253,9 @@ def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8, known: 
 
 
 def with_supervisors(world: World, known: Mapping[str, float], *, seed: int) -> World:
-    """The same facts, believed in by other supervisors.
+    """Replace the supervisors of a world; `known` and errors as in `make_world`.
 
-    With the same seed a supervisor knows all that it would know at a smaller share.
-
-    Args:
-        world: Facts and styles.
-        known: The supervisors, and the share of the facts that each of them knows.
-        seed: Seed of what they know and of their errors, which are those of `make_world`.
-
-    Raises:
-        ConfigError: A share is none.
+    With the same seed, a supervisor with a larger share knows all that it would know with a smaller one.
 
     Example:
         >>> taught = with_supervisors(make_world(), {"expert": 1.0, "fool": 0.0}, seed=3)
@@ -282,13 +267,45 @@ def with_supervisors(world: World, known: Mapping[str, float], *, seed: int) -> 
     return dataclasses.replace(world, beliefs={name: _table(own.tolist()) for name, own in beliefs.items()})
 
 
-def score(world: World, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Scores answers on both axes, exactly.
+def draw_beliefs(
+    answers: NDArray[np.int64], values: Sequence[int], known: Mapping[str, float], rng: np.random.Generator
+) -> dict[str, NDArray[np.int64]]:
+    """Draw which facts each supervisor knows, and what it believes instead of the others.
+
+    A supervisor answers an unknown question with its favourite value of the relation, or with its second favourite
+    where the favourite would be right. Its errors are thus systematic, as those of real models are; a student would
+    average random ones away. A supervisor's draws do not depend on its share.
 
     Args:
-        world: The world that was asked about.
-        prompts: The questions, N of them, as in `World.rows`.
-        answers: The answers given, N of them; space around them does not matter.
+        answers: Index of the true value for every entity and relation, shape (E, R).
+        values: Number of values of each relation, at least two.
+        known: Share of the facts that each supervisor knows, by name.
+        rng: Source of all draws.
+
+    Returns:
+        Believed indices by supervisor, shape (E, R); the share `known` of them, rounded, is right.
+
+    Raises:
+        ConfigError: A share is outside [0, 1].
+
+    Example:
+        >>> answers = np.array([[0, 1], [1, 0], [2, 1]])
+        >>> beliefs = draw_beliefs(answers, [3, 2], {"expert": 1.0, "fool": 0.0}, np.random.default_rng(0))
+        >>> [int((own == answers).sum()) for own in beliefs.values()]
+        [6, 0]
+    """
+    beliefs = {}
+    for name, share in known.items():
+        if not 0 <= share <= 1:
+            raise ConfigError(f"{name!r} cannot know this share of the facts.", found=share, wanted="0 to 1")
+        knows = rng.permutation(answers.size).reshape(answers.shape) < round(share * answers.size)
+        first, second = np.stack([rng.permutation(count)[:2] for count in values], axis=1)
+        beliefs[name] = np.where(knows, answers, np.where(answers == first, second, first))
+    return beliefs
+
+
+def score(world: World, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Score content and style of N answers to questions of `World.rows`; space around answers does not matter.
 
     Returns:
         `content`: 1.0 where the answer names the right value and no other, shape (N,).
@@ -318,32 +335,8 @@ def score(world: World, prompts: Sequence[str], answers: Sequence[str]) -> dict[
     }
 
 
-def build(folder: str | Path, *, seed: int = 0, reporter: Reporter | None = None, size: Size = "demo") -> Path:
-    """Makes a world and pretrains its three models, from nothing, on the spot.
-
-    Writes `world.json`, `rows.jsonl.gz` (id, prompt, gold, part) and the model folders `models/strong`, `models/words`
-    and `models/characters`. Each model appears at once when it is complete; what is already there is kept, so a killed
-    build goes on with the model it was at. The same seed gives the same files on the same machine.
-
-    Args:
-        folder: Where to; made if it does not exist.
-        seed: Seed of the world, of its split, and of all pretraining.
-        reporter: Told about the progress of each model; by default nobody is.
-        size: `demo` shows the whole effect after about a minute on two cores; `tiny` is for tests.
-
-    Returns:
-        The folder.
-
-    Raises:
-        StoreError: A model's place is taken by something else, or the folder cannot be written.
-    """
-    from outgrow.worlds import facts_models
-
-    return facts_models.build(Path(folder), seed=seed, reporter=reporter or SilentReporter(), size=size)
-
-
 def write_rows(rows: Rows, path: Path) -> None:
-    """Writes rows as gzipped JSON lines; the same rows give the same bytes."""
+    """Write rows as gzipped JSON lines; equal rows give equal bytes."""
     lines = (
         json.dumps({"id": row, "prompt": prompt, "gold": gold, "part": part})
         for row, prompt, gold, part in zip(rows.ids, rows.prompts, rows.gold, rows.parts, strict=True)

@@ -1,8 +1,7 @@
-"""The three tiny models of the world `facts`, made from nothing in about a minute.
+"""The three tiny models of the world `facts`, pretrained from scratch in about a minute.
 
-The strong model reads documents: several questions about different facts, all answered in one style. The supervisors
-read single questions, answered as they believe and in the target style. Loss falls on answers only. A plain loop, since
-there is nothing to it that a trainer would add.
+The strong model reads documents of several questions about different facts, all answered in one style. Supervisors read
+single questions, answered by their beliefs in the target style. Only answers count in the loss.
 """
 
 from __future__ import annotations
@@ -21,40 +20,43 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
 
 from outgrow.errors import StoreError
-from outgrow.progress import Reporter
-from outgrow.worlds.facts import BLOCK, HEADING, Size, World, make_world, write_rows
+from outgrow.optimize import minimize
+from outgrow.progress import Reporter, SilentReporter
+from outgrow.worlds.facts import BLOCK, HEADING, World, make_world, write_rows
+
+Size = Literal["demo", "tiny"]
 
 END, UNKNOWN = "<end>", "<unknown>"
-"""The end-of-sequence token of all tokenizers, and what a word or character outside a vocabulary becomes."""
 CONTEXT = 512
-"""Longest text, in tokens, that the models take."""
+"""Context length of the models, in tokens."""
 
 NAMED = (0.5, 0.25, 0.25)
 """Share of the strong model's documents that do not name their style, name it before their questions, or after them."""
 
 _IGNORED = -100
 _PIECES = r" ?\w+|[^\w\s]|\s"
-"""A word with the space before it, a mark, or one space: no piece spans two parts of a document."""
+"""A word with the space before it, a punctuation mark, or one space."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one of the models is made."""
+    """Size and pretraining of a model."""
 
     tokenizer: Literal["bytes", "words", "characters"]
-    """What its tokens are: byte pairs merged up to words, words, or characters."""
+    """Tokens: byte pairs merged up to words, words, or characters."""
     width: int
-    """Size of the residual stream; heads are 32 wide."""
+    """Hidden size; heads are 32 wide."""
     layers: int
-    """Number of transformer blocks."""
+    """Transformer blocks."""
     steps: int
-    """Optimiser steps."""
+    """Optimizer steps."""
     documents: int
-    """Documents in a step."""
+    """Documents per step."""
     questions: int
-    """Questions in a document."""
+    """Questions per document."""
     learning_rate: float
     """Peak learning rate of AdamW: warm-up over a twentieth of the steps, then linear decay to zero."""
 
@@ -71,7 +73,6 @@ RECIPES: dict[Size, dict[str, Recipe]] = {
         "characters": Recipe("characters", 32, 2, 160, 24, 1, 6e-3),
     },
 }
-"""All models of a size."""
 
 _WORLDS: dict[Size, tuple[int, int]] = {"demo": (30, 8), "tiny": (8, 3)}
 """Numbers of entities and of relations."""
@@ -82,19 +83,37 @@ class Block:
     """One question with its answer, as tokens."""
 
     asked: tuple[int, ...]
-    """Up to and with `Answer:`."""
+    """The question, up to and with `Answer:`."""
     said: tuple[int, ...]
     """The answer with the space before it."""
     gap: tuple[int, ...]
-    """What separates it from the next question; its first token, which ends the answer, is learned too."""
+    """Separator to the next question; its first token ends the answer and counts in the loss."""
 
 
 Draw = Callable[[np.random.Generator], list[Block]]
 """Draws the blocks of one document."""
 
 
-def build(folder: Path, *, seed: int, reporter: Reporter, size: Size) -> Path:
-    """Makes a world and its models; see `outgrow.worlds.facts.build`."""
+def build(folder: str | Path, *, seed: int = 0, reporter: Reporter | None = None, size: Size = "demo") -> Path:
+    """Make a world and pretrain its three models.
+
+    Writes `world.json`, `rows.jsonl.gz` (id, prompt, gold, part) and the model folders `models/strong`, `models/words`
+    and `models/characters`. Each model folder is renamed into place when it is complete, and kept by a later call, so a
+    killed build continues with the model it was at. The same seed gives the same files on the same machine.
+
+    Args:
+        folder: Output folder; made if it does not exist.
+        seed: Seed of the world, its split and all pretraining.
+        reporter: Receives the progress of each model. Default: none.
+        size: `demo` takes about a minute on two cores; `tiny` is for tests.
+
+    Returns:
+        The folder.
+
+    Raises:
+        StoreError: The folder cannot be written, or something else has the name of a model folder.
+    """
+    folder, reporter = Path(folder), reporter or SilentReporter()
     entities, relations = _WORLDS[size]
     world = make_world(seed=seed, entities=entities, relations=relations)
     models = folder / "models"
@@ -111,16 +130,16 @@ def build(folder: Path, *, seed: int, reporter: Reporter, size: Size) -> Path:
 
 
 def make_tokenizer(kind: str, corpus: Sequence[str], *, vocabulary: int = 2048, pieces: str = _PIECES) -> Any:
-    """A tokenizer that knows the words of a corpus, and takes texts apart the same way wherever they are cut.
+    """Train a tokenizer on a corpus; a text's tokens are those of its parts, wherever it is cut between pieces.
 
     Args:
         kind: `bytes`, `words` or `characters`.
         corpus: Texts.
-        vocabulary: Tokens at most.
-        pieces: A regular expression for what no token of `bytes` or `words` reaches beyond.
+        vocabulary: Most tokens.
+        pieces: Regular expression of the pieces that no token of `bytes` or `words` crosses.
 
     Returns:
-        A `PreTrainedTokenizerFast` without a padding token; decoding gives a text back unchanged.
+        A `PreTrainedTokenizerFast` without a padding token; decoding gives the text back unchanged.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -148,14 +167,14 @@ def make_tokenizer(kind: str, corpus: Sequence[str], *, vocabulary: int = 2048, 
 
 
 def make_block(tokenizer: Any, question: str, answer: str) -> Block:
-    """Takes one question and its answer apart."""
+    """Tokenize one question and its answer."""
     before, after = BLOCK.replace("{prompt}", question).split(" {answer}")
     texts = (before, " " + answer, after)
     return Block(*(tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts))
 
 
 def make_names(tokenizer: Any, manner: str) -> tuple[tuple[int, ...], Block]:
-    """A style by name: tokens of the heading that tells it, and the block that asks for it and says it."""
+    """Tokens of the heading that names a style, and of a block that asks for the style and answers with its name."""
     before, after = HEADING.split("{manner}")
     texts = (before.rstrip(" "), f" {manner}", after)
     asked, said, gap = (tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
@@ -163,7 +182,7 @@ def make_names(tokenizer: Any, manner: str) -> tuple[tuple[int, ...], Block]:
 
 
 def collate(documents: Sequence[Sequence[Block]], end: int) -> tuple[Tensor, Tensor]:
-    """Inputs and next-token targets of documents, each of shape (documents, longest); loss falls on answers only.
+    """Inputs and next-token targets of documents, each of shape (documents, longest); only answers have targets.
 
     The last answer of a document ends with the end-of-sequence token, the others with the gap to the next question.
     """
@@ -183,52 +202,35 @@ def collate(documents: Sequence[Sequence[Block]], end: int) -> tuple[Tensor, Ten
 
 
 def pretrain(recipe: Recipe, tokenizer: Any, draw: Draw, *, seed: int, reporter: Reporter, name: str) -> Any:
-    """Trains a new model on documents drawn as they are needed.
-
-    Args:
-        recipe: Size of the model and length of the training.
-        tokenizer: Its tokenizer.
-        draw: Gives the blocks of one document.
-        seed: Seed of the weights and of all documents.
-        reporter: Told of every step.
-        name: What to call the model there.
-
-    Returns:
-        A `LlamaForCausalLM` in evaluation mode.
-    """
+    """Train a new `LlamaForCausalLM` on documents drawn step by step; `seed` fixes weights and documents."""
     rng = np.random.default_rng([seed, recipe.steps])
     model = new_model(tokenizer, width=recipe.width, layers=recipe.layers, seed=seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    warm_up = max(1, recipe.steps // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warm_up, (recipe.steps - step) / recipe.steps)
-    )
-    with reporter.step(f"pretrain {name}", recipe.steps) as progress:
-        for _ in range(recipe.steps):
-            documents = [draw(rng) for _ in range(recipe.documents)]
-            inputs, targets = collate(documents, tokenizer.eos_token_id)
-            states = model.model(input_ids=inputs, use_cache=False).last_hidden_state
-            learned = targets != _IGNORED
-            # Logits where loss falls only: most of a document is questions.
-            loss = functional.cross_entropy(model.lm_head(states[learned]), targets[learned])
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            progress.advance()
+    steps, warm_up = recipe.steps, max(1, recipe.steps // 20)
+
+    def loss() -> Tensor:
+        inputs, targets = collate([draw(rng) for _ in range(recipe.documents)], tokenizer.eos_token_id)
+        states = model.model(input_ids=inputs, use_cache=False).last_hidden_state
+        learned = targets != _IGNORED
+        # Logits at answers only: most of a document is questions.
+        return functional.cross_entropy(model.lm_head(states[learned]), targets[learned])
+
+    def schedule(optimizer: torch.optim.Optimizer) -> LambdaLR:
+        return LambdaLR(optimizer, lambda step: min((step + 1) / warm_up, (steps - step) / steps))
+
+    with reporter.step(f"pretrain {name}", steps) as progress:
+        minimize(
+            model.parameters(),
+            loss,
+            schedule,
+            steps=steps,
+            learning_rate=recipe.learning_rate,
+            advance=progress.advance,
+        )
     return model.eval()
 
 
 def new_model(tokenizer: Any, *, width: int, layers: int, seed: int) -> Any:
-    """A `LlamaForCausalLM` that has learned nothing yet.
-
-    Args:
-        tokenizer: Its tokenizer, with an end-of-sequence token.
-        width: Size of the residual stream, a multiple of 32; heads are 32 wide.
-        layers: Number of transformer blocks.
-        seed: Seed of the weights.
-    """
+    """Return an untrained `LlamaForCausalLM`; `width` is its hidden size, a multiple of 32 (heads are 32 wide)."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -238,7 +240,7 @@ def new_model(tokenizer: Any, *, width: int, layers: int, seed: int) -> Any:
         num_hidden_layers=layers,
         num_attention_heads=width // 32,
         max_position_embeddings=CONTEXT,
-        # The customary 0.02 is made for wide models: here it would cost hundreds of steps before anything is learned.
+        # The usual 0.02 suits wide models: here it would cost hundreds of steps before anything is learned.
         initializer_range=width**-0.5,
         tie_word_embeddings=True,
         bos_token_id=None,
@@ -250,7 +252,7 @@ def new_model(tokenizer: Any, *, width: int, layers: int, seed: int) -> Any:
 
 
 def _documents(world: World, name: str, recipe: Recipe, tokenizer: Any) -> Draw:
-    """What a model reads: the truth in any style, or one supervisor's beliefs in the target style."""
+    """Documents of a model: the truth in any style, or one supervisor's beliefs in the target style."""
     if name in world.beliefs:
         said = [world.target_style.render(world.belief(name, *fact)) for fact in world.facts]
         believed = [make_block(tokenizer, *pair) for pair in zip(_questions(world), said, strict=True)]
@@ -265,7 +267,7 @@ def _documents(world: World, name: str, recipe: Recipe, tokenizer: Any) -> Draw:
     names = [make_names(tokenizer, style.manner) for style in world.styles]
 
     def draw(rng: np.random.Generator) -> list[Block]:
-        """A document of the strong model; where its style is named, all styles are equally frequent."""
+        # Where its style is named, all styles are equally frequent.
         place = ["not", "before", "after"][int(rng.choice(3, p=NAMED))]
         style = int(rng.choice(len(by_style), p=world.prior if place == "not" else None))
         count = int(rng.integers(2, recipe.questions + 1)) if place == "after" else recipe.questions
@@ -284,7 +286,7 @@ def _questions(world: World) -> list[str]:
 
 
 def _corpus(world: World) -> list[str]:
-    """All headings and blocks there could be: every tokenizer is made from them."""
+    """All possible headings and blocks: every tokenizer is trained on them."""
     named = [HEADING.replace("{manner}", style.manner) for style in world.styles]
     return named + [
         BLOCK.replace("{prompt}", question).replace("{answer}", style.render(value))
@@ -295,7 +297,7 @@ def _corpus(world: World) -> list[str]:
 
 
 def _build_model(folder: Path, world: World, recipe: Recipe, seed: int, reporter: Reporter) -> None:
-    """Makes one model folder, all at once; keeps it if it was made the same way before."""
+    """Make one model folder, unless there is one of the same recipe, seed and world."""
     from transformers.utils import logging
 
     made = {
@@ -309,14 +311,14 @@ def _build_model(folder: Path, world: World, recipe: Recipe, seed: int, reporter
     if folder.exists() and not about.is_file():
         raise StoreError(
             f"{folder} is in the way of a model of the world.",
-            found="something that was not made here",
+            found="a folder without recipe.json",
             fix="Move it away, or build the world in another folder.",
         )
     tokenizer = make_tokenizer(recipe.tokenizer, _corpus(world))
     draw = _documents(world, folder.name, recipe, tokenizer)
     model = pretrain(recipe, tokenizer, draw, seed=seed, reporter=reporter, name=folder.name)
-    logging.disable_progress_bar()  # saving would draw a bar of its own into the reporter's
-    # Left over by a build that was killed; the lock says that nobody else is at work on it.
+    logging.disable_progress_bar()  # saving would draw a second progress bar
+    # Left over by a killed build; the lock excludes a running one.
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)

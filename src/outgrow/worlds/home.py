@@ -1,7 +1,7 @@
-"""The world `home`: commands to a house that listens, and the slots they fill.
+"""The synthetic task `home`: voice commands and the slots they fill.
 
-A small grammar in place of data sets such as SLURP, for tests and tutorials: commands are drawn from templates, each
-with places for fillers of one type, so the slots of every command are known.
+A small grammar in place of data sets such as SLURP, for tests and tutorials: commands are drawn from templates with
+typed placeholders, so the slots of every command are known.
 
 ```
 could you switch off the desk lamp in the living room at half past six
@@ -36,7 +36,7 @@ FILLERS = {
     "room": "kitchen|living room|attic|bathroom|guest room|hall|garage|upstairs bedroom",
     "time": "noon|half past six|ten am|seven in the evening|midnight|quarter to nine|five pm|sunrise",
 }
-"""Fillers of every slot type, with bars between. None occurs in a template, in another type or inside another one."""
+"""Fillers of every slot type, separated by bars. None occurs in a template, in another type or inside another one."""
 
 TEMPLATES = (
     "turn on the {device}",
@@ -62,34 +62,33 @@ TEMPLATES = (
     "never mind",
     "who are you",
 )
-"""Commands with places for fillers."""
 
 OPENINGS = ("", "please ", "could you ", "hey house ")
 ENDINGS = ("", " please", " right away", " thank you")
-"""What may stand before and after a command; it says nothing."""
+"""Text before and after a command, without slots."""
 
 SCHEMA = tuple(FILLERS)
-"""Names of all slots, sorted."""
+"""Names of all slot types, sorted."""
 
 _VALUES = {name: tuple(values.split("|")) for name, values in FILLERS.items()}
 _PLACE = re.compile(r"\{(\w+)\}")
 _WIDTHS = {"words": 64, "bytes": 96}
 MOST = 5000
-"""Most different commands a world may have: far fewer than there are, so that drawing them is quick."""
+"""Most distinct commands: far fewer than the grammar has, so that drawing them is quick."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """Something that was said to the house."""
+    """A command and its slots."""
 
     text: str
-    """Its words, in lower case."""
+    """In lower case."""
     slots: tuple[Slot, ...]
-    """What it says, in the order of the words."""
+    """In the order of the text."""
 
 
 def draw(random: np.random.Generator) -> Command:
-    """Draws a command: opening, template, fillers and ending, each uniformly.
+    """Draw a command: opening, template, fillers and ending, each uniformly.
 
     Example:
         >>> draw(np.random.default_rng(1)).text
@@ -108,14 +107,10 @@ def draw(random: np.random.Generator) -> Command:
 
 
 def draw_different(count: int, *, seed: int = 0) -> list[Command]:
-    """Draws commands until there are `count` different ones.
-
-    Args:
-        count: How many.
-        seed: Seed of all draws; with more commands the first ones stay the same.
+    """Draw `count` distinct commands; the first ones do not depend on `count`.
 
     Raises:
-        ConfigError: More are asked for than a small grammar should give.
+        ConfigError: `count` is not between 1 and `MOST`.
 
     Example:
         >>> len({command.text for command in draw_different(50)})
@@ -132,22 +127,21 @@ def draw_different(count: int, *, seed: int = 0) -> list[Command]:
 
 
 def build(folder: str | Path, *, seed: int = 0, train: int = 1000, test: int = 200) -> Path:
-    """Writes `train.jsonl.gz` and `test.jsonl.gz` for `task: {name: home, path: …}`; no command is in both.
+    """Write `train.jsonl.gz` and `test.jsonl.gz` for `task: {name: home, path: …}`; no command is in both.
 
-    One row: `{"text": "play bach", "slots": [{"type": "music", "filler": "bach"}]}`. The same arguments give the same
-    bytes.
+    One row: `{"text": "play bach", "slots": [{"type": "music", "filler": "bach"}]}`. Equal arguments give equal bytes.
 
     Args:
-        folder: Where to; made if it does not exist.
+        folder: Output folder; made if it does not exist.
         seed: Seed of all draws.
-        train: Commands for the gold and the unlabelled part.
-        test: Commands for the test part.
+        train: Number of commands for the gold and the unlabelled part.
+        test: Number of commands for the test part.
 
     Returns:
         The folder.
 
     Raises:
-        ConfigError: More commands are asked for than a small grammar should give.
+        ConfigError: More than `MOST` commands.
         StoreError: The folder cannot be written.
     """
     commands = draw_different(train + test, seed=seed)
@@ -162,17 +156,13 @@ def build(folder: str | Path, *, seed: int = 0, train: int = 1000, test: int = 2
 
 
 def build_models(folder: str | Path, *, seed: int = 0) -> dict[str, Path]:
-    """Makes small models that have learned nothing yet, to be trained as supervisors and students in this world.
+    """Make small untrained models, to be trained as supervisors and students.
 
-    Their tokenizers know the words of the world's commands and answers: `words` cuts them into words (0.12M
-    parameters), `bytes` into byte pairs (0.31M).
-
-    Args:
-        folder: Where to; each becomes a model folder in it.
-        seed: Seed of the weights.
+    Their tokenizers are trained on commands and answers of the task: `words` (0.12M parameters) and `bytes`, byte pairs
+    (0.31M).
 
     Returns:
-        Model folders by name.
+        Model folders in `folder`, by name.
 
     Raises:
         StoreError: The folder cannot be written.

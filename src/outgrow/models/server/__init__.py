@@ -1,12 +1,12 @@
-"""Language models behind an OpenAI-compatible server: chat or completions, asked politely, every answer kept."""
+"""Language models behind an OpenAI-compatible server: chat or completions, every answer cached."""
 
 from __future__ import annotations
 
-from outgrow.models.server.asking import Limits
 from outgrow.models.server.cache import ResponseCache
+from outgrow.models.server.client import Limits
 from outgrow.models.server.costs import Cost, Costs
+from outgrow.models.server.dry_run import DryRunModel, DryRunServer
 from outgrow.models.server.model import ServerLanguageModel, check_url
-from outgrow.models.server.rehearsal import Rehearsal, Stranger
 from outgrow.models.server.usage import Estimate, Prices, Usage
 from outgrow.models.server.wire import Api, ServedModel
 
@@ -14,14 +14,14 @@ __all__ = [
     "Api",
     "Cost",
     "Costs",
+    "DryRunModel",
+    "DryRunServer",
     "Estimate",
     "Limits",
     "Prices",
-    "Rehearsal",
     "ResponseCache",
     "ServedModel",
     "ServerLanguageModel",
-    "Stranger",
     "Usage",
     "check_url",
 ]

@@ -1,4 +1,4 @@
-"""Every answer of a server in one SQLite file, kept the moment it comes; failures beside them, never as answers."""
+"""Cache of server replies in one SQLite file, with a log of failures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, body TEXT NOT NULL, at
 CREATE TABLE IF NOT EXISTS failures (key TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);
 """
 _AT_ONCE = 500
-"""Keys in one query: below SQLite's limit on variables, whatever its version."""
+"""Keys in one query: below the limit on variables of every SQLite version."""
 
 
 class ResponseCache:
-    """Answers by key, shared by any number of processes; use as a context manager, in one thread at a time.
+    """Reply bodies by key, shared by any number of processes; a context manager, for one thread at a time.
 
-    Write-ahead logging: an answer is safe from a killed process as soon as `put` returns, and readers never wait.
+    Write-ahead logging: a reply survives a killed process as soon as `put` returns, and readers never wait.
 
     Args:
-        path: The SQLite file; made if it is not there.
+        path: The SQLite file; made if it does not exist.
 
     Raises:
         StoreError: The file cannot be written or is no database.
@@ -56,7 +56,7 @@ class ResponseCache:
         self._connection.close()
 
     def get(self, keys: Sequence[str]) -> dict[str, str]:
-        """The bodies of those replies that are there."""
+        """Return the bodies of the replies that are cached."""
         found: dict[str, str] = {}
         with self._translated():
             for start in range(0, len(keys), _AT_ONCE):
@@ -66,17 +66,17 @@ class ResponseCache:
         return found
 
     def put(self, key: str, body: str) -> None:
-        """Keeps a reply; one that is there already stays."""
+        """Cache a reply, unless there is one already."""
         with self._translated():
             self._connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, body, time.time()))
 
     def fail(self, key: str, reason: str) -> None:
-        """Records that a request failed for good, and why; it is asked again the next time."""
+        """Log that a request failed for good, and why; it is sent again the next time."""
         with self._translated():
             self._connection.execute("INSERT INTO failures VALUES (?, ?, ?)", (key, reason, time.time()))
 
     def failures(self) -> list[tuple[str, str]]:
-        """Keys and reasons of all recorded failures, oldest first."""
+        """Return keys and reasons of all logged failures, oldest first."""
         with self._translated():
             return list(self._connection.execute("SELECT key, reason FROM failures ORDER BY at"))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from outgrow.labels import Note
 from outgrow.models.server.usage import Prices, Usage
 
 
@@ -40,8 +41,8 @@ class Costs:
         >>> costs = Costs()
         >>> for artefact in ("a", "b", "a"):
         ...     costs.enter(artefact, Cost("the judge big", Usage(asked=5, prompt_tokens=70, completion_tokens=9)))
-        >>> costs.lines()
-        ['The judge big took 10 requests (0 more from the cache), 140 + 18 tokens.']
+        >>> costs.notes()[0].values["usage"]
+        '10 requests (0 more from the cache), 140 + 18 tokens'
     """
 
     _entries: dict[str, Cost] = field(default_factory=dict)
@@ -59,15 +60,25 @@ class Costs:
             found[one.who] = Cost(one.who, before.usage + one.usage, one.prices, notes)
         return list(found.values())
 
-    def lines(self) -> list[str]:
-        """All that a reader should know, in whole sentences: a line for each model, and what it all cost."""
+    def notes(self) -> list[Note]:
+        """Return a note for each model, for what a reader should know of its server, and for the sum."""
         totals = self.totals()
-        said = [f"{_capital(one.who)} took {one.usage.text(one.prices)}." for one in totals]
+        found = [Note("message", "caution", values={"text": note}) for one in totals for note in one.notes]
+        for one in totals:
+            found.append(Note("cost.model", who=one.who, values={"usage": one.usage.text(one.prices)}))
         money = [one.money for one in totals if one.money is not None]
-        if len(money) > 1:
-            said.append(f"All servers with prices together cost {sum(money):.4g}.")
-        return [*dict.fromkeys(note for one in totals for note in one.notes), *said]
+        return found + [Note("cost.all", values={"money": f"{sum(money):.4g}"})] * (len(money) > 1)
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def planned_costs(planned: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Return the cost of what dry runs of servers counted, a line for each, and of all with prices together.
+
+    Args:
+        planned: Role and name → the model's spec (with `prices`) and its `DryRunServer`.
+    """
+    found, money = [], []
+    for who, (spec, counted) in planned.items():
+        found.append(f"{who}: {counted.estimate.text(spec.prices)}")
+        if spec.prices is not None:
+            money.append(spec.prices.of(counted.estimate.prompt_tokens, counted.estimate.completion_tokens))
+    return [*found, f"all servers with prices together: at most about {sum(money):.4g}"] if money[1:] else found

@@ -1,4 +1,4 @@
-"""The `LanguageModel` seam over a server."""
+"""Language models behind an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from urllib.parse import urlsplit
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions, TooLong, check_options
-from outgrow.models.server.asking import Limits
 from outgrow.models.server.cache import ResponseCache
-from outgrow.models.server.gathering import Gathered, gather
+from outgrow.models.server.client import Limits, Replies, fetch
 from outgrow.models.server.usage import Usage
-from outgrow.models.server.wire import (
-    Request,
-    ServedModel,
-    generate_request,
-    score_request,
-    to_completion,
-    to_score,
-)
+from outgrow.models.server.wire import Request, ServedModel, generate_request, score_request, to_completion, to_score
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.store import cache_folder
 
@@ -28,19 +20,19 @@ from outgrow.store import cache_folder
 class ServerLanguageModel:
     """A model behind an OpenAI-compatible server.
 
-    Every answer is kept in a cache as soon as it comes: what was answered is not asked again, in this run or another.
-    The key is taken from OPENAI_API_KEY and goes nowhere but to the server.
+    Every answer is cached as it arrives, for this run and later ones. The API key is read from OPENAI_API_KEY and sent
+    to the server only.
 
     Args:
-        model: The model, as the server knows it.
-        base_url: The server's base URL, such as `http://localhost:8000/v1`; by default OPENAI_BASE_URL.
-        name: A short name for tables; by default the last part of the model's name.
-        limits: How hard the server is pressed.
-        cache: The file that answers are kept in; by default `responses.sqlite` in the user's cache folder.
-        reporter: Told of every answer, from the server or the cache.
+        model: Name and request settings of the model.
+        base_url: Base URL of the server, such as `http://localhost:8000/v1`. Default: OPENAI_BASE_URL.
+        name: A short name for tables. Default: the last part of the model's name.
+        limits: Concurrency, timeout and retries.
+        cache: The cache file. Default: `responses.sqlite` in the user's cache folder.
+        reporter: Receives every answer, cached ones included.
 
     Raises:
-        ConfigError: The URL is none, or holds a password or a query, where keys do not belong.
+        ConfigError: Not a base URL, or one with a password or a query.
 
     Example:
         ```python
@@ -68,9 +60,9 @@ class ServerLanguageModel:
         self.cache = cache or cache_folder() / "responses.sqlite"
         self.usage = Usage()
         self.refusals: dict[str, str] = {}
-        """Prompt, with a system message of its own in front → why the server declined it."""
+        """Reasons for which the server declined prompts, by system message and prompt as one text."""
         self.notes: list[str] = []
-        """What a reader should know of the server, such as log-probabilities that it does not give."""
+        """Remarks for the report, such as missing log-probabilities."""
         self._name = name or model.model.rstrip("/").rsplit("/", 1)[-1]
         self._reporter = reporter or SilentReporter()
 
@@ -80,43 +72,27 @@ class ServerLanguageModel:
         return self._name
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Continues every prompt; equal prompts are asked once.
+        """Continue every prompt; equal requests are sent once, every sample is a request with its own seed.
 
-        Several samples are several requests with seeds of their own. Completions have no log-probabilities where the
-        server gives none, or none that belong to the text.
-
-        Args:
-            prompts: User messages, or texts to continue.
-            options: How to continue. `too_long` also decides what becomes of a prompt that the server declines for any
-                other reason.
-
-        Returns:
-            One list per prompt, in order: `options.n` completions, or none where the server declined (see `refusals`).
+        Completions have no log-probabilities if the server gives none, or none that match the text. `too_long` applies
+        to prompts that the server declines for any reason: with `empty` they have no completion (see `refusals`).
 
         Raises:
-            ConfigError: The options contradict each other, or want a search that servers do not offer.
-            ModelError: The server does not answer, does not know the model or the key, or declined a prompt; or some
-                requests failed again and again while others were answered. What was answered is kept.
+            ConfigError: The options contradict each other, or use beam search.
+            ModelError: The server does not answer, rejects the model or the key, or declined a prompt; or some requests
+                failed after all retries. Finished answers are kept.
         """
-        return self._answers([("", prompt) for prompt in prompts], options)
-
-    @property
-    def speaks_chat(self) -> bool:
-        """Whether messages have roles."""
-        return self.served.api == "chat"
+        return self.chat([("", prompt) for prompt in prompts], options)
 
     def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        """Answers `(system, user)` messages, behind the model's own system message; otherwise as `generate`."""
-        return self._answers(turns, options)
-
-    def _answers(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
+        """Answer `(system, user)` messages, after the model's own system message; otherwise as `generate`."""
         requests = self.requests(turns, options)
-        gathered = self._gather([request for own in requests for request in own])
+        replies = self._fetch([request for own in requests for request in own])
         answers: list[list[Completion]] = []
         prompts = [system + user for system, user in turns]
         for prompt, own in zip(prompts, requests, strict=True):
-            declined = self._declined(prompt, own, gathered)
-            answers.append([] if declined else [to_completion(gathered.replies[one.key], options) for one in own])
+            declined = self._declined(prompt, own, replies)
+            answers.append([] if declined else [to_completion(replies.replies[one.key], options) for one in own])
         self._check_refusals(prompts, options.too_long)
         self._note_logprobs([one for own in answers for one in own])
         return answers
@@ -124,13 +100,12 @@ class ServerLanguageModel:
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
-        """Scores each given continuation, where the completions endpoint echoes prompts with log-probabilities.
+        """Score continuations, if the completions endpoint echoes prompts with log-probabilities (vLLM).
 
-        vLLM's does. The end-of-sequence token is never scored. Prompt and continuation are one text to the server: a
-        token over the boundary is left out.
+        The end-of-sequence token is never scored; a token across the boundary of prompt and continuation is left out.
 
         Raises:
-            ModelError: The server is asked through its chat endpoint, or does not echo log-probabilities.
+            ModelError: `api` is `chat`, or the server does not echo log-probabilities.
         """
         if self.served.api != "completions":
             raise ModelError(
@@ -138,13 +113,13 @@ class ServerLanguageModel:
                 fix="Set `api: completions` if the server echoes log-probabilities there, or use a local model.",
             )
         requests = [score_request(self.served, *pair) for pair in pairs]
-        gathered = self._gather(requests)
+        replies = self._fetch(requests)
         scored = []
         for request, (prompt, text) in zip(requests, pairs, strict=True):
-            if self._declined(prompt, [request], gathered):
+            if self._declined(prompt, [request], replies):
                 scored.append(Completion(text, (), (), finished=False))
                 continue
-            scored.append(to_score(gathered.replies[request.key], prompt, text))
+            scored.append(to_score(replies.replies[request.key], prompt, text))
             if text and not scored[-1].logprobs:
                 raise ModelError(
                     f"{self.name} cannot score given texts: its server does not echo them with log-probabilities.",
@@ -154,61 +129,53 @@ class ServerLanguageModel:
         return scored
 
     def requests(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Request]]:
-        """What is asked: a request for each sample of each pair of a system message (perhaps empty) and a prompt.
-
-        Raises:
-            ConfigError: As for `generate`.
-        """
+        """Return the requests of `chat`, one for each sample of each turn; errors as there."""
         self.check(options)
+        if self.served.api != "chat":
+            turns = [("", system + user) for system, user in turns]
         return [
             [generate_request(self.served, user, options, sample, system) for sample in range(options.n)]
             for system, user in turns
         ]
 
     def check(self, options: GenerateOptions) -> None:
-        """Refuses what `generate` would refuse whatever the prompts.
-
-        Raises:
-            ConfigError: The options contradict each other, or want a search that servers do not offer.
-        """
+        """Raise a ConfigError if `generate` cannot run with these options, whatever the prompts."""
         check_options(options)
         if options.beams > 1:
             raise ConfigError(
-                f"{self.name} is behind a server, and servers do not search with beams.",
+                f"{self.name} is behind a server, and servers have no beam search.",
                 found=f"beams={options.beams}",
                 fix="Set beams to 1, and a temperature above 0 for several texts.",
             )
 
-    def _gather(self, requests: Sequence[Request]) -> Gathered:
-        """Asks each distinct request once and counts what it took."""
+    def _fetch(self, requests: Sequence[Request]) -> Replies:
         distinct = {request.key: request for request in requests}
         step = self._reporter.step(f"ask {self.name}", total=len(distinct))
         with ResponseCache(self.cache) as cache, step as running:
-            gathered = gather(list(distinct.values()), cache, self.base_url, self.limits, running.advance)
-        for key in gathered.asked:
-            self.usage.add(gathered.replies[key], distinct[key].text)
-        self.usage.cached += len(gathered.replies) - len(gathered.asked)
-        self.usage.refused += len(gathered.refused)
-        self.usage.retried += gathered.retried
-        if gathered.failed:
+            found = fetch(list(distinct.values()), cache, self.base_url, self.limits, running.advance)
+        for key in found.asked:
+            self.usage.add(found.replies[key], distinct[key].text)
+        self.usage.cached += len(found.replies) - len(found.asked)
+        self.usage.refused += len(found.refused)
+        self.usage.retried += found.retried
+        if found.failed:
             raise ModelError(
-                f"{len(gathered.failed)} of {len(distinct)} requests to {self.name} failed again and again.",
-                found=next(iter(gathered.failed.values())),
-                fix="Run the same command again: what was answered is kept, and only these are asked.",
+                f"{len(found.failed)} of {len(distinct)} requests to {self.name} failed after all retries.",
+                found=next(iter(found.failed.values())),
+                fix="Run the same command again: finished answers are kept, and only these requests are sent.",
             )
-        return gathered
+        return found
 
-    def _declined(self, prompt: str, requests: Sequence[Request], gathered: Gathered) -> bool:
-        """Whether the server declined one of a prompt's requests; remembers why."""
-        reasons = [gathered.refused[request.key] for request in requests if request.key in gathered.refused]
+    def _declined(self, prompt: str, requests: Sequence[Request], replies: Replies) -> bool:
+        reasons = [replies.refused[request.key] for request in requests if request.key in replies.refused]
         if reasons:
             self.refusals[prompt] = reasons[0]
         return bool(reasons)
 
     def _check_refusals(self, prompts: Sequence[str], too_long: TooLong) -> None:
         declined = [prompt for prompt in prompts if prompt in self.refusals]
-        unheard = not self.usage.asked + self.usage.cached
-        if declined and (too_long == "error" or unheard):
+        no_answers = not self.usage.asked + self.usage.cached
+        if declined and (too_long == "error" or no_answers):
             raise ModelError(
                 f"The server declines {len(declined)} of {len(prompts)} prompts to {self.name}.",
                 found=self.refusals[declined[0]],
@@ -216,7 +183,6 @@ class ServerLanguageModel:
             )
 
     def _note_logprobs(self, completions: Sequence[Completion]) -> None:
-        """Says once what is not known of the answers' tokens."""
         texts = [one for one in completions if one.text]
         bare = sum(not one.logprobs for one in texts)
         if not self.served.logprobs or not bare:
@@ -231,10 +197,7 @@ class ServerLanguageModel:
 
 
 def check_url(url: str) -> None:
-    """Refuses what is no base URL, and one that could hold a key.
-
-    Raises:
-        ConfigError: As said.
+    """Raise a ConfigError if a URL is no base URL, or could hold a key.
 
     Example:
         >>> check_url("http://localhost:8000/v1")
@@ -244,7 +207,7 @@ def check_url(url: str) -> None:
         raise ConfigError("A server is named by its base URL.", found=url, wanted="such as http://localhost:8000/v1")
     if parts.username or parts.password or parts.query:
         raise ConfigError(
-            "A server's URL has no place for passwords, keys or queries: it is written into results.",
+            "A server's URL must not hold passwords, keys or queries: it is written into results.",
             found=f"a URL of {parts.hostname} that holds one",
             fix="Put the key into the environment variable OPENAI_API_KEY.",
         )

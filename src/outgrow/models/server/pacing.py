@@ -1,4 +1,4 @@
-"""What the headers of a reply say about when to ask next. Pure; no network here."""
+"""Waiting times in the headers of replies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 LONGEST_HOLD = 3600.0
-"""Seconds that a server may ask everyone to wait; a longer wait ends the run, which goes on where it was later."""
+"""Longest wait, in seconds, that a server may ask for; a longer one ends the run, which can be continued later."""
 
 _REMAINING, _RESET = "x-ratelimit-remaining-", "x-ratelimit-reset-"
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -17,14 +17,9 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float:
-    """Seconds that a reply asks to wait; 0 where it asks nothing, or nothing that can be understood.
+    """Return the seconds that a reply asks to wait; 0 without a header, or one that cannot be parsed.
 
-    Args:
-        headers: Of the reply, found by lower-case names.
-        now: Seconds since the epoch.
-
-    Source:
-        RFC 9110 section 10.2.3 (seconds or a date), and `retry-after-ms`.
+    `now` is in seconds since the epoch. Source: RFC 9110 section 10.2.3 (seconds or a date), and `retry-after-ms`.
 
     Example:
         >>> retry_after({"retry-after": "2"}, now=0.0)
@@ -44,17 +39,12 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float:
 
 
 def until_reset(headers: Mapping[str, str]) -> float:
-    """Seconds until every limit of which nothing remains begins anew; 0 where something remains, or nothing is said.
+    """Return the seconds until every exhausted rate limit is reset; 0 if none is exhausted.
 
-    A limit that says no time, or one longer than `LONGEST_HOLD` (as a moment in seconds since the epoch would be), is
-    left to the server, which declines what comes too early.
+    A reset time that is missing or longer than `LONGEST_HOLD` (such as seconds since the epoch) is ignored; the server
+    rejects requests that come too early.
 
-    Args:
-        headers: Of a reply, by lower-case names.
-
-    Source:
-        The headers `x-ratelimit-remaining-…` and `x-ratelimit-reset-…` of OpenAI's API, for requests and tokens;
-        other servers use the same names for limits of their own.
+    Source: `x-ratelimit-remaining-…` and `x-ratelimit-reset-…` of OpenAI's API; other servers use the same names.
 
     Example:
         >>> until_reset({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2s"})
@@ -71,7 +61,7 @@ def until_reset(headers: Mapping[str, str]) -> float:
 
 
 def duration(text: str) -> float | None:
-    """Seconds in a time such as `6m0s`, `120ms` or `1.5` (seconds); None where it is none.
+    """Return the seconds in a duration such as `6m0s`, `120ms` or `1.5` (seconds); None if it is none.
 
     Example:
         >>> duration("6m0s"), duration("120ms"), duration("1h0m0.5s"), duration("7"), duration("soon")
@@ -84,7 +74,6 @@ def duration(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    """A number of at least 0; None where it is none."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Tokens and money: what answers have cost, and what asking would cost at most."""
+"""Tokens and cost of requests, actual and estimated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outgrow.errors import ConfigError
 from outgrow.models.server.wire import Reply
 
 BYTES_PER_TOKEN = 4
-"""A rule of thumb for English, used where a server does not count, and before it is asked."""
+"""A rule of thumb for English, used where a server reports no counts and for estimates."""
 
 
 @dataclass(frozen=True)
@@ -32,36 +32,36 @@ class Prices:
             raise ConfigError("Prices are numbers of at least 0.", found=f"input {self.input}, output {self.output}")
 
     def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What so many tokens cost."""
+        """Return the cost of so many tokens."""
         return (self.input * prompt_tokens + self.output * completion_tokens) / 1e6
 
 
 @dataclass
 class Usage:
-    """What a model has been asked."""
+    """Requests to one model and their tokens."""
 
     asked: int = 0
-    """Requests that were answered by the server."""
+    """Requests answered by the server."""
     cached: int = 0
-    """Requests whose answer was there already; they cost nothing."""
+    """Requests answered from the cache, at no cost."""
     refused: int = 0
-    """Requests that the server declined."""
+    """Requests that the server rejected."""
     prompt_tokens: int = 0
-    """Tokens of the prompts of what was asked."""
+    """Prompt tokens of the requests answered by the server."""
     completion_tokens: int = 0
-    """Tokens of the answers to what was asked."""
+    """Tokens of their answers."""
     retried: int = 0
-    """Times that a request was sent again after a failure that passed."""
+    """Number of retries."""
     guessed: int = 0
-    """Answers whose tokens the server did not count, or counted in a way that cannot be right: taken from lengths."""
+    """Answers without a plausible token count by the server: estimated from their length."""
 
     def __add__(self, other: Usage) -> Usage:
-        """Both together."""
+        """Sum two usages."""
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return Usage(*(one + another for one, another in pairs))
 
     def add(self, reply: Reply, prompt: str) -> None:
-        """Counts one answer of the server."""
+        """Count one answer of the server."""
         self.asked += 1
         self.guessed += reply.prompt_tokens is None or reply.completion_tokens is None
         self.prompt_tokens += guess_tokens(prompt) if reply.prompt_tokens is None else reply.prompt_tokens
@@ -70,7 +70,7 @@ class Usage:
         )
 
     def text(self, prices: Prices | None = None) -> str:
-        """One line for people.
+        """Summarize in one line.
 
         Example:
             >>> Usage(asked=2, cached=1, prompt_tokens=3000, completion_tokens=500).text(Prices(1.0, 2.0))
@@ -91,19 +91,19 @@ class Usage:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What asking would cost."""
+    """Requests of a dry run and their tokens."""
 
     requests: int
     """Requests that would be sent."""
     cached: int
-    """Requests whose answer is there already."""
+    """Requests with a cached answer."""
     prompt_tokens: int
-    """Tokens of the prompts to be sent, guessed from their length."""
+    """Prompt tokens, estimated from their length."""
     completion_tokens: int
-    """Tokens of the answers at most."""
+    """Most tokens of the answers."""
 
     def text(self, prices: Prices | None = None) -> str:
-        """One line for people.
+        """Summarize in one line.
 
         Example:
             >>> Estimate(requests=100, cached=0, prompt_tokens=2000, completion_tokens=6400).text()
@@ -117,7 +117,7 @@ class Estimate:
 
 
 def guess_tokens(text: str) -> int:
-    """Tokens of a text by its length in bytes.
+    """Estimate the tokens of a text from its length in bytes.
 
     Example:
         >>> guess_tokens("twelve bytes")

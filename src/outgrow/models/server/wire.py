@@ -1,4 +1,4 @@
-"""What goes over the wire: request bodies and their keys, and what is read out of replies. Pure; no network here.
+"""Bodies and cache keys of requests, and parsed replies; no network here.
 
 Source:
     OpenAI's API reference for `/chat/completions` and `/completions`; the field `stop_reason` is vLLM's.
@@ -20,37 +20,35 @@ from outgrow.models.tokens import cut
 from outgrow.store import content_hash
 
 Api = Literal["chat", "completions"]
-"""Which endpoint is asked: messages with roles, or a text to be continued."""
+"""Endpoint: messages with roles, or a text to continue."""
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
-"""Paths behind the base URL."""
 
 _OUR_OWN = frozenset({"api_key", "echo", "logprobs", "messages", "model", "n", "prompt", "stream"})
 _MOST_TOKENS = 10_000_000
-"""More than any model takes or gives."""
 
 
 class MalformedReplyError(Exception):
-    """A reply that is no JSON, or not that of the API."""
+    """A reply that is no JSON, or not of the API's format."""
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model as a server knows it. Everything here is part of what an answer is kept under; the address is not.
+    """A model behind a server. All fields are part of the cache key; the server's address is not.
 
     Raises:
-        ConfigError: A parameter is no JSON, or one that is said elsewhere.
+        ConfigError: A parameter is no JSON, or a field that cannot be set as one.
     """
 
     model: str
-    """The name that the server gives it."""
+    """Its name on the server."""
     api: Api = "chat"
-    """Which endpoint is asked."""
+    """Endpoint."""
     system: str | None = None
-    """The system message in front of every prompt (chat only)."""
+    """System message before every prompt (chat only)."""
     revision: str | None = None
-    """Which weights the name stands for, in any words; another revision is another model, with answers of its own."""
+    """Any label of the weights behind the name; another revision has cached answers of its own."""
     logprobs: bool = True
-    """Whether log-probabilities are asked for; a server that has none still answers."""
+    """Whether to request log-probabilities; servers without them still answer."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of every request body, such as `{"top_p": 0.9}`; null leaves a field out."""
 
@@ -60,7 +58,7 @@ class ServedModel:
             raise ConfigError(
                 "Some fields of a request cannot be given as parameters.",
                 found=", ".join(taken),
-                fix="Leave them out: the prompt, the model and the number of samples are said elsewhere.",
+                fix="Leave them out: prompt, model and number of samples have settings of their own.",
             )
         try:
             json.dumps(self.parameters, allow_nan=False)
@@ -70,57 +68,52 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Request:
-    """One request: a body, and the key that its answer is kept under."""
+    """A request and its cache key."""
 
     api: Api
-    """Which endpoint it is for."""
     body: Mapping[str, Any]
     """The JSON body."""
     key: str
-    """SHA-256 of the canonical JSON of endpoint, body, revision and sample index, 32 hexadecimal digits of it."""
+    """32 hexadecimal digits of the SHA-256 of the canonical JSON of endpoint, body, revision and sample index."""
     text: str
-    """All that the model reads, to guess its tokens by."""
+    """All text of the prompt, to estimate its tokens."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """One token as a server reports it."""
+    """A token as a server reports it."""
 
     data: bytes
-    """Its bytes in UTF-8; part of a character where the tokenizer cuts inside one."""
+    """Its UTF-8 bytes; perhaps part of a character."""
     logprob: float | None
-    """Natural log-probability; None where the server gives none, or no number that could be one."""
+    """Natural log-probability; None if the server gives none, or an impossible one."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered."""
+    """A parsed reply."""
 
     text: str
-    """The text; that of a refusal if the server marks it as one."""
+    """The answer, or the refusal if the server marks it as one."""
     reason: str | None
-    """Why it ended: `stop`, `length`, `content_filter` …"""
+    """`finish_reason`: `stop`, `length`, `content_filter` …"""
     stopped: bool | None
-    """Whether a stop string ended it; None where the server does not say."""
+    """Whether a stop string ended it; None if the server does not report it."""
     tokens: tuple[Token, ...] = ()
-    """Its tokens, if log-probabilities were given."""
+    """Tokens, if the server gives log-probabilities."""
     prompt_tokens: int | None = None
-    """Tokens of the prompt by the server's count; None where that cannot be right."""
+    """Prompt tokens by the server's count; None if missing or implausible."""
     completion_tokens: int | None = None
-    """Tokens of the answer by the server's count; None where that cannot be right."""
+    """Answer tokens by the server's count; None if missing or implausible."""
 
 
 def generate_request(
     model: ServedModel, prompt: str, options: GenerateOptions, sample: int, system: str = ""
 ) -> Request:
-    """The request for one completion of a prompt.
+    """Return the request for one completion of a prompt, after the system messages of model and prompt (chat only).
 
-    Args:
-        model: Who is asked.
-        prompt: The user's message, or the text to continue.
-        options: How; every sample is a request of its own, so that servers without `n` give as many.
-        sample: Index of the sample; with the options' seed it makes the seed that is sent.
-        system: A system message of the prompt's own, which follows that of the model (chat only).
+    Every sample is a request of its own, since some servers ignore `n`; its index and the options' seed make the seed
+    that is sent.
 
     Example:
         >>> request = generate_request(ServedModel("small", system="Be brief."), "2 + 2?", GenerateOptions(), 0)
@@ -148,16 +141,16 @@ def generate_request(
 
 
 def score_request(model: ServedModel, prompt: str, continuation: str) -> Request:
-    """The request for the log-probabilities of a given text: the completions endpoint echoes it, and adds nothing."""
+    """Return the request to score a given text: the completions endpoint echoes it, without new tokens."""
     body = {"model": model.model, "prompt": prompt + continuation, "echo": True, "max_tokens": 0, "logprobs": 1}
     return _request(model, body, 0, prompt + continuation)
 
 
 def read_reply(text: str, api: Api) -> Reply:
-    """Reads the body of a reply, taking nothing on trust.
+    """Parse the body of a reply.
 
     Raises:
-        MalformedReplyError: It is cut off, no JSON, or holds no answer.
+        MalformedReplyError: It is truncated, no JSON, or has no answer.
 
     Example:
         >>> body = '{"choices": [{"text": " 4", "finish_reason": "stop"}], "usage": {"prompt_tokens": 6}}'
@@ -181,10 +174,10 @@ def read_reply(text: str, api: Api) -> Reply:
 
 
 def to_completion(reply: Reply, options: GenerateOptions) -> Completion:
-    r"""The reply as a completion, cut at stop strings whether or not the server heeded them.
+    r"""Convert a reply to a completion, cut at stop strings even if the server ignored them.
 
-    Log-probabilities are kept only if the tokens spell the text and each has one; otherwise there are none. Where stop
-    strings were asked for and the server does not say what ended a text, it counts as stopped.
+    Log-probabilities are kept only if every token has one and the tokens spell the text. With stop strings, a text
+    whose end the server does not explain counts as stopped.
 
     Example:
         >>> to_completion(Reply("4.\nNext", "stop", None), GenerateOptions(stop=("\n",)))
@@ -202,10 +195,10 @@ def to_completion(reply: Reply, options: GenerateOptions) -> Completion:
 
 
 def to_score(reply: Reply, prompt: str, continuation: str) -> Completion:
-    """The echoed continuation; a token that begins in the prompt and ends in the continuation is left out.
+    """Convert an echoed prompt and continuation to the scored continuation.
 
-    Returns:
-        The continuation; without log-probabilities if the server echoed something else, or gave none.
+    A token across the boundary is left out. There are no log-probabilities if the server echoes another text or gives
+    none.
     """
     spans = align(reply.tokens, prompt + continuation, finished=False)
     scored = [
@@ -220,18 +213,10 @@ def to_score(reply: Reply, prompt: str, continuation: str) -> Completion:
 
 
 def align(tokens: Sequence[Token], text: str, *, finished: bool) -> list[tuple[int, int]]:
-    """Character spans of the tokens that spell a text.
+    """Return the character spans of tokens in a text.
 
-    Tokens behind the end of the text are left out, but for the first where the model ended it: that one is the
-    end-of-sequence token.
-
-    Args:
-        tokens: Tokens in order.
-        text: What they should spell.
-        finished: Whether the model ended the text itself.
-
-    Returns:
-        One span per token that is kept; nothing if the tokens spell something else.
+    Tokens after the end of the text are left out, except for one end-of-sequence token if the text is `finished`.
+    There are no spans if the tokens spell another text.
 
     Example:
         >>> align([Token(b"a", -1.0), Token(b" b", -1.0), Token(b"<end>", -0.1)], "a b", finished=True)
@@ -261,7 +246,7 @@ def _request(model: ServedModel, body: Mapping[str, Any], sample: int, text: str
 
 
 def _seed(seed: int, sample: int) -> int:
-    """A seed of 31 bits per sample, which every server can take."""
+    # 31 bits, which every server accepts.
     return int.from_bytes(hashlib.sha256(f"{seed}/{sample}".encode()).digest()[:4], "big") >> 1
 
 
@@ -280,7 +265,7 @@ def _said(choice: Mapping[str, Any], api: Api) -> str:
 
 
 def _tokens(logprobs: Any, api: Api) -> tuple[Token, ...]:
-    """Tokens with their log-probabilities; nothing where the server gave none, or something of another shape."""
+    """Tokens with their log-probabilities; none if the server gives none, or another format."""
     try:
         if api == "completions":
             pairs = zip(logprobs["tokens"], logprobs["token_logprobs"], strict=True)

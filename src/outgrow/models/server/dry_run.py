@@ -1,4 +1,4 @@
-"""What asking would cost, by playing it through: answers come from the cache, or are made up as long as they may be."""
+"""Models for dry runs: they send and load nothing; servers count the requests and tokens that a run would cost."""
 
 from __future__ import annotations
 
@@ -14,47 +14,45 @@ from outgrow.models.server.model import ServerLanguageModel
 from outgrow.models.server.usage import BYTES_PER_TOKEN, Estimate, guess_tokens
 from outgrow.models.server.wire import Request, read_reply, to_completion
 
+_RATING = " [[1]]"
+"""End of made-up texts, so that a judge's reply can be read and is not asked for again."""
+
 
 @dataclass
-class Rehearsal:
-    """A `LanguageModel` that sends nothing, and counts what the model behind it would be asked; every request once."""
+class DryRunServer:
+    """Count what a served model would be asked, every request once; answers are from the cache or made up."""
 
     model: ServerLanguageModel
-    """Who would be asked."""
+    """The model that would be asked."""
     _missing: dict[str, tuple[int, int]] = field(default_factory=dict)
     _kept: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
-        """The name of the model that would be asked."""
+        """Name of the model that would be asked."""
         return self.model.name
 
     @property
     def refusals(self) -> Mapping[str, str]:
-        """Nothing: what a server would decline is not known."""
+        """Empty: what a server would decline is not known."""
         return {}
 
     @property
     def estimate(self) -> Estimate:
-        """What everything so far would take."""
+        """Requests and tokens of everything so far: the most a run takes, without failures and repeated ratings."""
         costs = self._missing.values()
         return Estimate(len(costs), len(self._kept), sum(read for read, _ in costs), sum(most for _, most in costs))
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Kept answers, and made-up ones of `options.max_new_tokens` where there are none.
+        """Return cached answers, and made-up ones of `options.max_new_tokens` where there are none.
 
         Raises:
             ConfigError: As the model's `generate`.
         """
         return self.chat([("", prompt) for prompt in prompts], options)
 
-    @property
-    def speaks_chat(self) -> bool:
-        """Whether messages have roles."""
-        return self.model.speaks_chat
-
     def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        """The same for `(system, user)` messages."""
+        """Return the same for `(system, user)` messages."""
         requests = self.model.requests(turns, options)
         kept = self._cached([request.key for own in requests for request in own])
         return [[self._answer(one, kept.get(one.key), options) for one in own] for own in requests]
@@ -62,7 +60,7 @@ class Rehearsal:
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
-        """Nobody rehearses scores.
+        """Refuse: the cost of scores is not known.
 
         Raises:
             ModelError: Always.
@@ -84,14 +82,14 @@ class Rehearsal:
 
 
 @dataclass(frozen=True)
-class Stranger:
-    """A `LanguageModel` that nothing is known of, and that costs nothing: it makes everything up."""
+class DryRunModel:
+    """A `LanguageModel` that stands for one that runs here: it makes everything up, at no cost."""
 
     name: str
     """A name for records."""
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Texts as long as they may be, another one for every prompt, sample and seed."""
+        """Return texts of `options.max_new_tokens`, another one for every prompt, sample and seed."""
         return [
             [made_up(f"{self.name}/{options.seed}/{sample}/{prompt}", options) for sample in range(options.n)]
             for prompt in prompts
@@ -100,17 +98,19 @@ class Stranger:
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
-        """The texts, without any score."""
-        return [Completion(text, (), (), finished=False) for _, text in pairs]
+        """Return the texts as one token each, all with the same log-probability."""
+        return [Completion(text, (-1.0,), ((0, len(text)),), finished=False) for _, text in pairs]
 
 
 def made_up(key: str, options: GenerateOptions) -> Completion:
-    """A text of `options.max_new_tokens` that belongs to a key and to no other.
+    """Return a text of `options.max_new_tokens` that belongs to a key and to no other.
 
     Example:
         >>> guess_tokens(made_up("a", GenerateOptions(max_new_tokens=12)).text)
         12
     """
     size = BYTES_PER_TOKEN * options.max_new_tokens
-    digits = hashlib.shake_128(key.encode()).hexdigest(size // 2)
-    return Completion(digits[:size], (), (), finished=False)
+    digits = hashlib.shake_128(key.encode()).hexdigest(size // 2 + 1)[:size]
+    if size > 4 * len(_RATING):
+        digits = digits[: -len(_RATING)] + _RATING
+    return Completion(digits, (), (), finished=False)

@@ -1,5 +1,8 @@
+"""Models in llama2.c's format, converted for the example hh_harmless."""
+
 from __future__ import annotations
 
+import doctest
 import gzip
 import struct
 from itertools import pairwise
@@ -9,16 +12,25 @@ import numpy as np
 import pytest
 import torch
 
+from example_scripts import load_script
 from outgrow.errors import ModelError
-from outgrow.models.llama2c import Shape, convert, load_network, load_tokenizer, read_pieces
 from outgrow.models.loading import check_model
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 
+llama2c = load_script("hh_harmless/llama2c.py")
+Shape, convert, load_network, load_tokenizer, read_pieces = (
+    llama2c.Shape,
+    llama2c.convert,
+    llama2c.load_network,
+    llama2c.load_tokenizer,
+    llama2c.read_pieces,
+)
+
 SMALL = Shape(dim=12, hidden=10, layers=2, heads=3, kv_heads=1, vocabulary=9, context=8)
 
 
-def write_model(path: Path, shape: Shape, seed: int = 0) -> dict[str, np.ndarray]:
+def write_model(path: Path, shape: llama2c.Shape, seed: int = 0) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
     arrays = {name: random.normal(scale=0.5, size=size).astype("<f4") for name, size in shape.weights()}
     header = struct.pack("<7i", *vars(shape).values())
@@ -31,7 +43,7 @@ def write_tokenizer(path: Path, pieces: list[tuple[bytes, float]]) -> None:
     path.write_bytes(struct.pack("<i", max(len(piece) for piece, _ in pieces)) + entries)
 
 
-def by_the_book(shape: Shape, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndarray:
+def by_the_book(shape: llama2c.Shape, w: dict[str, np.ndarray], tokens: list[int]) -> np.ndarray:
     """The forward pass as llama2.c states it, position by position, in double precision."""
 
     def norm(x: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -163,3 +175,7 @@ def test_a_damaged_tokenizer_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nothing\.bin cannot be read"):
         load_network(tmp_path / "nothing.bin")
+
+
+def test_the_examples_in_docstrings_run() -> None:
+    assert doctest.testmod(llama2c).failed == 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from outgrow.combine import JointDecoding
-from outgrow.combine.joint_decoding import Per
-from outgrow.errors import DataError
+from outgrow.combine import JointDecoding, Majority, Mean, gold_targets, naive_targets, pool, score_matrices
+from outgrow.combine.combiner import require
+from outgrow.combine.texts import Per
+from outgrow.errors import ConfigError, DataError
 from outgrow.labels import Completion, Rows, TextLabels
-from outgrow.pipeline.text_targets import gold_targets, joint_targets, naive_targets, pool, score_matrices
 
 
 def said(text: str, *logprobs: float) -> Completion:
@@ -63,7 +63,7 @@ def test_the_target_is_what_all_supervisors_together_find_most_probable() -> Non
         ),
         ((), ()),
     )
-    targets, lambdas = joint_targets(labels, scored, ["p", "q"], JointDecoding())
+    targets, lambdas = JointDecoding().texts(labels, ["p", "q"], lambda: scored)
     assert (targets.ids, targets.texts, targets.weights) == (("a",), (" b",), (1.0,))
     assert targets.sources == ("first+second",)
     assert lambdas.tolist() == [0.5, 0.5]
@@ -90,15 +90,40 @@ def test_what_is_most_probable_may_differ_per_token_and_per_character(per: Per, 
     labels = labels_of(((said("long text"), said("no")),))
     # Per token −1 and −1.2, per character −0.5 and −0.4.
     scored = labels_of(((said(" long text", -1.0, -1.0, -1.0, -1.0, -1.0), said(" no", -1.2)),))
-    targets, _ = joint_targets(labels, scored, ["p"], JointDecoding(scores=per))
+    targets, _ = JointDecoding(scores=per).texts(labels, ["p"], lambda: scored)
     assert targets.texts == (wanted,)
+
+
+def test_the_mean_asks_for_scores_only_where_its_weights_are_estimated() -> None:
+    labels = labels_of(((said("a"),), (said("b"),), (said("a"),)))
+    scored = labels_of(*[((said(" a", -1.0), said(" b", -2.0)),) * 3])
+    given = {"first": 0.0, "second": 2.0, "third": 1.0}
+    found = Mean(weights=given).texts(labels, ["p"], lambda: pytest.fail("nothing is to be scored"))
+    assert (found.targets.texts, found.targets.weights, found.lambdas) == ((" b", " a"), (2.0, 1.0), None)
+    mean = Mean(weights="estimated")
+    assert mean.needs_scores
+    targets, lambdas = mean.texts(labels, ["p"], lambda: scored)
+    np.testing.assert_allclose(lambdas, [1 / 3] * 3)
+    np.testing.assert_allclose(targets.weights, [2 / 3, 1 / 3])
+
+
+def test_parameters_of_choice_tasks_are_refused_for_texts() -> None:
+    for mean, message in ((Mean(harden=True), "is for choice tasks"), (Mean(weights="calibrated"), "need gold")):
+        with pytest.raises(ConfigError, match=message):
+            mean.check_texts(("a", "b"))
+    Mean(weights="estimated").check_texts(("a", "b"))
+
+
+def test_a_combiner_without_the_method_is_refused_with_the_names_of_those_that_have_it() -> None:
+    with pytest.raises(ConfigError, match=r"'majority' has no method `texts`(.|\n)*joint_decoding or mean"):
+        require("combiner", "majority", Majority(), "texts")
 
 
 def test_no_text_at_all_is_an_error() -> None:
     with pytest.raises(DataError, match="No unlabelled row has a text"):
         naive_targets(labels_of(((), ())), ["p"], {"first": 1.0, "second": 1.0})
     with pytest.raises(DataError, match="No unlabelled row has a text"):
-        joint_targets(labels_of(((), ())), labels_of(((), ())), ["p"], JointDecoding())
+        JointDecoding().texts(labels_of(((), ())), ["p"], lambda: labels_of(((), ())))
 
 
 def test_gold_is_taken_as_certain() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,15 @@ import pytest
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
+from example_scripts import load_script
 from outgrow.combine import DawidSkene, Mean
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import PreferencePairs
-from outgrow.supervisors.rewards import (
-    EncoderReward,
-    TfidfReward,
-    fit_bradley_terry,
-    judged_pairs,
-    reward_margins,
-    reward_votes,
-)
+
+rewards = load_script("hh_harmless/rewards.py")
+EncoderReward, TfidfReward = rewards.EncoderReward, rewards.TfidfReward
+fit_bradley_terry, judged_pairs = rewards.fit_bradley_terry, rewards.judged_pairs
+reward_margins, reward_votes = rewards.reward_margins, rewards.reward_votes
 
 
 def pairs_of(chosen: Sequence[str], rejected: Sequence[str]) -> PreferencePairs:
@@ -127,3 +126,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         TfidfReward().fit(pairs_of(["!", "?"], [".", ","]))
     with pytest.raises(ConfigError, match="out of range"):
         TfidfReward(regularization=0.0)
+
+
+def test_the_examples_in_docstrings_run() -> None:
+    assert doctest.testmod(rewards).failed == 0

@@ -1,0 +1,179 @@
+"""What every stage of an experiment gets: `stage` makes artefacts, `open` loads language models, `note` adds notes.
+
+A dry run is the same pipeline with another `Run`: what the store has is read, language models are replaced by stand-ins
+that count requests or make texts up, and what would have to be trained is made up too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, overload
+
+import pyarrow as pa
+
+from outgrow.identity import not_hashed
+from outgrow.labels import Note
+from outgrow.labels.notes import Severity
+from outgrow.models.protocols import LanguageModel
+from outgrow.models.server import Cost, Costs, DryRunModel, DryRunServer, Usage
+from outgrow.models.specs import ModelSpec, ServerModel
+from outgrow.progress import Reporter, SilentReporter
+from outgrow.scale.generation import ShardedLanguageModel
+from outgrow.store import Artefact, Store, read_json, read_table, write_json, write_table
+
+
+class Record(Protocol):
+    """Anything that goes to and from Arrow unchanged."""
+
+    def to_arrow(self) -> pa.Table:
+        """Return it as a table."""
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Any:
+        """Return what `to_arrow` was called on."""
+
+
+R = TypeVar("R", bound=Record)
+_RECORD = "record.parquet"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Store, progress, costs and notes of one run of an experiment.
+
+    Example:
+        >>> import tempfile
+        >>> run = Run(Store(Path(tempfile.mkdtemp())))
+        >>> made = run.stage("numbers", {"upto": 3}, lambda folder: write_json(folder / "n.json", [0, 1, 2]))
+        >>> read_json(made.path / "n.json")
+        [0, 1, 2]
+    """
+
+    store: Store
+    """Artefacts, by content."""
+    reporter: Reporter = field(default_factory=SilentReporter)
+    """Receives progress updates. Default: none."""
+    dry: bool = False
+    """Count the requests to servers, without sending, training or generating anything."""
+    costs: Costs = field(default_factory=Costs)
+    """What the artefacts used so far have cost at servers."""
+    notes: list[Note] = field(default_factory=list)
+    """What a reader of the results should know, each once."""
+    audits: list[dict[str, Any]] = field(default_factory=list)
+    """What refinements changed, by `method` and `seed`; see `outgrow.refine.audit`."""
+    planned: dict[str, tuple[ServerModel, DryRunServer]] = field(default_factory=dict)
+    """Servers that a dry run would ask, by role and name."""
+
+    @overload
+    def stage(
+        self, kind: str, recipe: Mapping[str, Any], make: Callable[..., object], *,
+        blank: Callable[[Path], object] | None = None, model: ModelSpec | None = None, step: str = "",
+    ) -> Artefact: ...  # fmt: skip
+
+    @overload
+    def stage(
+        self, kind: str, recipe: Mapping[str, Any], make: Callable[..., R], record: type[R], *,
+        blank: Callable[[Path], R] | None = None, model: ModelSpec | None = None, step: str = "",
+    ) -> R: ...  # fmt: skip
+
+    def stage(
+        self,
+        kind: str,
+        recipe: Mapping[str, Any],
+        make: Callable[..., Any],
+        record: type[Any] | None = None,
+        *,
+        blank: Callable[[Path], Any] | None = None,
+        model: ModelSpec | None = None,
+        step: str = "",
+    ) -> Any:
+        """Return the artefact of a recipe: found in the store, or made and kept there.
+
+        Args:
+            kind: What it is: `labels`, `student` …
+            recipe: Everything its contents depend on, as JSON values; objects by their `identity`.
+            make: `make(folder)`, or with a model `make(model, folder)`: fills the folder, or returns the record. It
+                may find shards of an interrupted attempt in the folder.
+            record: Class of the record that is kept; by default the artefact is a folder.
+            blank: Stands for `make` in a dry run, where it would train; by default an empty model folder.
+            model: A language model that `make` needs. Its identity is part of the recipe, its cost is counted.
+            step: Name of the step, for progress.
+
+        Raises:
+            StoreError: Disk full, no permission, or a damaged artefact.
+        """
+        if model is not None:
+            recipe = {"model": model.identity, **recipe}
+        store = self._store_of(recipe)
+        if self.dry and store.find(kind, recipe) is None:
+            store, make = self.scratch, make if model is not None else blank or _untrained
+
+        def whole(folder: Path) -> None:
+            if model is None:
+                made = make(folder)
+            else:
+                with self.open(model, folder, step) as opened:
+                    made = make(opened, folder)
+            if record is not None:
+                write_table(folder / _RECORD, made.to_arrow())
+
+        artefact = store.get(kind, recipe, whole, on_wait=self.reporter.note)
+        if isinstance(model, ServerModel) and not self.dry:
+            kept = read_json(artefact.path / "usage.json")
+            cost = Cost(model.who, Usage(**kept["usage"]), model.prices, kept["notes"])
+            self.costs.enter(f"{artefact.kind}/{artefact.key}", cost)
+        return artefact if record is None else record.from_arrow(read_table(artefact.path / _RECORD))
+
+    @contextmanager
+    def open(self, model: ModelSpec, folder: Path, step: str) -> Iterator[LanguageModel]:
+        """Load a language model that fills an artefact; unfinished answers of local models are kept in its folder."""
+        cache = self.store.root / "responses.sqlite"
+        if isinstance(model, ServerModel):
+            client = model.load(cache, self.reporter)
+            if self.dry:
+                yield self.planned.setdefault(model.who, (model, DryRunServer(client)))[1]
+            else:
+                yield client
+                write_json(folder / "usage.json", {"usage": vars(client.usage), "notes": client.notes})
+        elif self.dry:
+            yield DryRunModel(model.name)
+        else:
+            yield ShardedLanguageModel(model.load(cache, self.reporter), folder, self.reporter, step)
+
+    def note(
+        self, code: str, severity: Severity = "info", *, who: str | None = None, seed: int | None = None, **values: Any
+    ) -> None:
+        """Add a note for the reader of the results, unless it is there already."""
+        self.add(Note(code, severity, who, seed, values))
+
+    def add(self, *notes: Note) -> None:
+        """Add notes that are not there already."""
+        self.notes.extend(note for note in dict.fromkeys(notes) if note not in self.notes)
+
+    @cached_property
+    def scratch(self) -> Store:
+        """A store of this run alone, for what a later run must not find; deleted with the run."""
+        folder = Path(tempfile.mkdtemp(prefix="outgrow-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Store(folder, salt=folder.name)
+
+    def _store_of(self, recipe: Mapping[str, Any]) -> Store:
+        """The store, or the one of this run alone where some code in the recipe cannot be hashed."""
+        unknown = not_hashed(recipe)
+        for name in unknown:
+            self.note("store.not_kept", who=name)
+        made_of_unkept = "scratch" in vars(self) and self.scratch.salt in str(recipe)
+        return self.scratch if unknown or made_of_unkept else self.store
+
+
+def _untrained(folder: Path) -> None:
+    """Write what looks like a model folder; a dry run never loads it."""
+    write_json(folder / "model" / "config.json", {"untrained": folder.name})
+    (folder / "model" / "untrained.safetensors").touch()

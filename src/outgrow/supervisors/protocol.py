@@ -1,0 +1,54 @@
+"""What a supervisor is: a section of the experiment file that votes on rows, writes texts, or scores given texts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from outgrow.labels import ChoiceVotes, Rows, TextLabels
+from outgrow.models.protocols import GenerateOptions
+from outgrow.templates import fill
+
+if TYPE_CHECKING:
+    from outgrow.run import Run
+
+Part = Literal["validation", "unlabelled", "test"]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How rows of a text task are put to models."""
+
+    template: str = "Question: {prompt}\nAnswer:"
+    """The prompt of a model; `{prompt}` is the row's."""
+    options: GenerateOptions = dataclasses.field(default_factory=lambda: GenerateOptions(too_long="empty"))
+    """How models answer."""
+
+    def prompts(self, rows: Rows) -> list[str]:
+        """Return the rows' prompts as models see them."""
+        return [fill(self.template, {"prompt": prompt}) for prompt in rows.prompts]
+
+
+class Supervisor(Protocol):
+    """Has at least one of `vote`, `write` and `score`; all get every row, and may learn from those of the gold part."""
+
+    @property
+    def title(self) -> str:
+        """Its name in tables (text tasks)."""
+        return type(self).__name__
+
+    def check(self, task: Literal["choice", "text"], asking: Asking) -> None:
+        """Raise a ConfigError for what cannot work, before anything is computed."""
+
+    def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
+        """Return votes on `judged_rows(rows)`: the validation, unlabelled and test rows, in that order."""
+
+    def write(self, rows: Rows, part: Part, asking: Asking, run: Run, *, seed: int) -> TextLabels:
+        """Return one or several texts for each row of a part, the best first."""
+
+    def score(
+        self, rows: Rows, part: Part, candidates: Sequence[Sequence[str]], asking: Asking, run: Run, *, seed: int
+    ) -> TextLabels:
+        """Return token log-probabilities of the candidates of each row of a part; each begins with a space."""
