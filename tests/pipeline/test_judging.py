@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from markupsafe import escape
+from outgrow.supervisors.respondents import Respondent
+from outgrow.workspace import Workspace
 
 from outgrow.config import LocalJudge, ServerJudge
 from outgrow.errors import ConfigError
@@ -20,8 +22,6 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline import judging, text
 from outgrow.pipeline.judging import Judgement, judge_answers, judge_name
 from outgrow.store import Store
-from outgrow.supervisors.respondents import Respondent
-from outgrow.workspace import Workspace
 from scripted_respondent import ScriptedRespondent
 from tiny_models import WORDS
 
