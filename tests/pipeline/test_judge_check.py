@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outgrow.workspace import Workspace
 from rapidfuzz.distance import Levenshtein
 
 from outgrow.config import ServerJudge, TaskConfig
@@ -17,7 +18,6 @@ from outgrow.pipeline import judging
 from outgrow.pipeline.judge_check import judge_remarks, right_and_wrong
 from outgrow.store import Store
 from outgrow.tasks import load_task
-from outgrow.workspace import Workspace
 from scripted_respondent import ScriptedRespondent
 
 CAPITALS = {"France": "Paris", "Spain": "Madrid", "Italy": "Rome", "Peru": "Lima", "Japan": "Tokyo", "Egypt": "Cairo"}

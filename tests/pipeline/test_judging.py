@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from markupsafe import escape
+from outgrow.supervisors.respondents import Respondent
+from outgrow.workspace import Workspace
 
 from outgrow.config import LocalJudge, ServerJudge
 from outgrow.errors import ConfigError
@@ -20,8 +22,6 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline import judging, text
 from outgrow.pipeline.judging import Judgement, judge_answers, judge_name
 from outgrow.store import Store
-from outgrow.supervisors.respondents import Respondent
-from outgrow.workspace import Workspace
 from scripted_respondent import ScriptedRespondent
 from tiny_models import WORDS
 
@@ -201,7 +201,7 @@ def test_a_judge_that_never_parses_leaves_a_report_that_says_so(tmp_path: Path, 
     assert [metric.metric for metric in results.summary.metrics] == ["rated"]
     assert all(line.score.value == 0 for line in results.summary.metrics[0].lines)
     report = (tmp_path / "output/report.html").read_text()
-    assert "no judge gave a rating that can be read" in report
+    assert "no judge gave a readable rating" in report
     assert "The judge mute gave no rating of naive, seed 0&#39;s content that can be read" in report
     assert (tmp_path / "output/predictions.parquet").is_file()
 
