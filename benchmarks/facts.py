@@ -30,7 +30,7 @@ from outgrow import Experiment
 from outgrow.combine.texts import naive_targets
 from outgrow.config import Named, parse_config
 from outgrow.demo import demo_settings
-from outgrow.evaluate import Standing
+from outgrow.evaluate import ModelScores
 from outgrow.evaluate.intervals import bounded_interval, percentile_interval, resampled_means
 from outgrow.evaluate.wording import estimate_text
 from outgrow.labels import Completion, Rows, TextLabels
@@ -197,10 +197,10 @@ def methods(bench: Bench) -> list[str]:
     chosen |= {name: given[name] for name in ("inferred", "refined-bayesian")}
     results = Experiment.from_dict(bench.settings | {"methods": chosen}).run(reporter=bench.workspace.reporter)
     content, concept = (
-        Columns({each.name: each.scores[metric] for each in results.standings}) for metric in ("content", "concept")
+        Columns({each.name: each.scores[metric] for each in results.models}) for metric in ("content", "concept")
     )
     lines = ["| | content | − naive’s | of the base’s | concept |", "|---|---|---|---|---|"]
-    for each in results.standings:
+    for each in results.models:
         student = each.role == "student"
         gain = content.difference(each.name, "naive") if student and each.name != "naive" else ""
         share = content.ratio(each.name, "base") if student else ""
@@ -209,11 +209,11 @@ def methods(bench: Bench) -> list[str]:
     return [*lines, "", *(f"- {sentence}" for sentence in sweep_sentences(results.summary))]
 
 
-def titled(standing: Standing) -> str:
+def titled(model: ModelScores) -> str:
     """A model's name as the tables have it."""
-    if standing.role == "supervisor":
-        return f"supervisor `{standing.name}`"
-    return f"`{standing.name}`" if standing.role == "student" else standing.name
+    if model.role == "supervisor":
+        return f"supervisor `{model.name}`"
+    return f"`{model.name}`" if model.role == "student" else model.name
 
 
 def knowledge(bench: Bench) -> list[str]:

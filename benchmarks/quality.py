@@ -103,7 +103,7 @@ class Sheet:
         self.results, self.metric = results, summary.metrics[0]
         self.lines: dict[str, Line] = {line.name: line for line in self.metric.lines}
         self.certain: dict[str, CalibrationLine] = {line.name: line for line in summary.calibration.lines}
-        students = [each for each in results.standings if each.role == "student"]
+        students = [each for each in results.models if each.role == "student"]
         scores = {each.name: each.scores["accuracy"] for each in students}
         draws = resampled_means(list(scores.values()))
         first = next(iter(scores))

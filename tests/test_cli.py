@@ -57,7 +57,7 @@ def test_results_for_machines_are_json_and_nothing_else(
 
 def test_overrides_on_the_command_line_count(trial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, "run", str(trial), "seeds=2", "output=other") == 0
-    assert Results.load(trial.parent / "other").standings[-1].scores["accuracy"].shape[0] == 2
+    assert Results.load(trial.parent / "other").models[-1].scores["accuracy"].shape[0] == 2
 
 
 def test_a_finished_run_is_reported_again(

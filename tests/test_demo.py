@@ -14,8 +14,8 @@ from outgrow.progress import SilentReporter
 
 def test_in_the_tiny_world_all_students_take_the_style_that_the_base_lacks(tmp_path: Path) -> None:
     results = demo_experiment(tmp_path / "demo", size="tiny", seeds=1, reporter=SilentReporter()).run()
-    concept = {one.name: one.scores["concept"].mean() for one in results.standings}
-    content = {one.name: one.scores["content"].mean() for one in results.standings}
+    concept = {one.name: one.scores["concept"].mean() for one in results.models}
+    content = {one.name: one.scores["content"].mean() for one in results.models}
     assert concept["base"] == 0
     students = ("naive", "refined", "inferred", "refined-bayesian")
     assert min(concept[name] for name in ("words", *students)) >= 0.8

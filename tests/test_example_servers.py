@@ -58,7 +58,7 @@ def test_an_example_runs_on_a_server_by_changing_names(tmp_path: Path, name: str
         changes = overrides(name, tmp_path, server.url, "weak", "vendor/family/strong", "judge")
         results = run(name, tmp_path, changes)
         exported = Experiment(load_config(EXAMPLES / f"{name}.yaml", changes)).export("refined", tmp_path / "out.jsonl")
-    assert {"base"} < {line.name for line in results.standings}
+    assert {"base"} < {line.name for line in results.models}
     assert exported > 4
     assert all("Arr, " in line for line in (tmp_path / "out.jsonl").read_text().splitlines())
     if name == "gsm8k":
@@ -84,6 +84,6 @@ def test_the_examples_run_on_a_real_server(tmp_path: Path) -> None:
                     : -1 if name == "gsm8k" else None
                 ],
             )
-            assert "base" in {line.name for line in results.standings}
+            assert "base" in {line.name for line in results.models}
             assert any(note.startswith("The strong model chat took ") for note in results.provenance["notes"])
             assert results.provenance["refinement"][0]["rows"] == 6

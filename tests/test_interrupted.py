@@ -117,7 +117,7 @@ def same_numbers(first: Path, second: Path) -> bool:
     one, other = Results.load(first), Results.load(second)
     return all(
         mine.name == yours.name and np.array_equal(mine.scores[metric], yours.scores[metric])
-        for mine, yours in zip(one.standings, other.standings, strict=True)
+        for mine, yours in zip(one.models, other.models, strict=True)
         for metric in mine.scores
     )
 

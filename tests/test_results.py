@@ -8,21 +8,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from outgrow.errors import DataError, StoreError
-from outgrow.evaluate import Certainty, Standing
+from outgrow.evaluate import Certainty, ModelScores
+from outgrow.labels import Note
 from outgrow.results import Results
 
 
 @pytest.fixture
 def results():
     random = np.random.default_rng(0)
-    standings = (
-        Standing("small", "supervisor", {"accuracy": random.random((1, 20)), "f1": random.random((1, 20))}, "a note"),
-        Standing("naive", "student", {"accuracy": random.random((3, 20)), "f1": random.random((3, 20))}),
-        Standing("gold", "ceiling", {"accuracy": 1 + random.random((3, 20))}),
+    models = (
+        ModelScores(
+            "small", "supervisor", {"accuracy": random.random((1, 20)), "f1": random.random((1, 20))}, "a note"
+        ),
+        ModelScores("naive", "student", {"accuracy": random.random((3, 20)), "f1": random.random((3, 20))}),
+        ModelScores("gold", "ceiling", {"accuracy": 1 + random.random((3, 20))}),
     )
     provenance = {"config": {"seeds": (0, 1, 2), "task": {"path": Path("data")}}, "notes": ["left out"]}
     ids = tuple(f"row-{index}" for index in range(20))
-    return Results("trial", standings, {"accuracy": 0.25}, provenance, ids)
+    return Results("trial", models, {"accuracy": 0.25}, provenance, ids)
 
 
 def test_saved_results_load_as_they_were(results, tmp_path):
@@ -30,7 +33,7 @@ def test_saved_results_load_as_they_were(results, tmp_path):
     loaded = Results.load(tmp_path)
     assert loaded.to_json() == results.to_json()
     assert loaded.ids == results.ids
-    for mine, theirs in zip(results.standings, loaded.standings, strict=True):
+    for mine, theirs in zip(results.models, loaded.models, strict=True):
         assert (mine.name, mine.role, mine.note, list(mine.scores)) == (
             theirs.name,
             theirs.role,
@@ -43,17 +46,17 @@ def test_saved_results_load_as_they_were(results, tmp_path):
 
 def test_weighted_scores_load_as_they_were_and_give_the_same_means(results, tmp_path):
     weights = {"f1": np.arange(60.0).reshape(3, 20)}
-    standings = [Standing("naive", "student", dict(results.standings[1].scores), weights=weights)]
-    mine = Results("trial", standings, {})
+    models = [ModelScores("naive", "student", dict(results.models[1].scores), weights=weights)]
+    mine = Results("trial", models, {})
     mine.save(tmp_path)
     loaded = Results.load(tmp_path)
     assert loaded.to_json() == mine.to_json()
-    assert np.array_equal(loaded.standings[0].weights["f1"], weights["f1"])
-    assert list(loaded.standings[0].weights) == ["f1"]
+    assert np.array_equal(loaded.models[0].weights["f1"], weights["f1"])
+    assert list(loaded.models[0].weights) == ["f1"]
 
 
 def test_results_without_ids_load_without_ids(results, tmp_path):
-    Results("trial", results.standings, {}).save(tmp_path)
+    Results("trial", results.models, {}).save(tmp_path)
     assert Results.load(tmp_path).ids is None
 
 
@@ -62,7 +65,7 @@ def test_scores_are_saved_one_line_per_model_metric_seed_and_example(results, tm
     table = pq.read_table(tmp_path / "scores.parquet").to_pylist()
     assert len(table) == 20 * (1 + 1 + 3 + 3 + 3)
     line = next(line for line in table if (line["name"], line["metric"], line["seed"]) == ("naive", "f1", 2))
-    assert line["score"] == results.standings[1].scores["f1"][2, 0]
+    assert line["score"] == results.models[1].scores["f1"][2, 0]
     assert (line["role"], line["example"], line["id"]) == ("student", 0, "row-0")
 
 
@@ -79,10 +82,10 @@ def sure(results):
     gold, probs = random.integers(3, size=20), random.dirichlet(np.ones(3), size=(3, 20))
     student = Certainty.stack([Certainty.of_choices(each, gold, random.random(20)) for each in probs])
     given = {"small": Certainty.of_choices(probs[0], gold), "naive": student}
-    standings = [
-        Standing(each.name, each.role, each.scores, each.note, given.get(each.name)) for each in results.standings
+    models = [
+        ModelScores(each.name, each.role, each.scores, each.note, given.get(each.name)) for each in results.models
     ]
-    return Results("trial", standings, {"accuracy": 0.25}, {}, results.ids)
+    return Results("trial", models, {"accuracy": 0.25}, {}, results.ids)
 
 
 def test_certainties_load_as_they_were_and_give_the_same_calibration(sure, tmp_path):
@@ -90,7 +93,7 @@ def test_certainties_load_as_they_were_and_give_the_same_calibration(sure, tmp_p
     loaded = Results.load(tmp_path)
     assert loaded.to_json() == sure.to_json()
     assert [line["name"] for line in loaded.to_json()["summary"]["calibration"]["lines"]] == ["small", "naive"]
-    for mine, theirs in zip(sure.standings, loaded.standings, strict=True):
+    for mine, theirs in zip(sure.models, loaded.models, strict=True):
         assert (mine.certainty is None) == (theirs.certainty is None)
         if mine.certainty:
             assert list(mine.certainty.arrays()) == list(theirs.certainty.arrays())
@@ -103,14 +106,14 @@ def test_certainties_are_saved_one_line_per_model_seed_and_example(sure, tmp_pat
     table = pq.read_table(tmp_path / "certainty.parquet").to_pylist()
     assert len(table) == 20 * (1 + 3)
     line = next(line for line in table if (line["name"], line["seed"], line["id"]) == ("naive", 2, "row-4"))
-    assert line["nll"] == sure.standings[1].certainty.nll[2, 4]
+    assert line["nll"] == sure.models[1].certainty.nll[2, 4]
     assert {line["vacuity"] for line in table if line["name"] == "small"} == {None}
 
 
 def test_results_saved_without_certainties_still_load(results, tmp_path):
     results.save(tmp_path)
     about = json.loads((tmp_path / "results.json").read_text())
-    for each in about["standings"]:
+    for each in about["models"]:
         del each["certainty"]
     (tmp_path / "results.json").write_text(json.dumps(about))
     assert Results.load(tmp_path).summary.calibration is None
@@ -125,7 +128,7 @@ def test_certainties_that_are_announced_but_missing_are_named(sure, tmp_path):
 
 def test_ids_that_do_not_fit_are_refused_before_anything_is_written(results, tmp_path):
     with pytest.raises(DataError, match="as many ids"):
-        Results("trial", results.standings, {}, {}, ("one",)).save(tmp_path)
+        Results("trial", results.models, {}, {}, ("one",)).save(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -162,7 +165,7 @@ def test_results_of_another_version_are_refused(results, tmp_path):
 
 def test_json_has_no_nan_and_no_foreign_types(results):
     odd = {"nan": float("nan"), "array": np.arange(2), "number": np.float32(0.5), "path": Path("a"), "set": {1}}
-    plain = Results("x", results.standings, {}, odd).to_json()
+    plain = Results("x", results.models, {}, odd).to_json()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain["provenance"] == {"nan": None, "array": [0, 1], "number": 0.5, "path": "a", "set": [1]}
 
@@ -172,7 +175,8 @@ def test_keys_and_passwords_are_hidden_in_everything_written(results, tmp_path):
         "trainer": {"hub_token": "hf_SECRET"},
         "supervisors": [{"api_key": "sk-SECRET"}, {"server": "https://me:SECRET@host/v1"}],
     }
-    leaky = Results("x", results.standings, {}, {"config": config})
+    note = Note("server.slow", values={"url": "https://me:SECRET@host/v1", "api_key": "sk-SECRET"})
+    leaky = Results("x", results.models, {}, {"config": config, "notes": [note]})
     leaky.save(tmp_path)
     leaky.save_report(tmp_path / "report.html")
     for name in ("results.json", "report.html"):
@@ -180,11 +184,12 @@ def test_keys_and_passwords_are_hidden_in_everything_written(results, tmp_path):
         assert "SECRET" not in text
         assert "hidden" in text
         assert "host/v1" in text
+    assert "SECRET" not in leaky.table()
 
 
 def test_words_that_only_look_like_secrets_are_kept(results):
     config = {"pad_token": "<pad>", "max_tokens": 5, "token": None}
-    assert Results("x", results.standings, {}, config).to_json()["provenance"] == config
+    assert Results("x", results.models, {}, config).to_json()["provenance"] == config
 
 
 def test_the_summary_is_computed_once(results):
@@ -193,6 +198,20 @@ def test_the_summary_is_computed_once(results):
 
 def test_the_table_shows_the_notes_of_the_run(results):
     assert "- left out" in results.table()
+
+
+def test_notes_are_saved_as_records_and_sentences_of_older_files_still_load(results, tmp_path):
+    failed = Note("votes.failed", "warning", "ann", 0, {"rows": np.int64(3), "share": float("nan")})
+    Results("x", results.models, {}, {"notes": [failed, "2 rows left out."]}).save(tmp_path)
+    about = json.loads((tmp_path / "results.json").read_text())
+    assert about["provenance"]["notes"][0] == failed.to_json()
+    assert Results.load(tmp_path).notes[:2] == (failed, Note.from_json("2 rows left out."))
+    about["standings"] = about.pop("models")
+    about["provenance"]["notes"] = ["2 rows left out."]
+    (tmp_path / "results.json").write_text(json.dumps(about))
+    loaded = Results.load(tmp_path)
+    assert "- 2 rows left out." in loaded.table()
+    assert [each.name for each in loaded.models] == ["small", "naive", "gold"]
 
 
 def test_a_saved_report_is_one_file(results, tmp_path):
@@ -212,8 +231,8 @@ def test_methods_that_differ_in_one_number_are_summed_up_as_a_sweep_before_and_a
     methods = {"naive": {}} | {f"icl-{n}": {"refine": {"name": "icl", "demonstrations": n}} for n in (1, 4)}
     right = np.arange(100)[None]
     students = zip(methods, (40, 41, 80), strict=True)
-    standings = [Standing(name, "student", {"content": (right < count).astype(float)}) for name, count in students]
-    found = Results("swept", standings, {}, {"config": {"methods": methods}})
+    models = [ModelScores(name, "student", {"content": (right < count).astype(float)}) for name, count in students]
+    found = Results("swept", models, {}, {"config": {"methods": methods}})
     found.save(tmp_path)
     for results in (found, Results.load(tmp_path)):
         (sweep,) = results.to_json()["summary"]["sweeps"]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_config
 from outgrow.errors import ConfigError, did_you_mean
-from outgrow.evaluate import Certainty, Standing
+from outgrow.evaluate import Certainty, ModelScores
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.loading import model_identity
@@ -100,7 +100,7 @@ class Experiment:
         predictions = without_full_ratings(self._predictions(pipeline, rows))
         test = rows.part("test")
         gold = test.gold_indices() if rows.choices is not None else None
-        standings = [_standing(role, name, runs, gold) for (role, name), runs in predictions.items()]
+        models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
         self._write_predictions(predictions)
         provenance = {
             "config": self.config.model_dump(mode="json"),
@@ -115,7 +115,7 @@ class Experiment:
             "costs": [one.to_json() for one in workspace.costs.totals()],
             "refinement": list(pipeline.audits),
         }
-        results = Results(self.config.name, standings, pipeline.chance, provenance, test.ids)
+        results = Results(self.config.name, models, pipeline.chance, provenance, test.ids)
         results.save(self.output)
         write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
         results.save_report(self.output / "report.html")
@@ -234,14 +234,14 @@ class Experiment:
         write_table(self.output / "predictions.parquet", pa.concat_tables(tables, promote_options="default"))
 
 
-def _standing(role: Role, name: str, runs: Sequence[Predictions], gold: NDArray[np.int64] | None) -> Standing:
+def _model_scores(role: Role, name: str, runs: Sequence[Predictions], gold: NDArray[np.int64] | None) -> ModelScores:
     known = [metric for metric in runs[0].scores if all(metric in run.scores for run in runs)]
     scores = {metric: np.stack([run.scores[metric] for run in runs]) for metric in known}
     weights = {metric: np.stack([run.weights[metric] for run in runs]) for metric in known if metric in runs[0].weights}
     if gold is None:
-        return Standing(name, role, scores, weights=weights)
+        return ModelScores(name, role, scores, weights=weights)
     sure = [Certainty.of_choices(run.probs, gold, run.vacuity) for run in runs if run.probs is not None]
-    return Standing(name, role, scores, certainty=Certainty.stack(sure) if sure else None)
+    return ModelScores(name, role, scores, certainty=Certainty.stack(sure) if sure else None)
 
 
 def _seconds(store: Store, total: float) -> dict[str, float]:

@@ -1,25 +1,56 @@
-"""One registry for everything a user can name: objectives, combiners, refiners, relabellers, tasks, topics and so on.
+"""One registry for everything an experiment file names: objectives, combiners, refiners, tasks, supervisors and so on.
 
-Built-in names map to `module:attribute` and are imported when first asked for, so that listing names costs nothing.
-Third parties add theirs with the `register` decorator or with an entry point in the group `outgrow.<kind>`.
-Registered things are frozen dataclasses, whose fields are the parameters a user may set, or functions, whose
-keyword-only arguments are.
+Built-in names map to `module:attribute` and are imported on first use, so listing names costs nothing. `@2` behind the
+attribute is the revision of a built-in: raise it when its numbers change, so that old artefacts are not found again.
+Third parties add names with the `register` decorator, in a file or module given to `load_plugin` (`--plugin`), or with
+an entry point in the group `outgrow.<kind>`. A registered thing is a frozen dataclass, whose fields are the parameters
+a user may set, or a function, whose keyword-only arguments are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
+import importlib.util
 import inspect
+import sys
+import zlib
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, TypeVar, get_type_hints
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
-from outgrow.errors import ConfigError, UnknownNameError, did_you_mean
+from outgrow.errors import ConfigError, OutgrowError, UnknownNameError, did_you_mean
+from outgrow.sources import NotHashedError, revision_of
 
 T = TypeVar("T", bound=Callable[..., Any])
 
+
+class Kind(NamedTuple):
+    """What every thing of a kind must be able to do."""
+
+    abilities: tuple[str, ...] = ("__call__",)
+    """Methods of which it has at least one. A registered function stands for the first."""
+    protocol: str | None = None
+    """`module:class` whose members a thing gets where it has none of its own."""
+
+
+KINDS: dict[str, Kind] = {
+    "objective": Kind(protocol="outgrow.objectives.protocol:Objective"),
+    "token_objective": Kind(protocol="outgrow.objectives.protocol:TokenObjective"),
+    "preference": Kind(protocol="outgrow.objectives.protocol:PreferenceObjective"),
+    "combiner": Kind(("choices", "texts"), "outgrow.combine.combiner:Combiner"),
+    "refiner": Kind(),
+    "relabeller": Kind(),
+    "metric": Kind(),
+    "features": Kind(("fit",)),
+    "task": Kind(("read",)),
+    "adapter": Kind(("wrap",)),
+    "topic": Kind(),
+    "labelling_function": Kind(),
+}
 _BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "cross_entropy": "outgrow.objectives.cross_entropy:CrossEntropy",
@@ -98,16 +129,34 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "labelling_function": {},  # the user's own
 }
-_REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {kind: {} for kind in _BUILT_IN}
+_REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {kind: {} for kind in KINDS}
+_NAMES: dict[Any, tuple[str, str, int | None]] = {}
+"""Class or function → kind, name and, for built-ins, revision."""
+
+
+class Bound:
+    """A registered function with the parameters a user gave; called with what the kind passes."""
+
+    def __init__(self, function: Callable[..., Any], params: Mapping[str, Any]) -> None:
+        self.function, self.params = function, dict(params)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.function(*args, **kwargs, **self.params)
+
+    def __repr__(self) -> str:
+        return f"{self.function.__name__}({', '.join(f'{key}={value!r}' for key, value in self.params.items())})"
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
-    """Decorator: makes a frozen dataclass or a function available under `name` in experiment files.
+    """Make a frozen dataclass or a function available under `name` in experiment files.
 
     Args:
-        kind: One of `objective`, `token_objective`, `preference`, `combiner`, `refiner`, `relabeller`, `metric`,
-            `features`, `task`, `adapter`, `topic`, `labelling_function`.
-        name: The name a YAML file uses.
+        kind: One of `KINDS`.
+        name: The name in a YAML file.
+
+    Raises:
+        ConfigError: It has none of the methods its kind needs, or the name is taken.
 
     Example:
         >>> import dataclasses
@@ -115,6 +164,8 @@ def register(kind: str, name: str) -> Callable[[T], T]:
         ... @dataclasses.dataclass(frozen=True)
         ... class MyLoss:
         ...     strength: float = 1.0
+        ...     def __call__(self, logits, targets, context=None):
+        ...         return self.strength * (logits.softmax(-1) - targets).square().sum(-1)
         >>> create("objective", "my_loss", {"strength": 2.0})
         MyLoss(strength=2.0)
         >>> @register("labelling_function", "long_text")
@@ -126,47 +177,103 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     known = _kind(kind, _REGISTERED)
 
     def add(thing: T) -> T:
+        _check(kind, name, thing)
+        taken = _BUILT_IN[kind].get(name) or known.get(name)
+        if taken is not None and (isinstance(taken, str) or _place(taken) != _place(thing)):
+            raise ConfigError(
+                f"There is a {kind} named {name!r} already.",
+                found=taken if isinstance(taken, str) else ":".join(_place(taken)),
+                fix="Choose another name.",
+            )
         known[name] = thing
+        _NAMES[thing] = kind, name, None
         return thing
 
     return add
 
 
+def load_plugin(where: str) -> None:
+    """Import a Python file or module, whose `register` decorators add names.
+
+    Args:
+        where: The path of a `.py` file, or the name of an importable module.
+
+    Raises:
+        ConfigError: It does not exist or fails while it is imported; nothing of it is registered then.
+    """
+    before = {kind: dict(own) for kind, own in _REGISTERED.items()}
+    try:
+        if where.endswith(".py"):
+            _load_file(Path(where))
+        else:
+            sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+            try:
+                importlib.import_module(where)
+            finally:
+                sys.path.remove(str(Path.cwd()))
+    except Exception as error:
+        for kind, own in before.items():
+            _REGISTERED[kind] = own
+        if isinstance(error, OutgrowError):
+            raise ConfigError(f"The plug-in {where} cannot be loaded. {error}") from error
+        if isinstance(error, FileNotFoundError) or (isinstance(error, ModuleNotFoundError) and error.name == where):
+            raise ConfigError(
+                f"There is no plug-in {where}.", wanted="the path of a .py file, or the name of a module"
+            ) from error
+        raise ConfigError(
+            f"The plug-in {where} cannot be loaded.", found=f"{type(error).__name__}: {error}", fix="Correct the file."
+        ) from error
+
+
 def names(kind: str) -> list[str]:
-    """All names of a kind, sorted; imports nothing."""
+    """Return all names of a kind, sorted, without importing anything."""
     plugins = {point.name for point in entry_points(group=f"outgrow.{kind}")}
     return sorted({*_kind(kind, _BUILT_IN), *_REGISTERED[kind], *plugins})
 
 
 def lookup(kind: str, name: str) -> Callable[..., Any]:
-    """The class or function behind a name.
+    """Return the class or function behind a name.
 
     Raises:
         UnknownNameError: Nothing of that name is registered; the message offers the nearest one.
+        ConfigError: A plug-in cannot be imported, or has none of the methods its kind needs.
     """
     registered: dict[str, Callable[..., Any]] = _kind(kind, _REGISTERED)
     if name in registered:
         return registered[name]
     if name in _BUILT_IN[kind]:
-        module, _, attribute = _BUILT_IN[kind][name].partition(":")
-        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        place, _, revision = _BUILT_IN[kind][name].partition("@")
+        found: Callable[..., Any] = _imported(place)
+        _NAMES[found] = kind, name, int(revision or 1)
         return found
     for point in entry_points(group=f"outgrow.{kind}"):
         if point.name == name:
-            loaded: Callable[..., Any] = point.load()
+            try:
+                loaded: Callable[..., Any] = point.load()
+            except Exception as error:
+                raise ConfigError(
+                    f"The {kind} {name!r} of an installed plug-in cannot be loaded.",
+                    found=f"{point.value}, {type(error).__name__}: {error}",
+                    fix="Repair or remove that package.",
+                ) from error
+            _check(kind, name, loaded)
+            _NAMES[loaded] = kind, name, None
             return loaded
     raise UnknownNameError(f"There is no {kind} named {name!r}.", fix=did_you_mean(name, names(kind)))
 
 
 def create(kind: str, name: str, params: Mapping[str, Any]) -> Any:
-    """Builds the object behind a name, or binds the function, with the parameters a user gave.
+    """Build the object behind a name, or bind the function, with the parameters a user gave.
 
     Raises:
         UnknownNameError: The name is not registered.
         ConfigError: A parameter does not exist, is missing, or is refused by the object itself.
     """
     thing = lookup(kind, name)
-    allowed = _parameters(thing)
+    if _NAMES[thing][2] is None:
+        with contextlib.suppress(NotHashedError):
+            revision_of(thing)  # of the code as it is now, not as an editor leaves it while the run goes on
+    allowed = parameters(thing)
     for key in params:
         if key not in allowed:
             advice = did_you_mean(key, allowed) if allowed else "it takes no parameters"
@@ -174,22 +281,140 @@ def create(kind: str, name: str, params: Mapping[str, Any]) -> Any:
     try:
         typed = _typed(thing, params)
         if isinstance(thing, type):
-            return thing(**typed)
+            return _with_defaults(kind, thing)(**typed)
         missing = [name for name, needed in allowed.items() if needed and name not in typed]
         if missing:
             raise ValueError(f"{', '.join(missing)} must be given")
-        return functools.partial(thing, **typed)
+        return _with_defaults(kind, Bound)(thing, typed)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"The {kind} {name!r} refuses its parameters: {error}", found=dict(params)) from error
 
 
-def _parameters(thing: Callable[..., Any]) -> dict[str, bool]:
-    """The parameters a user may set, and whether they must be."""
+def can(thing: object, ability: str) -> bool:
+    """Return whether a thing has a method of this name."""
+    return callable(getattr(thing, ability, None))
+
+
+def require(kind: str, name: str, thing: object, ability: str, *, door: str) -> None:
+    """Check that a thing can do what an experiment asks of it.
+
+    Args:
+        kind: Kind of the thing.
+        name: Its name in the experiment file.
+        thing: The object.
+        ability: The method that is needed.
+        door: Where the file names it, such as `methods.naive.combine`.
+
+    Raises:
+        ConfigError: It has no such method; the message names those of its kind that have it.
+    """
+    if not can(thing, ability):
+        others = [other for other in names(kind) if _offers(kind, lookup(kind, other), ability)]
+        what = _ABILITIES.get(ability, ability)
+        raise ConfigError(
+            f"{door}: the {kind} {name!r} cannot be used {what}.",
+            wanted=", ".join(others) or f"a {kind} with a method `{ability}`",
+            fix="Name one of these.",
+        )
+
+
+_ABILITIES = {
+    "choices": "in a choice task",
+    "texts": "in a text task",
+    "vote": "in a choice task",
+    "write": "in a text task",
+    "score": "to score given texts",
+    "wrap": "to train a network",
+}
+
+
+def parameters(thing: Callable[..., Any]) -> dict[str, bool]:
+    """Return the parameters a user may set, and whether each must be set."""
     if dataclasses.is_dataclass(thing):
-        return {field.name: False for field in dataclasses.fields(thing) if field.init}  # its constructor asks for them
+        return {field.name: False for field in dataclasses.fields(thing) if field.init}  # its constructor checks them
+    fields = getattr(thing, "model_fields", None)  # a pydantic model
+    if fields is not None:
+        return {name: field.is_required() for name, field in fields.items()}
     arguments = inspect.signature(thing).parameters.values()
     own = [argument for argument in arguments if argument.kind is inspect.Parameter.KEYWORD_ONLY]
     return {argument.name: argument.default is inspect.Parameter.empty for argument in own}
+
+
+def registered_as(thing: Any) -> tuple[str, str, int | None] | None:
+    """Return kind, name and (for built-ins) revision of a class or function; None if it was never registered."""
+    return _NAMES.get(thing)
+
+
+@functools.cache
+def _with_defaults(kind: str, thing: type) -> type:
+    """The class itself, or a subclass with those members of its kind's protocol that it lacks."""
+    abilities, place = KINDS[kind]
+    members: dict[str, Any] = {}
+    if place is not None:
+        members = {
+            name: member
+            for name, member in vars(_imported(place)).items()
+            if not name.startswith("_")
+            and name not in abilities
+            and not getattr(member, "__isabstractmethod__", False)
+            and not hasattr(thing, name)
+        }
+    if thing is Bound and abilities[0] != "__call__":
+        members[abilities[0]] = Bound.__call__
+    if not members:
+        return thing
+    about = {"__module__": thing.__module__, "__qualname__": thing.__qualname__, "__doc__": thing.__doc__}
+    extended: type = type(thing)(thing.__name__, (thing,), {**members, **about})
+    if thing in _NAMES:
+        _NAMES[extended] = _NAMES[thing]
+    return extended
+
+
+def _offers(kind: str, thing: Any, ability: str) -> bool:
+    """Whether a class has a method, or a function stands for it."""
+    if isinstance(thing, type):  # not hasattr: every class can be called
+        return any(ability in vars(base) for base in thing.__mro__)
+    return ability == KINDS[kind].abilities[0]
+
+
+def _check(kind: str, name: str, thing: Any) -> None:
+    if not callable(thing):
+        raise ConfigError(
+            f"The {kind} {name!r} is neither a class nor a function.", found=repr(thing), wanted="a frozen dataclass"
+        )
+    needed = KINDS[kind].abilities
+    if not any(_offers(kind, thing, ability) for ability in needed):
+        raise ConfigError(
+            f"The {kind} {name!r} lacks a method.",
+            found=f"{thing.__module__}.{thing.__qualname__} without {' and '.join(needed)}",
+            wanted=f"a method {' or '.join(needed)}",
+            fix="docs/extending.md has an example of each kind.",
+        )
+
+
+def _load_file(path: Path) -> None:
+    name = f"outgrow_plugin_{path.stem}_{zlib.crc32(str(path.resolve()).encode())}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def _imported(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _place(thing: Any) -> tuple[str, str]:
+    """File and name of a definition: the same after a reload."""
+    module = sys.modules.get(thing.__module__)
+    return str(getattr(module, "__file__", None) or thing.__module__), thing.__qualname__
 
 
 def _typed(thing: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from outgrow.errors import DataError, StoreError
-from outgrow.evaluate import Certainty, Standing, Summary, find_sweeps, summarise
+from outgrow.evaluate import Certainty, ModelScores, Summary, find_sweeps, summarise
+from outgrow.labels import Note
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
 
 FORMAT = 1
@@ -31,15 +32,15 @@ class Results:
 
     Example:
         >>> weak, student = ({"accuracy": np.arange(100)[None] < right} for right in (60, 75))
-        >>> standings = (Standing("tfidf", "supervisor", weak), Standing("naive", "student", student))
-        >>> results = Results("example", standings, {"accuracy": 0.5})
+        >>> models = (ModelScores("tfidf", "supervisor", weak), ModelScores("naive", "student", student))
+        >>> results = Results("example", models, {"accuracy": 0.5})
         >>> round(results.to_json()["summary"]["metrics"][0]["lines"][1]["gain_over_best"]["value"], 3)
         0.15
     """
 
     name: str
     """Name of the experiment."""
-    standings: Sequence[Standing]
+    models: Sequence[ModelScores]
     """Every model with its per-example scores."""
     chance: Mapping[str, float]
     """Per metric the score of a blind guess, where known."""
@@ -53,7 +54,13 @@ class Results:
     def summary(self) -> Summary:
         """Means, intervals, gaps, tests, sweeps and warnings; computed once."""
         methods = (self.provenance.get("config") or {}).get("methods") or {}
-        return summarise(self.standings, self.chance, sweeps=find_sweeps(methods))
+        return summarise(self.models, self.chance, sweeps=find_sweeps(methods))
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Notes on the run, then notes on the summary; keys and passwords in them are hidden."""
+        run = self.provenance.get("notes") or ()
+        return (*(Note.from_json(_plain(each)) for each in run), *self.summary.notes)
 
     def table(self, color: bool = False, width: int | None = None) -> str:
         """The summary as aligned text.
@@ -64,7 +71,7 @@ class Results:
         """
         from outgrow.report.table import table_text
 
-        return table_text(self.summary, self.provenance.get("notes", ()), color=color, width=width)
+        return table_text(self.summary, self.notes, color=color, width=width)
 
     def to_json(self) -> dict[str, Any]:
         """Summary and provenance as plain values: what is undefined is None, and nothing is NaN."""
@@ -72,7 +79,7 @@ class Results:
             "format": FORMAT,
             "name": self.name,
             "chance": _plain(self.chance),
-            "standings": [
+            "models": [
                 {
                     "name": each.name,
                     "role": each.role,
@@ -81,10 +88,10 @@ class Results:
                     "weighted": list(each.weights),
                     "certainty": list(each.certainty.arrays()) if each.certainty else [],
                 }
-                for each in self.standings
+                for each in self.models
             ],
             "summary": _plain(self.summary.to_dict()),
-            "provenance": _plain(self.provenance),
+            "provenance": self._provenance(),
         }
 
     def save(self, folder: str | Path) -> None:
@@ -98,7 +105,7 @@ class Results:
         """
         folder = Path(folder)
         write_table(folder / "scores.parquet", self._scores())
-        certainties = [self._certainty_block(each, each.certainty) for each in self.standings if each.certainty]
+        certainties = [self._certainty_block(each, each.certainty) for each in self.models if each.certainty]
         if certainties:
             write_table(folder / "certainty.parquet", pa.concat_tables(certainties, promote_options="default"))
         # Last, so that its presence means that all are there.
@@ -121,10 +128,11 @@ class Results:
                     wanted=f"format {FORMAT}",
                     fix="Run the experiment again: what is in its store is not computed anew.",
                 )
-            sure = any(each.get("certainty") for each in about["standings"])
+            listed = about["models"] if "models" in about else about["standings"]  # their name in older files
+            sure = any(each.get("certainty") for each in listed)
             certainty = read_table(_existing(folder, "certainty.parquet")) if sure else None
-            standings, ids = _standings(about["standings"], table, certainty)
-            return cls(about["name"], standings, about["chance"], about["provenance"], ids)
+            models, ids = _models(listed, table, certainty)
+            return cls(about["name"], models, about["chance"], about["provenance"], ids)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"The results in {folder} are damaged: {error!r}", fix="Run the experiment again."
@@ -138,39 +146,45 @@ class Results:
         """
         from outgrow.report.html import report_html
 
-        write_text(Path(path), report_html(self.name, self.summary, _plain(self.provenance)))
+        write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes))
+
+    def _provenance(self) -> dict[str, Any]:
+        plain: dict[str, Any] = _plain(self.provenance)
+        if plain.get("notes"):
+            plain["notes"] = [Note.from_json(each).to_json() for each in plain["notes"]]
+        return plain
 
     def _scores(self) -> pa.Table:
         tables = [
             self._score_block(each, metric, np.asarray(scores, dtype=np.float64), each.weights.get(metric))
-            for each in self.standings
+            for each in self.models
             for metric, scores in each.scores.items()
         ]
         return pa.concat_tables(tables, promote_options="default")
 
     def _score_block(
-        self, standing: Standing, metric: str, scores: np.ndarray[Any, Any], weights: np.ndarray[Any, Any] | None
+        self, model: ModelScores, metric: str, scores: np.ndarray[Any, Any], weights: np.ndarray[Any, Any] | None
     ) -> pa.Table:
-        block = self._block(standing, *scores.shape)
+        block = self._block(model, *scores.shape)
         block = block.add_column(2, "metric", _repeated(metric, scores.size))
         block = block.append_column("score", pa.array(scores.reshape(-1)))
         return block if weights is None else block.append_column("weight", pa.array(weights.reshape(-1)))
 
-    def _certainty_block(self, standing: Standing, certainty: Certainty) -> pa.Table:
-        block = self._block(standing, *certainty.correct.shape)
+    def _certainty_block(self, model: ModelScores, certainty: Certainty) -> pa.Table:
+        block = self._block(model, *certainty.correct.shape)
         for name, array in certainty.arrays().items():
             block = block.append_column(name, pa.array(array.reshape(-1)))
         return block
 
-    def _block(self, standing: Standing, seeds: int, examples: int) -> pa.Table:
+    def _block(self, model: ModelScores, seeds: int, examples: int) -> pa.Table:
         """Whose numbers these are, and of which runs and examples."""
         if self.ids is not None and len(self.ids) != examples:
             raise DataError("There are not as many ids as scores.", found=len(self.ids), wanted=examples)
         ids = list(self.ids) * seeds if self.ids is not None else [None] * (seeds * examples)
         return pa.table(
             {
-                "role": _repeated(standing.role, seeds * examples),
-                "name": _repeated(standing.name, seeds * examples),
+                "role": _repeated(model.role, seeds * examples),
+                "name": _repeated(model.name, seeds * examples),
                 # The position among the runs, not the number that seeded it: that is in the provenance.
                 "seed": pa.array(np.repeat(np.arange(seeds), examples)),
                 "example": pa.array(np.tile(np.arange(examples), seeds)),
@@ -191,13 +205,13 @@ def _existing(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _standings(
+def _models(
     about: Sequence[Mapping[str, Any]], table: pa.Table, certainty: pa.Table | None
-) -> tuple[tuple[Standing, ...], tuple[str, ...] | None]:
-    """Rebuilds standings and ids from the files; blocks lie in the order in which they were written."""
+) -> tuple[tuple[ModelScores, ...], tuple[str, ...] | None]:
+    """Rebuilds models and ids from the files; blocks lie in the order in which they were written."""
     names = [name for name in table.column_names if name != "id"]
     columns = {name: table[name].to_numpy() for name in names}
-    standings = []
+    models = []
     for each in about:
         own = (columns["role"] == each["role"]) & (columns["name"] == each["name"])
         scores = {
@@ -208,10 +222,10 @@ def _standings(
             metric: _runs(columns, own & (columns["metric"] == metric), columns["weight"])
             for metric in each.get("weighted", ())
         }
-        standings.append(Standing(each["name"], each["role"], scores, each["note"], sure, weights))
-    examples = next(iter(standings[0].scores.values())).shape[1]
+        models.append(ModelScores(each["name"], each["role"], scores, each["note"], sure, weights))
+    examples = next(iter(models[0].scores.values())).shape[1]
     ids = table["id"].slice(0, examples).to_pylist()
-    return tuple(standings), None if None in ids else tuple(ids)
+    return tuple(models), None if None in ids else tuple(ids)
 
 
 def _certainty(about: Mapping[str, Any], table: pa.Table) -> Certainty:
@@ -227,6 +241,8 @@ def _runs(columns: Mapping[str, np.ndarray[Any, Any]], own: np.ndarray[Any, Any]
 
 def _plain(value: Any) -> Any:
     """A value as JSON knows it; secrets are hidden, numbers that JSON lacks become None."""
+    if isinstance(value, Note):
+        return _plain(value.to_json())
     if isinstance(value, Mapping):
         return {str(key): _HIDDEN if _is_secret(key, own) else _plain(own) for key, own in value.items()}
     if isinstance(value, np.generic | np.ndarray):

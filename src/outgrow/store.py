@@ -66,6 +66,8 @@ class Store:
     """Artefacts this object had to make, in order; those found ready are not in it."""
     used: dict[str, Artefact] = field(default_factory=dict)
     """All artefacts asked for, by `kind/key`."""
+    salt: str = ""
+    """Part of every key; another salt finds nothing that was made before."""
 
     @classmethod
     def default(cls) -> Store:
@@ -92,7 +94,7 @@ class Store:
         Raises:
             StoreError: Disk full, no permission, or a damaged manifest.
         """
-        key = _key(kind, recipe)
+        key = _key(kind, recipe, self.salt)
         folder = self.root / kind / key
         with translate_os_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +119,7 @@ class Store:
         Raises:
             StoreError: It is damaged.
         """
-        key = _key(kind, recipe)
+        key = _key(kind, recipe, self.salt)
         return self._find(kind, key, self.root / kind / key)
 
     def _find(self, kind: str, key: str, folder: Path) -> Artefact | None:
@@ -141,8 +143,8 @@ class Store:
         return Artefact(kind, key, folder, seconds)
 
 
-def _key(kind: str, recipe: Mapping[str, Any]) -> str:
-    return content_hash({"kind": kind, "format": FORMAT, "recipe": recipe})
+def _key(kind: str, recipe: Mapping[str, Any], salt: str) -> str:
+    return content_hash({"kind": kind, "format": FORMAT, "recipe": recipe} | ({"salt": salt} if salt else {}))
 
 
 def content_hash(value: object) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from outgrow.identity import not_hashed
 from outgrow.models.server.costs import Costs
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.store import Artefact, Store
@@ -25,7 +30,15 @@ class Workspace:
 
     def get(self, kind: str, recipe: Mapping[str, Any], make: Callable[[Path], object]) -> Artefact:
         """The artefact of a recipe, found or made (see `Store.get`)."""
-        return self.store.get(kind, recipe, make, on_wait=self.reporter.note)
+        store = self.scratch if not_hashed(recipe) else self.store
+        return store.get(kind, recipe, make, on_wait=self.reporter.note)
+
+    @cached_property
+    def scratch(self) -> Store:
+        """A store of this run alone, for what a later run must not find; its keys differ from run to run."""
+        folder = Path(tempfile.mkdtemp(prefix="outgrow-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Store(folder, salt=folder.name)
 
 
 class NotMadeError(Exception):

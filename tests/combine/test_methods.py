@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voting_worlds import accuracy, copies, independent, one_hot
+from voting_worlds import METHODS, accuracy, copies, independent, one_hot
 
 from outgrow.combine import Ballots, DawidSkene, combine
-from outgrow.combine.methods import METHODS
 from outgrow.errors import ConfigError, DataError, UnknownNameError
 from outgrow.labels import ChoiceVotes
 from outgrow.registry import create, names

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from outgrow.errors import DataError
-from outgrow.evaluate import Certainty, Standing, calibration_error, intervals, summarise
+from outgrow.evaluate import Certainty, ModelScores, calibration_error, intervals, summarise
 from outgrow.evaluate.calibration_summary import resampled_calibration_errors, summarise_calibration
 
 
@@ -23,11 +23,11 @@ def world(excess, *, seeds=3, examples=1000, vacuity=False, salt=0):
 
 
 def student(name, certainty, role="student"):
-    return Standing(name, role, {"accuracy": certainty.correct}, certainty=certainty)
+    return ModelScores(name, role, {"accuracy": certainty.correct}, certainty=certainty)
 
 
-def lines(*standings):
-    return {line.name: line for line in summarise_calibration(standings).lines}
+def lines(*models):
+    return {line.name: line for line in summarise_calibration(models).lines}
 
 
 @pytest.mark.parametrize("excess", [-0.05, 0.0, 0.1, 0.3])
@@ -134,16 +134,16 @@ def test_one_example_has_no_interval():
 
 
 def test_without_certainties_there_is_no_calibration_and_with_them_it_is_ready_for_json():
-    assert summarise([Standing("naive", "student", {"accuracy": np.ones((1, 5))})], {}).calibration is None
+    assert summarise([ModelScores("naive", "student", {"accuracy": np.ones((1, 5))})], {}).calibration is None
     plain = summarise([student("naive", world(0.1, vacuity=True))], {}).to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain["calibration"]["lines"][0]["name"] == "naive"
 
 
 def test_the_same_certainties_give_the_same_summary():
-    standings = [student("naive", world(0.1)), student("other", world(0.0, vacuity=True))]
-    assert summarise_calibration(standings, seed=1) == summarise_calibration(standings, seed=1)
-    assert summarise_calibration(standings, seed=1) != summarise_calibration(standings, seed=2)
+    models = [student("naive", world(0.1)), student("other", world(0.0, vacuity=True))]
+    assert summarise_calibration(models, seed=1) == summarise_calibration(models, seed=1)
+    assert summarise_calibration(models, seed=1) != summarise_calibration(models, seed=2)
 
 
 def test_certainties_on_other_examples_are_refused():

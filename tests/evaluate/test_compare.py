@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from outgrow.errors import DataError
-from outgrow.evaluate import Standing, performance_gap, summarise
+from outgrow.evaluate import ModelScores, performance_gap, summarise
 
 
 def first(*counts, examples=200):
@@ -12,17 +12,17 @@ def first(*counts, examples=200):
     return (np.arange(examples) < np.array(counts)[:, None]).astype(float)
 
 
-def standing(name, role, *counts, metric="accuracy"):
-    return Standing(name, role, {metric: first(*counts)})
+def model(name, role, *counts, metric="accuracy"):
+    return ModelScores(name, role, {metric: first(*counts)})
 
 
 FULL = (
-    standing("small", "supervisor", 90),
-    standing("large", "supervisor", 110),
-    standing("untouched", "base", 100),
-    standing("naive", "student", 120, 125, 130),
-    standing("confidence", "student", 140, 145, 150),
-    standing("gold", "ceiling", 160, 170, 180),
+    model("small", "supervisor", 90),
+    model("large", "supervisor", 110),
+    model("untouched", "base", 100),
+    model("naive", "student", 120, 125, 130),
+    model("confidence", "student", 140, 145, 150),
+    model("gold", "ceiling", 160, 170, 180),
 )
 
 
@@ -71,14 +71,14 @@ def test_students_are_tested_against_naive_and_naive_against_the_best_other():
 
 
 def test_without_a_student_named_naive_the_first_one_takes_its_part():
-    students = [standing("one", "student", 100), standing("two", "student", 120), standing("three", "student", 110)]
+    students = [model("one", "student", 100), model("two", "student", 120), model("three", "student", 110)]
     found = lines(summarise(students, {}))
     assert found["one"].comparison.against == "two"
     assert found["two"].comparison.against == found["three"].comparison.against == "one"
 
 
 def test_a_lone_student_is_compared_with_nobody():
-    assert lines(summarise([standing("naive", "student", 100)], {}))["naive"].comparison is None
+    assert lines(summarise([model("naive", "student", 100)], {}))["naive"].comparison is None
 
 
 def test_only_students_have_gaps_gains_and_tests():
@@ -101,8 +101,8 @@ def test_without_a_base_there_is_a_gap_but_no_gain():
 
 
 def test_each_metric_is_summarised_over_the_models_that_have_it():
-    both = Standing("naive", "student", {"content": first(100), "concept": first(150)})
-    only = standing("votes", "supervisor", 90, metric="content")
+    both = ModelScores("naive", "student", {"content": first(100), "concept": first(150)})
+    only = model("votes", "supervisor", 90, metric="content")
     content, concept = summarise([only, both], {"concept": 0.25}).metrics
     assert [line.name for line in content.lines] == ["votes", "naive"]
     assert [line.name for line in concept.lines] == ["naive"]
@@ -110,41 +110,41 @@ def test_each_metric_is_summarised_over_the_models_that_have_it():
 
 
 def test_a_summary_is_ready_for_json_without_nan():
-    flat = [standing("large", "supervisor", 150), standing("naive", "student", 100), standing("gold", "ceiling", 120)]
+    flat = [model("large", "supervisor", 150), model("naive", "student", 100), model("gold", "ceiling", 120)]
     plain = summarise(flat, {"accuracy": 0.5}).to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain["metrics"][0]["lines"][1]["against_best"]["pgr"] is None
 
 
 @pytest.mark.parametrize(
-    ("standings", "message"),
+    ("models", "message"),
     [
         ((), "no scores"),
-        ((Standing("a", "student", {}),), "no scores"),
-        ((standing("a", "student", 1), standing("a", "student", 2)), "Two standings"),
-        ((standing("a", "base", 1), standing("b", "base", 2)), "more than one base"),
-        ((standing("a", "ceiling", 1), standing("b", "ceiling", 2)), "more than one ceiling"),
-        ((standing("a", "teacher", 1),), "unknown role"),
-        ((Standing("a", "student", {"accuracy": np.full((1, 3), np.nan)}),), r"'a \(student, accuracy\)'"),
+        ((ModelScores("a", "student", {}),), "no scores"),
+        ((model("a", "student", 1), model("a", "student", 2)), "Two models"),
+        ((model("a", "base", 1), model("b", "base", 2)), "more than one base"),
+        ((model("a", "ceiling", 1), model("b", "ceiling", 2)), "more than one ceiling"),
+        ((model("a", "teacher", 1),), "unknown role"),
+        ((ModelScores("a", "student", {"accuracy": np.full((1, 3), np.nan)}),), r"'a \(student, accuracy\)'"),
     ],
 )
-def test_standings_that_make_no_sense_are_refused(standings, message):
+def test_models_that_make_no_sense_are_refused(models, message):
     with pytest.raises(DataError, match=message):
-        summarise(standings, {})
+        summarise(models, {})
 
 
 def test_a_supervisor_and_a_student_may_share_a_name():
-    summary = summarise([standing("tfidf", "supervisor", 90), standing("tfidf", "student", 100)], {})
+    summary = summarise([model("tfidf", "supervisor", 90), model("tfidf", "student", 100)], {})
     assert [line.role for line in summary.metrics[0].lines] == ["supervisor", "student"]
 
 
 def test_weighted_scores_are_averaged_by_their_weights():
     weak, strong = np.array([[1.0, 0.0, 0.0]]), np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    standings = [
-        Standing("weak", "supervisor", {"f1": weak}, weights={"f1": np.array([[1.0, 1.0, 2.0]])}),
-        Standing("naive", "student", {"f1": strong}, weights={"f1": np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 1.0]])}),
+    models = [
+        ModelScores("weak", "supervisor", {"f1": weak}, weights={"f1": np.array([[1.0, 1.0, 2.0]])}),
+        ModelScores("naive", "student", {"f1": strong}, weights={"f1": np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 1.0]])}),
     ]
-    found = lines(summarise(standings, {}))
+    found = lines(summarise(models, {}))
     assert found["weak"].score.value == 0.25
     assert found["naive"].score.value == 0.5
     assert found["naive"].gain_over_best.value == 0.25
@@ -152,6 +152,6 @@ def test_weighted_scores_are_averaged_by_their_weights():
 
 @pytest.mark.parametrize("weights", [np.ones((1, 3)), np.array([[1.0, -1.0]]), np.array([[1.0, np.inf]])])
 def test_weights_that_do_not_fit_their_scores_are_refused(weights):
-    standing = Standing("naive", "student", {"f1": np.ones((1, 2))}, weights={"f1": weights})
+    model = ModelScores("naive", "student", {"f1": np.ones((1, 2))}, weights={"f1": weights})
     with pytest.raises(DataError, match="weights of 'naive' on f1 do not fit"):
-        summarise([standing], {})
+        summarise([model], {})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.evaluate import Estimate, Standing, SweepPoint, find_sweeps, performance_gap, summarise
+from outgrow.evaluate import Estimate, ModelScores, SweepPoint, find_sweeps, performance_gap, summarise
 from outgrow.evaluate.sweeps import pays_from
 
 EXAMPLES = 100
@@ -26,11 +26,11 @@ def right(count):
 
 def swept(methods, **counts):
     """The sweeps of students that are right on so many examples, on every metric."""
-    standings = [
-        Standing(name.replace("_", "-"), "student", {"content": right(count)} if isinstance(count, int) else count)
+    models = [
+        ModelScores(name.replace("_", "-"), "student", {"content": right(count)} if isinstance(count, int) else count)
         for name, count in counts.items()
     ]
-    return summarise(standings, {}, sweeps=find_sweeps(methods)).sweeps
+    return summarise(models, {}, sweeps=find_sweeps(methods)).sweeps
 
 
 def test_methods_that_differ_in_one_number_are_a_sweep_in_its_order():
@@ -150,8 +150,8 @@ def test_a_single_example_says_nothing():
 
 
 def test_sweeps_are_plain_json():
-    standings = [Standing(name, "student", {"content": right(50)}) for name in ("icl-1", "icl-2")]
-    summary = summarise(standings, {}, sweeps=find_sweeps(icl(1, 2)))
+    models = [ModelScores(name, "student", {"content": right(50)}) for name in ("icl-1", "icl-2")]
+    summary = summarise(models, {}, sweeps=find_sweeps(icl(1, 2)))
     (plain,) = json.loads(json.dumps(summary.to_dict(), allow_nan=False))["sweeps"]
     assert plain["setting"] == "refine.demonstrations"
     assert [point["value"] for point in plain["metrics"][0]["points"]] == [1, 2]

@@ -24,7 +24,7 @@ SPLIT = {"gold": 200, "unlabelled": 800, "test": 400}
 
 def scores(results: Results) -> dict[str, float]:
     """Mean accuracy of everyone."""
-    return {each.name: float(each.scores["accuracy"].mean()) for each in results.standings}
+    return {each.name: float(each.scores["accuracy"].mean()) for each in results.models}
 
 
 def run(path: Path, *overrides: str) -> Results:
@@ -74,7 +74,7 @@ def test_predictions_of_every_model_seed_and_row_are_saved(planted: tuple[Path, 
     assert len({tuple(row.values()) for row in rows}) == len(rows) == 400 * (3 * 5 + 1)
     one = [row for row in table.to_pylist() if row["name"] == "naive" and row["seed"] == 2]
     assert np.mean([row["score.accuracy"] for row in one]) == pytest.approx(
-        float(next(each for each in planted[1].standings if each.name == "naive").scores["accuracy"][2].mean())
+        float(next(each for each in planted[1].models if each.name == "naive").scores["accuracy"][2].mean())
     )
 
 
@@ -95,7 +95,7 @@ def test_everyone_on_a_choice_task_is_measured_for_calibration(planted: tuple[Pa
     calibration = planted[1].summary.calibration
     assert calibration is not None
     found = {line.name: line for line in calibration.lines}
-    assert list(found) == [each.name for each in planted[1].standings]
+    assert list(found) == [each.name for each in planted[1].models]
     # Hard votes that are wrong on three rows in ten claim certainty: all of that is calibration error.
     wrong = 1 - scores(planted[1])["noisy1"]
     assert found["noisy1"].error.value == pytest.approx(wrong)

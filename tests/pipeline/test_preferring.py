@@ -54,7 +54,7 @@ def settings_in(folder: Path, where: Path, prefer: Any, **changes: Any) -> dict[
 
 def students_of(results: Any) -> tuple[Any, Any]:
     """Scores of the naive and the preferred student."""
-    by_name = {line.name: line.scores["exact_match"] for line in results.standings}
+    by_name = {line.name: line.scores["exact_match"] for line in results.models}
     return by_name["naive"], by_name["preferred"]
 
 
@@ -89,7 +89,7 @@ def test_an_experiment_prefers_and_a_second_run_makes_nothing(folder: Path, tmp_
     prefer = {"name": "cdpo", "epsilon": "ensemble", "candidates": 4, "temperature": 1.5, "trainer": LOUD}
     settings = settings_in(folder, tmp_path, prefer)
     results = Experiment.from_dict(settings).run()
-    assert [line.name for line in results.standings] == ["taught", "untaught", "base", "naive", "preferred"]
+    assert [line.name for line in results.models] == ["taught", "untaught", "base", "naive", "preferred"]
     notes = [note for note in results.provenance["notes"] if note.startswith("preferred, seed 0: ")]
     assert any("preference pairs of candidates from" in note and "taught 0.50" in note for note in notes)
     [file] = (tmp_path / "store/preferences").glob("*/pairs.jsonl")

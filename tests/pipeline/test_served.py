@@ -70,8 +70,8 @@ def test_an_experiment_learns_from_a_served_model_and_says_what_it_cost(tmp_path
         assert len(server.asked) == 8  # each unlabelled and each test row once, for both seeds
         again = experiment.run()
         assert len(server.asked) == 8
-    assert [line.name for line in results.standings] == ["small", "base", "naive"]
-    assert results.standings[0].scores["exact_match"].mean() == 1.0
+    assert [line.name for line in results.models] == ["small", "base", "naive"]
+    assert results.models[0].scores["exact_match"].mean() == 1.0
     assert results.provenance["notes"][-2:] == [
         "The server gives no log-probabilities for small.",
         "The supervisor small took 8 requests (0 more from the cache), 40 + 16 tokens, cost 7.2e-05.",

@@ -57,7 +57,7 @@ def test_without_fine_tuning_there_are_base_refinement_and_audit_and_a_word_on_w
         asked = len(server.asked)
         again = Experiment.from_dict(settings_in(tmp_path, server.url)).run()
         assert len(server.asked) == asked
-    assert [(line.role, line.name) for line in results.standings] == [("supervisor", "weak"), ("base", "base")]
+    assert [(line.role, line.name) for line in results.models] == [("supervisor", "weak"), ("base", "base")]
     [audit] = results.provenance["refinement"]
     assert audit["scores"]["exact_match"] == {"weak": 0.0, "base": 0.0, "refined": 1.0}
     notes = results.provenance["notes"]
@@ -78,7 +78,7 @@ def test_a_fine_tuned_model_is_a_student_and_the_one_tuned_on_gold_the_ceiling(t
         asked = [
             (one.body["model"], one.body["messages"]) for one in server.asked if one.body["model"].startswith("ft:")
         ]
-    assert [line.name for line in results.standings] == ["weak", "base", "ceiling", "refined"]
+    assert [line.name for line in results.models] == ["weak", "base", "ceiling", "refined"]
     [metric] = results.summary.metrics
     [student] = metric.of("student")
     assert student.score.value == 1.0

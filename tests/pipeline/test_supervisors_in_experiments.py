@@ -33,7 +33,7 @@ def run(folder: Path, model: Path, **changed: Any) -> Results:
 
 def scores(results: Results) -> dict[str, float]:
     """Mean accuracy of everyone."""
-    return {each.name: float(each.scores["accuracy"].mean()) for each in results.standings}
+    return {each.name: float(each.scores["accuracy"].mean()) for each in results.models}
 
 
 def votes_of(worker: str, label: object) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def with_votes(folder: Path, *tables: list[dict[str, Any]]) -> Path:
 
 
 def students(results: Results) -> dict[str, float]:
-    return {each.name: float(each.scores["accuracy"].mean()) for each in results.standings if each.role == "student"}
+    return {each.name: float(each.scores["accuracy"].mean()) for each in results.models if each.role == "student"}
 
 
 def test_rules_that_always_hold_teach_a_student_what_they_say(tmp_path: Path, encoder_folder: Path) -> None:

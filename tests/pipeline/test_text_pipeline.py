@@ -50,7 +50,7 @@ def test_a_run_writes_everything_and_a_second_run_makes_nothing(folder: Path, tm
     settings = settings_in(folder, tmp_path, methods={"naive": {}, "refined": {"refine": "icl"}})
     settings["methods"]["refined"]["refine"] = {"name": "icl", "demonstrations": 1}
     results = Experiment.from_dict(settings).run()
-    assert [line.name for line in results.standings] == ["first", "second", "base", "ceiling", "naive", "refined"]
+    assert [line.name for line in results.models] == ["first", "second", "base", "ceiling", "naive", "refined"]
     written = {path.name for path in (tmp_path / "output").iterdir()}
     assert written == {"results.json", "scores.parquet", "predictions.parquet", "report.html", "config.yaml"}
     again = Experiment.from_dict(settings).run()
@@ -89,9 +89,13 @@ def test_a_supervisor_that_is_no_language_model_is_refused(folder: Path, tmp_pat
 
 
 def test_a_combiner_of_choice_tasks_is_refused(folder: Path, tmp_path: Path) -> None:
-    methods = {"naive": {"combine": {"name": "mean", "harden": True}}}
-    with pytest.raises(ConfigError, match="is for choice tasks"):
-        Experiment.from_dict(settings_in(folder, tmp_path, methods=methods)).run()
+    hardened = {"name": "mean", "harden": True}
+    for combine, message in (
+        (hardened, "is for choice tasks"),
+        ("majority", r"combine(.|\n)*joint_decoding"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Experiment.from_dict(settings_in(folder, tmp_path, methods={"naive": {"combine": combine}})).run()
 
 
 JOINT = {"combine": "joint_decoding"}
@@ -108,7 +112,7 @@ def test_joint_decoding_and_token_objectives_run_from_a_file_with_n_best_texts(f
     generate = {"max_new_tokens": 3, "template": "{prompt}", "n_best": 2, "beams": 3}
     settings = settings_in(folder, tmp_path, methods=methods, generate=generate, ceiling=False)
     results = Experiment.from_dict(settings).run()
-    assert [line.name for line in results.standings][-4:] == ["naive", "joint", "bayesian", "both"]
+    assert [line.name for line in results.models][-4:] == ["naive", "joint", "bayesian", "both"]
     assert any("the supervisors' weights are first 0.50, second 0.50" in note for note in results.provenance["notes"])
     again = Experiment.from_dict(settings).run()
     assert set(again.provenance["seconds"]) == {"total"}
@@ -142,7 +146,7 @@ def test_supervisors_with_different_tokenizers_judge_each_other_s_texts(folder: 
         folder, tmp_path, supervisors=supervisors, generate=generate, methods={"both": BAYESIAN}, ceiling=False
     )
     results = Experiment.from_dict(settings).run()
-    assert [line.name for line in results.standings] == ["words", "letters", "base", "both"]
+    assert [line.name for line in results.models] == ["words", "letters", "base", "both"]
 
 
 def test_a_prompt_that_is_too_long_for_a_supervisor_is_counted_and_not_fatal(folder: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from outgrow.evaluate import Certainty, Standing, summarise
+from outgrow.evaluate import Certainty, ModelScores, summarise
 
 
 def scores(share, seeds=3, examples=200, salt=0):
@@ -10,12 +10,12 @@ def scores(share, seeds=3, examples=200, salt=0):
     return (ease + 0.1 * random.standard_normal((seeds, examples)) < share).astype(float)
 
 
-def standings(*metrics, **changed):
+def models(*metrics, **changed):
     """Two supervisors, base, two students and ceiling on every metric; a share given by name replaces its own."""
     shares = {"tfidf": 0.5, "gpt2": 0.55, "untouched": 0.4, "naive": 0.6, "refined": 0.75, "gold": 0.85, **changed}
     roles = {"untouched": "base", "gold": "ceiling", "tfidf": "supervisor", "gpt2": "supervisor"}
     return [
-        Standing(
+        ModelScores(
             name,
             roles.get(name, "student"),
             {metric: scores(share, 1 if name in roles else 3, salt=salt) for salt, metric in enumerate(metrics)},
@@ -26,23 +26,23 @@ def standings(*metrics, **changed):
 
 @pytest.fixture(scope="session")
 def one_metric():
-    return summarise(standings("accuracy"), {"accuracy": 0.25})
+    return summarise(models("accuracy"), {"accuracy": 0.25})
 
 
 @pytest.fixture(scope="session")
 def two_metrics():
-    return summarise(standings("content", "concept"), {"content": 0.25})
+    return summarise(models("content", "concept"), {"content": 0.25})
 
 
 @pytest.fixture(scope="session")
 def no_gap():
-    return summarise(standings("accuracy", gpt2=0.9), {})
+    return summarise(models("accuracy", gpt2=0.9), {})
 
 
 @pytest.fixture(scope="session")
 def bare():
     """A student and nothing to compare it with."""
-    return summarise([Standing("naive", "student", {"accuracy": scores(0.6)})], {})
+    return summarise([ModelScores("naive", "student", {"accuracy": scores(0.6)})], {})
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def hostile():
     """Names that would be markup in HTML, in rich's tables and in matplotlib."""
     names = {"<script>alert(1)</script>": "supervisor", "[red]x[/red]": "student", "$\\frac{1}{0}$ & co": "student"}
     built = [
-        Standing(name, role, {"a<b>": scores(0.3 + 0.1 * index)}, note="<img src=x>")
+        ModelScores(name, role, {"a<b>": scores(0.3 + 0.1 * index)}, note="<img src=x>")
         for index, (name, role) in enumerate(names.items())
     ]
     return summarise(built, {})
@@ -71,7 +71,7 @@ def certainty(excess, *, seeds=3, examples=600, salt=0, vacuity=None):
 def judged(name, role="student", **how):
     """A model with a certainty of its own."""
     sure = certainty(how.pop("excess", 0.0), **how)
-    return Standing(name, role, {"accuracy": sure.correct}, certainty=sure)
+    return ModelScores(name, role, {"accuracy": sure.correct}, certainty=sure)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ def calibrated():
     hard = Certainty.of_choices(np.eye(2)[[0, 1] * 300], np.zeros(600, dtype=int))
     return summarise(
         [
-            Standing("people", "supervisor", {"accuracy": hard.correct}, certainty=hard),
+            ModelScores("people", "supervisor", {"accuracy": hard.correct}, certainty=hard),
             judged("naive", excess=0.15),
             judged("timid", excess=-0.05, salt=1),
             judged("bayesian", salt=2, vacuity="tells"),

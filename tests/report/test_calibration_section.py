@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from outgrow.evaluate import Certainty, Standing, summarise
+from outgrow.evaluate import Certainty, ModelScores, summarise
 from outgrow.report.calibration import calibration_section, calibration_sentences
 from outgrow.report.html import report_html
 
@@ -49,7 +49,7 @@ def test_votes_that_called_right_answers_impossible_are_named_with_how_many(sent
 
 def test_with_one_example_nothing_is_claimed():
     one = Certainty.of_choices([[0.9, 0.1]], [0], [0.5])
-    found = summarise([Standing("naive", "student", {"accuracy": one.correct}, certainty=one)], {})
+    found = summarise([ModelScores("naive", "student", {"accuracy": one.correct}, certainty=one)], {})
     assert [each.partition(":")[0] for each in calibration_sentences(found.calibration)] == [
         "On average as sure as they are right, as far as these examples tell"
     ]
@@ -57,7 +57,7 @@ def test_with_one_example_nothing_is_claimed():
 
 def test_many_students_are_counted_rather_than_listed():
     sure = Certainty.of_choices(np.tile([0.9, 0.1], (50, 1)), np.ones(50, dtype=int))
-    many = [Standing(f"student{n}", "student", {"accuracy": sure.correct}, certainty=sure) for n in range(12)]
+    many = [ModelScores(f"student{n}", "student", {"accuracy": sure.correct}, certainty=sure) for n in range(12)]
     (first, *_) = calibration_sentences(summarise(many, {}).calibration)
     assert first.count("student") == 8
     assert first.endswith("and 4 more.")
@@ -76,7 +76,7 @@ def test_the_table_has_a_row_for_everyone_and_every_number_with_its_interval(cal
 
 def test_without_students_there_is_a_table_and_no_figure():
     sure = Certainty.of_choices([[0.9, 0.1]] * 10, [0] * 10)
-    found = summarise([Standing("votes", "supervisor", {"accuracy": sure.correct}, certainty=sure)], {})
+    found = summarise([ModelScores("votes", "supervisor", {"accuracy": sure.correct}, certainty=sure)], {})
     section = calibration_section(found.calibration)
     assert (section["reliability"], section["vacuity"], section["against"]) == (None, None, None)
     page = report_html("x", found, {})
@@ -98,7 +98,7 @@ def test_markup_in_names_comes_out_as_text_here_too():
     evil = "<script>alert(1)</script>"
     sure = Certainty.of_choices([[0.9, 0.1], [0.6, 0.4]] * 20, [0, 1] * 20, [0.1, 0.9] * 20)
     names = ("naive", evil)
-    standings = [Standing(name, "student", {"accuracy": sure.correct}, certainty=sure) for name in names]
-    page = report_html("x", summarise([*standings], {}), {})
+    models = [ModelScores(name, "student", {"accuracy": sure.correct}, certainty=sure) for name in names]
+    page = report_html("x", summarise([*models], {}), {})
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 4

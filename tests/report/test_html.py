@@ -4,7 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from outgrow.labels import Note
 from outgrow.report.html import report_html
+from outgrow.report.notes import sentence
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -53,14 +55,13 @@ PROVENANCE = {
     "seconds": {"labels": 4.41, "students": 71.9},
     "sizes": {"gold": 1000, "unlabelled": 2000, "test": 200},
     "started": "2026-01-05T10:22:31+00:00",
-    "notes": ["3 rows were left out."],
     "machine": {"cores": 2},
 }
 
 
 @pytest.fixture(scope="module")
 def page(two_metrics):
-    return Page(report_html("my experiment", two_metrics, PROVENANCE))
+    return Page(report_html("my experiment", two_metrics, PROVENANCE, [Note.from_json("3 rows were left out.")]))
 
 
 def test_the_page_opens_with_what_was_found(page):
@@ -137,13 +138,14 @@ def test_all_colours_of_figures_are_defined_in_the_style(two_metrics):
 
 
 def test_many_notes_are_folded_and_none_is_lost(one_metric):
-    notes = [f"model {name}: {count} odd answers." for name in "abcdefghijkl" for count in (1, 2)]
-    text = report_html("x", one_metric, {"notes": notes})
+    notes = [Note("acme.odd", who=name, values={"rows": count}) for name in "abcdefghijkl" for count in (1, 2)]
+    text = report_html("x", one_metric, {}, [*notes, Note("acme.bad", "warning")])
     page = Page(text)
-    assert all(note in page.words for note in notes)
+    assert all(sentence(note) in page.words for note in notes)
+    assert page.words.index("acme.bad") < page.words.index(sentence(notes[0]))
     assert text.count("and 1 like it") == 12
     assert "4 more notes of the run" in page.words
-    assert "more notes" not in report_html("x", one_metric, {"notes": notes[:16]})
+    assert "more notes" not in report_html("x", one_metric, {}, notes[:16])
 
 
 def test_markup_in_names_notes_and_configuration_comes_out_as_text(hostile):
@@ -154,12 +156,12 @@ def test_markup_in_names_notes_and_configuration_comes_out_as_text(hostile):
         {
             "config": {"task": {"name": evil}, "methods": {evil: {"objective": evil}}, "supervisors": [evil]},
             "versions": {evil: evil},
-            "notes": [evil],
             "hashes": {"a": evil},
             "started": evil,
             "sizes": {evil: evil},
             evil: evil,
         },
+        [Note(evil, who=evil, values={evil: evil}), Note.from_json(evil)],
     )
     assert "<script" not in text
     assert "<img" not in text

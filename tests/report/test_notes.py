@@ -1,27 +1,65 @@
-"""Notes that say the same with other numbers."""
+"""Notes in words: what is grouped, what comes first, and codes and values that have no wording."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.report.notes import together
+from outgrow.labels import Note
+from outgrow.report.notes import WORDINGS, ranked, sentence
 
 
-def test_notes_that_differ_in_seeds_counts_and_signs_are_one_group() -> None:
-    said = ["joint, seed 0: chosen by +0.5, rejected by -34.9.", "joint, seed 1: chosen by −0.2, rejected by -1,234."]
-    [note] = together(said)
-    assert note.text == said[0]
-    assert list(note.alike) == said[1:]
-    assert note.short.endswith("-34.9. (And 1 like it.)")
+def test_notes_that_differ_in_seeds_and_values_are_one_group() -> None:
+    notes = [Note("acme.moved", who="joint", seed=seed, values={"by": -seed}) for seed in (0, 1, 2)]
+    [group] = ranked([*notes, notes[0]])
+    assert group.text == sentence(notes[0])
+    assert list(group.alike) == [sentence(note) for note in notes[1:]]
+    assert group.short.endswith("by=0 (And 2 like it.)")
 
 
-def test_names_with_numbers_are_told_apart() -> None:
-    said = ["bpe512: 3 empty.", "bpe1024: 3 empty.", "icl-2: 3 empty.", "icl-4: 3 empty.", "v1.5: 3 empty."]
-    assert [note.text for note in together(said)] == said
+def test_notes_on_others_on_other_metrics_and_of_other_codes_are_told_apart() -> None:
+    notes = [Note("a", who="bpe512"), Note("a", who="bpe1024"), Note("b", who="bpe512")]
+    notes += [Note("seeds.few", values={"seeds": 2, "metric": metric}) for metric in ("content", "concept")]
+    assert not any(group.alike for group in ranked(notes))
 
 
-@given(st.lists(st.sampled_from(["a 1", "a 2", "b 1", "b", "a1"])))
-def test_no_note_is_lost_and_none_told_twice(said: list[str]) -> None:
-    told = [text for note in together(said) for text in (note.text, *note.alike)]
-    assert sorted(told) == sorted(set(said))
+def test_free_texts_are_one_only_where_they_are_equal() -> None:
+    texts = ["3 rows failed.", "4 rows failed.", "3 rows failed."]
+    assert [group.text for group in ranked(map(Note.from_json, texts))] == texts[:2]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["info", "caution", "warning"]), st.integers(0, 2))))
+def test_no_note_is_lost_none_told_twice_and_the_gravest_come_first(made: list[tuple[str, str, int]]) -> None:
+    notes = [Note(code, severity, values={"n": n}) for code, severity, n in made]  # type: ignore[arg-type]
+    groups = ranked(notes)
+    told = [(group.severity, text) for group in groups for text in (group.text, *group.alike)]
+    assert sorted(told) == sorted({(note.severity, sentence(note)) for note in notes})
+    ranks = [("warning", "caution", "info").index(group.severity) for group in groups]
+    assert ranks == sorted(ranks)
+
+
+@pytest.mark.parametrize(
+    ("note", "text"),
+    [
+        (Note("message", values={"text": "ann {said} [[this]]."}), "ann {said} [[this]]."),
+        (Note("message", who="ann", seed=3, values={"text": "slow."}), "ann (seed 3): slow."),
+        (Note("seeds.few", seed=1, values={"seeds": 2}), "Seed 1: students were trained with 2 seeds: too few"),
+        (Note("test.few_examples", values={"examples": 1}), "There are only 1 test example:"),
+        (Note("score.below_base", who="n", values={"gain": [-0.3, -0.4, -0.2]}), "'n' is worse than the untouched "
+         "strong model (-.300 [-.400, -.200])"),
+        (Note("score.below_base", who="n", values={"other": 1}), "n: score.below_base: other=1"),
+        (Note("acme/odd", values={"rows": 2, "names": ["a"]}), "acme/odd: rows=2, names=['a']"),
+        (Note("acme/odd"), "acme/odd"),
+        (Note("seeds.few", values={"seeds": None}), "Students were trained with unknown seeds"),
+    ],
+)  # fmt: skip
+def test_a_note_is_worded_by_its_code_or_shown_with_its_values(note: Note, text: str) -> None:
+    assert sentence(note).startswith(text)
+
+
+def test_wordings_name_no_numbered_places_and_begin_in_lower_case() -> None:
+    for wording in WORDINGS.values():
+        text = wording if isinstance(wording, str) else wording({"who": "x", "best_of_several": True, "seeds": 1})
+        assert "{}" not in text
+        assert text[0] == "{" or not text[0].isupper() or text.startswith("PGR")

@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from outgrow.evaluate import Certainty, Standing, summarise
+from outgrow.evaluate import Certainty, ModelScores, summarise
 from outgrow.report.panels import reliability_diagram, vacuity_plot
 
 TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
@@ -52,6 +52,6 @@ def test_figures_are_well_formed_the_same_every_time_and_without_colours_of_thei
 
 def test_one_sure_example_and_a_vacuity_that_is_always_the_same_can_be_drawn():
     sure = Certainty.of_choices([[1.0, 0.0]], [0], [1.0])
-    summary = summarise([Standing("naive", "student", {"accuracy": sure.correct}, certainty=sure)], {})
+    summary = summarise([ModelScores("naive", "student", {"accuracy": sure.correct}, certainty=sure)], {})
     parsed(reliability_diagram(summary.calibration.lines, "p"))
     parsed(vacuity_plot(summary.calibration.lines, "p"))

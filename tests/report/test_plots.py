@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from outgrow.evaluate import Standing, summarise
+from outgrow.evaluate import ModelScores, summarise
 from outgrow.report.canvas import shortened
 from outgrow.report.plots import dot_plot, plane
 
@@ -66,13 +66,13 @@ def test_the_plane_names_every_model_that_has_both_metrics(two_metrics):
 
 
 def test_a_single_example_is_drawn_without_an_interval():
-    summary = summarise([Standing("naive", "student", {"accuracy": [[1.0]], "f1": [[0.5]]})], {})
+    summary = summarise([ModelScores("naive", "student", {"accuracy": [[1.0]], "f1": [[0.5]]})], {})
     parsed(dot_plot(summary.metrics[0], "p"))
     parsed(plane(*summary.metrics, "p"))
 
 
 def test_letters_that_the_measuring_font_lacks_do_not_warn():
-    summary = summarise([Standing("小さい模型", "student", {"accuracy": [[1.0, 0.0]]})], {})
+    summary = summarise([ModelScores("小さい模型", "student", {"accuracy": [[1.0, 0.0]]})], {})
     assert "小さい模型" in dot_plot(summary.metrics[0], "p")
 
 
@@ -86,8 +86,8 @@ def test_drawing_leaves_the_settings_of_the_caller_alone(one_metric):
 
 def test_drawing_does_without_pyplot():
     code = (
-        "import sys; from outgrow.evaluate import Standing, summarise; from outgrow.report.plots import dot_plot; "
-        "dot_plot(summarise([Standing('a', 'student', {'m': [[1.0, 0.0]]})], {}).metrics[0], 'p'); "
+        "import sys; from outgrow.evaluate import ModelScores, summarise; from outgrow.report.plots import dot_plot; "
+        "dot_plot(summarise([ModelScores('a', 'student', {'m': [[1.0, 0.0]]})], {}).metrics[0], 'p'); "
         "print('matplotlib.pyplot' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

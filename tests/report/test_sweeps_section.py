@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from outgrow.evaluate import Standing, find_sweeps, summarise
+from outgrow.evaluate import ModelScores, find_sweeps, summarise
 from outgrow.report.curves import sweep_plot
 from outgrow.report.html import report_html
 from outgrow.report.sweeps import sweep_sentences
@@ -20,10 +20,10 @@ def summary_of(counts, *, naive=40, metrics=("content",), name="icl-{}", part="r
     methods = {name.format(number): {part: {key: number}} for number in counts}
     right = dict(zip(methods, counts.values(), strict=True)) | ({"naive": naive} if naive is not None else {})
     scores = {who: {metric: np.arange(100)[None] < count for metric in metrics} for who, count in right.items()}
-    standings = [Standing(who, "student", own) for who, own in scores.items()]
+    models = [ModelScores(who, "student", own) for who, own in scores.items()]
     for role, count in (("base", 95), ("ceiling", 97)):
-        standings.append(Standing(role, role, {metric: np.arange(100)[None] < count for metric in metrics}))
-    return summarise(standings, {}, sweeps=find_sweeps({"naive": {}, **methods}))
+        models.append(ModelScores(role, role, {metric: np.arange(100)[None] < count for metric in metrics}))
+    return summarise(models, {}, sweeps=find_sweeps({"naive": {}, **methods}))
 
 
 def sentence(*args, **more):

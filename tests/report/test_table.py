@@ -4,6 +4,7 @@ import pytest
 from rich.text import Text
 
 from outgrow.evaluate.wording import estimate_text
+from outgrow.labels import Note
 from outgrow.report.table import table_text
 
 
@@ -70,7 +71,14 @@ def test_every_metric_has_its_own_table(two_metrics):
 
 
 def test_notes_stand_below(one_metric):
-    assert table_text(one_metric, ["3 rows were left out."]).endswith("- 3 rows were left out.\n")
+    assert table_text(one_metric, [Note.from_json("3 rows were left out.")]).endswith("- 3 rows were left out.\n")
+
+
+def test_grave_notes_stand_first_and_many_others_are_counted(one_metric):
+    notes = [Note("acme.odd", who=f"m{n}") for n in range(11)] + [Note("acme.bad", "warning")]
+    text = table_text(one_metric, notes)
+    assert text.index("! acme.bad") < text.index("- m0: acme.odd")
+    assert text.endswith("- m7: acme.odd\n- … and 3 more notes on the run, in its report.\n")
 
 
 def test_remarks_on_models_stand_below(hostile):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from outgrow.evaluate import Standing, summarise
+from outgrow.evaluate import ModelScores, summarise
 from outgrow.report.words import best_student, details, headline
 
 
@@ -8,8 +8,8 @@ def first(count, examples=200):
     return np.repeat((np.arange(examples) < count)[None].astype(float), 3, axis=0)
 
 
-def summary_of(*standings, metric="accuracy"):
-    return summarise([Standing(name, role, {metric: first(count)}) for name, role, count in standings], {})
+def summary_of(*models, metric="accuracy"):
+    return summarise([ModelScores(name, role, {metric: first(count)}) for name, role, count in models], {})
 
 
 def test_a_clear_lead_is_called_outgrowing():
@@ -26,7 +26,8 @@ def test_a_lead_that_could_be_luck_is_not_called_one():
     random = np.random.default_rng(0)
     weak, student = ((random.random((3, 50)) < share).astype(float) for share in (0.5, 0.55))
     summary = summarise(
-        [Standing("weak", "supervisor", {"accuracy": weak}), Standing("naive", "student", {"accuracy": student})], {}
+        [ModelScores("weak", "supervisor", {"accuracy": weak}), ModelScores("naive", "student", {"accuracy": student})],
+        {},
     )
     assert "cannot be told from its supervisor" in headline(summary)
 
@@ -43,15 +44,15 @@ def test_metrics_with_the_same_verdict_share_it(two_metrics):
 
 
 def test_metrics_with_different_verdicts_get_one_each():
-    standings = [
-        Standing("weak", "supervisor", {"content": first(50), "concept": first(180)}),
-        Standing("icl", "student", {"content": first(190), "concept": first(100)}),
+    models = [
+        ModelScores("weak", "supervisor", {"content": first(50), "concept": first(180)}),
+        ModelScores("icl", "student", {"content": first(190), "concept": first(100)}),
     ]
     expected = (
         "“icl” outgrows its supervisor on content (.950 against .250), "
         "and stays below its supervisor on concept (.500 against .900)."
     )
-    assert headline(summarise(standings, {})) == expected
+    assert headline(summarise(models, {})) == expected
 
 
 def test_without_students_the_headline_says_so():

@@ -126,7 +126,7 @@ def test_an_experiment_on_choices_learns_from_a_served_model(tmp_path: Path, enc
         results = experiment.run()
         asked = len(server.asked)
     assert line.startswith(f"the supervisor small: {asked} requests (0 more from the cache)")
-    assert results.standings[0].scores["accuracy"].mean() == 1.0
+    assert results.models[0].scores["accuracy"].mean() == 1.0
     assert f"The supervisor small took {asked} requests" in results.provenance["notes"][-1]
     assert json.loads((tmp_path / "output" / "results.json").read_text())
 

@@ -48,26 +48,39 @@ class Ballots:
     """How many rows each row stands for, shape (N,), where rows with the same votes are merged; None: one each."""
 
     @classmethod
-    def of(cls, votes: ChoiceVotes | ArrayLike | Ballots) -> Ballots:
-        """Takes the votes in any of the accepted shapes.
+    def of(cls, votes: ChoiceVotes | ArrayLike | Ballots, *, choices: int | None = None) -> Ballots:
+        """Return votes of a record or an array as ballots.
 
         Args:
-            votes: `ChoiceVotes`, or an array (N, M, K) of probabilities whose abstentions are K NaNs.
+            votes: `ChoiceVotes`, an array (N, M, K) of probabilities whose abstentions are K NaNs, or whole numbers
+                (N, M) whose abstentions are -1.
+            choices: K of a label matrix; by default its largest label + 1, at least 2.
 
         Raises:
             DataError: The shape is wrong, there is no supervisor, K < 2, or a vote is no distribution.
+
+        Example:
+            >>> Ballots.of([[0, 1], [-1, 1]]).per_supervisor.tolist()
+            [1, 2]
         """
         if isinstance(votes, Ballots):
             return votes
         names: tuple[str, ...] | None = None
         if isinstance(votes, ChoiceVotes):
             names, votes = votes.supervisors, votes.probs
-        probs = np.asarray(votes, dtype=np.float64)
+        matrix = np.asarray(votes)
+        if matrix.ndim == 2 and matrix.dtype.kind in "iu" and matrix.shape[1]:
+            row, supervisor = np.nonzero(matrix != -1)
+            k = max(int(matrix.max(initial=1)) + 1, 2) if choices is None else choices
+            people = _numbered(matrix.shape[1])
+            label = matrix[row, supervisor]
+            return cls.from_labels(row, supervisor, label, rows=len(matrix), choices=k, names=people)
+        probs = matrix.astype(np.float64)
         if probs.ndim != 3 or probs.shape[1] < 1 or probs.shape[2] < 2:
             raise DataError(
                 "Votes have the wrong shape.",
                 found=probs.shape,
-                wanted="(rows, supervisors, choices) with at least 1 supervisor and 2 choices",
+                wanted="probabilities (rows, supervisors, choices) or whole numbers (rows, supervisors)",
             )
         row, supervisor = np.nonzero(~np.isnan(probs).all(axis=2))
         given = probs[row, supervisor]
@@ -138,6 +151,12 @@ class Ballots:
         certain = np.zeros((len(self.label), self.choices))
         certain[np.arange(len(self.label)), self.label] = 1.0
         return certain
+
+    def votes(self) -> ChoiceVotes:
+        """Return the same votes as a dense record: N·M·K numbers, rows named 0 to N − 1."""
+        probs = np.full((self.rows, len(self.names), self.choices), np.nan)
+        probs[self.row, self.supervisor] = self.distributions()
+        return ChoiceVotes(tuple(map(str, range(self.rows))), self.names, probs)
 
     def soft_supervisors(self) -> NDArray[np.bool_]:
         """Which supervisors give opinions with a strength rather than plain choices, shape (M,)."""

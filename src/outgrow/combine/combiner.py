@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.result import Posterior, targets_of
-from outgrow.errors import ConfigError
+from outgrow.combine.weights import Weights
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels, TextTargets
-from outgrow.registry import lookup, names
 
 
 class Combiner(Protocol):
@@ -21,8 +20,8 @@ class Combiner(Protocol):
 
     A combiner has the method `choices` (choice tasks), `texts` (text tasks), or both; a registered function is used as
     `choices`. With `lambdas` beside `choices` it can also hand every vote to objectives that learn from single votes
-    (`Objective.takes_votes`). See `ChoiceCombiner`, `WeighingCombiner` and `TextCombiner`. The members here are
-    defaults.
+    (`Objective.takes_votes`). With `posterior` it combines long lists of votes in `outgrow.combine.combine`. See
+    `ChoiceCombiner`, `WeighingCombiner`, `TextCombiner` and `PosteriorCombiner`. The members here are defaults.
     """
 
     @property
@@ -34,6 +33,11 @@ class Combiner(Protocol):
     def needs_scores(self) -> bool:
         """Whether `texts` asks for log-probabilities of the candidates, which not every supervisor can give."""
         return False
+
+    @property
+    def weighting(self) -> Weights | None:
+        """λ that `posterior` takes as its argument `weights`, for `combine`; None if it takes none."""
+        return None
 
     def check_texts(self, supervisors: Sequence[str]) -> None:
         """Refuse parameters that do not suit a text task with these supervisors, before anything is computed.
@@ -106,14 +110,3 @@ class PosteriorCombiner(Combiner):
         ballots = Ballots.of(votes)
         known = checked_gold(gold, ballots.rows, ballots.choices)
         return targets_of(votes, self.posterior(ballots, gold=known).probs, ballots.has_votes)
-
-
-def require(kind: str, name: str, thing: Any, ability: str) -> None:
-    """Refuse a thing that lacks a method.
-
-    Raises:
-        ConfigError: It lacks the method; the message lists the names of its kind that have it.
-    """
-    if not hasattr(thing, ability):
-        able = [each for each in names(kind) if hasattr(lookup(kind, each), ability)]
-        raise ConfigError(f"The {kind} {name!r} has no method `{ability}`.", wanted=" or ".join(able))

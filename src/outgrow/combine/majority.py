@@ -26,6 +26,11 @@ class Majority(PosteriorCombiner):
     harden: bool = False
     """Put all probability on the choice with the most votes; ties share it."""
 
+    @property
+    def weighting(self) -> str:
+        """Every vote counts alike, unless `combine` is given λ."""
+        return "uniform"
+
     def posterior(
         self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None
     ) -> Posterior:
@@ -33,7 +38,7 @@ class Majority(PosteriorCombiner):
         known = checked_gold(gold, ballots.rows, ballots.choices)
         shares = pooled(ballots, weights, favourites=True)
         if self.harden:
-            shares = _split_favourites(shares)
+            shares = split_ties(shares)
         return Posterior(finished(shares, ballots, known)[0])
 
 
@@ -58,14 +63,15 @@ def pooled(
         total = np.bincount(cell, strength, minlength=ballots.rows * k)
         total = total.reshape(ballots.rows, k)
     else:
-        votes = _split_favourites(ballots.probs) if favourites else ballots.probs
+        votes = split_ties(ballots.probs) if favourites else ballots.probs
         columns = [np.bincount(ballots.row, strength * column, minlength=ballots.rows) for column in votes.T]
         total = np.stack(columns, axis=1)
     mass = total.sum(axis=1, keepdims=True)
     return np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), 1.0 / k)
 
 
-def _split_favourites(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+def split_ties(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return distributions (N, K) with all probability on the most probable choice; ties share it."""
     best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
     shares: NDArray[np.float64] = best / best.sum(axis=1, keepdims=True)
     return shares

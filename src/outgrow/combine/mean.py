@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.combiner import CombinedTexts, Combiner
+from outgrow.combine.majority import pooled, split_ties
+from outgrow.combine.result import Posterior, finished
 from outgrow.combine.scores import agreement_weights
 from outgrow.combine.texts import naive_targets, score_matrices
+from outgrow.combine.weights import Weights, check_weighting
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels
 
@@ -70,6 +74,19 @@ class Mean(Combiner):
         by_name = dict(zip(labels.supervisors, lambdas.tolist(), strict=True))
         return CombinedTexts(naive_targets(labels, prompts, by_name), estimated)
 
+    @property
+    def weighting(self) -> Weights:
+        """λ, uniform by default."""
+        return "uniform" if self.weights is None else self.weights
+
+    def posterior(
+        self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None
+    ) -> Posterior:
+        """Return the mean vote of each row (N, K), each supervisor's vote counting λ (M,)."""
+        known = checked_gold(gold, ballots.rows, ballots.choices)
+        shares = pooled(ballots, weights)
+        return Posterior(finished(split_ties(shares) if self.harden else shares, ballots, known)[0])
+
     def weighted(self, votes: ChoiceVotes, lambdas: NDArray[np.float64]) -> ChoiceTargets:
         """Return the same targets for given λ, shape (M,).
 
@@ -84,8 +101,7 @@ class Mean(Combiner):
         total = np.einsum("nmk,m->nk", np.nan_to_num(votes.probs), lambdas)[usable]
         probs = total / total.sum(axis=1, keepdims=True)
         if self.harden:
-            best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
-            probs = best / best.sum(axis=1, keepdims=True)
+            probs = split_ties(probs)
         return ChoiceTargets(tuple(votes.ids[row] for row in usable), probs, np.ones(len(usable)))
 
     def lambdas(
@@ -120,7 +136,6 @@ class Mean(Combiner):
         self, name: str, supervisors: Sequence[str], votes: ChoiceVotes | None, gold: NDArray[np.int64] | None
     ) -> NDArray[np.float64]:
         from outgrow.combine.methods import combine
-        from outgrow.combine.weights import check_weighting
 
         check_weighting(name, has_gold=gold is not None and bool((gold >= 0).any()))
         if name == "uniform":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +71,10 @@ class Combined:
     """What was found out about the supervisors, and what cannot be known."""
     usable: NDArray[np.bool_]
     """Whether a row has a vote or gold, shape (N,)."""
+    rows: tuple[Hashable, ...] | None = None
+    """Name of each row: tasks of a long table in order of appearance, or row ids; None where the votes have none."""
+    choices: tuple[Any, ...] | None = None
+    """Name of each choice: labels of a long table, sorted; None where the votes have none."""
 
 
 def targets_of(votes: ChoiceVotes, probs: NDArray[np.float64], usable: NDArray[np.bool_]) -> ChoiceTargets:

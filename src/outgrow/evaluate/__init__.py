@@ -18,7 +18,7 @@ from outgrow.evaluate.gap import Gap, performance_gap
 from outgrow.evaluate.intervals import SignTest, resampled_means, sign_test
 from outgrow.evaluate.judge import Ratings, Rubric, rate
 from outgrow.evaluate.pairwise import Preferences, prefer
-from outgrow.evaluate.preference import preference_accuracy
+from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy, preference_accuracy
 from outgrow.evaluate.selective import error_bins, error_detection, risk_coverage
 from outgrow.evaluate.slu import SluCounts, SluScore, slu_counts, slu_f1
 from outgrow.evaluate.summary import (
@@ -28,7 +28,7 @@ from outgrow.evaluate.summary import (
     Estimate,
     Line,
     MetricSummary,
-    Standing,
+    ModelScores,
     Summary,
     SweepPoint,
     SweepSummary,
@@ -52,8 +52,10 @@ __all__ = [
     "FinalAnswer",
     "Gap",
     "ItemBank",
+    "JudgeAccuracy",
     "Line",
     "MetricSummary",
+    "ModelScores",
     "Preferences",
     "Ratings",
     "RougeL",
@@ -61,7 +63,6 @@ __all__ = [
     "SignTest",
     "SluCounts",
     "SluScore",
-    "Standing",
     "Summary",
     "Sweep",
     "SweepPoint",
@@ -82,6 +83,7 @@ __all__ = [
     "exact_match",
     "final_answer",
     "find_sweeps",
+    "judge_accuracy",
     "negative_log_likelihoods",
     "performance_gap",
     "prefer",

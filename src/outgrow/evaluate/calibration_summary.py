@@ -28,7 +28,7 @@ from outgrow.evaluate.intervals import (
     resampled_means,
 )
 from outgrow.evaluate.selective import detection_terms, error_bins
-from outgrow.evaluate.summary import CalibrationLine, CalibrationSummary, Estimate, Standing, VacuitySummary
+from outgrow.evaluate.summary import CalibrationLine, CalibrationSummary, Estimate, ModelScores, VacuitySummary
 from outgrow.evaluate.wording import Interval
 
 _LARGEST_NLL = -math.log(PROBABILITY_FLOOR)
@@ -42,13 +42,13 @@ _RANGES = {
 """Smallest and largest possible mean of each quantity of `_mean_terms`."""
 
 
-def summarise_calibration(standings: Sequence[Standing], *, seed: int = 0) -> CalibrationSummary | None:
+def summarise_calibration(models: Sequence[ModelScores], *, seed: int = 0) -> CalibrationSummary | None:
     """Calibration error, Brier score, NLL and overconfidence of every model that says how sure it is.
 
     The calibration error of several seeds is the mean of theirs.
 
     Args:
-        standings: As for `summarise`; those without `certainty` are left out.
+        models: As for `summarise`; those without `certainty` are left out.
         seed: Makes the resamples reproducible.
 
     Returns:
@@ -59,32 +59,32 @@ def summarise_calibration(standings: Sequence[Standing], *, seed: int = 0) -> Ca
 
     Example:
         >>> sure = Certainty.of_choices([[0.9, 0.1]] * 100, [0] * 60 + [1] * 40)
-        >>> summary = summarise_calibration([Standing("naive", "student", {}, certainty=sure)])
+        >>> summary = summarise_calibration([ModelScores("naive", "student", {}, certainty=sure)])
         >>> round(summary.lines[0].error.value, 3), round(summary.lines[0].overconfidence.value, 3)
         (0.3, 0.3)
     """
-    models = _aligned(standings)
-    if not models:
+    found = _aligned(models)
+    if not found:
         return None
-    certainties = [certainty for _, certainty in models]
+    certainties = [certainty for _, certainty in found]
     means = _mean_estimates(certainties, seed)
     errors, noise = resampled_calibration_errors(certainties, seed=seed)
     columns = [_Errors(each, *draws) for each, *draws in zip(certainties, errors.T, noise.T, strict=True)]
-    students = [index for index, (standing, _) in enumerate(models) if standing.role == "student"]
-    naive = next((index for index in students if models[index][0].name == "naive"), students[0] if students else None)
+    students = [index for index, (model, _) in enumerate(found) if model.role == "student"]
+    naive = next((index for index in students if found[index][0].name == "naive"), students[0] if students else None)
     lines = []
-    for index, (standing, certainty) in enumerate(models):
+    for index, (model, certainty) in enumerate(found):
         other = naive if index in students and index != naive else None
         lines.append(
             CalibrationLine(
-                name=standing.name,
-                role=standing.role,
+                name=model.name,
+                role=model.role,
                 error=columns[index].estimate(),
                 overconfidence=means[index]["overconfidence"],
                 brier=means[index]["brier"],
                 nll=means[index]["nll"],
                 impossible=float((certainty.nll >= _LARGEST_NLL).mean()),
-                against=None if other is None else models[other][0].name,
+                against=None if other is None else found[other][0].name,
                 error_change=None if other is None else columns[index].change(columns[other]),
                 bins=_reliability(certainty),
                 vacuity=_vacuity(certainty, means[index]),
@@ -93,13 +93,13 @@ def summarise_calibration(standings: Sequence[Standing], *, seed: int = 0) -> Ca
     return CalibrationSummary(certainties[0].correct.shape[1], BINS, tuple(lines))
 
 
-def _aligned(standings: Sequence[Standing]) -> list[tuple[Standing, Certainty]]:
+def _aligned(models: Sequence[ModelScores]) -> list[tuple[ModelScores, Certainty]]:
     """Those who say how sure they are, with arrays of one shape (S, N)."""
     given = {
-        (each, name): array for each in standings if each.certainty for name, array in each.certainty.arrays().items()
+        (each, name): array for each in models if each.certainty for name, array in each.certainty.arrays().items()
     }
     shaped = aligned_scores({f"{each.name} ({each.role}, {name})": array for (each, name), array in given.items()})
-    found: dict[Standing, dict[str, NDArray[np.float64]]] = {}
+    found: dict[ModelScores, dict[str, NDArray[np.float64]]] = {}
     for (each, name), array in zip(given, shaped.values(), strict=True):
         found.setdefault(each, {})[name] = array
     return [(each, Certainty(**arrays)) for each, arrays in found.items()]

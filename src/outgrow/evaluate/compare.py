@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
 from outgrow.evaluate.calibration_summary import summarise_calibration
-from outgrow.evaluate.cautions import cautions
 from outgrow.evaluate.gap import Gap, gain_interval, gap_from_draws
 from outgrow.evaluate.intervals import (
     NO_SPREAD,
@@ -21,14 +20,15 @@ from outgrow.evaluate.intervals import (
     sign_test,
     weighted_mean,
 )
+from outgrow.evaluate.notes import summary_notes
 from outgrow.evaluate.summary import (
     ROLES,
     Comparison,
     Estimate,
     Line,
     MetricSummary,
+    ModelScores,
     Role,
-    Standing,
     Summary,
     SweepPoint,
     SweepSummary,
@@ -38,12 +38,12 @@ from outgrow.evaluate.sweeps import Sweep, pays_from
 
 
 def summarise(
-    standings: Sequence[Standing], chance: Mapping[str, float], *, sweeps: Sequence[Sweep] = (), seed: int = 0
+    models: Sequence[ModelScores], chance: Mapping[str, float], *, sweeps: Sequence[Sweep] = (), seed: int = 0
 ) -> Summary:
     """Compares all models of an experiment on the same resamples of examples and seeds.
 
     Args:
-        standings: Supervisors, base, ceiling and students; base and ceiling may be absent.
+        models: Supervisors, base, ceiling and students; base and ceiling may be absent.
         chance: Per metric the score of a blind guess, where known.
         sweeps: Which students differ in a single number; those without scores are left out.
         seed: Makes the resamples reproducible.
@@ -53,30 +53,30 @@ def summarise(
 
     Example:
         >>> weak, student, strong = ({"accuracy": np.arange(100)[None] < right} for right in (60, 75, 80))
-        >>> standings = [Standing("tfidf", "supervisor", weak), Standing("naive", "student", student)]
-        >>> summary = summarise([*standings, Standing("gold", "ceiling", strong)], {"accuracy": 0.5})
+        >>> models = [ModelScores("tfidf", "supervisor", weak), ModelScores("naive", "student", student)]
+        >>> summary = summarise([*models, ModelScores("gold", "ceiling", strong)], {"accuracy": 0.5})
         >>> round(summary.metrics[0].of("student")[0].against_best.pgr, 6)
         0.75
     """
-    _check(standings)
-    names = list(dict.fromkeys(metric for standing in standings for metric in standing.scores))
-    sheets = {metric: _sheet(metric, standings, seed) for metric in names}
+    _check(models)
+    names = list(dict.fromkeys(metric for model in models for metric in model.scores))
+    sheets = {metric: _sheet(metric, models, seed) for metric in names}
     metrics = tuple(_summarise_metric(metric, sheet, chance.get(metric)) for metric, sheet in sheets.items())
-    calibration = summarise_calibration(standings, seed=seed)
+    calibration = summarise_calibration(models, seed=seed)
     swept = tuple(found for found in (_summarise_sweep(sweep, sheets) for sweep in sweeps) if found.metrics)
-    return Summary(metrics, cautions(metrics), RESAMPLES, calibration, swept)
+    return Summary(metrics, summary_notes(metrics), RESAMPLES, calibration, swept)
 
 
-def _check(standings: Sequence[Standing]) -> None:
-    if not any(standing.scores for standing in standings):
-        raise DataError("There are no scores to summarise.", wanted="at least one standing with a metric")
+def _check(models: Sequence[ModelScores]) -> None:
+    if not any(model.scores for model in models):
+        raise DataError("There are no scores to summarise.", wanted="at least one model with a metric")
     seen: set[tuple[str, str]] = set()
-    for standing in standings:
-        if standing.role not in ROLES:
-            raise DataError(f"{standing.name!r} has an unknown role.", found=standing.role, wanted=", ".join(ROLES))
-        if (standing.role, standing.name) in seen:
-            raise DataError(f"Two standings are the {standing.role} {standing.name!r}.", fix="Give each its own name.")
-        seen.add((standing.role, standing.name))
+    for model in models:
+        if model.role not in ROLES:
+            raise DataError(f"{model.name!r} has an unknown role.", found=model.role, wanted=", ".join(ROLES))
+        if (model.role, model.name) in seen:
+            raise DataError(f"Two models are the {model.role} {model.name!r}.", fix="Give each its own name.")
+        seen.add((model.role, model.name))
     for role in ("base", "ceiling"):
         found = [name for own, name in seen if own == role]
         if len(found) > 1:
@@ -87,7 +87,7 @@ def _check(standings: Sequence[Standing]) -> None:
 class _Column:
     """One model on one metric: its scores, their mean, and the mean in every resample."""
 
-    standing: Standing
+    model: ModelScores
     seeds: int
     scores: NDArray[np.float64]
     mean: float
@@ -108,23 +108,23 @@ class _Sheet:
         return self.high - self.low
 
     def of(self, role: Role) -> list[_Column]:
-        return [column for column in self.columns if column.standing.role == role]
+        return [column for column in self.columns if column.model.role == role]
 
     def estimate(self, mean: float, draws: NDArray[np.float64]) -> Estimate:
         interval = bounded_interval(mean, draws, low=self.low, high=self.high, examples=self.examples)
         return Estimate(mean, interval)
 
 
-def _sheet(metric: str, standings: Sequence[Standing], seed: int) -> _Sheet:
-    present = [standing for standing in standings if metric in standing.scores]
+def _sheet(metric: str, models: Sequence[ModelScores], seed: int) -> _Sheet:
+    present = [model for model in models if metric in model.scores]
     given: dict[str, ArrayLike] = {f"{each.name} ({each.role}, {metric})": each.scores[metric] for each in present}
     arrays = list(aligned_scores(given).values())
     weights = _weights(metric, present, arrays)
     own_weights: Sequence[NDArray[np.float64] | None] = weights or [None] * len(arrays)
     draws = resampled_means(arrays, weights=weights, seed=seed).T
     columns = tuple(
-        _Column(standing, len(standing.scores[metric]), array, weighted_mean(array, weight), own)
-        for standing, array, weight, own in zip(present, arrays, own_weights, draws, strict=True)
+        _Column(model, len(model.scores[metric]), array, weighted_mean(array, weight), own)
+        for model, array, weight, own in zip(present, arrays, own_weights, draws, strict=True)
     )
     low = min(0.0, *(float(array.min()) for array in arrays))
     high = max(1.0, *(float(array.max()) for array in arrays))
@@ -132,15 +132,15 @@ def _sheet(metric: str, standings: Sequence[Standing], seed: int) -> _Sheet:
 
 
 def _weights(
-    metric: str, standings: Sequence[Standing], arrays: Sequence[NDArray[np.float64]]
+    metric: str, models: Sequence[ModelScores], arrays: Sequence[NDArray[np.float64]]
 ) -> list[NDArray[np.float64]] | None:
-    """How much each example of each standing counts; None where all count alike."""
-    if not any(metric in each.weights for each in standings):
+    """How much each example of each model counts; None where all count alike."""
+    if not any(metric in each.weights for each in models):
         return None
     given = [
-        np.asarray(each.weights.get(metric, np.ones_like(each.scores[metric])), dtype=np.float64) for each in standings
+        np.asarray(each.weights.get(metric, np.ones_like(each.scores[metric])), dtype=np.float64) for each in models
     ]
-    for each, own in zip(standings, given, strict=True):
+    for each, own in zip(models, given, strict=True):
         if own.shape != np.shape(each.scores[metric]) or not (own >= 0).all() or not np.isfinite(own).all():
             raise DataError(
                 f"The weights of {each.name!r} on {metric} do not fit its scores.",
@@ -158,7 +158,7 @@ def _summarise_metric(metric: str, sheet: _Sheet, chance: float | None) -> Metri
         examples=sheet.examples,
         chance=chance,
         lines=tuple(_line(column, sheet, floors) for column in sheet.columns),
-        best_supervisor=None if best is None else best.standing.name,
+        best_supervisor=None if best is None else best.model.name,
         best_supervisor_doubt=0.0 if best is None else _doubt(best, sheet),
         mean_supervisor=sheet.estimate(*floors["mean"]) if floors else None,
     )
@@ -184,12 +184,12 @@ def _doubt(best: _Column, sheet: _Sheet) -> float:
 
 
 def _line(column: _Column, sheet: _Sheet, floors: Mapping[str, tuple[float, NDArray[np.float64]]]) -> Line:
-    is_student = column.standing.role == "student"
+    is_student = column.model.role == "student"
     gaps = {name: _gap(column, floor, sheet) for name, floor in floors.items()} if is_student else {}
     return Line(
-        name=column.standing.name,
-        role=column.standing.role,
-        note=column.standing.note,
+        name=column.model.name,
+        role=column.model.role,
+        note=column.model.note,
         seeds=column.seeds,
         score=sheet.estimate(column.mean, column.draws),
         against_best=gaps.get("best"),
@@ -223,10 +223,10 @@ def _comparison(column: _Column, students: Sequence[_Column]) -> Comparison | No
     others = [student for student in students if student is not column]
     if not others:
         return None
-    naive = next((student for student in students if student.standing.name == "naive"), students[0])
+    naive = next((student for student in students if student.model.name == "naive"), students[0])
     other = max(others, key=lambda student: student.mean) if column is naive else naive
     test = sign_test(column.scores, other.scores)
-    return Comparison(other.standing.name, test.wins, test.losses, test.p)
+    return Comparison(other.model.name, test.wins, test.losses, test.p)
 
 
 def _summarise_sweep(sweep: Sweep, sheets: Mapping[str, _Sheet]) -> SweepSummary:
@@ -236,15 +236,15 @@ def _summarise_sweep(sweep: Sweep, sheets: Mapping[str, _Sheet]) -> SweepSummary
 
 def _swept(metric: str, sheet: _Sheet, sweep: Sweep) -> SweptMetric | None:
     """A sweep on one metric; None where fewer than two of its students have scores."""
-    students = {column.standing.name: column for column in sheet.of("student")}
+    students = {column.model.name: column for column in sheet.of("student")}
     columns = [students[name] for name in sweep.values if name in students]
     if len(columns) < 2:
         return None
     reference = students.get(sweep.reference) if sweep.reference is not None else None
     points = tuple(
         SweepPoint(
-            sweep.values[column.standing.name],
-            column.standing.name,
+            sweep.values[column.model.name],
+            column.model.name,
             sheet.estimate(column.mean, column.draws),
             _gain(column, reference, sheet),
         )
@@ -252,4 +252,4 @@ def _swept(metric: str, sheet: _Sheet, sweep: Sweep) -> SweptMetric | None:
     )
     best, last = max(columns, key=lambda column: column.mean), columns[-1]
     fall = _gain(last, best, sheet) if best.mean - last.mean > NO_SPREAD else None
-    return SweptMetric(metric, points, pays_from(points), sweep.values[best.standing.name], fall)
+    return SweptMetric(metric, points, pays_from(points), sweep.values[best.model.name], fall)

@@ -1,6 +1,6 @@
 """Everything a table or a report says about an experiment, as plain data: means, intervals, gaps, tests, warnings.
 
-`compare.summarise` makes a `Summary` from `Standing`s; tables, reports and JSON only write down what is in it.
+`compare.summarise` makes a `Summary` from `ModelScores`; tables, reports and JSON only write down what is in it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from outgrow.evaluate.calibration import Bin
 from outgrow.evaluate.certainty import Certainty
 from outgrow.evaluate.gap import Gap
 from outgrow.evaluate.wording import Interval
+from outgrow.labels.notes import Note
 
 Role = Literal["supervisor", "base", "ceiling", "student"]
 """What a model is in the experiment: who judges, the untouched strong model, the strong model on gold, the methods."""
@@ -24,7 +25,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class ModelScores:
     """How one model did on the test part."""
 
     name: str
@@ -70,11 +71,11 @@ class Line:
     """What is known about one model on one metric."""
 
     name: str
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     role: Role
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     note: str
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     seeds: int
     """Number of runs behind the score."""
     score: Estimate
@@ -102,7 +103,7 @@ class MetricSummary:
     chance: float | None
     """Score of a blind guess, where known."""
     lines: tuple[Line, ...]
-    """One per standing that has the metric, in the order given."""
+    """One per model that has the metric, in the order given."""
     best_supervisor: str | None
     """The supervisor with the highest mean on test; None without supervisors."""
     best_supervisor_doubt: float
@@ -132,9 +133,9 @@ class CalibrationLine:
     """How well one model knows how sure it may be."""
 
     name: str
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     role: Role
-    """As in its `Standing`."""
+    """As in its `ModelScores`."""
     error: Estimate
     """Expected calibration error, mean over seeds; the interval begins at 0 where chance alone may explain it."""
     overconfidence: Estimate
@@ -164,7 +165,7 @@ class CalibrationSummary:
     bins: int
     """Number of bins of equal width behind the calibration error."""
     lines: tuple[CalibrationLine, ...]
-    """One per standing with certainties, in the order given."""
+    """One per model with certainties, in the order given."""
 
 
 @dataclass(frozen=True)
@@ -225,8 +226,8 @@ class Summary:
 
     metrics: tuple[MetricSummary, ...]
     """One per metric, in the order given."""
-    warnings: tuple[str, ...]
-    """What a reader should know before believing the numbers, in whole sentences."""
+    notes: tuple[Note, ...]
+    """What limits the meaning of the numbers; worded by `outgrow.report.notes`."""
     resamples: int
     """Bootstrap resamples behind every interval."""
     calibration: CalibrationSummary | None = None
@@ -237,7 +238,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """The same as lists, dictionaries, strings, numbers and None: ready for JSON, never NaN."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return plain
+        return plain | {"notes": [note.to_json() for note in self.notes]}
 
 
 def _plain(value: Any) -> Any:

@@ -1,11 +1,12 @@
-"""The records that every room passes on: rows, what supervisors said, what a student learns, what it answered.
+"""Records that the packages exchange: rows, votes, texts, training targets, predictions and notes.
 
-All are frozen, check themselves when made, and go to and from Arrow unchanged.
+All are frozen and validated on construction. Notes go to and from JSON, the others to and from Arrow, unchanged.
 """
 
 from __future__ import annotations
 
 from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_probabilities
+from outgrow.labels.notes import SEVERITIES, Note, Severity
 from outgrow.labels.predictions import Predictions, Weighted
 from outgrow.labels.preference import PreferencePairs
 from outgrow.labels.rows import PARTS, Part, Rows, positions
@@ -13,14 +14,17 @@ from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, Tex
 
 __all__ = [
     "PARTS",
+    "SEVERITIES",
     "ChoiceTargets",
     "ChoiceVotes",
     "Completion",
+    "Note",
     "Opinion",
     "Part",
     "Predictions",
     "PreferencePairs",
     "Rows",
+    "Severity",
     "Status",
     "TextLabels",
     "TextStatus",

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
-from outgrow.combine.combiner import ChoiceCombiner, WeighingCombiner, require
+from outgrow.combine.combiner import ChoiceCombiner, WeighingCombiner
 from outgrow.combine.proportions import checked_proportions, match_proportions, shifted_proportions
 from outgrow.config import Method
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
 from outgrow.objectives import Objective
-from outgrow.registry import create
+from outgrow.registry import can, create, require
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Combination:
         """
         objective: Objective = create("objective", settings.objective.name, settings.objective.params)
         combiner = create("combiner", settings.combine.name, settings.combine.params)
-        require("combiner", settings.combine.name, combiner, "choices")
+        require("combiner", settings.combine.name, combiner, "choices", door=f"methods.{name}.combine")
         wanted = settings.proportions
         calibrated = settings.calibrate or combiner.needs_gold
         if calibrated and "validation" not in rows.parts:
@@ -64,7 +64,7 @@ class Combination:
                 fix="Remove `proportions`, or choose another objective.",
             )
         # A posterior has weighed every vote already: objectives that take votes get it as a single one.
-        every_vote = objective.takes_votes and hasattr(combiner, "lambdas")
+        every_vote = objective.takes_votes and can(combiner, "lambdas")
         proportions = None if wanted is None else _proportions(name, wanted, rows)
         return cls(combiner, every_vote, settings.calibrate, proportions, shifted=wanted == "estimated")
 

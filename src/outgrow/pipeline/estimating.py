@@ -123,7 +123,7 @@ class TextEstimate:
             texts = refiner(rows, labels, self._model(strong), options=options, seed=seed).texts()
         else:
             try:
-                found = refined(refine, refiner, strong, rows, labels, options, self.workspace, seed=seed, name="")
+                found = refined(refiner, strong, rows, labels, options, self.workspace, seed=seed, name="")
                 texts = found.texts()
             except NotMadeError:
                 texts = list(self._made_up(rows, f"refined, seed {seed}", options).answers())

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from outgrow.config import Judge, TaskConfig
-from outgrow.evaluate.discernment import Discernment, discernment
+from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy
 from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels import Rows
 from outgrow.pipeline.judging import judge_answers, judge_name
@@ -49,7 +49,7 @@ def judge_remarks(
         rated = np.logical_and(*(one.weights.get(metric, np.zeros(count)) > 0 for one in found))
         if rated.any():
             first, second = (one.scores[metric][rated] for one in found)
-            remarks.append(check_remark(discernment(first, second), name, metric))
+            remarks.append(check_remark(judge_accuracy(first, second), name, metric))
         else:
             remarks.append(
                 f"The judge {name}, tried on {count} right answers and as many others, rated no pair of them."
@@ -68,20 +68,20 @@ def trials(task: RatedTask, config: TaskConfig, rows: Rows) -> dict[str, Sequenc
     }
 
 
-def check_remark(found: Discernment, judge: str, metric: str) -> str:
+def check_remark(found: JudgeAccuracy, judge: str, metric: str) -> str:
     """What a reader should know of one judge.
 
     Example:
-        >>> check_remark(Discernment(64, 6.12, 5.18, 0.63, (0.53, 0.73)), "tiny", "content").partition(". ")[2]
+        >>> check_remark(JudgeAccuracy(64, 6.12, 5.18, 0.63, (0.53, 0.73)), "tiny", "content").partition(". ")[2]
         'A judge this weak makes differences in content look smaller than they are.'
     """
-    share = estimate_text(found.share, found.interval, decimals=2)
+    share = estimate_text(found.accuracy, found.interval, decimals=2)
     right, wrong = (number_text(mean, decimals=2) for mean in (found.right, found.wrong))
     said = (
         f"The judge {judge} gives right answers a mean {metric} of {right}, right answers to similar other questions "
         f"{wrong}; of {found.pairs} such pairs it rates {share} the right way round (a guess: .50)."
     )
-    if (found.interval or (found.share, 1.0))[0] >= WEAK:
+    if (found.interval or (found.accuracy, 1.0))[0] >= WEAK:
         return said
     return f"{said} A judge this weak makes differences in {metric} look smaller than they are."
 

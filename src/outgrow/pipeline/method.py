@@ -101,7 +101,7 @@ class ChoiceMethod:
             for remark in remarks:
                 note(f"{self.name} (seed {seed}): {remark}")
             tell(checked, self.name, seed, audits, workspace, note)
-            if not make_objective(objective)[0].takes_votes:
+            if not make_objective(objective).takes_votes:
                 targets = dataclasses.replace(targets, votes=None, lambdas=None)
         for link in self.chain:
             name = f"relabel for {step}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from outgrow.config import Named
+from outgrow.identity import identity
 from outgrow.labels import Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.refine.refinement import Refinement, Refiner
@@ -33,7 +34,6 @@ def make_refiner(refine: Named, defaults: Mapping[str, Any]) -> Refiner:
 
 
 def refined(
-    refine: Named,
     refiner: Refiner,
     strong: Respondent,
     rows: Rows,
@@ -47,8 +47,7 @@ def refined(
     """What a refiner makes of weak labels; found in the store if it was done before.
 
     Args:
-        refine: The refiner's name and parameters as configured.
-        refiner: What `make_refiner` made of them.
+        refiner: What `make_refiner` made of the configuration.
         strong: The model that labels the rows again, untrained.
         rows: The rows.
         labels: What the supervisors wrote for them.
@@ -62,7 +61,7 @@ def refined(
         write_table(folder / "texts.parquet", refiner(rows, labels, model, options=options, seed=seed).to_arrow())
 
     recipe = {
-        "refiner": {"name": refine.name, **vars(refiner)},
+        "refiner": identity(refiner),
         "labels": table_hash(labels.to_arrow()),
         "rows": table_hash(rows.to_arrow()),
         "options": options.to_json(),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from outgrow.config import Named, Strong
 from outgrow.errors import ConfigError
+from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.models.loading import is_masked_lm, model_identity
 from outgrow.models.local import LocalLanguageModel
@@ -57,7 +58,7 @@ def relabelled(
     """
     relabeller = make_relabeller(refine)
     if not isinstance(relabeller, ChoiceICL):
-        new = _by_features(refine.name, relabeller, strong, targets, rows, workspace, seed=seed, name=name)
+        new = _by_features(relabeller, strong, targets, rows, workspace, seed=seed, name=name)
         return new, audited_choices(rows, targets, new, None), []
     new, remarks = _by_judgement(relabeller, strong, targets, rows_of(rows, targets), workspace, seed=seed, name=name)
 
@@ -89,7 +90,6 @@ def _judged(
 
 
 def _by_features(
-    called: str,
     relabeller: Relabeller,
     strong: Strong,
     targets: ChoiceTargets,
@@ -109,7 +109,7 @@ def _by_features(
 
     recipe = {
         **features.about(),
-        "relabeller": {"name": called, **vars(relabeller)},
+        "relabeller": identity(relabeller),
         **learned_hashes(rows_of(rows, targets), targets),
         "seed": seed,
     }
@@ -135,7 +135,7 @@ def _by_judgement(
 
     recipe = {
         "model": model_identity(strong.model),
-        "relabeller": {"name": "icl", **vars(relabeller)},
+        "relabeller": identity(relabeller),
         "rows": table_hash(own.to_arrow()),
         "targets": table_hash(targets.to_arrow()),
         "seed": seed,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from outgrow.combine.combiner import TextCombiner, require
+from outgrow.combine.combiner import TextCombiner
 from outgrow.combine.texts import gold_targets, naive_targets, pool
 from outgrow.config import ExperimentConfig, Method, Named, Prefer, ServerStrong
 from outgrow.errors import ConfigError
@@ -22,7 +22,7 @@ from outgrow.pipeline.served import check_served_strong, strong_respondent, tune
 from outgrow.pipeline.text_supervisors import TextSupervisors, answering, asked, labelling
 from outgrow.pipeline.writing import census, remarks, write
 from outgrow.refine.refinement import Refiner
-from outgrow.registry import create
+from outgrow.registry import create, require
 from outgrow.supervisors.respondents import Respondent, ServedRespondent, server_model
 from outgrow.tasks import DemandingTask, TextTask
 from outgrow.train.text import TextLearner, text_learner, token_objective
@@ -70,7 +70,7 @@ class TextPipeline:
                     )
             token_objective(method.objective)
             if method.refine is None:
-                self._combiner(method)
+                self._combiner(method, name)
             else:
                 self._refiner(method.refine)
             if method.prefer is not None:
@@ -171,7 +171,6 @@ class TextPipeline:
     def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
         """The strong model's own labels, and what is to be said of them."""
         found = refined(
-            refine,
             self._refiner(refine),
             self._strong("base"),
             self._unlabelled,
@@ -192,10 +191,10 @@ class TextPipeline:
     def _refiner(self, refine: Named) -> Refiner:
         return make_refiner(refine, {"query": self.config.generate.template})
 
-    def _combiner(self, method: Method) -> TextCombiner:
+    def _combiner(self, method: Method, name: str) -> TextCombiner:
         """The combiner of a method, checked against the supervisors before anything is computed."""
         combiner: TextCombiner = create("combiner", method.combine.name, method.combine.params)
-        require("combiner", method.combine.name, combiner, "texts")
+        require("combiner", method.combine.name, combiner, "texts", door=f"methods.{name}.combine")
         if combiner.needs_scores:
             self._supervisors.check_judging()
         combiner.check_texts(self._supervisors.names)
@@ -211,7 +210,7 @@ class TextPipeline:
         def scored() -> TextLabels:
             return self._supervisors.judge(self._unlabelled, candidates, seed)
 
-        targets, lambdas = self._combiner(method).texts(labels, prompts, scored)
+        targets, lambdas = self._combiner(method, name).texts(labels, prompts, scored)
         if lambdas is not None:
             shown = ", ".join(f"{who} {own:.2f}" for who, own in zip(labels.supervisors, lambdas, strict=True))
             alone = sum(len(each) == 1 for each in candidates)

@@ -65,9 +65,9 @@ def calibration_sentences(calibration: CalibrationSummary) -> tuple[str, ...]:
     A difference whose interval holds zero is not called one.
 
     Example:
-        >>> from outgrow.evaluate import Certainty, Standing, summarise
+        >>> from outgrow.evaluate import Certainty, ModelScores, summarise
         >>> sure = Certainty.of_choices([[0.9, 0.1]] * 100, [0] * 60 + [1] * 40)
-        >>> summary = summarise([Standing("naive", "student", {"accuracy": sure.correct}, certainty=sure)], {})
+        >>> summary = summarise([ModelScores("naive", "student", {"accuracy": sure.correct}, certainty=sure)], {})
         >>> print(*calibration_sentences(summary.calibration))
         Overconfident, surer than they are right: “naive” (by .300 [.210, .390]).
     """

@@ -9,8 +9,9 @@ from typing import Any
 
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
 from outgrow.evaluate.wording import estimate_text, probability_text
+from outgrow.labels.notes import Note
 from outgrow.report.calibration import calibration_section
-from outgrow.report.notes import together
+from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.plots import dot_plot, plane
 from outgrow.report.refinement import refinement_section
 from outgrow.report.sweeps import sweep_sections
@@ -21,18 +22,17 @@ _HEADWORDS = ("name", "model", "function", "features", "votes", "server")
 """Keys whose value names a thing; the first one present becomes its headword."""
 _AXES = ("content", "concept")
 """The metrics of the plane: what an answer says, and whether it is said as the supervisors say it."""
-_SHOWN = 8
-"""Notes at the top of the page; more of them are folded."""
 _KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement"}
 
 
-def report_html(name: str, summary: Summary, provenance: Mapping[str, Any]) -> str:
+def report_html(name: str, summary: Summary, provenance: Mapping[str, Any], notes: Sequence[Note] | None = None) -> str:
     """The report as a page.
 
     Args:
         name: Name of the experiment.
         summary: What was found.
         provenance: Where it comes from, as plain values; every key is optional (see `Results.provenance`).
+        notes: What to say before the numbers, in any order. Default: the notes on the summary.
 
     Returns:
         HTML text. Names, notes and configuration are escaped by the template; figures escape what is written in them.
@@ -48,13 +48,14 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any]) -> s
         lstrip_blocks=True,
     )
     config = provenance.get("config") or {}
+    groups = ranked(summary.notes if notes is None else notes)
     return environment.get_template("report.html.jinja").render(
         name=name,
         headline=typeset(headline(summary)),
         details=[typeset(text) for text in details(summary)],
-        warnings=[typeset(text) for text in summary.warnings],
-        notes=together(map(str, provenance.get("notes") or ())),
-        shown=_SHOWN,
+        notes=groups,
+        shown=sum(group.severity != "info" for group in groups) + MOST_SHOWN,
+        typeset=typeset,
         setting=list(_setting(config, provenance, summary)),
         metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
         plane=_plane(summary),

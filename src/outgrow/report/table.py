@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from outgrow.evaluate.gap import Gap
 from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Role, Summary
 from outgrow.evaluate.wording import estimate_text, number_text
-from outgrow.report.notes import together
+from outgrow.labels.notes import Note
+from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.sweeps import sweep_sentences
 from outgrow.report.words import LEGEND
 
@@ -84,12 +85,15 @@ def metric_title(metric: MetricSummary) -> str:
     return f"{metric.metric}: {', '.join(parts)}"
 
 
-def table_text(summary: Summary, notes: Sequence[str] = (), *, color: bool = False, width: int | None = None) -> str:
+def table_text(
+    summary: Summary, notes: Sequence[Note] | None = None, *, color: bool = False, width: int | None = None
+) -> str:
     """All metrics as aligned tables, with the legend and everything a reader should know in words below.
 
     Args:
         summary: What to show.
-        notes: Further remarks to show below; of those that differ in numbers only, the first one.
+        notes: What to say below, in any order. Default: the notes on the summary. The gravest come first, and of notes
+            that differ only in seed or values the first one stands for all.
         color: Whether to use terminal colours.
         width: Columns to fit into. Below what the tables need, intervals move under their numbers; numbers are never
             cut, so below about 70 columns the tables stick out.
@@ -97,8 +101,12 @@ def table_text(summary: Summary, notes: Sequence[str] = (), *, color: bool = Fal
     width = width or DEFAULT_WIDTH
     tables = [_render(metric, color=color, width=width) for metric in summary.metrics]
     remarks = [f"{line.name}: {line.note}" for line in summary.metrics[0].lines if line.note]
-    said = (*sweep_sentences(summary), *remarks, *(note.short for note in together(notes)))
-    below = [f"! {text}" for text in summary.warnings] + [f"- {text}" for text in said]
+    groups = ranked(summary.notes if notes is None else notes)
+    grave = [f"! {group.short}" for group in groups if group.severity != "info"]
+    mild = [f"- {text}" for text in (*sweep_sentences(summary), *remarks)]
+    info = [f"- {group.short}" for group in groups if group.severity == "info"]
+    more = [f"- … and {len(info) - MOST_SHOWN} more notes on the run, in its report."] if len(info) > MOST_SHOWN else []
+    below = [*grave, *mild, *info[:MOST_SHOWN], *more]
     wrapped = [textwrap.fill(LEGEND, width), *(textwrap.fill(text, width, subsequent_indent="  ") for text in below)]
     lines = "\n".join([*tables, *wrapped]).splitlines()
     return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outgrow.config import FeaturesSupervisor
+from outgrow.identity import identity
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.registry import create
 from outgrow.store import read_table, table_hash, write_table
@@ -37,7 +38,7 @@ class FeaturesLabeller:
                 step.advance(len(judged))
 
         recipe = {
-            "supervisor": {"features": features.model_dump(), "name": name, "seed": seed},
+            "supervisor": {"features": identity(pipeline), "name": name, "seed": seed},
             "gold": table_hash(gold.to_arrow()),
             "rows": table_hash(judged.to_arrow()),
         }

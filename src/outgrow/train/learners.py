@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -88,7 +87,7 @@ def outlook_of(
     """What a model predicts on all of `rows` once it has learnt targets on some of them."""
     trained = learner.train(rows, targets, objective, workspace, seed=seed, name=f"train {name}")
     logits = learner.logits(trained, rows, workspace, name=f"predict {name}")
-    loss, _ = make_objective(objective)
+    loss = make_objective(objective)
     vacuity = loss.vacuity(logits).double().numpy() if hasattr(loss, "vacuity") else None
     return Outlook(loss.predict(logits).double().numpy(), vacuity)
 
@@ -104,11 +103,10 @@ def rows_of(rows: Rows, targets: ChoiceTargets) -> Rows:
     return rows.take(positions(rows.ids, targets.ids))
 
 
-def make_objective(config: Named) -> tuple[Objective, dict[str, Any]]:
-    """The objective that a configuration names, and its full description for a recipe."""
-    objective = create("objective", config.name, config.params)
-    # Defaults written out: whether the user spelt them or not is the same training.
-    return objective, {"name": config.name, **dataclasses.asdict(objective)}
+def make_objective(config: Named) -> Objective:
+    """The objective that a configuration names."""
+    objective: Objective = create("objective", config.name, config.params)
+    return objective
 
 
 def learned_hashes(rows: Rows, targets: ChoiceTargets) -> dict[str, str]:

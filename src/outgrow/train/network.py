@@ -12,9 +12,11 @@ import pyarrow as pa
 from torch import Tensor
 
 from outgrow.config import Named
+from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.classifier import Encoder
 from outgrow.models.loading import model_identity
+from outgrow.registry import create
 from outgrow.store import Artefact
 from outgrow.train.choice import load_network, new_network, predict_logits, save_network, train_choice
 from outgrow.train.learners import (
@@ -55,7 +57,7 @@ class NetworkLearner:
     ) -> Artefact:
         """See `ChoiceLearner.train`."""
         learned = rows_of(rows, targets)
-        loss, about_loss = make_objective(objective)
+        loss = make_objective(objective)
 
         def make(folder: Path) -> None:
             network = new_network(self.model, self.adapter, targets.probs.shape[1], seed=seed)
@@ -80,11 +82,11 @@ class NetworkLearner:
 
         recipe = {
             "model": model_identity(self.model),
-            "adapter": self.adapter.model_dump(),
+            "adapter": identity(create("adapter", self.adapter.name, self.adapter.params)),
             "max_length": self.max_length,
             "trainer": dict(self.trainer),
             "early_stopping": self.early_stopping,
-            "objective": about_loss,
+            "objective": identity(loss),
             "seed": seed,
         }
         return workspace.get("student", {**recipe, **learned_hashes(learned, targets)}, make)

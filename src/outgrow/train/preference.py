@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from outgrow.config import Named
 from outgrow.errors import DataError
+from outgrow.identity import identity
 from outgrow.labels import PreferencePairs, TextTargets
 from outgrow.models.adapters import LoRA
 from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
@@ -151,10 +152,10 @@ class PreferenceLearner:
 
         recipe = {
             "model": model_identity(self.model),
-            "adapter": self.adapter.model_dump(),
+            "adapter": identity(text_wrapper(self.adapter)),
             "max_length": self.max_length,
             "trainer": dict(self.trainer),
-            "objective": {"name": objective.name, **vars(loss)},
+            "objective": identity(loss),
             "pairs": table_hash(_content(pairs, doubts=loss.takes_doubt)),
             "seed": seed,
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from outgrow.config import Named
+from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.models.adapters import Probe
 from outgrow.objectives import Objective
@@ -110,7 +110,7 @@ class ProbeLearner:
     ) -> Artefact:
         """See `ChoiceLearner.train`."""
         learned = rows_of(rows, targets)
-        loss, about_loss = make_objective(objective)
+        loss = make_objective(objective)
 
         def make(folder: Path) -> None:
             features = self.features(rows, workspace)[positions(rows.ids, learned.ids)]
@@ -124,8 +124,8 @@ class ProbeLearner:
 
         recipe = {
             **self.features.about(),
-            "probe": dataclasses.asdict(self.settings),
-            "objective": about_loss,
+            "probe": identity(self.settings),
+            "objective": identity(loss),
             "seed": seed,
         }
         return workspace.get("student", {**recipe, **learned_hashes(learned, targets)}, make)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from outgrow.config import ModelSupervisor, Named, Strong
 from outgrow.errors import ConfigError
+from outgrow.identity import identity
 from outgrow.labels import TextTargets
 from outgrow.models.adapters import FullFineTuning, LoRA
 from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
@@ -165,11 +166,11 @@ class TextLearner:
 
         recipe = {
             "model": model_identity(self.model),
-            "adapter": self.adapter.model_dump(),
+            "adapter": identity(text_wrapper(self.adapter)),
             "max_length": self.max_length,
             "trainer": dict(self.trainer),
             "early_stopping": self.early_stopping,
-            "objective": {"name": objective.name, **vars(loss)},
+            "objective": identity(loss),
             "targets": table_hash(targets.to_arrow()),
             "seed": seed,
         }

@@ -1,23 +1,28 @@
 import numpy as np
 import pytest
 
-from outgrow.evaluate import Standing, summarise
+from outgrow.evaluate import ModelScores, summarise
+from outgrow.report.notes import ranked, sentence
 
 
 def first(count, examples=200, seeds=3):
     return np.repeat((np.arange(examples) < count)[None].astype(float), seeds, axis=0)
 
 
-def warnings_of(*standings, chance=None, examples=200, seeds=3):
-    built = [Standing(name, role, {"accuracy": first(count, examples, seeds)}) for name, role, count in standings]
-    return summarise(built, {} if chance is None else {"accuracy": chance}).warnings
+def sentences(models, chance):
+    return [sentence(note) for note in summarise(models, chance).notes]
+
+
+def warnings_of(*models, chance=None, examples=200, seeds=3):
+    built = [ModelScores(name, role, {"accuracy": first(count, examples, seeds)}) for name, role, count in models]
+    return sentences(built, {} if chance is None else {"accuracy": chance})
 
 
 SOUND = (("weak", "supervisor", 120), ("strong", "base", 110), ("naive", "student", 150), ("gold", "ceiling", 180))
 
 
 def test_a_sound_experiment_has_no_warnings():
-    assert warnings_of(*SOUND, chance=0.25) == ()
+    assert warnings_of(*SOUND, chance=0.25) == []
 
 
 def test_an_undefined_gap_is_said_once_with_the_supervisor_it_is_measured_against():
@@ -64,10 +69,10 @@ def test_a_student_worse_than_the_untouched_model_is_named():
 
 def test_a_best_supervisor_that_is_hardly_the_best_is_said_to_be_picked_on_test():
     random = np.random.default_rng(0)
-    standings = [
-        Standing(name, "supervisor", {"accuracy": (random.random((1, 200)) < 0.6).astype(float)}) for name in "ab"
+    models = [
+        ModelScores(name, "supervisor", {"accuracy": (random.random((1, 200)) < 0.6).astype(float)}) for name in "ab"
     ]
-    assert any("was picked on the test part" in text for text in summarise(standings, {}).warnings)
+    assert any("was picked on the test part" in text for text in sentences(models, {}))
 
 
 def test_a_best_supervisor_that_is_clearly_the_best_needs_no_words():
@@ -87,10 +92,19 @@ def test_few_test_examples_are_said():
 
 
 def test_with_several_metrics_each_warning_names_its_own():
-    standings = [
-        Standing("weak", "supervisor", {"content": first(100), "concept": first(150)}),
-        Standing("naive", "student", {"content": first(60), "concept": first(150)}),
+    models = [
+        ModelScores("weak", "supervisor", {"content": first(100), "concept": first(150)}),
+        ModelScores("naive", "student", {"content": first(60), "concept": first(150)}),
     ]
-    found = summarise(standings, {"content": 0.5, "concept": 0.25}).warnings
+    found = sentences(models, {"content": 0.5, "concept": 0.25})
     assert found[-1].startswith("On content: the student 'naive'")
     assert not any("On concept" in text for text in found)
+
+
+def test_what_did_harm_is_told_before_what_makes_numbers_rough():
+    models = [ModelScores("weak", "supervisor", {"accuracy": first(12, 20)})]
+    models += [ModelScores("strong", "base", {"accuracy": first(18, 20)})]
+    models += [ModelScores("naive", "student", {"accuracy": first(2, 20)})]
+    told = ranked(summarise(models, {}).notes)
+    assert "its training did harm" in told[0].text
+    assert [note.severity for note in told] == ["warning", "caution"]

@@ -1,0 +1,93 @@
+"""Notes of a run as data: what happened, how grave it is, and the numbers. Wording is in `outgrow.report.notes`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from outgrow.errors import DataError
+
+Severity = Literal["info", "caution", "warning"]
+"""`info` describes the run, `caution` limits what the numbers mean, `warning` says that something went wrong."""
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""From the least to the gravest."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """One remark about a run, for tables and reports.
+
+    Raises:
+        DataError: An unknown severity, or a value that JSON has no type for.
+
+    Example:
+        >>> note = Note("rows.empty", "caution", who="bpe512", seed=0, values={"rows": np.int64(2), "of": 90})
+        >>> note.to_json()
+        {'code': 'rows.empty', 'severity': 'caution', 'who': 'bpe512', 'seed': 0, 'values': {'rows': 2, 'of': 90}}
+        >>> Note.from_json(note.to_json()) == note
+        True
+    """
+
+    code: str
+    """What happened, as a key into the table of wordings, such as `votes.failed`; `message` for free text."""
+    severity: Severity = "info"
+    """How grave it is."""
+    who: str | None = None
+    """The method, supervisor or model that it is about."""
+    seed: int | None = None
+    """The seed of the run that it is about."""
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Numbers and names that the wording quotes. Arrays and tuples become lists; NaN and infinity become None."""
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise DataError(
+                f"The note {self.code!r} has an unknown severity.", found=self.severity, wanted=", ".join(SEVERITIES)
+            )
+        object.__setattr__(self, "values", {str(key): self._json_value(own) for key, own in self.values.items()})
+
+    def _json_value(self, value: Any) -> Any:
+        if isinstance(value, np.generic | np.ndarray):
+            value = value.tolist()
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if value is None or isinstance(value, str | bool | int):
+            return value
+        if isinstance(value, Mapping):
+            return {str(key): self._json_value(own) for key, own in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._json_value(own) for own in value]
+        raise DataError(
+            f"A value of the note {self.code!r} cannot be written as JSON.",
+            found=type(value).__name__,
+            wanted="text, numbers, booleans, None, and lists or mappings of them",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the note as a JSON object; fields with their default value are left out."""
+        about = {"code": self.code, "severity": self.severity, "who": self.who, "seed": self.seed}
+        return {key: own for key, own in about.items() if own is not None} | (
+            {"values": dict(self.values)} if self.values else {}
+        )
+
+    @classmethod
+    def from_json(cls, note: Mapping[str, Any] | str) -> Note:
+        """Return the note of a JSON object, or of a plain sentence, which older results hold.
+
+        Raises:
+            DataError: It is neither.
+
+        Example:
+            >>> Note.from_json("3 rows are left out.")
+            Note(code='message', severity='info', who=None, seed=None, values={'text': '3 rows are left out.'})
+        """
+        if isinstance(note, str):
+            return cls("message", values={"text": note})
+        try:
+            return cls(**note)
+        except TypeError as error:
+            raise DataError("This is not a note.", found=repr(note)[:80], wanted="code, severity, who …") from error
