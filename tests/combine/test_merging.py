@@ -3,8 +3,7 @@ import dataclasses
 import numpy as np
 from voting_worlds import METHODS, gaussian, independent
 
-from outgrow.combine.ballots import Ballots
-from outgrow.combine.merging import Merged
+from outgrow.combine.ballots import Ballots, Merged
 from outgrow.combine.methods import combine
 
 

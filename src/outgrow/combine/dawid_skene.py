@@ -1,4 +1,4 @@
-"""Dawid–Skene: who is right about what, estimated from agreement alone."""
+"""Dawid–Skene: answers and confusion matrices, estimated from agreement alone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.ballots import Ballots, Merged, checked_gold
 from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.majority import pooled
-from outgrow.combine.merging import Merged
 from outgrow.combine.result import Posterior, finished, held, normalised
 from outgrow.combine.soft import SoftVotes
 
@@ -20,7 +19,7 @@ FULL_CONFUSION_UP_TO = 20
 from the votes a supervisor gives, and one accuracy per supervisor is estimated instead."""
 
 
-_ALONE = "Only one supervisor voted: what it says is taken as it is."
+_ALONE = "Only one supervisor voted: its votes are taken as they are."
 
 
 class Likelihood(Protocol):
@@ -37,10 +36,9 @@ class Likelihood(Protocol):
 class DawidSkene(PosteriorCombiner):
     """Expectation–maximisation over answers and the supervisors' confusion matrices (`combine: dawid_skene`).
 
-    Plain choices: Dirichlet priors centred on chance, so that a person with three votes is not believed yet.
-    Votes with a strength have a likelihood of their own (`SoftVotes`);
-    as fractional counts they would contract to the uniform posterior. Assumes that supervisors err independently
-    given the answer: with copies among them it is confidently wrong, see `Dependence`.
+    Plain choices: Dirichlet priors centred on chance, so that few votes prove no skill. Probabilistic votes have a
+    likelihood of their own (`SoftVotes`); as fractional counts they would contract to the uniform posterior. Assumes
+    that supervisors err independently given the answer: copies make it confidently wrong, see `Dependence`.
 
     Source:
         Dawid & Skene 1979; the one-accuracy form for many choices as in Demartini et al. 2012 (ZenCrowd).
@@ -61,14 +59,14 @@ class DawidSkene(PosteriorCombiner):
     tolerance: float = 1e-3
     """Stop when no probability moves further than this."""
     discount: bool = False
-    """Let votes with a strength count for less where supervisors share errors (see `SoftVotes`)."""
+    """Give probabilistic votes less weight where supervisors share errors (see `SoftVotes`)."""
 
     def __post_init__(self) -> None:
         if self.smoothing <= 0 or self.iterations < 1 or self.tolerance <= 0:
             raise ValueError("smoothing, iterations and tolerance are above 0")
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
-        """Posterior of every row; gold rows (`gold >= 0`) are held at their answer and teach who is right."""
+        """Return the posterior of every row; gold rows (`gold >= 0`) keep their answer and inform the accuracies."""
         merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
         probs, usable = finished(pooled(merged.ballots), merged.ballots, merged.gold)
         if np.count_nonzero(merged.ballots.per_supervisor) == 1 and (merged.gold < 0).all():

@@ -14,7 +14,7 @@ from outgrow.combine.result import Posterior, finished
 
 @dataclass(frozen=True)
 class Majority(PosteriorCombiner):
-    """Counts every supervisor's favourite choice (`combine: majority`).
+    """The share of supervisors behind each choice, by their most probable choice (`combine: majority`).
 
     Example:
         >>> from outgrow.labels import ChoiceVotes
@@ -34,7 +34,7 @@ class Majority(PosteriorCombiner):
     def posterior(
         self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None
     ) -> Posterior:
-        """Shares of the votes (N, K), each supervisor's vote counting λ (M,)."""
+        """Return shares of the votes (N, K), each supervisor's vote counting λ (M,)."""
         known = checked_gold(gold, ballots.rows, ballots.choices)
         shares = pooled(ballots, weights, favourites=True)
         if self.harden:
@@ -45,9 +45,9 @@ class Majority(PosteriorCombiner):
 def pooled(
     ballots: Ballots, weights: NDArray[np.float64] | None = None, *, favourites: bool = False
 ) -> NDArray[np.float64]:
-    """λ-weighted mean of the votes of each row, shape (N, K); uniform where nobody voted.
+    """Return the λ-weighted mean vote of each row, shape (N, K); uniform where nobody voted.
 
-    Rows whose voters all have λ = 0 count them alike: a λ of zero says whom to prefer, not that a row is unknown.
+    If all voters of a row have λ = 0 they count alike.
 
     Args:
         ballots: The votes.

@@ -35,9 +35,8 @@ class Mean(Combiner):
     """
 
     weights: dict[str, float] | str | None = None
-    """λ of each supervisor by name, not negative; only their ratios matter. By default all are equal (`uniform`);
-    `estimated` takes them from the dependence-aware posterior (in text tasks from how often supervisors would choose
-    the same text; see `agreement_weights`), which needs no gold, `calibrated` from gold rows."""
+    """λ ≥ 0 of each supervisor by name, of which only the ratios matter; `uniform` (the default); `calibrated` on gold
+    rows; or, without gold, `estimated` from the dependence-aware posterior, in text tasks by `agreement_weights`."""
     harden: bool = False
     """Put all probability on the most likely choice; ties share it."""
 

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.combine.agreement import Agreement, agreement_of
-from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.ballots import Ballots, Merged, checked_gold
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
 from outgrow.combine.dependence import Dependence
 from outgrow.combine.diagnostics import describe, effective_supervisors, shared_errors
-from outgrow.combine.merging import Merged
 from outgrow.combine.result import Combined, Posterior, finished
 from outgrow.combine.tables import read_votes
 from outgrow.combine.weights import Weights, check_weighting, explicit_weights, informed_weights

@@ -48,7 +48,7 @@ def bayesian(
         gamma: γ in [0, 1], the trust in the student's own answer.
         evidence: As in `evidential`, like the next three.
         preset: `default` or `paper`.
-        progress: Share of training that is behind.
+        progress: Share of training that is done.
         regularization: ρ, None for the preset's.
         reduction: `none` gives (N,), `mean` the mean over the rows with at least one vote.
 
@@ -80,11 +80,7 @@ def bayesian(
 
 
 def pooled_votes(logits: Tensor, votes: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Σ_i λ_i y⁽ⁱ⁾ over the votes given, shape (N, K), with λ uniform or as given; and which rows have a vote, (N,).
-
-    Raises:
-        DataError: Shapes do not fit, or λ is negative or not a number.
-    """
+    """Return Σ_i λ_i y⁽ⁱ⁾ over the votes given, shape (N, K), and which rows have a vote, (N,); λ None: 1 each."""
     if votes.ndim != 3 or logits.ndim != 2 or (votes.shape[0], votes.shape[2]) != tuple(logits.shape):
         raise DataError(
             "Logits and votes do not fit together.",
@@ -109,7 +105,7 @@ def pooled_votes(logits: Tensor, votes: Tensor, weights: Tensor | None) -> tuple
 
 
 def mean_where(losses: Tensor, counted: Tensor, reduction: Reduction) -> Tensor:
-    """Losses with 0 where a row does not count, or their mean over the rows that do (0 if there are none)."""
+    """Return losses with 0 where a row does not count, or their mean over the rows that do (0 if none does)."""
     losses = torch.where(counted, losses, torch.zeros_like(losses))
     if reduction == "none":
         return losses
@@ -166,7 +162,7 @@ class Bayesian(DirichletStudent):
 
 
 def as_votes(targets: Tensor, weights: tuple[float, ...] | None, context: StepContext) -> tuple[Tensor, Tensor | None]:
-    """Votes (N, M, K) and λ; a combined target (N, K) is one vote, whose supervisors' weights are already in it."""
+    """Return votes (N, M, K) and λ; a combined target (N, K) is one vote, with λ already in it."""
     if targets.ndim == 2:
         return targets[:, None, :], None
     return targets, context.lambdas if weights is None else torch.tensor(weights)

@@ -31,9 +31,9 @@ def confidence(
         proportions: Class proportions (K,) that the hardened predictions of *this batch* should have, as nearly as a
             batch of N allows. None hardens by plain argmax.
         offsets: Offsets (K,) added to the log-probabilities before the argmax, from `class_offsets` on a larger set of
-            predictions. A trainer gives these, so that a minibatch of one row works; not together with `proportions`.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
+            predictions, so that a minibatch of one row works; not together with `proportions`.
+        weights: Row weights, shape (N,).
+        reduction: `none` gives (N,), `mean` the weighted mean.
 
     Raises:
         DataError: Shapes do not fit, a coefficient outside [0, 1], or both `proportions` and `offsets`.

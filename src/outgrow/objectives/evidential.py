@@ -49,10 +49,10 @@ def evidential(
         targets: Class indices (N,) or probabilities (N, K).
         evidence: `exp`, `softplus` or `relu`.
         preset: As above.
-        progress: Share of training that is behind, in [0, 1].
+        progress: Share of training that is done, in [0, 1].
         regularization: ρ ≥ 0; None takes the preset's, 0 leaves R out.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
+        weights: Row weights, shape (N,).
+        reduction: `none` gives (N,), `mean` the weighted mean.
 
     Raises:
         DataError: Shapes do not fit, or a parameter is out of range.
@@ -76,11 +76,7 @@ def evidential(
 def evidential_plan(
     choices: int, evidence: Evidence, preset: Preset, progress: float, regularization: float | None
 ) -> Plan:
-    """What `evidential` asks of a sweep.
-
-    Raises:
-        DataError: A parameter is out of range.
-    """
+    """Return what `evidential` computes; raises `DataError` where a parameter is out of range."""
     problem = _problem(evidence, preset, regularization)
     if problem or choices < 2 or not progress >= 0:
         raise DataError(
@@ -129,11 +125,7 @@ def _scaled_alpha(logits: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
 
 
 def check_parameters(name: str, evidence: str, preset: str, regularization: float | None) -> None:
-    """Refuses what an experiment file may get wrong.
-
-    Raises:
-        ConfigError: A parameter is out of range.
-    """
+    """Raise `ConfigError` where a parameter of an experiment file is out of range."""
     problem = _problem(evidence, preset, regularization)
     if problem:
         raise ConfigError(f"The objective {name!r} has a parameter out of range.", found=problem)
@@ -169,7 +161,6 @@ class Evidential(DirichletStudent):
     """Learn a Dirichlet distribution per row (`objective: evidential`)."""
 
     evidence: Evidence = "exp"
-    """How logits become evidence: `exp`, `softplus` or `relu`."""
     preset: Preset = "default"
     """`default`, or `paper` for the regulariser of Cui et al. 2025 as published."""
     regularization: float | None = None

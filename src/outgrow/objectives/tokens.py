@@ -44,8 +44,8 @@ def token_divergence(
         logits: z, shape (N, V), V ≥ 2.
         labels: y, token ids, shape (N,).
         log_confidences: log s ≤ 0, shape (N,).
-        weights: How much each position counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
+        weights: Weight of each position, shape (N,).
+        reduction: `none` gives (N,), `mean` the weighted mean.
 
     Raises:
         DataError: Shapes do not fit, or a confidence is no probability.
@@ -106,10 +106,10 @@ def token_evidential(
         log_confidences: log s ≤ 0, shape (N,).
         own_share: c in [0, 1]: trust in the student's own choice, through which no gradient flows.
         preset: As above.
-        progress: Share of the regulariser's warm-up that is behind.
+        progress: Share of the regulariser's warm-up that is done.
         regularization: ρ ≥ 0; None takes the preset's, 0 leaves R out.
-        weights: How much each position counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
+        weights: Weight of each position, shape (N,).
+        reduction: `none` gives (N,), `mean` the weighted mean.
 
     Raises:
         DataError: Shapes do not fit, or a number is out of range.
@@ -256,11 +256,6 @@ def _in_chunks(logits: Tensor, chunk: Chunk) -> Tensor:
 
 
 def _checked(logits: Tensor, labels: Tensor, log_confidences: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels, and log-confidences in the wide type.
-
-    Raises:
-        DataError: Shapes do not fit, or a confidence is no probability.
-    """
     rows = len(logits)
     fitting = logits.ndim == 2 and labels.shape == log_confidences.shape == (rows,) and logits.shape[1] >= 2
     if not fitting or labels.is_floating_point():
