@@ -16,7 +16,6 @@ from outgrow.objectives.evidential import (
     Preset,
     check_parameters,
     evidential_plan,
-    ramp,
 )
 from outgrow.objectives.protocol import NO_CONTEXT, StepContext
 from outgrow.objectives.special import wide
@@ -43,17 +42,14 @@ def bayesian(
     Args:
         logits: z, shape (N, K).
         votes: y, probabilities of shape (N, M, K); a row of NaN is an abstention.
-        weights: λ ≥ 0 of the supervisors, shape (M,) or per row (N, M); uniform if None. Shared out again among the
-            supervisors that voted on the row.
+        weights: λ ≥ 0 of the supervisors, shape (M,) or per row (N, M), normalised over the supervisors that voted on
+            the row; uniform if None.
         gamma: γ in [0, 1], the trust in the student's own answer.
         evidence: As in `evidential`, like the next three.
         preset: `default` or `paper`.
         progress: Share of training that is done.
         regularization: ρ, None for the preset's.
-        reduction: `none` gives (N,), `mean` the mean over the rows with at least one vote.
-
-    Returns:
-        The loss. A row without any vote has 0, and no gradient.
+        reduction: `none` gives (N,), with 0 and no gradient for a row without a vote; `mean` the mean over the others.
 
     Raises:
         DataError: Shapes do not fit, or a parameter is out of range.
@@ -147,7 +143,7 @@ class Bayesian(DirichletStudent):
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
         votes, weights = as_votes(targets, self.weights, context)
-        progress = ramp(context.progress, self.warmup)
+        progress = context.ramp(self.warmup)
         return bayesian(
             logits,
             votes,

@@ -24,11 +24,8 @@ def dirichlet_multinomial(
     or more their disagreement says how concentrated the Dirichlet should be, so no regulariser is needed. With one it
     is the data term of `evidential`.
 
-    Args:
-        logits: z, shape (N, K), K ≥ 2.
-        counts: n ≥ 0, shape (N, K), fractions allowed: soft votes add up to them. No gradient flows into them.
-        evidence: `exp`, `softplus` or `relu`.
-        reduction: `none` gives (N,), `mean` the mean over the rows with an opinion; other rows have 0 and no gradient.
+    Logits z are (N, K), K ≥ 2; counts n ≥ 0 are (N, K), fractions allowed, without gradient. `reduction`: `none` gives
+    (N,), with 0 and no gradient for a row without an opinion; `mean` the mean over the other rows.
 
     Raises:
         DataError: Shapes do not fit, or counts are negative or not numbers.

@@ -44,15 +44,9 @@ def evidential(
       means the same for 2 choices and for 32,000 tokens. ρ = 0.1.
     - `paper`: α̃ = (α − 1)(1 − t) + 1, at most 2·10⁵, R as it is, ρ = 10⁻⁴.
 
-    Args:
-        logits: z, shape (N, K), K ≥ 2; computed on in fp32 (float64 for float64 logits).
-        targets: Class indices (N,) or probabilities (N, K).
-        evidence: `exp`, `softplus` or `relu`.
-        preset: As above.
-        progress: Share of training that is done, in [0, 1].
-        regularization: ρ ≥ 0; None takes the preset's, 0 leaves R out.
-        weights: Row weights, shape (N,).
-        reduction: `none` gives (N,), `mean` the weighted mean.
+    Logits z are (N, K), K ≥ 2, computed on in fp32 (float64 for float64 logits); targets class indices (N,) or
+    probabilities (N, K); row weights (N,). `progress` is the share of training that is done. ρ ≥ 0 (`regularization`)
+    None takes the preset's, 0 leaves R out. `reduction`: `none` gives (N,), `mean` the weighted mean.
 
     Raises:
         DataError: Shapes do not fit, or a parameter is out of range.
@@ -180,12 +174,7 @@ class Evidential(DirichletStudent):
             targets,
             evidence=self.evidence,
             preset=self.preset,
-            progress=ramp(context.progress, self.warmup),
+            progress=context.ramp(self.warmup),
             regularization=self.regularization,
             reduction="none",
         )
-
-
-def ramp(progress: float, warmup: float) -> float:
-    """min(1, progress / warmup), and 1 without a warm-up."""
-    return min(1.0, progress / warmup) if warmup else 1.0

@@ -3,8 +3,8 @@
 All start from log-probabilities of whole texts (sums over their tokens) under the student (`policy`) and under a fixed
 reference, the model it started from, into which no gradient flows: of chosen and rejected texts, shape (N, 2), or of
 single texts, (N,). A text's implicit reward is β times the difference of the two; a larger β keeps the student closer
-to the reference. Row weights are (N,); the `reduction` `none` gives (N,), `mean` the weighted mean. Shapes that do not fit
-and probabilities outside [0, 1] raise `DataError`.
+to the reference. Row weights are (N,); the `reduction` `none` gives (N,), `mean` the weighted mean. Shapes that do not
+fit and probabilities outside [0, 1] raise `DataError`.
 """
 
 from __future__ import annotations

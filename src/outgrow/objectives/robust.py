@@ -183,7 +183,7 @@ class Product(Objective):
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
-        beta = self.beta * (min(1.0, context.progress / self.warmup) if self.warmup else 1.0)
+        beta = self.beta * context.ramp(self.warmup)
         return product(logits, targets, alpha=self.alpha, beta=beta, reduction="none")
 
 

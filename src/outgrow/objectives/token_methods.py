@@ -10,7 +10,7 @@ from torch import Tensor
 from outgrow.bridge import Bridging, Split, Where
 from outgrow.errors import ConfigError
 from outgrow.objectives.cross_entropy import cross_entropy
-from outgrow.objectives.evidential import Preset, check_parameters, ramp
+from outgrow.objectives.evidential import Preset, check_parameters
 from outgrow.objectives.protocol import NO_CONTEXT, StepContext, TokenObjective
 from outgrow.objectives.tokens import token_divergence, token_evidential
 
@@ -89,7 +89,7 @@ class TokenEvidential(TokenObjective):
         self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
     ) -> Tensor:
         """Return the loss of each position, shape (N,)."""
-        progress = ramp(context.progress, self.warmup)
+        progress = context.ramp(self.warmup)
         return token_evidential(
             logits,
             labels,
