@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +16,7 @@ from outgrow.combine.soft import SoftVotes
 FULL_CONFUSION_UP_TO = 20
 """Most choices for which every supervisor gets a confusion matrix of its own; beyond, K² parameters are not learnable
 from the votes a supervisor gives, and one accuracy per supervisor is estimated instead."""
-
-
 _ALONE = "Only one supervisor voted: its votes are taken as they are."
-
-
-class Likelihood(Protocol):
-    """How probable the votes are under each answer, refitted in every round of EM."""
-
-    def fit(self, responsibilities: NDArray[np.float64]) -> None:
-        """Refits the supervisors to a posterior of shape (N, K)."""
-
-    def add_to(self, log_joint: NDArray[np.float64]) -> None:
-        """Adds the votes' log-likelihood (up to a constant per row) to an array of shape (N, K)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +57,7 @@ class DawidSkene(PosteriorCombiner):
         merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
         probs, usable = finished(pooled(merged.ballots), merged.ballots, merged.gold)
         if np.count_nonzero(merged.ballots.per_supervisor) == 1 and (merged.gold < 0).all():
-            # Its accuracy cannot be learnt from anything, and the likeliest answer would be its favourite everywhere.
+            # Its accuracy is not identified, and the most probable fit would be its commonest label on every row.
             return Posterior(probs[merged.of_row], notes=(_ALONE,), unheld=probs[merged.of_row])
         likelihoods = self._likelihoods(merged)
         share = merged.ballots.count * usable
@@ -90,14 +77,14 @@ class DawidSkene(PosteriorCombiner):
             notes = (f"Expectation–maximisation had not settled after {self.iterations} rounds.",)
         return Posterior(probs[merged.of_row], notes=notes, unheld=unheld[merged.of_row])
 
-    def _likelihoods(self, merged: Merged) -> list[Likelihood]:
+    def _likelihoods(self, merged: Merged) -> list[ConfusionMatrices | Accuracies | SoftVotes]:
         ballots = merged.ballots
         soft = ballots.soft_supervisors()[ballots.supervisor]
-        found: list[Likelihood] = []
+        found: list[ConfusionMatrices | Accuracies | SoftVotes] = []
         if not soft.all():
             hard = ballots.select(~soft)
-            full = ballots.choices <= FULL_CONFUSION_UP_TO
-            found.append((ConfusionMatrices if full else Accuracies)(hard, self.smoothing))
+            kind = ConfusionMatrices if ballots.choices <= FULL_CONFUSION_UP_TO else Accuracies
+            found.append(kind(hard, self.smoothing))
         if soft.any():
             found.append(SoftVotes(ballots.select(soft), discount=self.discount))
         return found
@@ -117,7 +104,7 @@ class ConfusionMatrices:
         self._log_confusion = np.zeros((len(pairs), k))
 
     def fit(self, responsibilities: NDArray[np.float64]) -> None:
-        """Posterior mean of each confusion matrix."""
+        """Set each confusion matrix to its posterior mean."""
         k = responsibilities.shape[1]
         counts = self._votes.T @ (self._count[:, None] * responsibilities)
         totals = np.full((self._people, k), self._smoothing, dtype=np.float64)
@@ -125,12 +112,12 @@ class ConfusionMatrices:
         self._log_confusion = np.log((counts + self._smoothing / k) / totals[self._owner])
 
     def add_to(self, log_joint: NDArray[np.float64]) -> None:
-        """Adds the log-probability of every vote under each answer."""
+        """Add the log-probability of every vote under each answer."""
         log_joint += self._votes @ self._log_confusion
 
 
 class Accuracies:
-    """One accuracy per supervisor; mistakes fall on all other choices alike."""
+    """One accuracy per supervisor; errors are uniform over the other choices."""
 
     def __init__(self, ballots: Ballots, smoothing: float) -> None:
         self._ballots, self._smoothing = ballots, smoothing
@@ -139,7 +126,7 @@ class Accuracies:
         self._bonus = np.zeros(len(ballots.names))
 
     def fit(self, responsibilities: NDArray[np.float64]) -> None:
-        """Posterior mean of each accuracy, as the log-odds that a vote adds to its choice."""
+        """Set each accuracy to its posterior mean, as the log-odds that a vote adds to its choice."""
         ballots = self._ballots
         right = self._count * responsibilities[ballots.row, ballots.label]
         chance = self._smoothing / ballots.choices
@@ -148,6 +135,6 @@ class Accuracies:
         self._bonus = np.log(accuracy * (ballots.choices - 1) / (1 - accuracy))
 
     def add_to(self, log_joint: NDArray[np.float64]) -> None:
-        """Adds each supervisor's log-odds to the choice it voted for."""
+        """Add each supervisor's log-odds to the choice it voted for."""
         ballots = self._ballots
         np.add.at(log_joint, (ballots.row, ballots.label), self._bonus[ballots.supervisor])

@@ -14,7 +14,7 @@ from outgrow.combine.majority import pooled, split_ties
 from outgrow.combine.result import Posterior, finished
 from outgrow.combine.scores import agreement_weights
 from outgrow.combine.texts import naive_targets, score_matrices
-from outgrow.combine.weights import Weights, check_weighting
+from outgrow.combine.weights import Weights, check_weighting, explicit_weights
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels
 
@@ -106,39 +106,25 @@ class Mean(Combiner):
     def lambdas(
         self, supervisors: Sequence[str], votes: ChoiceVotes | None = None, gold: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """The weight of each supervisor, shape (M,).
+        """Return the weight of each supervisor, shape (M,).
 
         Args:
             supervisors: Names, M of them.
-            votes: What `estimated` weights are estimated from.
-            gold: Answers that `calibrated` weights are taken from, shape (N,), -1 where unknown.
+            votes: Votes from which `estimated` and `calibrated` weights come.
+            gold: Answers for `calibrated` weights, shape (N,), -1 where unknown.
 
         Raises:
             ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or weights are to be
                 estimated without choice votes, or calibrated without gold.
         """
-        if self.weights is None:
+        if self.weights is None or self.weights == "uniform":
             return np.ones(len(supervisors))
-        if isinstance(self.weights, str):
-            return self._by_name(self.weights, supervisors, votes, gold)
-        values = np.array(list(self.weights.values()))
-        sensible = np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0
-        if set(self.weights) != set(supervisors) or not sensible:
-            raise ConfigError(
-                "The weights of the combiner do not fit the supervisors.",
-                found=self.weights,
-                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}, not all 0",
-            )
-        return np.array([self.weights[name] for name in supervisors])
-
-    def _by_name(
-        self, name: str, supervisors: Sequence[str], votes: ChoiceVotes | None, gold: NDArray[np.int64] | None
-    ) -> NDArray[np.float64]:
-        from outgrow.combine.methods import combine
-
-        check_weighting(name, has_gold=gold is not None and bool((gold >= 0).any()))
-        if name == "uniform":
-            return np.ones(len(supervisors))
+        if not isinstance(self.weights, str):
+            explicit_weights(self.weights, supervisors)  # raises where they do not fit
+            return np.array([self.weights[name] for name in supervisors], dtype=np.float64)
+        check_weighting(self.weights, has_gold=gold is not None and bool((gold >= 0).any()))
         if votes is None:
             raise ConfigError("Weights can be estimated from choice votes only.", fix="Give a number per supervisor.")
-        return combine(votes, "mean", gold=gold, weights=name).weights
+        from outgrow.combine.methods import combine  # which makes combiners
+
+        return combine(votes, "mean", gold=gold, weights=self.weights).weights

@@ -1,4 +1,4 @@
-"""Evidential learning from several weak supervisors at once, and a little from the student itself."""
+"""Bayesian weak-to-strong learning: evidential losses on several supervisors' votes and on the student's own answer."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Bayesian(DirichletStudent):
     regularization: float | None = None
     """ρ after the warm-up; None takes the preset's, 0 leaves the regulariser out."""
     warmup: float = 0.25
-    """Share of training over which γ and ρ rise: at its start a student's own answer is worth nothing."""
+    """Share of training over which γ and ρ rise from 0."""
 
     takes_votes: ClassVar[bool] = True
 

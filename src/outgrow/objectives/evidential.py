@@ -1,4 +1,4 @@
-"""The evidential objective: a student that predicts a Dirichlet distribution, and so says how much it knows."""
+"""The evidential objective: a student that predicts a Dirichlet distribution, and so reports its evidence."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Preset = Literal["default", "paper"]
 
 REGULARIZATION = {"default": 0.1, "paper": 1e-4}
 """ρ of each preset. With 0.1 the best prediction for labels that are right with probability .6 to .99 lies within .02
-of that probability (with 1 it is off by up to .15), and what evidence there is for wrong answers is still withdrawn."""
+of that probability (with 1 it is off by up to .15), and evidence for wrong answers is still reduced."""
 PAPER_CEILING = 2e5
-"""Most concentration a class brings into the regulariser of the `paper` preset."""
+"""Concentrations are capped here in the regulariser of the `paper` preset."""
 
 
 def evidential(
@@ -86,7 +86,7 @@ def evidential_plan(
 
 
 def dirichlet_mean(logits: Tensor, evidence: Evidence) -> Tensor:
-    """α/S, the prediction of a student trained with evidence; shape (N, K), rows sum to one.
+    """Return α/S, the prediction of a student trained with evidence; shape (N, K), rows sum to one.
 
     Example:
         >>> import torch
@@ -98,7 +98,7 @@ def dirichlet_mean(logits: Tensor, evidence: Evidence) -> Tensor:
 
 
 def vacuity(logits: Tensor, evidence: Evidence) -> Tensor:
-    """K/S, shape (N,): 1 where the student has no evidence at all, towards 0 as evidence grows.
+    """Return K/S, shape (N,): 1 where the student has no evidence at all, towards 0 as evidence grows.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Objectives on pairs of texts, one preferred to the other, of which it may be known how sure that is.
+"""Objectives on preference pairs, which may have a probability of being the wrong way round.
 
 All start from log-probabilities of whole texts (sums over their tokens) under the student (`policy`) and under a fixed
 reference, the model it started from, into which no gradient flows: of chosen and rejected texts, shape (N, 2), or of
@@ -38,8 +38,8 @@ def dpo(
     Bayesian form; without a penalty the minimum is at h = log((1−ε)/ε)/β, where the student is as sure of the pair as
     its source was.
 
-    A margin also grows where both texts become improbable, the better one less so, and students do go that way. The
-    penalty λ ≥ 0 is on f = max(0, log ref − log π), the fall of the text that is held to be the better one.
+    A margin also grows where both texts become less probable, the better one less so, which happens in practice. The
+    penalty λ ≥ 0 is on f = max(0, log ref − log π), the fall of the text taken for the better one.
 
     Source:
         Rafailov et al. 2023 (arXiv 2305.18290), eq. 7; conservative: Mitchell 2023, *A note on DPO with noisy
@@ -180,11 +180,11 @@ class ConservativeDPO(PreferenceObjective):
 
 @dataclass(frozen=True)
 class KTO(PreferenceObjective):
-    """Chosen texts are good and rejected ones bad, each by itself (`prefer: kto`); see `kto`.
+    """Kahneman–Tversky optimisation: chosen texts are good, rejected ones bad, unpaired (`prefer: kto`); see `kto`.
 
     Source:
-        Ethayarajh et al. 2024 (arXiv 2402.01306). The answers of other prompts that set the reference point are drawn
-        once for the whole training, and looked at in every step over its whole batch.
+        Ethayarajh et al. 2024 (arXiv 2402.01306). The answers to other prompts for the reference point are drawn once
+        for the whole training; the point is estimated in every step over its whole batch.
     """
 
     takes_mismatched: ClassVar[bool] = True

@@ -1,8 +1,8 @@
-"""Objectives on the tokens of a text, whose labels are sure only to a degree: p(label) = s, and s comes from a bridge.
+"""Objectives on the tokens of a text with uncertain labels: p(label) = s, where s comes from a bridge.
 
 The target of a position is s on its label and, on the other tokens, the student's own distribution scaled to 1 − s: the
-weak model has said nothing about them. No gradient flows into it, and it is never formed: all that is needed of the
-other tokens are sums. Every 1 − p is a sum over the others, never a difference.
+weak model gives no information on them. No gradient flows into the target, and it is never formed: only sums over the
+other tokens are needed. Every 1 − p is a sum over the others, never a difference.
 
 Both objectives take logits z (N, V), V ≥ 2, token ids y (N,), log-confidences log s ≤ 0 (N,), weights of the positions
 (N,), and a `reduction`: `none` gives (N,), `mean` the weighted mean. They raise `DataError` where shapes do not fit or
@@ -26,7 +26,7 @@ from outgrow.objectives.evidential import PAPER_CEILING, REGULARIZATION, Preset
 from outgrow.objectives.special import divergence, unit_divergence, wide
 
 _MOST = 600.0
-"""Largest logit whose evidence enters the regulariser as it is: the sum over a vocabulary stays finite in float64."""
+"""Logits are clipped here in the regulariser: the sum over a vocabulary then stays finite in float64."""
 
 
 def token_divergence(
@@ -39,9 +39,8 @@ def token_divergence(
 ) -> Tensor:
     """KL(target ‖ p) = s log(s / p_y) + (1 − s) log((1 − s) / (1 − p_y)), in nats.
 
-    The divergence of the whole target from the student's distribution p is that of two coins, as the other tokens'
-    shares agree. Its minimum is p_y = s: a student learns how sure the weak model was. At s = 1 it is the cross
-    entropy.
+    The divergence of the whole target from the student's distribution p is that of two Bernoulli variables, as the
+    shares of the other tokens agree. Its minimum is p_y = s. At s = 1 it is the cross entropy.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), the soft target of the naive method for generation; the closed form is ours.
