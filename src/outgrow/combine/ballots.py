@@ -75,7 +75,7 @@ class Ballots:
             people = _numbered(matrix.shape[1])
             label = matrix[row, supervisor]
             return cls.from_labels(row, supervisor, label, rows=len(matrix), choices=k, names=people)
-        probs = matrix.astype(np.float64)
+        probs = np.asarray(matrix, dtype=np.float64)
         if probs.ndim != 3 or probs.shape[1] < 1 or probs.shape[2] < 2:
             raise DataError(
                 "Votes have the wrong shape.",

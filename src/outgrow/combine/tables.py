@@ -64,9 +64,12 @@ def read_votes(votes: Any, choices: int | Sequence[Any] | None = None) -> NamedB
             raise DataError("A table of votes lacks a column.", found=found, wanted=", ".join(COLUMNS))
         columns = [votes[name] for name in COLUMNS]
         return _long([each.to_pylist() if hasattr(each, "to_pylist") else list(each) for each in columns], choices)
-    if isinstance(votes, Sequence) and len(votes) and all(isinstance(vote, tuple) for vote in votes):
-        if any(len(vote) != 3 for vote in votes):
-            raise DataError("A vote is no (task, worker, label).", found=next(v for v in votes if len(v) != 3))
+    if isinstance(votes, Sequence) and len(votes) and all(map(_is_vote, votes)):
+        wrong = [vote for vote in votes if len(vote) != 3]
+        if wrong:
+            raise DataError(
+                "A vote is no (task, worker, label).", found=wrong[0], fix="Pass a label matrix as lists or an array."
+            )
         return _long(list(zip(*votes, strict=True)), choices)
     count = None if choices is None else len(choices)
     return NamedBallots(Ballots.of(votes, choices=count), None, None if choices is None else tuple(choices))
@@ -95,6 +98,10 @@ def _long(columns: Sequence[Sequence[Any]], named: Sequence[Any] | None) -> Name
         row[kept], person[kept], code[kept], rows=len(rows), choices=len(choices), names=names
     )
     return NamedBallots(ballots, rows, choices)
+
+
+def _is_vote(vote: Any) -> bool:
+    return isinstance(vote, tuple) and not any(isinstance(value, tuple | list) for value in vote)
 
 
 def _coded(column: Sequence[Any]) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
