@@ -50,7 +50,7 @@ def test_a_registered_name_is_found_and_listed() -> None:
 
 @pytest.mark.usefixtures("loudness")
 def test_parameters_arrive_at_the_object() -> None:
-    assert create("objective", "loudness", {"level": 2.0}) == Loudness(level=2.0)
+    assert repr(create("objective", "loudness", {"level": 2.0})) == repr(Loudness(level=2.0))
 
 
 def test_an_entry_point_is_found_and_listed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -306,12 +306,7 @@ def create(
     """
     thing = lookup(kind, name, ability)
     if ability is not None and not _offers(kind, thing, ability):
-        others = [other for other in names(kind) if _offers(kind, lookup(kind, other, ability), ability)]
-        raise ConfigError(
-            f"{f'{door}: t' if door else 'T'}he {kind} {name!r} cannot be used {_ABILITIES.get(ability, ability)}.",
-            wanted=", ".join(others) or f"a {kind} with a method `{ability}`",
-            fix="Name one of these.",
-        )
+        raise _unable(kind, name, ability, door)
     if _NAMES[thing][2] is None:
         with contextlib.suppress(NotHashedError):
             revision_of(thing)  # of the code as it is now, not as an editor leaves it while the run goes on
@@ -335,6 +330,25 @@ def create(
 def can(thing: object, ability: str) -> bool:
     """Return whether a thing has a method of this name."""
     return callable(getattr(thing, ability, None))
+
+
+def require(kind: str, name: str, thing: object, ability: str, *, door: str | None = None) -> None:
+    """Check that an object has a method; `create` checks registered names.
+
+    Raises:
+        ConfigError: It has no such method; the message names those of its kind that have it.
+    """
+    if not can(thing, ability):
+        raise _unable(kind, name, ability, door)
+
+
+def _unable(kind: str, name: str, ability: str, door: str | None) -> ConfigError:
+    others = [other for other in names(kind) if _offers(kind, lookup(kind, other, ability), ability)]
+    return ConfigError(
+        f"{f'{door}: t' if door else 'T'}he {kind} {name!r} cannot be used {_ABILITIES.get(ability, ability)}.",
+        wanted=", ".join(others) or f"a {kind} with a method `{ability}`",
+        fix="Name one of these.",
+    )
 
 
 _ABILITIES = {
