@@ -391,6 +391,7 @@ def _with_defaults(kind: str, thing: type) -> type:
             and name not in abilities
             and not getattr(member, "__isabstractmethod__", False)
             and not hasattr(thing, name)
+            and name not in getattr(thing, "__dataclass_fields__", {})  # a field without a default is no attribute yet
         }
     if thing is Bound and abilities[0] != "__call__":
         members[abilities[0]] = Bound.__call__

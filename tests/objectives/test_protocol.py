@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -43,6 +43,15 @@ def test_what_an_objective_of_a_third_party_leaves_out_comes_from_the_protocol()
     torch.testing.assert_close(mixed(LOGITS, TARGETS, NO_CONTEXT), Mine(2.0)(LOGITS, TARGETS, NO_CONTEXT))
     assert not hasattr(mixed, "vacuity")
     assert not hasattr(mixed, "memory")
+
+
+def test_a_field_without_a_default_is_not_replaced_by_the_default_of_its_name() -> None:
+    @registry.register("objective", "windowed")
+    @dataclass(frozen=True)
+    class Windowed(Mine):
+        window: int = field(kw_only=True)
+
+    assert create("objective", "windowed", {"window": 3}).window == 3
 
 
 def test_token_and_preference_objectives_have_defaults_too() -> None:
