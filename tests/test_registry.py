@@ -36,7 +36,7 @@ def loudness() -> Iterator[None]:
     del registry._REGISTERED["objective"]["loudness"]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, own in registry._BUILT_IN.items() for name in own])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, own in registry.BUILT_IN.items() for name in own])
 def test_every_built_in_name_can_be_looked_up(kind: str, name: str) -> None:
     assert name in names(kind)
     assert dataclasses.is_dataclass(lookup(kind, name))
