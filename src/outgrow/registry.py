@@ -11,6 +11,7 @@ a user may set, or a function, whose keyword-only arguments are.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import importlib
@@ -330,6 +331,16 @@ def create(
         return _with_defaults(kind, Bound)(thing, typed)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"The {kind} {name!r} refuses its parameters: {error}", found=dict(params)) from error
+
+
+def with_defaults(kind: str, thing: Any) -> Any:
+    """Return an object made without `create`, with those members of its kind's protocol that it lacks."""
+    extended = _with_defaults(kind, type(thing))
+    if extended is type(thing):
+        return thing
+    completed = copy.copy(thing)
+    object.__setattr__(completed, "__class__", extended)  # it may be frozen
+    return completed
 
 
 def can(thing: object, ability: str) -> bool:
