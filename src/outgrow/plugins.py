@@ -119,7 +119,9 @@ def completed(kind: str, name: str, thing: type, foreign: bool) -> type:
     if not members:
         return thing
     about = {"__module__": thing.__module__, "__qualname__": thing.__qualname__, "__doc__": thing.__doc__}
-    return type(thing)(thing.__name__, (thing,), {**members, **about, "completes": thing})
+    extended: type = type(thing)(thing.__name__, (thing,), {**members, **about})
+    extended.completes = thing  # type: ignore[attr-defined]
+    return extended
 
 
 def imported(place: str) -> Any:

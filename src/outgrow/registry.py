@@ -184,6 +184,12 @@ def create(
         raise ConfigError(f"The {kind} {name!r} refuses its parameters: {error}", found=dict(params)) from error
 
 
+def implementation(kind: str, name: str) -> type:
+    """Return the class behind a name, completed with the defaults of its kind, for those that validate it themselves."""
+    thing = lookup(kind, name)
+    return completed(kind, name, thing, _NAMES[thing][2] is None) if isinstance(thing, type) else Bound
+
+
 def can(thing: object, ability: str) -> bool:
     """Return whether a thing has a method of this name."""
     return callable(getattr(thing, ability, None))
