@@ -30,6 +30,7 @@ IN_TEXT_TASKS = {"model", "token_objective", "preference", "metric"}
 @pytest.fixture(autouse=True)
 def _nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = {kind: dict(own) for kind, own in registry._REGISTERED.items()}
+    monkeypatch.setattr(registry, "_PLUGINS", [])
     yield
     registry._REGISTERED.update(before)
 
@@ -109,7 +110,7 @@ def test_another_source_makes_new_artefacts_and_the_same_source_none(
     assert artefacts() == before
     source.write_text(source.read_text() + "\n# another line\n")
     if kind == "combiner":  # its targets are the same, so its students are
-        source.write_text(source.read_text().replace("max(axis=2)", "min(axis=2)"))
+        source.write_text(source.read_text().replace("kept), shares,", "kept), shares[:, ::-1],"))
     if kind == "supervisor":
         source.write_text(source.read_text().replace("< self.accuracy", "> self.accuracy"))
     assert artefacts() - before
@@ -126,7 +127,7 @@ BROKEN = {
         "(?s)returned the wrong type.*ndarray.*ChoiceTargets",
     ),
     "imports something missing": (
-        "import nothing_of_this_name\nclass Mine: pass",
+        "class Mine:\n    import nothing_of_this_name",
         "ModuleNotFoundError: No module named",
     ),
     "does not parse": ("class Mine(:", "SyntaxError"),
@@ -138,7 +139,7 @@ def test_a_broken_plug_in_is_explained_in_one_message(problem: str, tmp_path: Pa
     body, said = BROKEN[problem]
     source = tmp_path / "broken plug-in.py"
     head = 'from dataclasses import dataclass\nfrom outgrow import register\n@register("combiner", "mine")\n'
-    source.write_text(head + body if "import n" in body else head + "@dataclass(frozen=True)\n" + body)
+    source.write_text(f"{head}@dataclass(frozen=True)\n{body}")
     path = write_experiment(tmp_path, encoder_folder, methods={"m": {"combine": "mine"}})
     with pytest.raises(ConfigError, match=said):
         run("run", path, "--plugin", source)
@@ -170,6 +171,6 @@ def test_a_plug_in_that_does_not_exist_is_refused(where: str) -> None:
 
 def test_a_supervisor_that_cannot_write_is_refused_in_a_text_task(tmp_path: Path) -> None:
     registry.load_plugin(str(plugin("supervisor", tmp_path)))
-    settings = {"supervisors": [{"oracle": {"accuracy": 0.7}}]}
+    settings = {"supervisors": [{"oracle": {"accuracy": 0.7}}], "task": {"path": "rows.jsonl"}}
     with pytest.raises(ConfigError, match="must be a model"):
         run("run", experiment("metric", tmp_path, tmp_path, **settings))

@@ -132,7 +132,7 @@ def imported(place: str) -> Any:
 
 def failure(error: Exception) -> str:
     """Return an exception in one line, with the place that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<")]
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 

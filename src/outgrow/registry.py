@@ -185,7 +185,7 @@ def create(
 
 
 def implementation(kind: str, name: str) -> type:
-    """Return the class behind a name, completed with the defaults of its kind, for those that validate it themselves."""
+    """Return the class behind a name with the defaults of its kind, for those that create it themselves."""
     thing = lookup(kind, name)
     return completed(kind, name, thing, _NAMES[thing][2] is None) if isinstance(thing, type) else Bound
 
