@@ -11,7 +11,6 @@ a user may set, or a function, whose keyword-only arguments are.
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import functools
 import importlib
@@ -262,6 +261,12 @@ def lookup(kind: str, name: str, ability: str | None = None) -> Callable[..., An
         UnknownNameError: Nothing of that name is registered; the message offers the nearest one.
         ConfigError: A plug-in cannot be imported, or has none of the methods its kind needs.
     """
+    found = _found(kind, name, ability)
+    add_defaults(kind, found)
+    return found
+
+
+def _found(kind: str, name: str, ability: str | None) -> Callable[..., Any]:
     registered: dict[str, Callable[..., Any]] = _kind(kind, _REGISTERED)
     if name in registered:
         return registered[name]
@@ -324,23 +329,20 @@ def create(
     try:
         typed = _typed(thing, params)
         if isinstance(thing, type):
-            return _with_defaults(kind, thing)(**typed)
+            return thing(**typed)
         missing = [name for name, needed in allowed.items() if needed and name not in typed]
         if missing:
             raise ValueError(f"{', '.join(missing)} must be given")
-        return _with_defaults(kind, Bound)(thing, typed)
+        return _bound(kind)(thing, typed)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"The {kind} {name!r} refuses its parameters: {error}", found=dict(params)) from error
 
 
-def with_defaults(kind: str, thing: Any) -> Any:
-    """Return an object made without `create`, with those members of its kind's protocol that it lacks."""
-    extended = _with_defaults(kind, type(thing))
-    if extended is type(thing):
-        return thing
-    completed = copy.copy(thing)
-    object.__setattr__(completed, "__class__", extended)  # it may be frozen
-    return completed
+def add_defaults(kind: str, thing: Callable[..., Any]) -> None:
+    """Give a class those members of its kind's protocol that it lacks; `lookup` does this too."""
+    if isinstance(thing, type):
+        for name, member in _defaults_for(kind, thing).items():
+            setattr(thing, name, member)
 
 
 def can(thing: object, ability: str) -> bool:
@@ -375,29 +377,26 @@ def registered_as(thing: Any) -> tuple[str, str, int | None] | None:
     return _NAMES.get(thing)
 
 
-@functools.cache
-def _with_defaults(kind: str, thing: type) -> type:
-    """The class itself, or a subclass with those members of its kind's protocol that it lacks."""
+def _defaults_for(kind: str, thing: type) -> dict[str, Any]:
+    """The members of a kind's protocol that a class lacks and that have a default."""
     abilities, place = KINDS[kind]
-    members: dict[str, Any] = {}
-    if place is not None:
-        members = {
-            name: member
-            for name, member in vars(_imported(place)).items()
-            if not name.startswith("_")
-            and name not in abilities
-            and not getattr(member, "__isabstractmethod__", False)
-            and not hasattr(thing, name)
-        }
-    if thing is Bound and abilities[0] != "__call__":
-        members[abilities[0]] = Bound.__call__
-    if not members:
-        return thing
-    about = {"__module__": thing.__module__, "__qualname__": thing.__qualname__, "__doc__": thing.__doc__}
-    extended: type = type(thing)(thing.__name__, (thing,), {**members, **about})
-    if thing in _NAMES:
-        _NAMES[extended] = _NAMES[thing]
-    return extended
+    fields = {*getattr(thing, "__dataclass_fields__", ()), *getattr(thing, "model_fields", ()), *abilities}
+    return {
+        name: member
+        for name, member in (vars(_imported(place)) if place else {}).items()
+        if not name.startswith("_")
+        and name not in fields
+        and not getattr(member, "__isabstractmethod__", False)
+        and not hasattr(thing, name)
+    }
+
+
+@functools.cache
+def _bound(kind: str) -> type[Bound]:
+    """The class of functions that stand for things of a kind."""
+    ability = KINDS[kind].abilities[0]
+    members = _defaults_for(kind, Bound) | ({} if ability == "__call__" else {ability: Bound.__call__})
+    return type("Bound", (Bound,), members)
 
 
 def _offers(kind: str, thing: Any, ability: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, GetJsonSchemaHandler, PlainSerializer, TypeAdapter
 
 from outgrow.identity import identity
-from outgrow.registry import can, create, lookup, names, with_defaults
+from outgrow.registry import add_defaults, can, create, lookup, names
 
 
 def supervisor_kind(section: Mapping[str, Any]) -> str | None:
@@ -26,7 +26,8 @@ def supervisor_kind(section: Mapping[str, Any]) -> str | None:
 def _supervisor(section: object) -> object:
     if not isinstance(section, Mapping):
         if any(can(section, ability) for ability in ("vote", "write", "score")):
-            return with_defaults("supervisor", section)
+            add_defaults("supervisor", type(section))
+            return section
         section = {}
     kind = supervisor_kind(section)
     if kind is None:
@@ -34,7 +35,7 @@ def _supervisor(section: object) -> object:
         raise ValueError(f"a supervisor has one of the keys {', '.join(known[:-1])} or {known[-1]}")
     thing = lookup("supervisor", kind)
     if isinstance(thing, type) and issubclass(thing, BaseModel):
-        return with_defaults("supervisor", thing.model_validate(section))
+        return thing.model_validate(section)
     rest = {key: value for key, value in section.items() if key != kind}
     own = section[kind]
     return create("supervisor", kind, {**own, **rest} if isinstance(own, Mapping) else rest if own is None else section)
