@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +53,9 @@ def test_no_note_is_lost_none_told_twice_and_the_gravest_come_first(made: list[t
         (Note("score.below_base", who="n", values={"other": 1}), "n: score.below_base: other=1"),
         (Note("acme/odd", values={"rows": 2, "names": ["a"]}), "acme/odd: rows=2, names=['a']"),
         (Note("acme/odd"), "acme/odd"),
+        (Note("cost.model", who="the judge {big}", values={"usage": "2 requests"}), "The judge {big} took 2 requests."),
+        (Note("combine.weights", values={"weights": {"{a}": 0.5}, "single": 1, "rows": 2}), "The supervisors' weights "
+         "are {a} 0.50; 1 of 2 rows had one candidate only."),
         (Note("seeds.few", values={"seeds": None}), "Students were trained with unknown seeds"),
     ],
 )  # fmt: skip
@@ -59,7 +64,8 @@ def test_a_note_is_worded_by_its_code_or_shown_with_its_values(note: Note, text:
 
 
 def test_wordings_name_no_numbered_places_and_begin_in_lower_case() -> None:
+    values = defaultdict(int, who="x", weights={"a": 0.5}, means={"a": 5.0}, lambdas={"a": 1.0}, endings={"open": 1})
     for wording in WORDINGS.values():
-        text = wording if isinstance(wording, str) else wording({"who": "x", "best_of_several": True, "seeds": 1})
+        text = wording if isinstance(wording, str) else wording(values)
         assert "{}" not in text
         assert text[0] == "{" or not text[0].isupper() or text.startswith("PGR")

@@ -16,7 +16,7 @@ Wording = str | Callable[[Mapping[str, Any]], str]
 It starts in lower case and may use `{who}`, which includes the seed; otherwise who and seed are put in front. Formats:
 `{n:row|rows}` a count with its noun, `{x:score}`, `{x:share}` (per cent), `{x:estimate}` and `{x:change}` (a value, or
 a list of value and interval ends), `{x:rating}`, `{n:of}` ("3 of"), `{x:names}` (a list, of which the
-first five are named)."""
+first five are named), `{x:capital}` (with a capital letter)."""
 
 MOST_SHOWN = 8
 """Notes of severity `info` in sight; the others are folded or counted."""
@@ -45,7 +45,8 @@ _WITHOUT_PAIRS = {
 
 
 def _weights(values: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{name} {'unknown' if one is None else format(one, '.2f')}" for name, one in values.items())
+    shown = ", ".join(f"{name} {'unknown' if one is None else format(one, '.2f')}" for name, one in values.items())
+    return shown.replace("{", "{{").replace("}", "}}")  # names become part of a format string
 
 
 def _entropy(quartiles: list[float]) -> str:
@@ -81,7 +82,7 @@ WORDINGS: dict[str, Wording] = {
     ),
     "concept.missing": "no concept could be inferred for {missing:of} {rows:row|rows}.",
     "cost.all": "all servers with prices together cost {money}.",
-    "cost.model": "{who} took {usage}.",
+    "cost.model": "{who:capital} took {usage}.",
     "demonstrations.dropped": lambda values: (
         "{dropped:demonstration was|demonstrations were} left out whole, because the context has no room for them"
         + ("; {bare:prompt has|prompts have} none left." if values["bare"] else ".")
@@ -170,6 +171,8 @@ class _Formatter(string.Formatter):
             return f"{value:,} {singular if value == 1 else plural}"
         if spec == "of":
             return f"{value:,} of"
+        if spec == "capital":
+            return str(value)[:1].upper() + str(value)[1:]
         if spec == "rating":
             return number_text(value, decimals=2)
         if spec in ("estimate", "change"):
