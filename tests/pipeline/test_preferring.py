@@ -177,13 +177,17 @@ def test_pairs_are_the_best_and_the_worst_and_carry_the_ensemble_s_doubt() -> No
     scores = {" good": (-1.0, -2.0), " fair": (-2.0, -3.0), " bad": (-4.0, -3.2)}
     candidates = [list(scores), [" good", " bad"], [" fair"]]
     judged = judged_by(scores, candidates)
-    pairs, notes = stage_of({"name": "cdpo"}).pairs(rows_of(["a plot"] * 3), ["p", "q", "r"], candidates, judged, all_usable)
+    pairs, notes = stage_of({"name": "cdpo"}).pairs(
+        rows_of(["a plot"] * 3), ["p", "q", "r"], candidates, judged, all_usable
+    )
     assert list(zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True)) == [
         ("p", " good", " bad"),
         ("q", " good", " bad"),
     ]
     assert all(0.5 < sure < 1 for sure in pairs.p_chosen)
-    assert sentence(notes[0]).startswith("2 preference pairs of candidates from 2 of 3 rows, each the wrong way round with")
+    assert sentence(notes[0]).startswith(
+        "2 preference pairs of candidates from 2 of 3 rows, each the wrong way round with"
+    )
     assert sentence(notes[1]) == "1 of 3 rows had no two different candidates."
 
 

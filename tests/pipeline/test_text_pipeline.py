@@ -89,9 +89,13 @@ def test_a_supervisor_that_is_no_language_model_is_refused(folder: Path, tmp_pat
 
 
 def test_a_combiner_of_choice_tasks_is_refused(folder: Path, tmp_path: Path) -> None:
-    methods = {"naive": {"combine": {"name": "mean", "harden": True}}}
-    with pytest.raises(ConfigError, match="is for choice tasks"):
-        Experiment.from_dict(settings_in(folder, tmp_path, methods=methods)).run()
+    hardened = {"name": "mean", "harden": True}
+    for combine, message in (
+        (hardened, "is for choice tasks"),
+        ("majority", r"combine(.|\n)*joint_decoding"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Experiment.from_dict(settings_in(folder, tmp_path, methods={"naive": {"combine": combine}})).run()
 
 
 JOINT = {"combine": "joint_decoding"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,8 +52,8 @@ def test_no_note_is_lost_none_told_twice_and_the_gravest_come_first(made: list[t
         (Note("acme/odd", values={"rows": 2, "names": ["a"]}), "acme/odd: rows=2, names=['a']"),
         (Note("acme/odd"), "acme/odd"),
         (Note("cost.model", who="the judge {big}", values={"usage": "2 requests"}), "The judge {big} took 2 requests."),
-        (Note("combine.weights", values={"weights": {"{a}": 0.5}, "single": 1, "rows": 2}), "The supervisors' weights "
-         "are {a} 0.50; 1 of 2 rows had one candidate only."),
+        (Note("combine.weights", who="m", values={"weights": {"{who}": 0.5, "b": None}, "single": 1, "rows": 2}),
+         "m: the supervisors' weights are {who} 0.50, b unknown; 1 of 2 rows"),
         (Note("seeds.few", values={"seeds": None}), "Students were trained with unknown seeds"),
     ],
 )  # fmt: skip
@@ -64,8 +62,7 @@ def test_a_note_is_worded_by_its_code_or_shown_with_its_values(note: Note, text:
 
 
 def test_wordings_name_no_numbered_places_and_begin_in_lower_case() -> None:
-    values = defaultdict(int, who="x", weights={"a": 0.5}, means={"a": 5.0}, lambdas={"a": 1.0}, endings={"open": 1})
     for wording in WORDINGS.values():
-        text = wording if isinstance(wording, str) else wording(values)
-        assert "{}" not in text
-        assert text[0] == "{" or not text[0].isupper() or text.startswith("PGR")
+        if isinstance(wording, str):
+            assert "{}" not in wording
+            assert wording[0] == "{" or not wording[0].isupper()

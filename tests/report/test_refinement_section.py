@@ -33,7 +33,7 @@ def test_scores_stand_in_the_order_weak_refined_base(two_metrics) -> None:
 
 
 def test_without_refinement_there_is_no_section(two_metrics) -> None:
-    assert "before training" not in report_html("r", two_metrics, {})
+    assert 'id="refinement"' not in report_html("r", two_metrics, {})
 
 
 def choices_audited(choices=("no", "yes")) -> dict:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, GetJsonSchemaHandler, PlainSerializer, TypeAdapter
 
 from outgrow.identity import identity
-from outgrow.registry import add_defaults, can, create, lookup, names
+from outgrow.registry import can, create, implementation, lookup, names
 
 
 def supervisor_kind(section: Mapping[str, Any]) -> str | None:
@@ -26,15 +26,14 @@ def supervisor_kind(section: Mapping[str, Any]) -> str | None:
 def _supervisor(section: object) -> object:
     if not isinstance(section, Mapping):
         if any(can(section, ability) for ability in ("vote", "write", "score")):
-            add_defaults("supervisor", type(section))
             return section
         section = {}
     kind = supervisor_kind(section)
     if kind is None:
         known = [repr(name) for name in ("model", "server", *sorted({*names("supervisor")} - {"model", "server"}))]
         raise ValueError(f"a supervisor has one of the keys {', '.join(known[:-1])} or {known[-1]}")
-    thing = lookup("supervisor", kind)
-    if isinstance(thing, type) and issubclass(thing, BaseModel):
+    thing = implementation("supervisor", kind)
+    if issubclass(thing, BaseModel):
         return thing.model_validate(section)
     rest = {key: value for key, value in section.items() if key != kind}
     own = section[kind]

@@ -1,4 +1,4 @@
-"""Scores of single examples: what every mean, interval and gap is made of."""
+"""Scores of single examples, from which all means, intervals and gaps are made."""
 
 from __future__ import annotations
 
@@ -17,17 +17,14 @@ _OUTER_PUNCTUATION = " \t\r\n.,;:!?\"'`()[]“”‘’"
 
 
 def choice_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
-    """Expected accuracy of the most probable choice, example by example.
+    """Return the expected accuracy of the most probable choice, in [0, 1], shape (N,).
 
-    A tie is broken by a fair coin, so it earns the coin's expectation rather than whatever `argmax` happens to return;
-    an abstention is a uniform guess. Both keep a supervisor that says nothing at chance instead of at 0 or 1.
+    A tie is broken by a fair coin, and an abstention is a uniform guess: 1/|tied best| where gold is among them, 1/K
+    for an abstention, else 0. So a supervisor that always abstains scores at chance, not at 0 or 1.
 
     Args:
         probs: Probabilities of shape (N, K); an abstention is K NaNs.
         gold: Index of the right choice, shape (N,).
-
-    Returns:
-        Scores in [0, 1] of shape (N,): 1/|tied best| where gold is among them, 1/K for an abstention, else 0.
 
     Raises:
         DataError: The shapes do not fit, a row is NaN only in part, or gold is not an index of a choice.
@@ -43,10 +40,7 @@ def choice_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
 
 
 def filled_votes(probs: ArrayLike, gold: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Checked probabilities (N, K), uniform where there were abstentions, and checked gold answers (N,).
-
-    Raises:
-        DataError: The shapes do not fit, a row is NaN only in part, or gold is not an index of a choice.
+    """Return checked probabilities (N, K), with uniform rows for abstentions, and checked gold answers (N,).
 
     Example:
         >>> votes, _ = filled_votes([[0.9, 0.1], [float("nan")] * 2], [0, 1])
@@ -71,13 +65,9 @@ def filled_votes(probs: ArrayLike, gold: ArrayLike) -> tuple[NDArray[np.float64]
 
 
 def exact_match(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-    """1 where an answer is the gold text, up to case, spacing and punctuation around it; else 0.
+    """Return 1 where an answer equals the gold text up to case, spacing and outer punctuation, else 0; shape (N,).
 
-    Inner characters count ("-5" is not "5", "3.5" is not "35"). An answer that could not be had (None) is wrong,
-    not skipped.
-
-    Returns:
-        Scores of shape (N,).
+    Inner characters count ("-5" is not "5", "3.5" is not "35"). A missing answer (None) is wrong, not skipped.
 
     Raises:
         DataError: The numbers of answers and gold texts differ.
@@ -92,13 +82,10 @@ def exact_match(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[n
 
 
 def token_f1(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-    """Harmonic mean of precision and recall of an answer's words, counted with repetition.
+    """Return the F1 of each answer's words, counted with repetition, in [0, 1], shape (N,).
 
-    The measure of SQuAD (Rajpurkar et al. 2016), without its English-only removal of articles. Two empty texts agree
-    (1); an answer that could not be had (None) scores 0.
-
-    Returns:
-        Scores in [0, 1] of shape (N,).
+    The measure of SQuAD (Rajpurkar et al. 2016), without its English-only removal of articles. Two empty texts score 1,
+    a missing answer (None) 0.
 
     Raises:
         DataError: The numbers of answers and gold texts differ.
@@ -122,16 +109,12 @@ def _overlap(answer: str | None, gold: str) -> float:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text without case and punctuation around them; inner characters stay."""
+    """Return the words of a text in lower case, without punctuation around them."""
     stripped = (word.strip(_OUTER_PUNCTUATION) for word in text.casefold().split())
     return [word for word in stripped if word]
 
 
 def check_lengths(answers: Sequence[str | None], gold: Sequence[str]) -> None:
-    """Checks that there is one answer per gold text.
-
-    Raises:
-        DataError: There is not.
-    """
+    """Raise DataError unless there is one answer per gold text."""
     if len(answers) != len(gold):
         raise DataError("Answers and gold texts differ in number.", found=f"{len(answers)} and {len(gold)}")

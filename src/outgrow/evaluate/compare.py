@@ -1,9 +1,9 @@
-"""From scores of single examples to a `Summary`: all models of an experiment on the same resamples."""
+"""From per-example scores to a `Summary`: all models of an experiment on the same resamples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,16 +40,16 @@ from outgrow.evaluate.sweeps import Sweep, pays_from
 def summarise(
     models: Sequence[ModelScores], chance: Mapping[str, float], *, sweeps: Sequence[Sweep] = (), seed: int = 0
 ) -> Summary:
-    """Compares all models of an experiment on the same resamples of examples and seeds.
+    """Compare all models of an experiment on the same resamples of examples and seeds.
 
     Args:
         models: Supervisors, base, ceiling and students; base and ceiling may be absent.
         chance: Per metric the score of a blind guess, where known.
-        sweeps: Which students differ in a single number; those without scores are left out.
-        seed: Makes the resamples reproducible.
+        sweeps: Students whose methods differ in one number (`find_sweeps`).
+        seed: Seed of the resamples.
 
     Raises:
-        DataError: A name occurs twice in a role, two bases or ceilings, nothing to compare, or scores that do not fit.
+        DataError: A name occurs twice in a role, two bases or ceilings, no scores, or scores that do not fit.
 
     Example:
         >>> weak, student, strong = ({"accuracy": np.arange(100)[None] < right} for right in (60, 75, 80))
@@ -63,7 +63,7 @@ def summarise(
     sheets = {metric: _sheet(metric, models, seed) for metric in names}
     metrics = tuple(_summarise_metric(metric, sheet, chance.get(metric)) for metric, sheet in sheets.items())
     calibration = summarise_calibration(models, seed=seed)
-    swept = tuple(found for found in (_summarise_sweep(sweep, sheets) for sweep in sweeps) if found.metrics)
+    swept = tuple(each for each in (_summarise_sweep(sweep, sheets) for sweep in sweeps) if each.metrics)
     return Summary(metrics, summary_notes(metrics), RESAMPLES, calibration, swept)
 
 
@@ -134,7 +134,7 @@ def _sheet(metric: str, models: Sequence[ModelScores], seed: int) -> _Sheet:
 def _weights(
     metric: str, models: Sequence[ModelScores], arrays: Sequence[NDArray[np.float64]]
 ) -> list[NDArray[np.float64]] | None:
-    """How much each example of each model counts; None where all count alike."""
+    """Weights of the examples for each model; None for an unweighted metric."""
     if not any(metric in each.weights for each in models):
         return None
     given = [
@@ -151,8 +151,7 @@ def _weights(
 
 
 def _summarise_metric(metric: str, sheet: _Sheet, chance: float | None) -> MetricSummary:
-    floors = dict(_floors(sheet))
-    best = _best(sheet)
+    floors, best = _floors(sheet), _best(sheet)
     return MetricSummary(
         metric=metric,
         examples=sheet.examples,
@@ -165,17 +164,17 @@ def _summarise_metric(metric: str, sheet: _Sheet, chance: float | None) -> Metri
 
 
 def _best(sheet: _Sheet) -> _Column | None:
-    """The best supervisor; of equally good ones the first."""
     return max(sheet.of("supervisor"), key=lambda column: column.mean, default=None)
 
 
-def _floors(sheet: _Sheet) -> Iterator[tuple[str, tuple[float, NDArray[np.float64]]]]:
+def _floors(sheet: _Sheet) -> dict[str, tuple[float, NDArray[np.float64]]]:
     """Mean and resamples of the best and of the average supervisor."""
     supervisors, best = sheet.of("supervisor"), _best(sheet)
-    if best is not None:
-        yield "best", (best.mean, best.draws)
-        average = float(np.mean([column.mean for column in supervisors]))
-        yield "mean", (average, np.mean([column.draws for column in supervisors], axis=0))
+    if best is None:
+        return {}
+    average = float(np.mean([column.mean for column in supervisors]))
+    draws = np.mean([column.draws for column in supervisors], axis=0)
+    return {"best": (best.mean, best.draws), "mean": (average, draws)}
 
 
 def _doubt(best: _Column, sheet: _Sheet) -> float:
@@ -184,19 +183,18 @@ def _doubt(best: _Column, sheet: _Sheet) -> float:
 
 
 def _line(column: _Column, sheet: _Sheet, floors: Mapping[str, tuple[float, NDArray[np.float64]]]) -> Line:
-    is_student = column.model.role == "student"
-    gaps = {name: _gap(column, floor, sheet) for name, floor in floors.items()} if is_student else {}
-    return Line(
-        name=column.model.name,
-        role=column.model.role,
-        note=column.model.note,
-        seeds=column.seeds,
-        score=sheet.estimate(column.mean, column.draws),
+    model, score = column.model, sheet.estimate(column.mean, column.draws)
+    line = Line(model.name, model.role, model.note, column.seeds, score)
+    if model.role != "student":
+        return line
+    gaps = {name: _gap(column, floor, sheet) for name, floor in floors.items()}
+    return replace(
+        line,
         against_best=gaps.get("best"),
         against_mean=gaps.get("mean"),
-        gain_over_best=_gain(column, _best(sheet), sheet) if is_student else None,
-        gain_over_base=_gain(column, next(iter(sheet.of("base")), None), sheet) if is_student else None,
-        comparison=_comparison(column, sheet.of("student")) if is_student else None,
+        gain_over_best=_gain(column, _best(sheet), sheet),
+        gain_over_base=_gain(column, next(iter(sheet.of("base")), None), sheet),
+        comparison=_comparison(column, sheet.of("student")),
     )
 
 
@@ -212,7 +210,6 @@ def _gap(column: _Column, floor: tuple[float, NDArray[np.float64]], sheet: _Shee
 
 
 def _gain(column: _Column, other: _Column | None, sheet: _Sheet) -> Estimate | None:
-    """How much better a student is than another model: needs no ceiling, so it is there even where no gap is."""
     if other is None:
         return None
     gain = column.mean - other.mean
@@ -231,7 +228,7 @@ def _comparison(column: _Column, students: Sequence[_Column]) -> Comparison | No
 
 def _summarise_sweep(sweep: Sweep, sheets: Mapping[str, _Sheet]) -> SweepSummary:
     found = (_swept(metric, sheet, sweep) for metric, sheet in sheets.items())
-    return SweepSummary(sweep.setting, sweep.reference, tuple(each for each in found if each is not None))
+    return SweepSummary(sweep.setting, sweep.reference, tuple(filter(None, found)))
 
 
 def _swept(metric: str, sheet: _Sheet, sweep: Sweep) -> SweptMetric | None:

@@ -1,4 +1,4 @@
-"""Mathematics by its last word: the number that a worked solution ends in, compared exactly."""
+"""Final answers of worked solutions in mathematics, compared as exact numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from outgrow.errors import DataError
 from outgrow.evaluate.accuracy import check_lengths
 
 MARK = "####"
-"""What stands before the final answer in worked solutions such as those of GSM8K."""
+"""Mark before the final answer in GSM8K's solutions."""
 
 _WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
 _NUMBER = re.compile(
@@ -31,17 +31,10 @@ _LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}")
 
 
 def final_answer(text: str) -> Fraction | None:
-    r"""The number that a text gives as its final answer, exactly.
+    r"""Return the final answer of a worked solution as an exact number; None without one.
 
-    That is the first number after the last `####`, or else after the last `\boxed{`; in a text with neither it is the
-    last number there is. Commas between thousands, signs of currency, units and percent signs do not matter; fractions
-    and mixed numbers are read as such.
-
-    Args:
-        text: A worked solution, or an answer alone.
-
-    Returns:
-        None where there is no number.
+    It is the first number after the last `####`, else after the last `\boxed{`, else the last number of the text.
+    Commas between thousands, currency signs, units and percent signs are ignored; fractions and mixed numbers are read.
 
     Source:
         Cobbe et al. 2021 (GSM8K) for the mark; the rest is ours.
@@ -64,7 +57,7 @@ def final_answer(text: str) -> Fraction | None:
 
 @dataclass(frozen=True)
 class FinalAnswer:
-    """Whether a worked solution ends in the right number (`metric: final_answer`).
+    """`metric: final_answer`.
 
     Example:
         >>> FinalAnswer()(["It costs 0.50 dollars.", "#### 12", None], ["#### 1/2", "#### 13", "#### 1"]).tolist()
@@ -72,7 +65,7 @@ class FinalAnswer:
     """
 
     def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-        """1 where the final answer of a text is that of the gold text, shape (N,).
+        """Return 1 where a solution ends in the number of the gold text, else 0, shape (N,).
 
         Raises:
             DataError: The numbers of answers and gold texts differ, or a gold text has no number.

@@ -1,9 +1,9 @@
-"""Doubt about means of scores: a paired bootstrap over examples and seeds, and a sign test between two methods.
+"""Uncertainty of mean scores: a paired bootstrap over examples and seeds, and a sign test between two methods.
 
-Every method is scored on the same examples, and methods that are trained are trained with the same seeds. So a
-resample draws examples once and seeds once *for all methods together*: what is easy for everybody cancels in
-differences and ratios, which is where the power of a paired comparison comes from. Seeds and examples are drawn
-independently of each other (a crossed design); by Owen (2007, *The pigeonhole bootstrap*) this errs on the wide side.
+All methods are scored on the same examples and trained with the same seeds. So a resample draws examples once and seeds
+once *for all methods together*, and the difficulty of an example cancels in differences and ratios. Seeds and examples
+are drawn independently (a crossed design); by Owen (2007, *The pigeonhole bootstrap*) the intervals err on the wide
+side.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NO_SPREAD = 1e-12
 """Differences below this are rounding."""
 
 _CELLS = 4_000_000
-"""Most counts held at a time (32 MB): more examples mean smaller blocks of resamples, not more memory."""
+"""Most counts in memory at a time (32 MB); more examples mean smaller blocks of resamples."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,20 @@ class SignTest:
 
 
 def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
-    """Checks scores of several methods and brings them to one shape.
+    """Check scores of several methods and broadcast them to one shape (S, N), with S the largest number of seeds.
 
     Args:
         scores: Per method an array of shape (seeds, examples); one seed stands for all.
 
-    Returns:
-        The same, each of shape (S, N), with S the largest number of seeds.
-
     Raises:
         DataError: Not two-dimensional, empty, not finite, other examples, or seed counts that do not fit.
     """
-    arrays = {name: _numbers(name, array) for name, array in scores.items()}
-    for name, array in arrays.items():
+    arrays: dict[str, NDArray[np.float64]] = {}
+    for name, given in scores.items():
+        try:
+            array = arrays[name] = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"The scores of {name!r} are not an array of numbers: {error}") from error
         if array.ndim != 2 or not array.size:
             raise DataError(
                 f"The scores of {name!r} have the wrong shape.",
@@ -64,7 +65,7 @@ def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.floa
             raise DataError(
                 f"{int((~np.isfinite(array)).sum())} scores of {name!r} are not finite.",
                 wanted="a number for every example",
-                fix="Score an answer that could not be had as wrong: leaving it out would flatter the method.",
+                fix="Score missing answers as wrong: without them the score is too high.",
             )
     examples = {name: array.shape[1] for name, array in arrays.items()}
     if len(set(examples.values())) > 1:
@@ -78,13 +79,6 @@ def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.floa
     return {name: np.broadcast_to(array, (most, array.shape[1])) for name, array in arrays.items()}
 
 
-def _numbers(name: str, scores: ArrayLike) -> NDArray[np.float64]:
-    try:
-        return np.asarray(scores, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"The scores of {name!r} are not an array of numbers: {error}") from error
-
-
 def resampled_means(
     scores: Sequence[NDArray[np.float64]],
     *,
@@ -92,20 +86,17 @@ def resampled_means(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Mean scores of J methods on the same resamples of examples and seeds.
+    """Return mean scores of J methods on the same resamples of examples and seeds, shape (B, J).
 
-    Each resample counts how often every example and every seed was drawn and weighs the scores by the product of the
-    two counts. With one seed there is nothing to draw: the doubt is then about examples only, and `summarise` says so.
+    Each resample counts how often every example and every seed was drawn, and weighs the scores by the product of the
+    two counts. With one seed the intervals reflect examples only.
 
     Args:
         scores: J arrays of shape (S, N), as `aligned_scores` returns them.
-        weights: J arrays of the same shape, for scores whose means over examples are weighted; of each run and resample
-            by its own weights. A run that has none in a resample keeps its plain mean over all examples.
+        weights: J arrays of the same shape, for means that are weighted over examples. A run whose weights sum to zero
+            in a resample keeps its plain mean over all examples.
         resamples: Number B of resamples.
-        seed: Makes the draws reproducible.
-
-    Returns:
-        Means of shape (B, J); row b of every column belongs to the same resample.
+        seed: Seed of the draws.
 
     Example:
         >>> easy, hard = np.array([[1.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 0.0]])
@@ -130,11 +121,7 @@ def resampled_means(
 
 
 def weighted_mean(scores: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
-    """Mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean.
-
-    Args:
-        scores: Shape (S, N).
-        weights: The same shape; None weighs all examples alike.
+    """Return the mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean.
 
     Example:
         >>> weighted_mean(np.array([[1.0, 0.0]]), np.array([[3.0, 1.0]]))
@@ -154,16 +141,12 @@ def _columns(stacked: NDArray[np.float64]) -> NDArray[np.float64]:
 def resampled_counts(
     seeds: int, examples: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-    """The resamples behind every interval, in blocks: for what is no mean of scores and so needs the counts themselves.
+    """Yield the resamples behind every interval in blocks, for statistics that are not means of scores.
 
-    Args:
-        seeds: Number S of runs.
-        examples: Number N of examples.
-        resamples: Number B of resamples.
-        seed: Makes the draws reproducible; equal sizes and seeds give equal draws.
+    Equal sizes and seeds give equal draws.
 
     Yields:
-        Which resamples these are, how often each seed was drawn, shape (b, S), and each example, shape (b, N).
+        Slice of the resamples, how often each seed was drawn, shape (b, S), and each example, shape (b, N).
 
     Example:
         >>> [(block, *chosen[0], int(counts.sum())) for block, chosen, counts in resampled_counts(1, 5, resamples=2)]
@@ -178,7 +161,7 @@ def resampled_counts(
 
 
 def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDArray[np.float64]:
-    """How often each of `size` things is drawn in `size` draws, shape (resamples, size): uniform multinomials."""
+    """Uniform multinomial counts, shape (resamples, size)."""
     # Counting drawn indices is several times faster than `Generator.multinomial`, which draws a binomial per cell.
     drawn = random.integers(size, size=(resamples, size))
     drawn += np.arange(resamples)[:, None] * size
@@ -187,7 +170,7 @@ def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDAr
 
 
 def percentile_interval(draws: NDArray[np.float64]) -> Interval:
-    """The central 95 % of resampled values, shape (B,).
+    """Return the central 95 % of resampled values, shape (B,).
 
     Example:
         >>> percentile_interval(np.arange(2001))
@@ -198,7 +181,7 @@ def percentile_interval(draws: NDArray[np.float64]) -> Interval:
 
 
 def unseen_share(examples: int) -> float:
-    """Largest share of the population that may behave otherwise when all N examples behaved alike.
+    """Return the largest share of the population that may behave otherwise when all N examples behaved alike.
 
     The exact binomial bound of Clopper and Pearson (1934) for N successes in N trials: 1 − (α/2)^(1/N).
 
@@ -212,12 +195,10 @@ def unseen_share(examples: int) -> float:
 def bounded_interval(
     value: float, draws: NDArray[np.float64], *, low: float, high: float, examples: int
 ) -> Interval | None:
-    """Interval of a mean of per-example values that lie in [low, high].
+    """Return the interval of a mean of per-example values that lie in [low, high].
 
-    Two cases that a percentile interval gets wrong are caught. One example has no spread at all, and would be reported
-    with an interval of width zero: there is None. And where all examples agree (a model that is always right),
-    resampling cannot show doubt either: there, up to the `unseen_share` of examples may behave otherwise, each by as
-    much as the range allows.
+    In two cases the percentile interval would have width zero. For a single example there is none (None). Where all
+    examples agree (a model that is always right), the `unseen_share` of examples may differ by the whole range.
 
     Args:
         value: The mean itself.
@@ -240,10 +221,10 @@ def bounded_interval(
 
 
 def sign_test(first: ArrayLike, second: ArrayLike) -> SignTest:
-    """Tests whether one method beats another more often than the other way round, on the same examples.
+    """Test whether one method beats another more often than the other way round, on the same examples.
 
-    Scores are averaged over seeds first: the seeds of one example are not independent evidence. No discordant example
-    (always so for identical methods) gives p = 1.
+    Scores are averaged over seeds first, since the seeds of one example are not independent evidence. Without any
+    difference p is 1.
 
     Args:
         first: Scores of shape (seeds, examples).
@@ -258,9 +239,8 @@ def sign_test(first: ArrayLike, second: ArrayLike) -> SignTest:
     """
     from scipy.stats import binomtest
 
-    means = [
-        aligned_scores({name: scores})[name].mean(axis=0) for name, scores in (("first", first), ("second", second))
-    ]
+    given = {"first": first, "second": second}
+    means = [aligned_scores({name: scores})[name].mean(axis=0) for name, scores in given.items()]
     if means[0].shape != means[1].shape:
         raise DataError("Methods are scored on different numbers of examples.", found=[len(mean) for mean in means])
     difference = means[0] - means[1]

@@ -64,7 +64,7 @@ def _on_scores(metric: MetricSummary) -> _Found:
             yield "score.near_chance", "caution", line.name, values
     for line in metric.of("student"):
         gain = line.gain_over_base
-        if gain is not None and gain.interval is not None and gain.interval[1] < 0:
+        if gain is not None and gain.sign < 0:
             yield "score.below_base", "warning", line.name, {"gain": _numbers(gain)}
     if metric.best_supervisor_doubt >= LEAST_DOUBT:
         yield "best.picked_on_test", "caution", metric.best_supervisor, {"share": metric.best_supervisor_doubt}

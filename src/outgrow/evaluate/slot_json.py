@@ -1,4 +1,4 @@
-"""Slots as JSON: how a text task writes the slots of an utterance, and how it reads whatever a model answers."""
+"""Slots as JSON: the format in which text tasks write slots, and a lenient reader of model answers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Problem = Literal["empty", "unparsable", "unknown slots"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What an answer says."""
+    """Slots read from an answer."""
 
     slots: tuple[Slot, ...]
-    """Its slots; none where it cannot be read."""
+    """Empty where the answer cannot be parsed."""
     problem: Problem | None
-    """What is wrong with it, if anything. Slots of an unknown name are kept: they are wrong, and count as such."""
+    """What is wrong, if anything. Slots of an unknown name are kept, and count as wrong."""
 
 
 def write_slots(slots: Sequence[Slot]) -> str:
-    """Slots as JSON: a list of fillers for each type, types in the order in which they first occur.
+    """Return slots as JSON: a list of fillers for each type, in the order of first occurrence.
 
     Example:
         >>> write_slots([{"type": "room", "filler": "hall"}, {"type": "room", "filler": "attic"}])
@@ -36,13 +36,9 @@ def write_slots(slots: Sequence[Slot]) -> str:
 
 
 def read_slots(answer: str, schema: Sequence[str]) -> Reading:
-    """Reads the JSON object that an answer begins with; what follows it does not matter.
+    """Read the JSON object that an answer begins with; what follows it is ignored.
 
-    A single filler may stand without its list. Fillers are lower-cased, with one space between two words, as gold is.
-
-    Args:
-        answer: The answer of a model, which may be anything.
-        schema: The names that slots may have.
+    A single filler may stand without its list. Fillers are tidied like gold (`tidy`). `schema` holds the valid types.
 
     Example:
         >>> read_slots('{"date": ["today"], "time": "10  AM"} or so', ["date", "time"]).slots[1]
@@ -66,7 +62,7 @@ def read_slots(answer: str, schema: Sequence[str]) -> Reading:
 
 
 def slots_of(pairs: Iterable[tuple[str, str]]) -> tuple[Slot, ...]:
-    """Slots from types and fillers.
+    """Return slots from pairs of type and filler.
 
     Example:
         >>> slots_of([("room", "hall")])
@@ -76,7 +72,7 @@ def slots_of(pairs: Iterable[tuple[str, str]]) -> tuple[Slot, ...]:
 
 
 def tidy(text: str) -> str:
-    """Lower case, one space between two words.
+    """Return a text in lower case, with single spaces.
 
     Example:
         >>> tidy(" Turn  ON ")
@@ -86,4 +82,4 @@ def tidy(text: str) -> str:
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object as its pairs, so that a name given twice is not lost."""
+    """Pairs of a JSON object; unlike a dict it keeps repeated names."""

@@ -1,4 +1,4 @@
-"""SLU-F1: how well the slots of utterances were filled, with credit for fillers that are nearly right.
+"""SLU-F1: F1 of the slots of utterances, with partial credit for fillers that are nearly right.
 
 Source: Bastianelli et al. 2020, *SLURP* (arXiv 2011.13205), section 5.1; edit distances by rapidfuzz.
 """
@@ -24,10 +24,10 @@ _TP, _FP, _FN = 0, 1, 2
 
 @dataclass(frozen=True)
 class SluScore:
-    """Scores of a whole corpus, as fractions."""
+    """Scores of a corpus, as fractions."""
 
     f1: float
-    """SLU-F1: micro F1 of the word and character counts added up."""
+    """SLU-F1: micro F1 of the sum of word and character counts."""
     word_f1: float
     """Micro F1 where a filler's error is its word error rate."""
     char_f1: float
@@ -40,24 +40,24 @@ class SluScore:
 
 @dataclass(frozen=True, eq=False)
 class SluCounts:
-    """True positives, false positives and false negatives, utterance by utterance: sums of rows give corpus scores."""
+    """True positives, false positives and false negatives of each utterance, shapes (N, 3); sums give corpus scores."""
 
     word: NDArray[np.float64]
-    """Counts with errors by words, shape (N, 3)."""
+    """With word error rates."""
     char: NDArray[np.float64]
-    """Counts with errors by characters, shape (N, 3)."""
+    """With character errors."""
     span: NDArray[np.float64]
-    """Counts of exact slots, shape (N, 3)."""
+    """Of exact slots."""
     per_type: Mapping[str, NDArray[np.float64]]
     """Word and character counts of each slot type over the corpus, shape (3,)."""
 
     @property
     def slu(self) -> NDArray[np.float64]:
-        """Word and character counts added up, shape (N, 3)."""
+        """Sum of word and character counts, shape (N, 3)."""
         return self.word + self.char
 
     def score(self) -> SluScore:
-        """The scores of the whole corpus."""
+        """Return the scores of the corpus."""
         return SluScore(
             f1=f1_of_counts(self.slu.sum(axis=0)),
             word_f1=f1_of_counts(self.word.sum(axis=0)),
@@ -68,19 +68,19 @@ class SluCounts:
 
 
 def slu_f1(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] | None]) -> SluScore:
-    """Scores the slots of a corpus.
+    """Score the slots of a corpus.
 
-    Twice, with d the error by words and by characters, the predicted slots of each utterance are walked in order. If
-    gold has an unused slot of the same type, the one with the smallest d is used up: one true positive, and d is added
-    to the false positives and to the false negatives. Otherwise there is one false positive. Unused gold slots are
-    false negatives. Both sets of counts are added up before F1 is taken.
+    Each predicted slot, in order, is matched to the unused gold slot of its type with the smallest error d: one true
+    positive, with d added to false positives and to false negatives. Without such a slot it is a false positive, and
+    unused gold slots are false negatives. This is done with word errors and with character errors, and F1 is taken of
+    the sum of both counts.
 
     Args:
         gold: For each of N utterances the list of its slots `{"type", "filler"}`, in any order.
-        predictions: The same, as predicted; a prediction that is missing (None) is empty, not skipped.
+        predictions: Predicted slots; a missing prediction (None) is empty, not skipped.
 
     Returns:
-        Fractions. Where there is nothing to find and nothing was found, F1 is 1.
+        Fractions; without gold and predicted slots F1 is 1.
 
     Raises:
         DataError: The numbers of utterances differ, or a slot has no type or filler.
@@ -95,7 +95,7 @@ def slu_f1(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] 
 
 
 def slu_counts(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] | None]) -> SluCounts:
-    """The counts behind `slu_f1`, with the same arguments and errors.
+    """Return the counts of `slu_f1`, with the same arguments and errors.
 
     Example:
         >>> slot = {"type": "date", "filler": "tomorrow"}
@@ -117,7 +117,7 @@ def slu_counts(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Sl
 
 
 def f1_of_counts(counts: NDArray[np.float64]) -> float:
-    """F1 of true positives, false positives and false negatives, shape (3,); 1 where all are zero.
+    """Return the F1 of true positives, false positives and false negatives, shape (3,); 1 where all are zero.
 
     Example:
         >>> f1_of_counts(np.array([1.0, 2.0, 0.0]))
@@ -138,7 +138,6 @@ def _pairs(slots: Sequence[Slot], where: str) -> _Pairs:
 
 
 def _matched(gold: _Pairs, given: _Pairs, error: Callable[[str, str], float]) -> dict[str, NDArray[np.float64]]:
-    """Counts by type of one utterance."""
     counts: dict[str, NDArray[np.float64]] = {name: np.zeros(3) for name, _ in (*gold, *given)}
     unused = list(gold)
     for name, filler in given:
@@ -160,11 +159,10 @@ def _exact(gold: _Pairs, given: _Pairs) -> tuple[int, int, int]:
 
 
 def _word_error(gold: str, given: str) -> float:
-    """Word error rate: edits over the number of gold words, so it may exceed one."""
+    """Word error rate: edits over the number of gold words; may exceed one."""
     words = gold.split()
     return Levenshtein.distance(words, given.split()) / max(len(words), 1)
 
 
 def _char_error(gold: str, given: str) -> float:
-    """Edit distance over the longer length, from 0 to 1."""
     return Levenshtein.normalized_distance(gold, given)

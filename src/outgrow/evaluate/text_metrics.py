@@ -1,4 +1,4 @@
-"""Metrics of texts by name (`task: {metric: rouge_l}`): how like a gold text an answer is, row by row."""
+"""Text metrics by name (`task: {metric: rouge_l}`): similarity of each answer to its gold text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ExactMatch:
     """`metric: exact_match`; see `outgrow.evaluate.exact_match`."""
 
     def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-        """1 where an answer is the gold text, up to case, spacing and punctuation around it, shape (N,)."""
+        """Return scores of shape (N,)."""
         return exact_match(answers, gold)
 
 
@@ -34,7 +34,7 @@ class TokenF1:
     """`metric: token_f1`; see `outgrow.evaluate.token_f1`."""
 
     def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-        """F1 of the words of each answer, shape (N,)."""
+        """Return scores of shape (N,)."""
         return token_f1(answers, gold)
 
 
@@ -54,18 +54,14 @@ class RougeL:
     """
 
     beta: float = 1.0
-    """How much more recall counts than precision."""
+    """Weight of recall relative to precision."""
 
     def __post_init__(self) -> None:
         if self.beta <= 0:
             raise ValueError("beta is above 0")
 
     def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-        """F of the longest common subsequence of each answer, shape (N,).
-
-        Raises:
-            DataError: The numbers of answers and gold texts differ.
-        """
+        """Return scores of shape (N,)."""
         from rapidfuzz.distance import LCSseq
 
         def score(answer: str, right: str) -> float:
@@ -96,18 +92,14 @@ class ChrF:
     order: int = 6
     """Longest n-grams."""
     beta: float = 2.0
-    """How much more recall counts than precision."""
+    """Weight of recall relative to precision."""
 
     def __post_init__(self) -> None:
         if self.order < 1 or self.beta <= 0:
             raise ValueError("order is at least 1, beta above 0")
 
     def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-        """ChrF of each answer, shape (N,).
-
-        Raises:
-            DataError: The numbers of answers and gold texts differ.
-        """
+        """Return scores of shape (N,)."""
 
         def score(answer: str, right: str) -> float:
             mine, wanted = ("".join(text.split()) for text in (answer, right))

@@ -1,4 +1,4 @@
-"""How numbers are written, everywhere: scores with three decimals, recovered gaps with two, intervals in brackets."""
+"""Number formats of tables, notes and reports: scores with three decimals, PGR with two, intervals in brackets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ Interval = tuple[float, float]
 
 
 def number_text(value: float, *, decimals: int = 3, signed: bool = False) -> str:
-    """A number without the idle zero in front.
+    """Return a number without the zero before the decimal point.
 
     Example:
         >>> number_text(0.6137), number_text(1.0), number_text(0.2, signed=True), number_text(-0.0001)
@@ -22,7 +22,7 @@ def number_text(value: float, *, decimals: int = 3, signed: bool = False) -> str
 def estimate_text(
     value: float, interval: Interval | None, *, decimals: int = 3, signed: bool = False, separator: str = " "
 ) -> str:
-    """A number with its interval, or alone where there is none; the sign of a difference is written once.
+    """Return a number with its interval, if any; only the number itself gets the sign of a difference.
 
     Example:
         >>> estimate_text(0.6137, (0.59, 0.6378))
@@ -36,7 +36,7 @@ def estimate_text(
 
 
 def probability_text(p: float) -> str:
-    """A p-value as it is usually written.
+    """Return a p-value in the usual notation.
 
     Example:
         >>> probability_text(0.0314), probability_text(1e-9)
@@ -46,7 +46,7 @@ def probability_text(p: float) -> str:
 
 
 def share_text(share: float) -> str:
-    """A share in per cent; what rounds to nothing but is something says so.
+    """Return a share in per cent; small shares above zero are `< 1 %`.
 
     Example:
         >>> share_text(0.123), share_text(0.0004)

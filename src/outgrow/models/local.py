@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
 from outgrow.models.causal import CausalNetwork, check_number, left_pad
-from outgrow.models.decoding import Draft, Search, Stops, beam_search, decode, noise_for
+from outgrow.models.decoding import Draft, Hypothesis, Search, Stops, beam_search, decode, noise_for
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.prefixes import batches
 from outgrow.models.protocols import GenerateOptions, TooLong, check_options
-from outgrow.models.tokens import cut, decode_after, encode_answer, generated_spans
+from outgrow.models.tokens import cut_at, decode_after, encode_answer, generated_spans
 
 
 class LocalLanguageModel:
@@ -79,24 +80,19 @@ class LocalLanguageModel:
             ModelError: A prompt leaves no room for a new token (with `too_long: error`), or the model gives NaN.
         """
         check_options(options)
-        encoded = [self._encode_prompt(prompt, index) for index, prompt in enumerate(prompts)]
-        fitting = [
-            index
-            for index, tokens in enumerate(encoded)
+        encoded = {index: self._encode_prompt(prompt, index) for index, prompt in enumerate(prompts)}
+        fitting = {
+            index: tokens
+            for index, tokens in encoded.items()
             if self._fits(len(tokens) + 1, index, "prompt", options.too_long)
-        ]
-        budgets = [self._budget(len(encoded[index]), options) for index in fitting]
+        }
         with self._network.inference():
             if options.beams > 1:
-                texts = self._search(
-                    [Search(encoded[i], own) for i, own in zip(fitting, budgets, strict=True)], options
-                )
+                texts = self._search(list(fitting.values()), options)
             else:
-                texts = self._draw([(prompts[i], encoded[i]) for i in fitting], budgets, options)
-        answers: list[list[Completion]] = [[] for _ in prompts]
-        for index, found in zip(fitting, texts, strict=True):
-            answers[index] = found
-        return answers
+                texts = self._draw([(prompts[index], tokens) for index, tokens in fitting.items()], options)
+        answers = dict(zip(fitting, texts, strict=True))
+        return [answers.get(index, []) for index in encoded]
 
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
@@ -154,27 +150,22 @@ class LocalLanguageModel:
                 points |= zip(batch, self._network.mean_states([encoded[index] for index in batch]), strict=True)
         return np.stack([points[index] for index in range(len(texts))])
 
-    def _draw(
-        self, prompts: Sequence[tuple[str, list[int]]], budgets: Sequence[int], options: GenerateOptions
-    ) -> list[list[Completion]]:
-        ends, stops = self._network.ends(self.tokenizer), self._stops(options.stop)
+    def _draw(self, prompts: Sequence[tuple[str, list[int]]], options: GenerateOptions) -> list[list[Completion]]:
+        ends, stops, heat = self._network.ends(self.tokenizer), self._stops(options.stop), options.temperature
         drafts = [
-            Draft(tokens, budget, noise_for(options.seed, sample, prompt) if options.temperature else None)
-            for (prompt, tokens), budget in zip(prompts, budgets, strict=True)
+            Draft(tokens, self._budget(tokens, options), noise_for(options.seed, sample, prompt) if heat else None)
+            for prompt, tokens in prompts
             for sample in range(options.n)
         ]
         for batch in batches([draft.prompt for draft in drafts], self.batch_size):
             own = [drafts[index] for index in batch.members]
-            heat = options.temperature
             decode(self._network, own, ends=ends, stops=stops, temperature=heat, shared=batch.shared)
-        texts = [
-            self._completion(draft.prompt, draft.tokens, draft.logprobs, draft.finished, options.stop)
-            for draft in drafts
-        ]
+        texts = [self._completion(draft.prompt, draft, options.stop) for draft in drafts]
         return [texts[start : start + options.n] for start in range(0, len(texts), options.n)]
 
-    def _search(self, searches: Sequence[Search], options: GenerateOptions) -> list[list[Completion]]:
+    def _search(self, prompts: Sequence[list[int]], options: GenerateOptions) -> list[list[Completion]]:
         ends, stops = self._network.ends(self.tokenizer), self._stops(options.stop)
+        searches = [Search(tokens, self._budget(tokens, options)) for tokens in prompts]
         for batch in batches([search.prompt for search in searches], max(1, self.batch_size // options.beams)):
             own = [searches[index] for index in batch.members]
             beam_search(self._network, own, beams=options.beams, ends=ends, stops=stops, shared=batch.shared)
@@ -182,7 +173,7 @@ class LocalLanguageModel:
         for search in searches:
             distinct: dict[str, Completion] = {}
             for one in search.ended:
-                text = self._completion(search.prompt, one.tokens, one.logprobs, one.finished, options.stop)
+                text = self._completion(search.prompt, one, options.stop)
                 distinct.setdefault(text.text, text)
             answers.append(list(distinct.values())[: options.n])
         return answers
@@ -237,9 +228,8 @@ class LocalLanguageModel:
             fix="Shorten it, show fewer demonstrations, or use a model with a longer context.",
         )
 
-    def _budget(self, prompt: int, options: GenerateOptions) -> int:
-        room = options.max_new_tokens if self.context is None else self.context - prompt
-        return min(options.max_new_tokens, room)
+    def _budget(self, prompt: Sequence[int], options: GenerateOptions) -> int:
+        return min(options.max_new_tokens, (self.context or sys.maxsize) - len(prompt))
 
     def _stops(self, stop: tuple[str, ...]) -> Stops:
         # Search this many last tokens: each adds at least one byte. The margin covers a character that begins earlier.
@@ -254,18 +244,9 @@ class LocalLanguageModel:
 
         return stops
 
-    def _completion(
-        self,
-        prompt: Sequence[int],
-        tokens: Sequence[int],
-        logprobs: Sequence[float],
-        finished: bool,
-        stop: tuple[str, ...],
-    ) -> Completion:
-        text = decode_after(self.tokenizer, prompt, tokens)
-        spans = generated_spans(self.tokenizer, prompt, tokens, text)
-        if finished:
+    def _completion(self, prompt: Sequence[int], one: Draft | Hypothesis, stop: tuple[str, ...]) -> Completion:
+        text = decode_after(self.tokenizer, prompt, one.tokens)
+        spans = generated_spans(self.tokenizer, prompt, one.tokens, text)
+        if one.finished:
             spans.append((len(text), len(text)))
-        whole = Completion(text, tuple(logprobs), tuple(spans), finished)
-        found = [place for place in (text.find(one) for one in stop) if place >= 0]
-        return cut(whole, min(found)) if found else whole
+        return cut_at(Completion(text, tuple(one.logprobs), tuple(spans), one.finished), stop)

@@ -115,16 +115,14 @@ def logprobs(
     """
     if not hasattr(model, "logprobs"):
         raise _lacks(model, "score given texts", "logprobs", "Use a local model, or votes instead of scores.")
-    scored: list[Completion] = model.logprobs(pairs, end=end, too_long=too_long)
-    return scored
+    return list(model.logprobs(pairs, end=end, too_long=too_long))
 
 
 def fits(model: LanguageModel, prompts: Sequence[str], new_tokens: int) -> list[bool]:
     """Return whether the context has room for each prompt and `new_tokens`; True if the model cannot tell."""
     if not hasattr(model, "fits"):
         return [True] * len(prompts)
-    found: list[bool] = model.fits(prompts, new_tokens)
-    return found
+    return list(model.fits(prompts, new_tokens))
 
 
 def embed(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -135,16 +133,14 @@ def embed(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
     """
     if not hasattr(model, "embed"):
         raise _lacks(model, "embed texts", "embed", "Use a local model, or select by tfidf.")
-    points: NDArray[np.float64] = model.embed(texts)
-    return points
+    return np.asarray(model.embed(texts), dtype=np.float64)
 
 
 def chat(model: LanguageModel, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
     """Answer `(system, user)` messages; a model without `chat` continues the two as one text."""
     if not hasattr(model, "chat"):
         return model.generate([system + user for system, user in turns], options)
-    answers: list[list[Completion]] = model.chat(turns, options)
-    return answers
+    return list(model.chat(turns, options))
 
 
 def refusal(model: LanguageModel, prompt: str, default: str) -> str:

@@ -143,6 +143,12 @@ def cut(completion: Completion, end: int) -> Completion:
     )
 
 
+def cut_at(completion: Completion, stops: Sequence[str]) -> Completion:
+    """Return a completion up to the first stop string, if it has one."""
+    found = [place for place in (completion.text.find(stop) for stop in stops) if place >= 0]
+    return cut(completion, min(found)) if found else completion
+
+
 def common_length(one: Sequence[Any], other: Sequence[Any]) -> int:
     """Return the length of the longest common prefix of two sequences."""
     pairs = enumerate(zip(one, other, strict=False))

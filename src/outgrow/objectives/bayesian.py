@@ -1,4 +1,4 @@
-"""Evidential learning from several weak supervisors at once, and a little from the student itself."""
+"""Bayesian weak-to-strong learning: evidential losses on several supervisors' votes and on the student's own answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from outgrow.objectives.evidential import (
     Preset,
     check_parameters,
     evidential_plan,
-    ramp,
 )
 from outgrow.objectives.protocol import NO_CONTEXT, StepContext
 from outgrow.objectives.special import wide
@@ -43,17 +42,14 @@ def bayesian(
     Args:
         logits: z, shape (N, K).
         votes: y, probabilities of shape (N, M, K); a row of NaN is an abstention.
-        weights: λ ≥ 0 of the supervisors, shape (M,) or per row (N, M); uniform if None. Shared out again among the
-            supervisors that voted on the row.
+        weights: λ ≥ 0 of the supervisors, shape (M,) or per row (N, M), normalised over the supervisors that voted on
+            the row; uniform if None.
         gamma: γ in [0, 1], the trust in the student's own answer.
         evidence: As in `evidential`, like the next three.
         preset: `default` or `paper`.
-        progress: Share of training that is behind.
+        progress: Share of training that is done.
         regularization: ρ, None for the preset's.
-        reduction: `none` gives (N,), `mean` the mean over the rows with at least one vote.
-
-    Returns:
-        The loss. A row without any vote has 0, and no gradient.
+        reduction: `none` gives (N,), with 0 and no gradient for a row without a vote; `mean` the mean over the others.
 
     Raises:
         DataError: Shapes do not fit, or a parameter is out of range.
@@ -80,11 +76,7 @@ def bayesian(
 
 
 def pooled_votes(logits: Tensor, votes: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Σ_i λ_i y⁽ⁱ⁾ over the votes given, shape (N, K), with λ uniform or as given; and which rows have a vote, (N,).
-
-    Raises:
-        DataError: Shapes do not fit, or λ is negative or not a number.
-    """
+    """Return Σ_i λ_i y⁽ⁱ⁾ over the votes given, shape (N, K), and which rows have a vote, (N,); λ None: 1 each."""
     if votes.ndim != 3 or logits.ndim != 2 or (votes.shape[0], votes.shape[2]) != tuple(logits.shape):
         raise DataError(
             "Logits and votes do not fit together.",
@@ -109,7 +101,7 @@ def pooled_votes(logits: Tensor, votes: Tensor, weights: Tensor | None) -> tuple
 
 
 def mean_where(losses: Tensor, counted: Tensor, reduction: Reduction) -> Tensor:
-    """Losses with 0 where a row does not count, or their mean over the rows that do (0 if there are none)."""
+    """Return losses with 0 where a row does not count, or their mean over the rows that do (0 if none does)."""
     losses = torch.where(counted, losses, torch.zeros_like(losses))
     if reduction == "none":
         return losses
@@ -133,7 +125,7 @@ class Bayesian(DirichletStudent):
     regularization: float | None = None
     """ρ after the warm-up; None takes the preset's, 0 leaves the regulariser out."""
     warmup: float = 0.25
-    """Share of training over which γ and ρ rise: at its start a student's own answer is worth nothing."""
+    """Share of training over which γ and ρ rise from 0."""
 
     takes_votes: ClassVar[bool] = True
 
@@ -151,7 +143,7 @@ class Bayesian(DirichletStudent):
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""
         votes, weights = as_votes(targets, self.weights, context)
-        progress = ramp(context.progress, self.warmup)
+        progress = context.ramp(self.warmup)
         return bayesian(
             logits,
             votes,
@@ -166,7 +158,7 @@ class Bayesian(DirichletStudent):
 
 
 def as_votes(targets: Tensor, weights: tuple[float, ...] | None, context: StepContext) -> tuple[Tensor, Tensor | None]:
-    """Votes (N, M, K) and λ; a combined target (N, K) is one vote, whose supervisors' weights are already in it."""
+    """Return votes (N, M, K) and λ; a combined target (N, K) is one vote, with λ already in it."""
     if targets.ndim == 2:
         return targets[:, None, :], None
     return targets, context.lambdas if weights is None else torch.tensor(weights)

@@ -15,9 +15,9 @@ Chunk = Callable[[slice, Tensor, Tensor | None], Tensor]
 
 
 def in_chunks(logits: Tensor, chunk: Chunk, *, rows: int, work: torch.dtype) -> Tensor:
-    """Losses (N,) of logits (N, K), with the gradient that `chunk` works out beside them.
+    """Return losses (N,) of logits (N, K), with the gradient that `chunk` computes beside them.
 
-    Autograd would keep several tensors as large as the logits; here there is one, the gradient.
+    Autograd would keep several tensors as large as the logits; this keeps one, the gradient.
 
     Args:
         logits: The logits.
@@ -31,7 +31,7 @@ def in_chunks(logits: Tensor, chunk: Chunk, *, rows: int, work: torch.dtype) -> 
 
 
 def rows_per_chunk(logits: Tensor) -> int:
-    """Rows of half a megabyte on a CPU (its cache), on an accelerator enough to keep it busy."""
+    """Return the rows of half a megabyte on a CPU (its cache); on an accelerator enough to keep it busy."""
     most = 2**17 if logits.device.type == "cpu" else max(2**18, min(2**22, logits.numel() // 32))
     return max(1, most // logits.shape[1])
 
@@ -48,7 +48,7 @@ class _InChunks(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:
-        # The buffer is scaled in place and given away; only a second pass over a retained graph has to work again.
+        # The buffer is scaled in place and released; a second pass over a retained graph computes it again.
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             (logits,), (chunk, rows, work) = ctx.saved_tensors, ctx.how
@@ -65,7 +65,7 @@ def _all_chunks(
     def do(start: int) -> None:
         part = slice(start, start + rows)
         out = None if gradient is None else gradient[part]
-        with torch.no_grad():  # a matter of each thread
+        with torch.no_grad():  # per thread
             losses[part] = chunk(part, logits[part].to(work), out)
 
     _for_each(do, range(0, len(logits), rows), logits)
@@ -87,5 +87,5 @@ def _for_each(do: Callable[[int], None], starts: range, logits: Tensor) -> None:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             list(pool.map(do, starts))
     finally:
-        # The setting is each thread's own, but the last one made is what threads to come begin with.
+        # The setting is per thread, but new threads start with the last one made.
         torch.set_num_threads(threads)

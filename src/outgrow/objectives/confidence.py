@@ -28,12 +28,12 @@ def confidence(
         logits: Shape (N, K), K ≥ 2.
         targets: Weak labels, class indices (N,) or probabilities (N, K).
         coefficient: c in [0, 1].
-        proportions: Class proportions (K,) that the hardened predictions of *this batch* should have, as nearly as a
-            batch of N allows. None hardens by plain argmax.
-        offsets: Offsets (K,) added to the log-probabilities before the argmax, from `class_offsets` on a larger set of
-            predictions. A trainer gives these, so that a minibatch of one row works; not together with `proportions`.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
+        proportions: Class proportions (K,) that the hardened predictions of this batch should have, as nearly as N rows
+            allow. None hardens by plain argmax.
+        offsets: Instead of `proportions`: offsets (K,) added to the log-probabilities before the argmax, from
+            `class_offsets` on a larger set of predictions, so that minibatches of one row work.
+        weights: Row weights, shape (N,).
+        reduction: `none` gives (N,), `mean` the weighted mean.
 
     Raises:
         DataError: Shapes do not fit, a coefficient outside [0, 1], or both `proportions` and `offsets`.
@@ -63,11 +63,11 @@ def confidence(
 
 
 def class_offsets(log_probs: Tensor, proportions: Tensor, *, sweeps: int = 50) -> Tensor:
-    """Offsets b such that argmax_k(log p_k + b_k) falls on each class as often as `proportions` say.
+    """Return offsets b such that argmax_k(log p_k + b_k) falls on each class as often as `proportions` say.
 
     For K = 2 this is the quantile of log p_1 − log p_0. For more classes each class in turn gets the offset that gives
-    it its exact share while the others stay (coordinate descent on the dual of the assignment problem), which ends with
-    every share within a few rows of the wanted one.
+    it its exact share while the others stay (coordinate descent on the dual of the assignment problem). Every share
+    ends within a few rows of the wanted one.
 
     Args:
         log_probs: Predictions, shape (N, K).
@@ -117,9 +117,9 @@ def _cut(values: Tensor, below: int) -> Tensor:
 class Confidence(Objective):
     """The confidence loss with a linear warm-up (`objective: confidence`).
 
-    c = maximum · min(1, progress / warmup), without a jump. Hardened predictions follow the class proportions of the
-    weak labels, measured over the rows of the optimiser step, and of earlier steps where these are fewer than `window`.
-    So neither gradient accumulation nor the number of processes changes the loss, and minibatches of one row work.
+    c = maximum · min(1, progress / warmup). Hardened predictions follow the class proportions of the weak labels,
+    measured over the rows of the optimizer step, and of earlier steps where these are fewer than `window`. So neither
+    gradient accumulation nor the number of processes changes the loss, and minibatches of one row work.
     """
 
     maximum: float = 0.5
@@ -127,7 +127,7 @@ class Confidence(Objective):
     warmup: float = 0.2
     """Share of training over which c rises."""
     window: int = 32
-    """Fewest predictions for the class proportions; 0 hardens by plain argmax."""
+    """Number of predictions, at least, for the class proportions; 0 hardens by plain argmax."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.maximum <= 1 or not 0 <= self.warmup <= 1 or self.window < 0:
@@ -139,6 +139,5 @@ class Confidence(Objective):
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
-        ramp = min(1.0, context.progress / self.warmup) if self.warmup else 1.0
-        coefficient = self.maximum * ramp
+        coefficient = self.maximum * context.ramp(self.warmup)
         return confidence(logits, targets, coefficient=coefficient, offsets=context.offsets, reduction="none")

@@ -24,8 +24,8 @@ def cross_entropy(
     Args:
         logits: Shape (N, K).
         targets: Class indices (N,) of an integer type, or probabilities (N, K).
-        weights: How much each row counts, shape (N,); `mean` is the weighted mean.
-        reduction: `none` gives (N,) (each row times its weight), `mean` a scalar.
+        weights: Row weights, shape (N,).
+        reduction: `none` gives (N,), each row times its weight; `mean` the weighted mean.
 
     Raises:
         DataError: Shapes or types do not fit together.

@@ -1,4 +1,4 @@
-"""The Dirichlet–multinomial objective: the exact likelihood of several opinions about one row."""
+"""The Dirichlet–multinomial objective: the exact likelihood of several votes on one row."""
 
 from __future__ import annotations
 
@@ -21,14 +21,11 @@ def dirichlet_multinomial(
     """−log of the probability of opinions n_k, drawn one after another from π ~ Dir(α), in nats.
 
     lnΓ(S+n) − lnΓ(S) − Σ_k (lnΓ(α_k+n_k) − lnΓ(α_k)), with α = evidence(z) + 1, S = Σα, n = Σ n_k. With two opinions
-    or more their disagreement says how concentrated the Dirichlet should be, so no regulariser is needed. With one it
-    is the data term of `evidential`.
+    or more their disagreement identifies the concentration, so no regulariser is needed. With one it is the data term
+    of `evidential`.
 
-    Args:
-        logits: z, shape (N, K), K ≥ 2.
-        counts: n ≥ 0, shape (N, K), fractions allowed: soft votes add up to them. No gradient flows into them.
-        evidence: `exp`, `softplus` or `relu`.
-        reduction: `none` gives (N,), `mean` the mean over the rows with an opinion; other rows have 0 and no gradient.
+    Logits z are (N, K), K ≥ 2; counts n ≥ 0 are (N, K), fractions allowed, without gradient. `reduction`: `none` gives
+    (N,), with 0 and no gradient for a row without an opinion; `mean` the mean over the other rows.
 
     Raises:
         DataError: Shapes do not fit, or counts are negative or not numbers.
@@ -62,7 +59,7 @@ class DirichletMultinomial(DirichletStudent):
     evidence: Evidence = "softplus"
     """How logits become evidence: `exp`, `softplus` or `relu`."""
     weights: tuple[float, ...] | None = None
-    """How many opinions the vote of each supervisor is worth; None for one each. Less for those who copy."""
+    """Number of opinions that each supervisor's vote counts for; None for one each. Choose less for copies."""
 
     takes_votes: ClassVar[bool] = True
 

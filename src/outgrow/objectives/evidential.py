@@ -1,4 +1,4 @@
-"""The evidential objective: a student that predicts a Dirichlet distribution, and so says how much it knows."""
+"""The evidential objective: a student that predicts a Dirichlet distribution, and so reports its evidence."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Preset = Literal["default", "paper"]
 
 REGULARIZATION = {"default": 0.1, "paper": 1e-4}
 """ρ of each preset. With 0.1 the best prediction for labels that are right with probability .6 to .99 lies within .02
-of that probability (with 1 it is off by up to .15), and what evidence there is for wrong answers is still withdrawn."""
+of that probability (with 1 it is off by up to .15), and evidence for wrong answers is still reduced."""
 PAPER_CEILING = 2e5
-"""Most concentration a class brings into the regulariser of the `paper` preset."""
+"""Concentrations are capped here in the regulariser of the `paper` preset."""
 
 
 def evidential(
@@ -44,15 +44,9 @@ def evidential(
       means the same for 2 choices and for 32,000 tokens. ρ = 0.1.
     - `paper`: α̃ = (α − 1)(1 − t) + 1, at most 2·10⁵, R as it is, ρ = 10⁻⁴.
 
-    Args:
-        logits: z, shape (N, K), K ≥ 2; computed on in fp32 (float64 for float64 logits).
-        targets: Class indices (N,) or probabilities (N, K).
-        evidence: `exp`, `softplus` or `relu`.
-        preset: As above.
-        progress: Share of training that is behind, in [0, 1].
-        regularization: ρ ≥ 0; None takes the preset's, 0 leaves R out.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
+    Logits z are (N, K), K ≥ 2, computed on in fp32 (float64 for float64 logits); targets class indices (N,) or
+    probabilities (N, K); row weights (N,). `progress` is the share of training that is done. ρ ≥ 0 (`regularization`)
+    None takes the preset's, 0 leaves R out. `reduction`: `none` gives (N,), `mean` the weighted mean.
 
     Raises:
         DataError: Shapes do not fit, or a parameter is out of range.
@@ -76,11 +70,7 @@ def evidential(
 def evidential_plan(
     choices: int, evidence: Evidence, preset: Preset, progress: float, regularization: float | None
 ) -> Plan:
-    """What `evidential` asks of a sweep.
-
-    Raises:
-        DataError: A parameter is out of range.
-    """
+    """Return what `evidential` computes; raises `DataError` where a parameter is out of range."""
     problem = _problem(evidence, preset, regularization)
     if problem or choices < 2 or not progress >= 0:
         raise DataError(
@@ -96,7 +86,7 @@ def evidential_plan(
 
 
 def dirichlet_mean(logits: Tensor, evidence: Evidence) -> Tensor:
-    """α/S, the prediction of a student trained with evidence; shape (N, K), rows sum to one.
+    """Return α/S, the prediction of a student trained with evidence; shape (N, K), rows sum to one.
 
     Example:
         >>> import torch
@@ -108,7 +98,7 @@ def dirichlet_mean(logits: Tensor, evidence: Evidence) -> Tensor:
 
 
 def vacuity(logits: Tensor, evidence: Evidence) -> Tensor:
-    """K/S, shape (N,): 1 where the student has no evidence at all, towards 0 as evidence grows.
+    """Return K/S, shape (N,): 1 where the student has no evidence at all, towards 0 as evidence grows.
 
     Example:
         >>> import torch
@@ -129,11 +119,7 @@ def _scaled_alpha(logits: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
 
 
 def check_parameters(name: str, evidence: str, preset: str, regularization: float | None) -> None:
-    """Refuses what an experiment file may get wrong.
-
-    Raises:
-        ConfigError: A parameter is out of range.
-    """
+    """Raise `ConfigError` where a parameter of an experiment file is out of range."""
     problem = _problem(evidence, preset, regularization)
     if problem:
         raise ConfigError(f"The objective {name!r} has a parameter out of range.", found=problem)
@@ -169,7 +155,6 @@ class Evidential(DirichletStudent):
     """Learn a Dirichlet distribution per row (`objective: evidential`)."""
 
     evidence: Evidence = "exp"
-    """How logits become evidence: `exp`, `softplus` or `relu`."""
     preset: Preset = "default"
     """`default`, or `paper` for the regulariser of Cui et al. 2025 as published."""
     regularization: float | None = None
@@ -189,12 +174,7 @@ class Evidential(DirichletStudent):
             targets,
             evidence=self.evidence,
             preset=self.preset,
-            progress=ramp(context.progress, self.warmup),
+            progress=context.ramp(self.warmup),
             regularization=self.regularization,
             reduction="none",
         )
-
-
-def ramp(progress: float, warmup: float) -> float:
-    """min(1, progress / warmup), and 1 without a warm-up."""
-    return min(1.0, progress / warmup) if warmup else 1.0

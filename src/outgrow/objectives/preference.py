@@ -1,7 +1,10 @@
-"""Objectives on pairs of texts, one preferred to the other, of which it may be known how sure that is.
+"""Objectives on preference pairs, which may have a probability of being the wrong way round.
 
-All start from log-probabilities of whole texts (sums over their tokens) under the student and under a fixed reference,
-the model it started from. A text's implicit reward is β times the difference of the two.
+All start from log-probabilities of whole texts (sums over their tokens) under the student (`policy`) and under a fixed
+reference, the model it started from, into which no gradient flows: of chosen and rejected texts, shape (N, 2), or of
+single texts, (N,). A text's implicit reward is β times the difference of the two; a larger β keeps the student closer
+to the reference. Row weights are (N,); the `reduction` `none` gives (N,), `mean` the weighted mean. Shapes that do not
+fit and probabilities outside [0, 1] raise `DataError`.
 """
 
 from __future__ import annotations
@@ -30,24 +33,13 @@ def dpo(
 ) -> Tensor:
     """−(1−ε) log σ(β(h − λ f_c)) − ε log σ(β(−h − λ f_r)), in nats, with the margin h of `preference_margins`.
 
-    ε is the probability that the rejected text is the better one. At ε = 0 this is DPO, which has no minimum: the
-    margin grows without bound. A constant ε > 0 is conservative DPO, an ε for each pair its Bayesian form; without a
-    penalty the minimum is at h = log((1−ε)/ε)/β, where the student is as sure of the pair as its source was.
+    ε in [0, 1], a number or (N,), is the probability that the rejected text is the better one. At ε = 0 this is DPO,
+    which has no minimum: the margin grows without bound. A constant ε > 0 is conservative DPO, an ε for each pair its
+    Bayesian form; without a penalty the minimum is at h = log((1−ε)/ε)/β, where the student is as sure of the pair as
+    its source was.
 
-    A margin also grows where both texts become improbable, the better one less so, and students do go that way. The
-    penalty λ is on f = max(0, log ref − log π), the fall of the text that is held to be the better one.
-
-    Args:
-        policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
-        reference: The same under the reference, shape (N, 2); no gradient flows into it.
-        beta: How much the student may leave the reference: larger is less.
-        epsilon: ε in [0, 1], one for all or of shape (N,).
-        penalty: λ ≥ 0.
-        weights: How much each pair counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or ε is no probability.
+    A margin also grows where both texts become less probable, the better one less so, which happens in practice. The
+    penalty λ ≥ 0 is on f = max(0, log ref − log π), the fall of the text taken for the better one.
 
     Source:
         Rafailov et al. 2023 (arXiv 2305.18290), eq. 7; conservative: Mitchell 2023, *A note on DPO with noisy
@@ -70,13 +62,6 @@ def dpo(
 def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:
     """H = (log π(c) − log π(r)) − (log ref(c) − log ref(r)), shape (N,): the difference of implicit rewards over β.
 
-    Args:
-        policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
-        reference: The same under the reference, shape (N, 2); no gradient flows into it.
-
-    Raises:
-        DataError: Shapes do not fit.
-
     Example:
         >>> preference_margins(torch.tensor([[-3.0, -5.0]]), torch.tensor([[-4.0, -4.5]])).tolist()
         [1.5]
@@ -88,11 +73,7 @@ def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:
 
 
 def log_ratios(policy: Tensor, reference: Tensor) -> Tensor:
-    """Log π − log ref of texts, of the same shape, in fp32 at least.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Return log π − log ref, of the same shape, in fp32 at least."""
     if policy.shape != reference.shape:
         raise DataError(
             "The log-probabilities of student and reference do not fit together.",
@@ -117,19 +98,8 @@ def kto(
 ) -> Tensor:
     """p·λ_D·(1 − σ(β(r − z))) + (1 − p)·λ_U·(1 − σ(β(z − r))), with r = log π − log ref of a single text.
 
-    Args:
-        policy: Log-probability of each text under the student, shape (N,).
-        reference: The same under the reference, shape (N,); no gradient flows into it.
-        desirable: p, the probability that a text is a good one, shape (N,); 0 or 1 in the paper.
-        reference_point: z, a scalar: what an unrelated text of the same kind gains; see `kto_reference_point`.
-        beta: How much the student may leave the reference: larger is less.
-        gain: λ_D, how much good texts count.
-        loss: λ_U, how much bad texts count.
-        weights: How much each text counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or p is no probability.
+    p (`desirable`, (N,)) is the probability that a text is a good one, 0 or 1 in the paper; z is the scalar of
+    `kto_reference_point`; λ_D (`gain`) and λ_U (`loss`) weigh good and bad texts.
 
     Source:
         Ethayarajh et al. 2024 (arXiv 2402.01306), eq. 8; its expectation under an uncertain p is ours.
@@ -148,12 +118,7 @@ def kto(
 
 
 def kto_reference_point(policy: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
-    """Z = max(0, mean of log π − log ref) over answers that belong to other prompts, a scalar without gradient.
-
-    Args:
-        policy: Log-probabilities of N such answers under the student, shape (N,).
-        reference: The same under the reference, shape (N,).
-        weights: How much each counts, shape (N,).
+    """Z = max(0, weighted mean of log π − log ref) over N answers to other prompts, a scalar without gradient.
 
     Source:
         Ethayarajh et al. 2024 (arXiv 2402.01306), §4.1.
@@ -172,7 +137,7 @@ class DPO(PreferenceObjective):
     """Direct preference optimisation, pairs taken as certain (`prefer: dpo`); see `dpo`."""
 
     beta: float = 0.1
-    """How much the student may leave the reference: larger is less."""
+    """How closely the student is held to the reference."""
     penalty: float = 0.0
     """λ, how much a fall of the chosen text's own probability costs (DPO-positive)."""
 
@@ -191,7 +156,7 @@ class ConservativeDPO(PreferenceObjective):
     """DPO on pairs that may be the wrong way round (`prefer: cdpo`); see `dpo`."""
 
     beta: float = 0.1
-    """How much the student may leave the reference: larger is less."""
+    """How closely the student is held to the reference."""
     epsilon: float | Literal["ensemble"] = 0.1
     """Probability that a pair is the wrong way round, below ½; `ensemble` takes each pair's own."""
     penalty: float = 0.0
@@ -215,17 +180,17 @@ class ConservativeDPO(PreferenceObjective):
 
 @dataclass(frozen=True)
 class KTO(PreferenceObjective):
-    """Chosen texts are good and rejected ones bad, each by itself (`prefer: kto`); see `kto`.
+    """Kahneman–Tversky optimisation: chosen texts are good, rejected ones bad, unpaired (`prefer: kto`); see `kto`.
 
     Source:
-        Ethayarajh et al. 2024 (arXiv 2402.01306). The answers of other prompts that set the reference point are drawn
-        once for the whole training, and looked at in every step over its whole batch.
+        Ethayarajh et al. 2024 (arXiv 2402.01306). The answers to other prompts for the reference point are drawn once
+        for the whole training; the point is estimated in every step over its whole batch.
     """
 
     takes_mismatched: ClassVar[bool] = True
 
     beta: float = 0.1
-    """How much the student may leave the reference: larger is less."""
+    """How closely the student is held to the reference."""
     gain: float = 1.0
     """λ_D, how much chosen texts count."""
     loss: float = 1.0
@@ -276,11 +241,6 @@ def _given(value: Tensor | None, name: str) -> Tensor:
 
 
 def _probability(value: float | Tensor, like: Tensor) -> Tensor:
-    """The value as a tensor of the shape of `like`.
-
-    Raises:
-        DataError: It has another shape, or is no probability.
-    """
     given = torch.as_tensor(value, dtype=like.dtype, device=like.device).detach()
     if given.shape not in ((), like.shape) or not bool(((given >= 0) & (given <= 1)).all()):
         raise DataError(

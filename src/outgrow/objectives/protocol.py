@@ -25,6 +25,10 @@ class StepContext:
     lambdas: Tensor | None = None
     """λ of each supervisor (M,), where targets are votes."""
 
+    def ramp(self, warmup: float) -> float:
+        """Return min(1, progress / warmup), and 1 without a warm-up."""
+        return min(1.0, self.progress / warmup) if warmup else 1.0
+
 
 NO_CONTEXT = StepContext()
 """The context outside a trainer: warm-ups are over, and nothing is known of other rows."""

@@ -1,4 +1,4 @@
-"""RAVEN: the weights of the supervisors are learned together with the student, easy rows first."""
+"""RAVEN: supervisor weights learned together with the student, easy rows first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LearnedWeights:
     """λ = softmax(θ), moved down the gradient of the step's loss by plain steps (`WeightMemory`).
 
     With ℓ_m the student's mean cross entropy against supervisor m, the loss Σ_m λ_m ℓ_m has the gradient
-    λ_m (ℓ_m − Σ_j λ_j ℓ_j) in θ_m: supervisors whom the student can follow gain weight.
+    λ_m (ℓ_m − Σ_j λ_j ℓ_j) in θ_m: supervisors that the student fits well gain weight.
 
     Args:
         start: λ to start from, shape (M,); supervisors with λ = 0 stay at 0.
@@ -29,34 +29,34 @@ class LearnedWeights:
         self._logits, self._rate = start.double().log(), rate
 
     def step(self, log_probs: Tensor, votes: Tensor, weights: Tensor) -> Tensor:
-        """λ (M,) after a step whose rows have these log-probabilities (n, K), votes (n, M, K) and weights (n,)."""
+        """Return λ (M,) after a step on rows with log-probabilities (n, K), votes (n, M, K) and weights (n,)."""
         given = ~votes.isnan().any(2)
         shares = weights[:, None] * given
         losses = -(torch.nan_to_num(votes) * log_probs[:, None, :]).sum(2)
         voted = shares.sum(0)
         mean = ((losses * shares).sum(0) / voted.clamp_min(1e-12)).double().cpu()
         lambdas = torch.softmax(self._logits, 0)
-        heard = (voted > 0).cpu() & (lambdas > 0)
-        average = (lambdas * mean)[heard].sum() / lambdas[heard].sum() if heard.any() else torch.zeros(())
-        # One who says nothing in this step neither gains nor loses.
-        self._logits = self._logits - self._rate * torch.where(heard, lambdas * (mean - average), 0.0)
+        voting = (voted > 0).cpu() & (lambdas > 0)
+        average = (lambdas * mean)[voting].sum() / lambdas[voting].sum() if voting.any() else torch.zeros(())
+        # The weight of a supervisor without a vote in this step does not change.
+        self._logits = self._logits - self._rate * torch.where(voting, lambdas * (mean - average), 0.0)
         return torch.softmax(self._logits, 0).float()
 
     def state(self) -> list[float]:
-        """θ as JSON values; floats survive exactly."""
+        """Return θ as JSON values; floats survive exactly."""
         return [float(each) for each in self._logits]
 
     def restore(self, state: list[float]) -> None:
-        """Takes θ back."""
+        """Set θ."""
         self._logits = torch.tensor(state, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
 class Raven(Objective):
-    """Learn the mixture of the supervisors' opinions together with the weights of the mixture (`objective: raven`).
+    """Learn a mixture of the supervisors' votes together with the mixture's weights (`objective: raven`).
 
-    The student's cross entropy against Σ_m λ_m y⁽ᵐ⁾ is minimised in the student and in λ. For the first part of
-    training only rows on which all supervisors agree teach.
+    The student's cross entropy against Σ_m λ_m y⁽ᵐ⁾ is minimised in the student and in λ. The first part of training
+    uses only rows on which all supervisors agree.
 
     Source:
         Jeon, Sobotka, Choi & Brbić 2025 (arXiv 2510.21332); reconstruction: how λ is stepped and for how long easy rows
@@ -66,7 +66,7 @@ class Raven(Objective):
     rate: float = 0.3
     """Step size of the logits of λ."""
     easy: float = 0.2
-    """Share of training on the rows alone on which all supervisors agree."""
+    """Share of training on only those rows on which all supervisors agree."""
 
     takes_votes: ClassVar[bool] = True
 
@@ -75,7 +75,7 @@ class Raven(Objective):
             raise ConfigError("A parameter of raven is out of range.", found=self, wanted="rate ≥ 0, 0 ≤ easy < 1")
 
     def memory(self, lambdas: Tensor) -> LearnedWeights:
-        """λ as they are learned, starting from these (M,)."""
+        """Return the state that learns λ, starting from these (M,)."""
         return LearnedWeights(lambdas, self.rate)
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:

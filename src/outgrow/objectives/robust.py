@@ -1,6 +1,8 @@
 """Baselines that distrust weak labels: generalized cross entropy, product, bootstrapping, confidence window.
 
-All are plain autograd on log-probabilities and meant for choices, not vocabularies.
+All take logits (N, K), class indices (N,) or probabilities (N, K) as targets, row weights (N,), and a `reduction`:
+`none` gives (N,), `mean` the weighted mean. No gradient flows into targets. They are plain autograd, meant for choices
+rather than vocabularies, and raise `DataError` where shapes do not fit or a parameter is out of range.
 """
 
 from __future__ import annotations
@@ -19,17 +21,7 @@ from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
 def generalized_cross_entropy(
     logits: Tensor, targets: Tensor, *, q: float = 0.7, weights: Tensor | None = None, reduction: Reduction = "mean"
 ) -> Tensor:
-    """Σ_k t_k (1 − p_k^q) / q: cross entropy for q → 0, mean absolute error for q = 1.
-
-    Args:
-        logits: Shape (N, K).
-        targets: Class indices (N,) or probabilities (N, K); no gradient flows into them.
-        q: In (0, 1].
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or q is outside (0, 1].
+    """Σ_k t_k (1 − p_k^q) / q, 0 < q ≤ 1: cross entropy for q → 0, mean absolute error for q = 1.
 
     Source:
         Zhang and Sabuncu 2018 (arXiv 1805.07836), eq. 6.
@@ -58,20 +50,10 @@ def product(
     weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross entropy with t ∝ y^α·p^β: the supervisors' labels y, sharpened by what the student p itself believes.
+    """Cross entropy with t ∝ y^α·p^β, α, β ≥ 0: the labels y, sharpened by the student's own prediction p.
 
-    No gradient flows through t. Where y and p exclude each other (t = 0 everywhere) the labels alone count.
-
-    Args:
-        logits: Shape (N, K).
-        targets: y, probabilities (N, K). Class indices are certain, so that the product would be the label itself.
-        alpha: α ≥ 0, trust in the supervisors.
-        beta: β ≥ 0, trust in the student.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or a negative exponent.
+    No gradient flows through t. Where y and p exclude each other (t = 0 everywhere) the labels alone count, as they do
+    if they are class indices.
 
     Source:
         A product of experts (Hinton 2002) as a self-training target; reconstruction.
@@ -102,21 +84,10 @@ def bootstrap(
     weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross entropy with β·y + (1 − β)·ŷ, where ŷ is the student's own answer.
+    """Cross entropy with β·y + (1 − β)·ŷ, 0 ≤ β ≤ 1, where ŷ is the student's own answer.
 
     Hard: ŷ is its most probable class, through which no gradient flows. Soft: ŷ = p, with its gradient (which makes it
-    entropy minimisation; without its gradient it would change nothing but the scale).
-
-    Args:
-        logits: Shape (N, K).
-        targets: y, class indices (N,) or probabilities (N, K).
-        beta: β in [0, 1], trust in the labels; 0.8 (hard) and 0.95 (soft) in the source.
-        hard: Whether the student's answer is hardened.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or β is outside [0, 1].
+    entropy minimisation). The source has β = 0.8 (hard) and 0.95 (soft).
 
     Source:
         Reed et al. 2015 (arXiv 1412.6596), eqs. 6–7.
@@ -147,20 +118,10 @@ def confidence_window(
     weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross entropy where the student is unsure: on the rows where its highest probability lies in [low, high].
+    """Cross entropy on the rows where the student's highest probability lies in [low, high]; 0 on the others.
 
-    Where the student is sure it keeps its own answer, right or wrong, instead of unlearning it from a weak label.
-
-    Args:
-        logits: Shape (N, K).
-        targets: Class indices (N,) or probabilities (N, K).
-        low: Least probability of a row that is trained on.
-        high: Greatest.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), 0 for rows outside; `mean` the mean over the rows inside.
-
-    Raises:
-        DataError: Shapes do not fit, or not 0 ≤ low ≤ high ≤ 1.
+    Where the student is sure it keeps its own answer, right or wrong, instead of unlearning it from a weak label. The
+    mean is over the rows inside.
 
     Source:
         Ours, a form of active selection.
@@ -222,7 +183,7 @@ class Product(Objective):
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
-        beta = self.beta * (min(1.0, context.progress / self.warmup) if self.warmup else 1.0)
+        beta = self.beta * context.ramp(self.warmup)
         return product(logits, targets, alpha=self.alpha, beta=beta, reduction="none")
 
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from outgrow.objectives.chunks import in_chunks, rows_per_chunk
-from outgrow.objectives.dirichlet import divergence, expected_divergence
-from outgrow.objectives.special import opinion_gain, wide
+from outgrow.objectives.special import divergence, expected_divergence, opinion_gain, wide
 
 NARROW = 128
 """Most classes for which every number, not only the sums, is float64."""

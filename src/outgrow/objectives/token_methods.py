@@ -10,7 +10,7 @@ from torch import Tensor
 from outgrow.bridge import Bridging, Split, Where
 from outgrow.errors import ConfigError
 from outgrow.objectives.cross_entropy import cross_entropy
-from outgrow.objectives.evidential import Preset, check_parameters, ramp
+from outgrow.objectives.evidential import Preset, check_parameters
 from outgrow.objectives.protocol import NO_CONTEXT, StepContext, TokenObjective
 from outgrow.objectives.tokens import token_divergence, token_evidential
 
@@ -65,67 +65,18 @@ class TokenEvidential(TokenObjective):
     """How the log-probability between two cuts is shared out among the student's tokens; None takes the preset's:
     `uniform`, or `student` in `paper`."""
 
+    @property
+    def own_share(self) -> float:
+        """Trust in the student's own choice after the warm-up."""
+        return 0.0
+
     def __post_init__(self) -> None:
         check_parameters("evidential", "exp", self.preset, self.regularization)
-        if not 0 <= self.warmup <= 1:
-            raise ConfigError("The warm-up of the evidential objective is outside [0, 1].", found=self.warmup)
-
-    @property
-    def bridging(self) -> Bridging:
-        """How confidences are carried over to the student's tokens."""
-        preset = _BRIDGES[self.preset]
-        return Bridging(self.bridge or preset.where, self.split or preset.split)
-
-    def __call__(
-        self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
-    ) -> Tensor:
-        """Return the loss of each position, shape (N,)."""
-        return token_evidential(
-            logits,
-            labels,
-            log_confidences if self.confidences else torch.zeros_like(log_confidences),
-            preset=self.preset,
-            progress=ramp(context.progress, self.warmup),
-            regularization=self.regularization,
-            reduction="none",
-        )
-
-
-@dataclass(frozen=True)
-class TokenBayesian(TokenObjective):
-    """Evidential learning from all supervisors' texts, and a little from the student itself (`objective: bayesian`).
-
-    The sum over supervisors with their λ is in the targets' weights.
-
-    Source:
-        Cui et al. 2025 (arXiv 2406.03199), eqs. 4–5 for generation; as in its code, the trust in the student's own
-        choice is mixed into the target.
-    """
-
-    gamma: float = 0.25
-    """Trust in the student's own choice after the warm-up, in [0, 1]."""
-    confidences: bool = True
-    """Whether labels are only as sure as the weak models were of them."""
-    preset: Preset = "default"
-    """`default`, or `paper` for the regulariser and the bridge of Cui et al. 2025 as published."""
-    regularization: float | None = None
-    """ρ after the warm-up; None takes the preset's, 0 leaves the regulariser out."""
-    warmup: float = 0.25
-    """Share of training over which γ and ρ rise."""
-    bridge: Where | None = None
-    """Where texts are cut to carry confidences over to the student's tokens; None takes the preset's: `characters`, or
-    `words` in `paper`."""
-    split: Split | None = None
-    """How the log-probability between two cuts is shared out among the student's tokens; None takes the preset's:
-    `uniform`, or `student` in `paper`."""
-
-    def __post_init__(self) -> None:
-        check_parameters("bayesian", "exp", self.preset, self.regularization)
-        if not 0 <= self.gamma <= 1 or not 0 <= self.warmup <= 1:
+        if not 0 <= self.own_share <= 1 or not 0 <= self.warmup <= 1:
             raise ConfigError(
-                "The bayesian objective has a parameter out of range.",
+                "The evidential objective of tokens has a parameter out of range.",
                 found=self,
-                wanted="0 ≤ gamma ≤ 1, 0 ≤ warmup ≤ 1",
+                wanted="warmup, and gamma where it has one, from 0 to 1",
             )
 
     @property
@@ -138,14 +89,36 @@ class TokenBayesian(TokenObjective):
         self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
     ) -> Tensor:
         """Return the loss of each position, shape (N,)."""
-        progress = ramp(context.progress, self.warmup)
+        progress = context.ramp(self.warmup)
         return token_evidential(
             logits,
             labels,
             log_confidences if self.confidences else torch.zeros_like(log_confidences),
-            own_share=self.gamma * progress,
+            own_share=self.own_share * progress,
             preset=self.preset,
             progress=progress,
             regularization=self.regularization,
             reduction="none",
         )
+
+
+@dataclass(frozen=True)
+class TokenBayesian(TokenEvidential):
+    """Evidential learning from all supervisors' texts, and a little from the student itself (`objective: bayesian`).
+
+    The sum over supervisors with their λ is in the targets' weights.
+
+    Source:
+        Cui et al. 2025 (arXiv 2406.03199), eqs. 4–5 for generation; as in its code, the trust in the student's own
+        choice is mixed into the target.
+    """
+
+    warmup: float = 0.25
+    """Share of training over which γ and ρ rise."""
+    gamma: float = 0.25
+    """Trust in the student's own choice after the warm-up, in [0, 1]."""
+
+    @property
+    def own_share(self) -> float:
+        """γ."""
+        return self.gamma

@@ -1,4 +1,4 @@
-"""Weak log-probabilities shared out among a student's tokens by the student's own doubt, step by step."""
+"""Weak log-probabilities split among a student's tokens by the student's current confidence in each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from torch import Tensor
 from outgrow.objectives.chunks import in_chunks, rows_per_chunk
 
 _LEAST = math.log(sys.float_info.min)
-"""Log-confidence of what all weak models hold to be impossible."""
+"""Pooled log-confidences are clipped here, so that they stay finite where all weak models give probability 0."""
 
 
 def largest_probabilities(logits: Tensor) -> Tensor:
-    """The probability of the likeliest token at each position, shape (N,), without a gradient.
-
-    Args:
-        logits: Shape (N, V).
+    """Return the largest probability at each position, shape (N,), of logits (N, V), without a gradient.
 
     Example:
         >>> largest_probabilities(torch.tensor([[0.0, 0.0], [0.0, 1.0]]).log_softmax(1)).tolist()
@@ -33,18 +30,15 @@ def largest_probabilities(logits: Tensor) -> Tensor:
 
 
 def student_split(logprobs: Tensor, segments: Tensor, confidence: Tensor) -> Tensor:
-    """Each segment's log-probability, shared out by the softmax of −m over its tokens: log s_j = ω_j · Σ_segment log p.
+    """Split each segment's log-probability by the softmax of −m over its tokens: log s_j = ω_j · Σ_segment log p.
 
-    As `split="student"` of `outgrow.bridge.bridge`, for a batch; Σ log s over a segment stays what it was.
+    As `split="student"` of `outgrow.bridge.bridge`, for a batch; Σ log s over a segment does not change.
 
     Args:
         logprobs: Log-probabilities of the tokens in any other split, shape (…, T).
         segments: A number in [0, T) that the tokens of a segment share, shape (…, T).
         confidence: m, the student's largest probability at each token, of a shape that broadcasts to (…, T); a
             constant, through which no gradient flows.
-
-    Returns:
-        Shape (…, T).
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), the weights ω of the word bridge.
@@ -59,7 +53,7 @@ def student_split(logprobs: Tensor, segments: Tensor, confidence: Tensor) -> Ten
 
 
 def pooled(log_s: Tensor, shares: Tensor) -> Tensor:
-    """The mean of O opinions, log Σ_i λ_i s_i: shape (…, T) from log-probabilities (…, O, T) and shares λ (…, O).
+    """Return log Σ_i λ_i s_i, the mean of O opinions: shape (…, T) from log s (…, O, T) and shares λ (…, O).
 
     Example:
         >>> print(pooled(torch.tensor([[0.8], [0.2]]).log(), torch.tensor([0.75, 0.25])).exp())
@@ -69,5 +63,4 @@ def pooled(log_s: Tensor, shares: Tensor) -> Tensor:
 
 
 def _over_segments(values: Tensor, segments: Tensor) -> Tensor:
-    """The sum of each token's segment."""
     return torch.zeros_like(values).scatter_add(-1, segments, values).gather(-1, segments)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from outgrow.config import Judge, Named
 from outgrow.errors import ConfigError
-from outgrow.evaluate.agreement import agreement
+from outgrow.evaluate import agreement
 from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate
 from outgrow.labels import Note, Predictions
 from outgrow.labels.arrow import metadata, with_metadata

@@ -1,4 +1,4 @@
-"""What a page says about calibration: a table, figures, and sentences that name who is too sure."""
+"""The section of the report on calibration: a table, figures and sentences."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from typing import Any
 
 from outgrow.evaluate.calibration import BINS, PROBABILITY_FLOOR
 from outgrow.evaluate.summary import CalibrationLine, CalibrationSummary, Estimate
-from outgrow.evaluate.wording import estimate_text, share_text
+from outgrow.evaluate.wording import share_text
 from outgrow.report.panels import reliability_diagram, vacuity_plot
-from outgrow.report.table import ORDER
-from outgrow.report.words import typeset
+from outgrow.report.words import ORDER, estimate_cell, typeset
 
 _MOST_NAMED = 8
 """Names in a sentence; the table has them all."""
-_COIN = 0.5
-"""Area under the ROC curve of what knows nothing of errors."""
+_CHANCE_AUROC = 0.5
 
 
 def calibration_section(calibration: CalibrationSummary) -> dict[str, Any]:
-    """What the template needs to know about calibration; figures are the only markup in it."""
+    """Return the values of the template; only figures are marked as safe."""
     from markupsafe import Markup
 
     lines = [line for role in ORDER for line in calibration.lines if line.role == role]
@@ -30,7 +28,7 @@ def calibration_section(calibration: CalibrationSummary) -> dict[str, Any]:
         "bins": BINS,
         "against": against,
         "rows": [
-            {"name": line.name, "role": line.role, "cells": [_cell(*each) for each in _numbers(line, against)]}
+            {"name": line.name, "role": line.role, "cells": [estimate_cell(*each) for each in _numbers(line, against)]}
             for line in lines
         ],
         "sentences": [typeset(text) for text in calibration_sentences(calibration)],
@@ -51,41 +49,33 @@ def _numbers(line: CalibrationLine, against: str | None) -> Iterator[tuple[Estim
     yield line.nll, False
 
 
-def _cell(estimate: Estimate | None, signed: bool) -> tuple[str, str]:
-    """Number and interval."""
-    if estimate is None:
-        return "", ""
-    value, _, interval = estimate_text(estimate.value, estimate.interval, signed=signed, separator="\n").partition("\n")
-    return typeset(value), typeset(interval)
-
-
 def calibration_sentences(calibration: CalibrationSummary) -> tuple[str, ...]:
-    """Who among students and ceiling is too sure, who is better calibrated, and where vacuity tells of errors.
+    """Return which students are over- or underconfident or better calibrated, and whose vacuity detects errors.
 
-    A difference whose interval holds zero is not called one.
+    Differences whose interval holds zero are reported as not shown.
 
     Example:
         >>> from outgrow.evaluate import Certainty, ModelScores, summarise
         >>> sure = Certainty.of_choices([[0.9, 0.1]] * 100, [0] * 60 + [1] * 40)
         >>> summary = summarise([ModelScores("naive", "student", {"accuracy": sure.correct}, certainty=sure)], {})
         >>> print(*calibration_sentences(summary.calibration))
-        Overconfident, surer than they are right: “naive” (by .300 [.210, .390]).
+        Overconfident (mean confidence above accuracy): “naive” (by .300 [.210, .390]).
     """
-    judged = [line for line in calibration.lines if line.role in ("student", "ceiling")]
-    impossible = [line for line in calibration.lines if line.impossible]
-    return (*_about_confidence(judged), *_about_changes(judged), *_about_vacuity(judged), *_about_nll(impossible))
+    trained = [line for line in calibration.lines if line.role in ("student", "ceiling")]
+    clipped = [line for line in calibration.lines if line.impossible]
+    return (*_about_confidence(trained), *_about_changes(trained), *_about_vacuity(trained), *_about_nll(clipped))
 
 
 def _about_confidence(lines: Sequence[CalibrationLine]) -> Iterator[str]:
     over, under, neither = _by_sign([(line, line.overconfidence) for line in lines])
     if over:
-        yield f"Overconfident, surer than they are right: {_named(over)}."
+        yield f"Overconfident (mean confidence above accuracy): {_named(over)}."
     if under:
         shortfall = [(line, _negated(own)) for line, own in under]
-        yield f"Underconfident, less sure than they are right: {_named(shortfall)}."
+        yield f"Underconfident (mean confidence below accuracy): {_named(shortfall)}."
     if neither:
         named = _named(neither, by="", signed=True)
-        yield f"On average as sure as they are right, as far as these examples tell: {named}."
+        yield f"Neither over- nor underconfidence is shown on these examples: {named}."
 
 
 def _about_changes(lines: Sequence[CalibrationLine]) -> Iterator[str]:
@@ -101,8 +91,8 @@ def _about_changes(lines: Sequence[CalibrationLine]) -> Iterator[str]:
 
 def _about_vacuity(lines: Sequence[CalibrationLine]) -> Iterator[str]:
     found = [(line, line.vacuity.detection) for line in lines if line.vacuity and line.vacuity.detection]
-    verdicts = ("tells where they err", "misleads about where they err", "cannot be shown to tell where they err")
-    for part, verdict in zip(_by_sign(found, middle=_COIN), verdicts, strict=True):
+    verdicts = ("detects errors", "is higher for right answers than for errors", "is not shown to detect errors")
+    for part, verdict in zip(_by_sign(found, middle=_CHANCE_AUROC), verdicts, strict=True):
         if part:
             yield f"Vacuity {verdict}: {'; '.join(_areas(line) for line, _ in part)}."
 
@@ -110,7 +100,7 @@ def _about_vacuity(lines: Sequence[CalibrationLine]) -> Iterator[str]:
 def _areas(line: CalibrationLine) -> str:
     """AUROC of vacuity, and of confidence for comparison."""
     areas = (line.vacuity.detection, line.vacuity.confidence_detection) if line.vacuity else ()
-    texts = [estimate_text(each.value, each.interval) for each in areas if each]
+    texts = [each.text() for each in areas if each]
     return f"{_who(line)}, AUROC " + ", of confidence ".join(texts)
 
 
@@ -119,8 +109,8 @@ def _about_nll(lines: Sequence[CalibrationLine]) -> Iterator[str]:
         named = ", ".join(f"{_who(line)} ({share_text(line.impossible)})" for line in lines[:_MOST_NAMED])
         more = f" and {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
         yield (
-            "Some right answers were called impossible. Each counts as if its probability had been "
-            f"{PROBABILITY_FLOOR:g}, which makes up much of the NLL of {named}{more}."
+            f"Some right answers have a probability below {PROBABILITY_FLOOR:g}. It is clipped there, which makes up "
+            f"much of the NLL of {named}{more}."
         )
 
 
@@ -128,7 +118,7 @@ _Found = tuple[CalibrationLine, Estimate]
 
 
 def _by_sign(found: Sequence[_Found], *, middle: float = 0.0) -> tuple[list[_Found], list[_Found], list[_Found]]:
-    """Those whose interval lies above the middle, below it, and around it; without an interval nothing can be told."""
+    """Those whose interval lies above the middle, below it, and around it; those without an interval are the last."""
     parts: tuple[list[_Found], list[_Found], list[_Found]] = [], [], []
     for each in found:
         low, high = each[1].interval or (middle, middle)
@@ -139,10 +129,7 @@ def _by_sign(found: Sequence[_Found], *, middle: float = 0.0) -> tuple[list[_Fou
 def _named(found: Sequence[_Found], *, by: str = "by ", signed: bool = False) -> str:
     """Names with their numbers, the largest first."""
     order = sorted(found, key=lambda each: -abs(each[1].value))
-    shown = [
-        f"{_who(line)} ({by}{estimate_text(own.value, own.interval, signed=signed)})"
-        for line, own in order[:_MOST_NAMED]
-    ]
+    shown = [f"{_who(line)} ({by}{own.text(signed=signed)})" for line, own in order[:_MOST_NAMED]]
     return ", ".join(shown) + (f" and {len(order) - _MOST_NAMED} more" if len(order) > _MOST_NAMED else "")
 
 

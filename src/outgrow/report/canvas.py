@@ -1,7 +1,7 @@
-"""What every figure is drawn on: sizes, colours, and the way from a drawing to SVG text for a web page.
+"""Figures for web pages: sizes, colours, and SVG text.
 
-Drawn with matplotlib's SVG backend on `Figure` objects, without pyplot and its global state. Colours are stand-ins that
-become `var(--…)`, so that one figure serves light, dark and print; text stays text, and nothing moves.
+Figures are drawn with matplotlib's SVG backend on `Figure` objects, without pyplot and its global state. Placeholder
+colours become CSS variables, so that one figure serves light, dark and print; text stays text.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ COLORS = {
     "faint": "#a10006",
     "line": "#a10007",
 }
-"""Stand-in colour of each CSS variable."""
+"""Placeholder colour of each CSS variable."""
 MARKERS = {"supervisor": "^", "base": "s", "student": "o", "ceiling": "D"}
-"""Roles differ by marker too, for readers who see no colours."""
+"""Markers tell roles apart without colours."""
 CHARACTER = 5.6
-"""Points that a character of a 10 point label takes, on average."""
+"""Mean width of a character of a 10 point label, in points."""
 
 _LONGEST_NAME = 26
 
 
 def shortened(name: str) -> str:
-    """A name short enough for an axis: its middle is left out, since names differ at their ends.
+    """Return a name short enough for an axis; a long one without its middle, since names differ at their ends.
 
     Example:
         >>> shortened("some-organisation/a-very-long-model-name-350m")
@@ -52,7 +52,7 @@ def shortened(name: str) -> str:
 
 
 def drawing() -> AbstractContextManager[None]:
-    """Settings under which figures are drawn and written; the caller's own are left as they were."""
+    """Return a context with the matplotlib settings of all figures; the caller's settings are restored after it."""
     import matplotlib
 
     settings: AbstractContextManager[None] = matplotlib.rc_context(
@@ -61,15 +61,14 @@ def drawing() -> AbstractContextManager[None]:
             "font.size": 10,
             "svg.fonttype": "none",
             "svg.hashsalt": "outgrow",
-            # A dollar sign in a model's name is a dollar sign.
-            "text.parse_math": False,
+            "text.parse_math": False,  # a dollar sign in a model's name is not mathematics
         }
     )
     return settings
 
 
 def new_figure(height: float, left: float, top: float, plot_width: float, plot_height: float) -> tuple[Figure, Axes]:
-    """A figure with one bare axes, all measures in points."""
+    """Return a figure with one `bare_axes`, all measures in points."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height / 72))
@@ -77,7 +76,7 @@ def new_figure(height: float, left: float, top: float, plot_width: float, plot_h
 
 
 def bare_axes(figure: Figure, left: float, top: float, plot_width: float, plot_height: float) -> Axes:
-    """Axes with a horizontal line only, all measures in points from the upper left corner."""
+    """Add axes with a horizontal line only, all measures in points from the upper left corner."""
     width, height = (72 * inches for inches in figure.get_size_inches())
     bottom = (height - top - plot_height) / height
     axes = figure.add_axes((left / width, bottom, plot_width / width, plot_height / height))
@@ -94,20 +93,20 @@ def bare_axes(figure: Figure, left: float, top: float, plot_width: float, plot_h
 
 
 def svg(figure: Figure, prefix: str) -> str:
-    """The figure as an `<svg>` element with CSS variables for colours and ids of its own."""
+    """Return the figure as an `<svg>` element with CSS variables for colours, and `prefix` before every id."""
     written = io.StringIO()
     with warnings.catch_warnings():
-        # The browser draws the text, with fonts that have more letters than the one matplotlib measures with.
+        # The browser draws the text, with fonts that have more glyphs than matplotlib's.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(written, format="svg", transparent=True, metadata=nothing)
     text = written.getvalue()
     text = text[text.index("<svg") :]
-    for variable, stand_in in COLORS.items():
-        text = text.replace(stand_in, f"var(--{variable})")
+    for variable, placeholder in COLORS.items():
+        text = text.replace(placeholder, f"var(--{variable})")
     text = re.sub(r'(<[^<>]*\sid=")', rf"\1{prefix}-", text)
     text = re.sub(r'(href="#|url\(#)', rf"\1{prefix}-", text)
-    # Size is the page's business, and so is the description: the figure element around it carries it.
+    # The page sets the size, and its figure element has the description.
     return re.sub(
         r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true" focusable="false">', text
     )

@@ -1,4 +1,4 @@
-"""Small multiples about calibration: a panel per model, all on the same axes."""
+"""Small multiples of calibration: a panel per model, all with the same axes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 _SIDE, _GAP, _MARGIN = 116.0, 26.0, 40.0
-"""Points: side of a panel, distance to the next, and room for the labels on the left."""
+"""Points: side of a panel, distance to the next, and the space for labels on the left."""
 _HEAD, _FOOT, _LABEL = 20.0, 22.0, 16.0
 """Points above a panel for its title, below for its ticks, and below the last one for what they mean."""
 _TALLEST = 0.25
@@ -27,14 +27,7 @@ _TALLEST = 0.25
 
 
 def reliability_diagram(lines: Sequence[CalibrationLine], prefix: str) -> str:
-    """Accuracy against confidence for each model, with the diagonal and the share of answers at each confidence.
-
-    Args:
-        lines: The models, one or more.
-        prefix: Put before every id in the SVG.
-
-    Returns:
-        An `<svg>` element, the same for the same input.
+    """Return an SVG of accuracy against confidence for each model, with a histogram of the confidences.
 
     Source:
         DeGroot & Fienberg 1983; Guo et al. 2017.
@@ -51,15 +44,7 @@ def reliability_diagram(lines: Sequence[CalibrationLine], prefix: str) -> str:
 
 
 def vacuity_plot(lines: Sequence[CalibrationLine], prefix: str) -> str:
-    """Error rate of the answers with the least vacuity, the next tenth, and so on, for each model that has it.
-
-    Args:
-        lines: The models, one or more, all with vacuity.
-        prefix: Put before every id in the SVG.
-
-    Returns:
-        An `<svg>` element, the same for the same input.
-    """
+    """Return an SVG of error rates by deciles of vacuity; all models must have it."""
     about = {line.name: line.vacuity for line in lines if line.vacuity is not None}
     top = 1.06 * max(each.interval[1] for vacuity in about.values() for each in vacuity.bins)
 
@@ -68,7 +53,7 @@ def vacuity_plot(lines: Sequence[CalibrationLine], prefix: str) -> str:
         counts = np.array([each.count for each in vacuity.bins])
         shares = counts / counts.sum()
         axes.axhline(shares @ [each.rate for each in vacuity.bins], color=COLORS["faint"], linewidth=1, zorder=1)
-        # In the middle of the answers it is about: ties make some bins wider than others.
+        # At the centre of each bin's answers: ties make some bins wider than others.
         _rates(axes, list(np.cumsum(shares) - shares / 2), vacuity.bins, line.role)
         if vacuity.detection is not None:
             area = f"AUROC {number_text(vacuity.detection.value, decimals=2)}"
@@ -80,7 +65,7 @@ def vacuity_plot(lines: Sequence[CalibrationLine], prefix: str) -> str:
 
 @dataclass(frozen=True)
 class _Frame:
-    """The axes that all panels share."""
+    """Axes shared by all panels."""
 
     x_limits: tuple[float, float]
     y_limits: tuple[float, float]
@@ -116,7 +101,6 @@ def _panels(
 
 
 def _rates(axes: Axes, places: Sequence[float], bins: Sequence[Bin], role: Role) -> None:
-    """Rates of bins with their intervals."""
     color = COLORS[role]
     for place, each in zip(places, bins, strict=True):
         axes.vlines(place, *each.interval, color=color, linewidth=1.2, zorder=2)
@@ -125,7 +109,6 @@ def _rates(axes: Axes, places: Sequence[float], bins: Sequence[Bin], role: Role)
 
 
 def _histogram(axes: Axes, bins: Sequence[Bin]) -> None:
-    """How the answers are spread over the confidences: bars from the bottom, the longest of the same height."""
     bottom, top = axes.get_ylim()
     most = max(each.count for each in bins)
     for each in bins:

@@ -1,4 +1,4 @@
-"""Where labels go in a figure so that none covers another. Plain geometry, in points."""
+"""Placement of labels in figures without overlap; all measures in points."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Point = tuple[float, float]
 _BESIDE, _ABOVE = 6.0, 3.0
 """Distances of a label from its point."""
 _SIDESTEP = 20.0
-"""How far labels that do not fit are moved sideways at a time; upwards they move by their height."""
+"""Sideways step of labels that do not fit; upwards they move by their height."""
 _MARK = 5.0
-"""Half the width of a mark, which labels keep clear of."""
+"""Half the width of a mark."""
 
 
 class Box(NamedTuple):
@@ -26,26 +26,25 @@ class Box(NamedTuple):
     top: float
 
     def grown(self, by: float) -> Box:
-        """The box with a margin around it."""
+        """Return the box with a margin around it."""
         return Box(self.left - by, self.bottom - by, self.right + by, self.top + by)
 
     def distance(self, point: Point) -> float:
-        """From the nearest edge to a point; 0 inside."""
+        """Return the distance of the nearest edge from a point; 0 inside."""
         x, y = point
         return math.hypot(max(self.left - x, x - self.right, 0.0), max(self.bottom - y, y - self.top, 0.0))
 
     def overlap(self, other: Box) -> float:
-        """Area shared with another box."""
+        """Return the area shared with another box."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return max(width, 0.0) * max(height, 0.0)
 
 
 def stack_levels(spans: Sequence[tuple[float, float]]) -> list[int]:
-    """The lowest level for each label on which it is clear of the earlier ones.
+    """Return the lowest level for each label, given position and width, on which it is clear of the earlier ones.
 
-    Args:
-        spans: Position and width of each label. A label may stand on either side of its position, so both count.
+    A label may stand on either side of its position, so both sides are kept free.
 
     Example:
         >>> stack_levels([(0, 30), (10, 30), (200, 30)])
@@ -63,14 +62,9 @@ def stack_levels(spans: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def spread_apart(places: Sequence[float], gap: float, top: float) -> list[float]:
-    """Places on a line moved apart, in their order, so that neighbours are at least `gap` apart.
+    """Move places in [0, top] apart, in their order, so that neighbours are at least `gap` apart.
 
-    Places are moved up only as far as needed, and down again where they would leave the line at its top.
-
-    Args:
-        places: Wanted places in [0, top], in any order.
-        gap: Smallest distance of two.
-        top: End of the line.
+    Places are moved up only as far as needed, and down again where they would exceed `top`.
 
     Example:
         >>> spread_apart([50, 0, 52, 100, 100], 10, 100)
@@ -90,16 +84,10 @@ def spread_apart(places: Sequence[float], gap: float, top: float) -> list[float]
 def place_labels(
     points: Sequence[Point], sizes: Sequence[tuple[float, float]], bars: Sequence[Box], frame: Box
 ) -> list[Point]:
-    """Lower left corners for labels beside their points, inside the frame.
+    """Return lower left corners for labels of the given sizes (width, height) beside their points.
 
-    Each label in turn takes the place around its point that covers least of what is already there: marks, bars and
-    earlier labels, and the world outside the frame; of equally good places the first, which is to the upper right.
-
-    Args:
-        points: Where the marks are.
-        sizes: Width and height of each label.
-        bars: What else labels should keep clear of.
-        frame: What the labels should stay within.
+    Each label in turn takes the place around its point that overlaps least with marks, bars, earlier labels and the
+    outside of the frame; of equally good places the first, which is to the upper right.
 
     Example:
         >>> place_labels([(50, 50), (50, 50)], [(20, 10), (20, 10)], [], Box(0, 0, 100, 100))
@@ -116,7 +104,7 @@ def place_labels(
 
 
 def _places(x: float, y: float, width: float, height: float) -> list[Box]:
-    """Places in the four corners between the arms of a cross, from near to far; of equally near ones upper right."""
+    """Places around a cross, from near to far, upper right first."""
     steps = sorted(itertools.product(range(5), range(4)), key=lambda step: step[0] * height + step[1] * _SIDESTEP)
     corners = []
     for up, aside in steps:
@@ -128,6 +116,6 @@ def _places(x: float, y: float, width: float, height: float) -> list[Box]:
 
 def _cost(box: Box, obstacles: Sequence[Box], frame: Box) -> float:
     area = (box.right - box.left) * (box.top - box.bottom)
-    # Outside the frame a label may be cut off by the edge of the figure: worse than a little crowding.
+    # Outside the frame a label may be cut off, which is worse than a little crowding.
     outside = area - box.overlap(frame)
     return sum(box.overlap(other) for other in obstacles) + 3 * outside

@@ -8,16 +8,15 @@ import math
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from outgrow.errors import ConfigError, MissingExtraError, ModelError
 from outgrow.models.server.cache import ResponseCache
 from outgrow.models.server.pacing import LONGEST_HOLD, retry_after, until_reset
 from outgrow.models.server.wire import PATHS, MalformedReplyError, Reply, Request, read_reply
-
-Result = TypeVar("Result")
 
 _MOST_FAILED = 3
 """Requests that fail for good in a row, without a reply to any other, before the server counts as down."""
@@ -108,7 +107,7 @@ def fetch(
             on_reply()
     missing = [request for request in requests if request.key not in cached]
     if missing:
-        _run(lambda: _Client(base_url, limits, cache, result, on_reply).fetch(missing))
+        _run(_Client(base_url, limits, cache, result, on_reply).fetch(missing))
     return result
 
 
@@ -283,20 +282,15 @@ class _Client:
         return self._jitter.uniform(0, most)
 
 
-def _run(work: Callable[[], Awaitable[Result]]) -> Result:
+def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run asynchronous work from ordinary code, also where an event loop is running already (notebooks)."""
-
-    async def whole() -> Result:
-        return await work()
-
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(whole())
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, whole()).result()
+        asyncio.run(work)
+    else:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, work).result()
 
 
 def _key() -> str | None:

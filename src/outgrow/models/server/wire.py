@@ -16,7 +16,7 @@ from typing import Any, Literal
 from outgrow.errors import ConfigError
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions
-from outgrow.models.tokens import cut
+from outgrow.models.tokens import cut_at
 from outgrow.store import content_hash
 
 Api = Literal["chat", "completions"]
@@ -189,9 +189,7 @@ def to_completion(reply: Reply, options: GenerateOptions) -> Completion:
     known = [value for value in logprobs if value is not None]
     if len(known) != len(logprobs):
         known, spans = [], []
-    whole = Completion(reply.text, tuple(known), tuple(spans), finished)
-    stops = [place for place in (reply.text.find(stop) for stop in options.stop) if place >= 0]
-    return cut(whole, min(stops)) if stops else whole
+    return cut_at(Completion(reply.text, tuple(known), tuple(spans), finished), options.stop)
 
 
 def to_score(reply: Reply, prompt: str, continuation: str) -> Completion:
