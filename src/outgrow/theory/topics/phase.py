@@ -97,12 +97,7 @@ class PhaseTopic:
 
 
 def log_spaced(longest: int, cells: int) -> tuple[int, ...]:
-    """Return at most `cells` whole numbers from 1 to `longest`, as even on a logarithmic scale as they can be.
-
-    Example:
-        >>> log_spaced(16, 6)
-        (1, 2, 3, 5, 9, 16)
-    """
+    """Return at most `cells` whole numbers from 1 to `longest`, as even on a logarithmic scale as they can be."""
     wanted = cells
     while True:
         found = tuple(sorted({round(float(n)) for n in np.geomspace(1, longest, wanted)}))
