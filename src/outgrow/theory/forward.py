@@ -79,7 +79,8 @@ def next_token(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> 
         [1.0, 1.0]
     """
     filtered = forward(world, tokens, jump=jump)
-    return np.asarray(np.einsum("nc,ncv->nv", posterior_of(world, filtered, tokens), spoken(world, filtered.ahead)))
+    posterior, under_each = posterior_of(world, filtered, tokens), token_probabilities(world, filtered.ahead)
+    return np.asarray(np.einsum("nc,ncv->nv", posterior, under_each))
 
 
 def log_probability(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Floats:
@@ -111,7 +112,7 @@ def posterior_of(world: HiddenMarkovWorld, filtered: Filtered, tokens: Ints) -> 
     return np.asarray(world.prior * np.exp(filtered.log_likelihood - total[:, None]))
 
 
-def spoken(world: HiddenMarkovWorld, states: Floats) -> Floats:
+def token_probabilities(world: HiddenMarkovWorld, states: Floats) -> Floats:
     """Map probabilities of states, shape (…, E, P), to probabilities of tokens, shape (…, V)."""
     says = np.zeros((world.memory.size, world.vocabulary))
     says[np.arange(world.memory.size), world.memory.ravel()] = 1.0

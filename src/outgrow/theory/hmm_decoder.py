@@ -31,19 +31,10 @@ def pretrain_language_model(
     seed: int,
     reporter: Reporter,
 ) -> Any:
-    """Train a `GPT2LMHeadModel` on random windows of documents of all concepts.
+    """Train a `GPT2LMHeadModel` on random windows of `context` tokens from documents of all concepts.
 
-    Args:
-        world: World from which documents are drawn.
-        shape: Shape of the decoder.
-        schedule: Schedule of its training.
-        context: Its longest sequence, and the length of the windows.
-        documents: Number of documents.
-        length: Tokens in each, more than `context`.
-        lists: Share, in [0, 1], of sequences that are lists of examples of one task, laid out like a prompt.
-        example: k: tokens of an example in them.
-        seed: Seed of weights, documents and windows.
-        reporter: Receives progress updates.
+    The documents are longer than the context. `lists` is the share, in [0, 1], of sequences that are not windows but
+    lists of examples of one task, k = `example` tokens each, laid out like a prompt.
 
     Source:
         Xie et al. 2021, section 4.2: 1,000 documents of 10,240 tokens. They read each five times in blocks; here
@@ -136,23 +127,11 @@ def weak_to_strong(
     length: int = 3,
     seed: int,
 ) -> dict[str, float]:
-    """Return the accuracy of all models and labels on one task.
+    """Return accuracies on one task: base, weak supervisor, naive student, refined labels, refined student, ceiling.
 
-    Args:
-        model: The strong model, left unchanged.
-        tasks: See `tasks_of`.
-        task: Index of the task.
-        memory: Memory of the weak supervisor, see `faulty_memory`.
-        schedule: Schedule of every student's training.
-        rows: Inputs that the weak supervisor labels.
-        test: Test inputs. A task has few distinct inputs, so rows and test inputs overlap.
-        demonstrations: Weakly labelled rows in a refinement prompt.
-        length: k.
-        seed: Seed of rows, demonstrations and batches.
-
-    Returns:
-        Accuracies by name: base, weak supervisor, naive student, refined labels (on the rows themselves), refined
-        student, ceiling.
+    The weak supervisor labels `rows` inputs from its faulty `memory`; the strong model is left unchanged, and all
+    students are trained by the schedule. Refined labels are scored on the rows, everything else on `test` inputs; a
+    task has few distinct inputs, so the two overlap. k is `length`.
 
     Source:
         [TL] Algorithm 1 in the world of Xie et al. 2021: ours.

@@ -74,17 +74,11 @@ def excess_grid(
     repetitions: int = 1000,
     seed: int = 0,
 ) -> Grid:
-    """Return the excess risks of all methods for every weak supervisor and number of demonstrations.
+    """Return the excess risks of all methods for every weak supervisor and number of demonstrations, 0 or more.
 
-    Args:
-        weak: (κ, noise in multiples of σ) of each weak supervisor.
-        counts: n, each 0 or more.
-        dimension: d, more than K.
-        concepts: K.
-        sigma: σ.
-        prompts: m: prompts that deconvolution pools.
-        repetitions: R, each in a random orthonormal basis.
-        seed: Seed of all draws; the numbers do not depend on the number of cores.
+    A weak supervisor is given by κ and its noise in multiples of σ. Deconvolution pools m = `prompts` prompts. The weak
+    bias needs a `dimension` above the number of concepts. Every repetition has a random orthonormal basis; the numbers
+    do not depend on the number of cores.
 
     Example:
         >>> grid = excess_grid([(1.0, 1.0), (0.3, 1.0)], [0, 32], repetitions=100)

@@ -21,7 +21,7 @@ import numpy as np
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.theory.checks import Floats, Ints, at_least, probability
-from outgrow.theory.forward import forward, mixed, spoken
+from outgrow.theory.forward import forward, mixed, token_probabilities
 from outgrow.theory.hmm import DELIMITER, HiddenMarkovWorld, sample_documents
 
 
@@ -105,7 +105,7 @@ def answers(tasks: HiddenMarkovWorld, task: Ints, inputs: Ints, *, memory: Ints 
     if not np.isfinite(filtered.log_likelihood[row, task]).all():
         raise DataError("An input is impossible under its task.", fix="Draw the inputs from the same task.")
     speaker = tasks if memory is None else dataclasses.replace(tasks, memory=memory)
-    return np.asarray(spoken(speaker, filtered.ahead[row, task]).argmax(axis=1))
+    return np.asarray(token_probabilities(speaker, filtered.ahead[row, task]).argmax(axis=1))
 
 
 def task_log_likelihoods(
@@ -161,7 +161,7 @@ def answer_probabilities(tasks: HiddenMarkovWorld, query: Ints, posterior: Float
     """
     distinct, row = np.unique(query, axis=0, return_inverse=True)
     states = forward(tasks, distinct).ahead[row]
-    return spoken(tasks, np.einsum("nh,nhep->nep", posterior, states))
+    return token_probabilities(tasks, np.einsum("nh,nhep->nep", posterior, states))
 
 
 def check_prompt_size(demonstrations: int, length: int, context: int | None) -> None:

@@ -21,7 +21,7 @@ from outgrow.theory.world import RegressionWorld, log_likelihood
 
 
 class RegressionDecoder(torch.nn.Module):
-    """GPT-2's body between a linear layer that embeds examples and one that predicts labels."""
+    """GPT-2's body, with a linear layer before it for examples and one after it for labels."""
 
     def __init__(self, shape: Shape, *, dimension: int, points: int) -> None:
         from transformers import GPT2Model
@@ -84,8 +84,11 @@ def pretraining_world(world: RegressionWorld) -> RegressionWorld:
 def decoder_predictions(decoder: RegressionDecoder, x: Floats, y: Floats, *, batch: int = 1000) -> Floats:
     """Return the decoder's predictions, shape (N, n), for inputs (N, n, d) given the examples before each."""
     check_context(x.shape[1], decoder.points)
-    parts = zip(torch.split(_tensor(x), batch), torch.split(_tensor(y), batch), strict=True)
-    return np.concatenate([decoder(*part).cpu().numpy() for part in parts]).astype(np.float64)
+    found = np.empty(x.shape[:2])
+    for first in range(0, len(x), batch):
+        part = slice(first, first + batch)
+        found[part] = decoder(_tensor(x[part]), _tensor(y[part])).cpu().numpy()
+    return found
 
 
 def exact_predictions(world: RegressionWorld, x: Floats, y: Floats) -> Floats:

@@ -125,7 +125,8 @@ def build(folder: str | Path, *, seed: int = 0, train: int = 1000, test: int = 2
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, own in (("train", commands[:train]), ("test", commands[train:])):
-            (folder / f"{name}.jsonl.gz").write_bytes(_lines(own))
+            rows = "".join(json.dumps({"text": one.text, "slots": one.slots}) + "\n" for one in own)
+            (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress(rows.encode(), mtime=0))
     except OSError as error:
         raise StoreError(f"The world cannot be written to {folder}.", found=str(error)) from error
     return folder
@@ -162,8 +163,3 @@ def build_models(folder: str | Path, *, seed: int = 0) -> dict[str, Path]:
 
 def _one_of(values: Sequence[str], random: np.random.Generator) -> str:
     return values[int(random.integers(len(values)))]
-
-
-def _lines(commands: Sequence[Command]) -> bytes:
-    rows = "".join(json.dumps({"text": command.text, "slots": command.slots}) + "\n" for command in commands)
-    return gzip.compress(rows.encode(), mtime=0)

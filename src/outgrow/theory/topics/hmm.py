@@ -102,14 +102,8 @@ class HmmTopic:
         return charted("hmm", self, summary, points, Chart(panels), size=(10.0, 3.8), value="mean", facts=page_facts)
 
     def _world(self, number: int) -> HiddenMarkovWorld:
-        return make_ginc(
-            concepts=self.concepts,
-            entities=self.entities,
-            properties=self.properties,
-            vocabulary=self.vocabulary,
-            permutations=self.permutations,
-            seed=self.seed + number,
-        )
+        sizes = ("concepts", "entities", "properties", "vocabulary", "permutations")
+        return make_ginc(**{name: getattr(self, name) for name in sizes}, seed=self.seed + number)
 
     def _measure(self, world: HiddenMarkovWorld, n: int, seed: int, found: Scores) -> None:
         """Add one world's scores at one number of demonstrations."""
