@@ -40,13 +40,7 @@ def choice_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
 
 
 def filled_votes(probs: ArrayLike, gold: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return checked probabilities (N, K), with uniform rows for abstentions, and checked gold answers (N,).
-
-    Example:
-        >>> votes, _ = filled_votes([[0.9, 0.1], [float("nan")] * 2], [0, 1])
-        >>> votes.tolist()
-        [[0.9, 0.1], [0.5, 0.5]]
-    """
+    """Return checked probabilities (N, K), with uniform rows for abstentions, and checked gold answers (N,)."""
     votes, right = np.asarray(probs, dtype=np.float64), np.asarray(gold)
     if votes.ndim != 2 or not votes.shape[1] or right.shape != votes.shape[:1]:
         raise DataError(

@@ -207,12 +207,6 @@ def bin_indices(values: NDArray[np.float64], bins: int, spacing: Spacing) -> NDA
 
     Raises:
         DataError: Less than one bin, or an unknown spacing.
-
-    Example:
-        >>> bin_indices(np.array([0.0, 0.49, 0.5, 1.0]), 2, "width").tolist()
-        [0, 0, 1, 1]
-        >>> bin_indices(np.array([0.9, 0.97, 0.98, 0.99]), 2, "mass").tolist()
-        [0, 0, 1, 1]
     """
     if bins < 1 or spacing not in ("width", "mass"):
         raise DataError("Bins cannot be made.", found=f"{bins} bins by {spacing}", wanted="at least 1, width or mass")

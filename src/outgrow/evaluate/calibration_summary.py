@@ -49,12 +49,6 @@ def summarise_calibration(models: Sequence[ModelScores], *, seed: int = 0) -> Ca
 
     Raises:
         DataError: Numbers of examples or seeds that do not fit, or values that are not finite.
-
-    Example:
-        >>> sure = Certainty.of_choices([[0.9, 0.1]] * 100, [0] * 60 + [1] * 40)
-        >>> summary = summarise_calibration([ModelScores("naive", "student", {}, certainty=sure)])
-        >>> round(summary.lines[0].error.value, 3), round(summary.lines[0].overconfidence.value, 3)
-        (0.3, 0.3)
     """
     found = _aligned(models)
     if not found:

@@ -121,12 +121,7 @@ def resampled_means(
 
 
 def weighted_mean(scores: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
-    """Return the mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean.
-
-    Example:
-        >>> weighted_mean(np.array([[1.0, 0.0]]), np.array([[3.0, 1.0]]))
-        0.75
-    """
+    """Return the mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean."""
     if weights is None:
         return float(scores.mean())
     total, plain = weights.sum(axis=1), scores.mean(axis=1)
@@ -147,10 +142,6 @@ def resampled_counts(
 
     Yields:
         Slice of the resamples, how often each seed was drawn, shape (b, S), and each example, shape (b, N).
-
-    Example:
-        >>> [(block, *chosen[0], int(counts.sum())) for block, chosen, counts in resampled_counts(1, 5, resamples=2)]
-        [(slice(0, 2, None), np.float64(1.0), 10)]
     """
     random = np.random.default_rng(seed)
     seed_counts = _draw_counts(random, resamples, seeds)
@@ -170,12 +161,7 @@ def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDAr
 
 
 def percentile_interval(draws: NDArray[np.float64]) -> Interval:
-    """Return the central 95 % of resampled values, shape (B,).
-
-    Example:
-        >>> percentile_interval(np.arange(2001))
-        (50.0, 1950.0)
-    """
+    """Return the central 95 % of resampled values, shape (B,)."""
     low, high = np.quantile(draws, [TAIL, 1 - TAIL])
     return float(low), float(high)
 
@@ -184,10 +170,6 @@ def unseen_share(examples: int) -> float:
     """Return the largest share of the population that may behave otherwise when all N examples behaved alike.
 
     The exact binomial bound of Clopper and Pearson (1934) for N successes in N trials: 1 − (α/2)^(1/N).
-
-    Example:
-        >>> round(unseen_share(100), 4)
-        0.0362
     """
     return float(1 - TAIL ** (1 / examples))
 
@@ -206,11 +188,6 @@ def bounded_interval(
         low: Smallest possible value of one example.
         high: Largest possible value of one example.
         examples: Number N of examples.
-
-    Example:
-        >>> low, high = bounded_interval(1.0, np.ones(2000), low=0.0, high=1.0, examples=100)
-        >>> round(low, 3), high
-        (0.964, 1.0)
     """
     if examples < 2:
         return None

@@ -123,12 +123,7 @@ class Ratings:
 
     @property
     def standard_errors(self) -> NDArray[np.float64]:
-        """Standard error of each mean, shape (N,): sample deviation (n − 1) over √n; NaN below two ratings.
-
-        Example:
-            >>> Ratings(np.array([[4.0, 6.0, np.nan], [5.0, np.nan, np.nan]])).standard_errors.tolist()
-            [1.0, nan]
-        """
+        """Standard error of each mean, shape (N,): sample deviation (n − 1) over √n; NaN below two ratings."""
         squares = np.nansum((self.samples - self.means[:, None]) ** 2, axis=1)
         return np.sqrt(_divided(_divided(squares, self.counts - 1), self.counts))
 

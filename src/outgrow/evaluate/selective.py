@@ -50,10 +50,6 @@ def detection_terms(uncertainty: ArrayLike, correct: ArrayLike) -> NDArray[np.fl
 
     The area plus its influence function (the structural components of DeLong et al. 1988): resampled means of the terms
     are, to first order, areas of the resamples.
-
-    Example:
-        >>> detection_terms([0.1, 0.3, 0.8, 1.0], [1, 0, 1, 0]).tolist()
-        [1.25, 0.25, 0.25, 1.25]
     """
     doubt, right = _checked(uncertainty, correct)
     wrong = 1 - right

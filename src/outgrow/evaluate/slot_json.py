@@ -23,12 +23,7 @@ class Reading:
 
 
 def write_slots(slots: Sequence[Slot]) -> str:
-    """Return slots as JSON: a list of fillers for each type, in the order of first occurrence.
-
-    Example:
-        >>> write_slots([{"type": "room", "filler": "hall"}, {"type": "room", "filler": "attic"}])
-        '{"room": ["hall", "attic"]}'
-    """
+    """Return slots as JSON: a list of fillers for each type, in the order of first occurrence."""
     fillers: dict[str, list[str]] = {}
     for slot in slots:
         fillers.setdefault(slot["type"], []).append(slot["filler"])
@@ -39,12 +34,6 @@ def read_slots(answer: str, schema: Sequence[str]) -> Reading:
     """Read the JSON object that an answer begins with; what follows it is ignored.
 
     A single filler may stand without its list. Fillers are tidied like gold (`tidy`). `schema` holds the valid types.
-
-    Example:
-        >>> read_slots('{"date": ["today"], "time": "10  AM"} or so', ["date", "time"]).slots[1]
-        {'type': 'time', 'filler': '10 am'}
-        >>> read_slots('{"date": [tod', ["date"])
-        Reading(slots=(), problem='unparsable')
     """
     if not answer.strip():
         return Reading((), "empty")
@@ -62,22 +51,12 @@ def read_slots(answer: str, schema: Sequence[str]) -> Reading:
 
 
 def slots_of(pairs: Iterable[tuple[str, str]]) -> tuple[Slot, ...]:
-    """Return slots from pairs of type and filler.
-
-    Example:
-        >>> slots_of([("room", "hall")])
-        ({'type': 'room', 'filler': 'hall'},)
-    """
+    """Return slots from pairs of type and filler."""
     return tuple({"type": name, "filler": filler} for name, filler in pairs)
 
 
 def tidy(text: str) -> str:
-    """Return a text in lower case, with single spaces.
-
-    Example:
-        >>> tidy(" Turn  ON ")
-        'turn on'
-    """
+    """Return a text in lower case, with single spaces."""
     return " ".join(text.lower().split())
 
 

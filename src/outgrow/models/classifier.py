@@ -24,12 +24,6 @@ def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
         hidden: States.
         mask: 1 for tokens, 0 for padding on either side, shape (N, T).
         pooling: `mean` over the tokens, or the `last` token.
-
-    Example:
-        >>> hidden = torch.tensor([[[1.0], [3.0], [9.0]]])
-        >>> mask = torch.tensor([[1, 1, 0]])
-        >>> pool(hidden, mask, "last").item(), pool(hidden, mask, "mean").item()
-        (3.0, 2.0)
     """
     if pooling == "mean":
         weights = mask.to(hidden.dtype).unsqueeze(-1)

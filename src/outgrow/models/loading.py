@@ -70,12 +70,7 @@ def is_bidirectional(config: PretrainedConfig) -> bool:
 
 
 def short_name(model: str) -> str:
-    """Return a name for tables: the last part of a path or hub id other than `model`.
-
-    Example:
-        >>> short_name("EleutherAI/pythia-160m"), short_name("/weights/minilm/model")
-        ('pythia-160m', 'minilm')
-    """
+    """Return a name for tables: the last part of a path or hub id other than `model`."""
     parts = Path(model).parts
     return parts[-2] if parts[-1] == "model" and len(parts) > 1 else parts[-1]
 

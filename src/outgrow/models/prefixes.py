@@ -30,11 +30,6 @@ def batches(sequences: Sequence[Sequence[int]], size: int, *, last: Sequence[int
     """Split texts into batches of at most `size`: those with a long common prefix together, the others by length.
 
     `last` is the longest prefix of each text that counts; by default all tokens but one.
-
-    Example:
-        >>> block = list(range(100, 130))
-        >>> list(batches([[1, 2], [*block, 1], [3], [*block, 2], [*block, 3, 4]], 4))
-        [Batch(members=(1, 3, 4), shared=30), Batch(members=(2, 0), shared=0)]
     """
     limits = [len(tokens) - 1 for tokens in sequences] if last is None else list(last)
     order = sorted(range(len(sequences)), key=lambda index: list(sequences[index]))

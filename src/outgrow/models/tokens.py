@@ -113,12 +113,7 @@ def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[in
 
 
 def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[Span]:
-    """Extend a tokenizer's offsets to cover the text: characters between two tokens go to the second.
-
-    Example:
-        >>> contiguous_spans([(1, 3), (4, 6)], 7)
-        [(0, 3), (3, 7)]
-    """
+    """Extend a tokenizer's offsets to cover the text: characters between two tokens go to the second."""
     spans, covered = [], 0
     for start, end in offsets:
         spans.append((min(start, covered), max(end, min(start, covered))))
@@ -127,12 +122,7 @@ def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[Sp
 
 
 def cut(completion: Completion, end: int) -> Completion:
-    """Return the first `end` characters of a completion, with the tokens that begin before that.
-
-    Example:
-        >>> cut(Completion("so. And", (-1.0, -2.0), ((0, 3), (3, 7)), finished=True), 2)
-        Completion(text='so', logprobs=(-1.0,), offsets=((0, 2),), finished=False)
-    """
+    """Return the first `end` characters of a completion, with the tokens that begin before that."""
     kept = [index for index, (start, _) in enumerate(completion.offsets) if start < end]
     return dataclasses.replace(
         completion,

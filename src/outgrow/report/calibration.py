@@ -53,13 +53,6 @@ def calibration_sentences(calibration: CalibrationSummary) -> tuple[str, ...]:
     """Return which students are over- or underconfident or better calibrated, and whose vacuity detects errors.
 
     Differences whose interval holds zero are reported as not shown.
-
-    Example:
-        >>> from outgrow.evaluate import Certainty, ModelScores, summarise
-        >>> sure = Certainty.of_choices([[0.9, 0.1]] * 100, [0] * 60 + [1] * 40)
-        >>> summary = summarise([ModelScores("naive", "student", {"accuracy": sure.correct}, certainty=sure)], {})
-        >>> print(*calibration_sentences(summary.calibration))
-        Overconfident (mean confidence above accuracy): “naive” (by .300 [.210, .390]).
     """
     trained = [line for line in calibration.lines if line.role in ("student", "ceiling")]
     clipped = [line for line in calibration.lines if line.impossible]

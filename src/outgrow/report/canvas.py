@@ -38,12 +38,7 @@ _LONGEST_NAME = 26
 
 
 def shortened(name: str) -> str:
-    """Return a name short enough for an axis; a long one without its middle, since names differ at their ends.
-
-    Example:
-        >>> shortened("some-organisation/a-very-long-model-name-350m")
-        'some-organisa…el-name-350m'
-    """
+    """Return a name short enough for an axis; a long one without its middle, since names differ at their ends."""
     text = " ".join("".join(character if character.isprintable() else " " for character in name).split())
     if len(text) <= _LONGEST_NAME:
         return text

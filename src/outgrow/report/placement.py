@@ -45,10 +45,6 @@ def stack_levels(spans: Sequence[tuple[float, float]]) -> list[int]:
     """Return the lowest level for each label, given position and width, on which it is clear of the earlier ones.
 
     A label may stand on either side of its position, so both sides are kept free.
-
-    Example:
-        >>> stack_levels([(0, 30), (10, 30), (200, 30)])
-        [0, 1, 0]
     """
     levels: list[int] = []
     for position, width in spans:
@@ -65,10 +61,6 @@ def spread_apart(places: Sequence[float], gap: float, top: float) -> list[float]
     """Move places in [0, top] apart, in their order, so that neighbours are at least `gap` apart.
 
     Places are moved up only as far as needed, and down again where they would exceed `top`.
-
-    Example:
-        >>> spread_apart([50, 0, 52, 100, 100], 10, 100)
-        [50, 0, 60, 90, 100]
     """
     order = sorted(range(len(places)), key=lambda index: places[index])
     moved = list(places)
@@ -88,10 +80,6 @@ def place_labels(
 
     Each label in turn takes the place around its point that overlaps least with marks, bars, earlier labels and the
     outside of the frame; of equally good places the first, which is to the upper right.
-
-    Example:
-        >>> place_labels([(50, 50), (50, 50)], [(20, 10), (20, 10)], [], Box(0, 0, 100, 100))
-        [(56.0, 53.0), (24.0, 53.0)]
     """
     obstacles = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points] + list(bars)
     corners: list[Point] = []

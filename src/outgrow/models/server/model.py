@@ -197,11 +197,7 @@ class ServerLanguageModel:
 
 
 def check_url(url: str) -> None:
-    """Raise a ConfigError if a URL is no base URL, or could hold a key.
-
-    Example:
-        >>> check_url("http://localhost:8000/v1")
-    """
+    """Raise a ConfigError if a URL is no base URL, or could hold a key."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("A server is named by its base URL.", found=url, wanted="such as http://localhost:8000/v1")

@@ -45,12 +45,6 @@ def until_reset(headers: Mapping[str, str]) -> float:
     rejects requests that come too early.
 
     Source: `x-ratelimit-remaining-…` and `x-ratelimit-reset-…` of OpenAI's API; other servers use the same names.
-
-    Example:
-        >>> until_reset({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2s"})
-        62.0
-        >>> until_reset({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m2s"})
-        0.0
     """
     waits = [0.0]
     for name, left in headers.items():
@@ -61,12 +55,7 @@ def until_reset(headers: Mapping[str, str]) -> float:
 
 
 def duration(text: str) -> float | None:
-    """Return the seconds in a duration such as `6m0s`, `120ms` or `1.5` (seconds); None if it is none.
-
-    Example:
-        >>> duration("6m0s"), duration("120ms"), duration("1h0m0.5s"), duration("7"), duration("soon")
-        (360.0, 0.12, 3600.5, 7.0, None)
-    """
+    """Return the seconds in a duration such as `6m0s`, `120ms` or `1.5` (seconds); None if it is none."""
     text = text.strip().lower()
     if not _DURATION.fullmatch(text):
         return _number(text)

@@ -117,10 +117,5 @@ class Estimate:
 
 
 def guess_tokens(text: str) -> int:
-    """Estimate the tokens of a text from its length in bytes.
-
-    Example:
-        >>> guess_tokens("twelve bytes")
-        3
-    """
+    """Estimate the tokens of a text from its length in bytes."""
     return math.ceil(len(text.encode()) / BYTES_PER_TOKEN)

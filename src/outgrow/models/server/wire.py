@@ -114,11 +114,6 @@ def generate_request(
 
     Every sample is a request of its own, since some servers ignore `n`; its index and the options' seed make the seed
     that is sent.
-
-    Example:
-        >>> request = generate_request(ServedModel("small", system="Be brief."), "2 + 2?", GenerateOptions(), 0)
-        >>> request.body["messages"]
-        [{'role': 'system', 'content': 'Be brief.'}, {'role': 'user', 'content': '2 + 2?'}]
     """
     body: dict[str, Any] = {
         "model": model.model,
@@ -151,11 +146,6 @@ def read_reply(text: str, api: Api) -> Reply:
 
     Raises:
         MalformedReplyError: It is truncated, no JSON, or has no answer.
-
-    Example:
-        >>> body = '{"choices": [{"text": " 4", "finish_reason": "stop"}], "usage": {"prompt_tokens": 6}}'
-        >>> read_reply(body, "completions")
-        Reply(text=' 4', reason='stop', stopped=None, tokens=(), prompt_tokens=6, completion_tokens=None)
     """
     try:
         choice, usage = _choice(json.loads(text))
@@ -178,10 +168,6 @@ def to_completion(reply: Reply, options: GenerateOptions) -> Completion:
 
     Log-probabilities are kept only if every token has one and the tokens spell the text. With stop strings, a text
     whose end the server does not explain counts as stopped.
-
-    Example:
-        >>> to_completion(Reply("4.\nNext", "stop", None), GenerateOptions(stop=("\n",)))
-        Completion(text='4.', logprobs=(), offsets=(), finished=False)
     """
     finished = reply.reason == "stop" and (reply.stopped is False or not (options.stop or reply.stopped))
     spans = align(reply.tokens, reply.text, finished=finished)
@@ -215,12 +201,6 @@ def align(tokens: Sequence[Token], text: str, *, finished: bool) -> list[tuple[i
 
     Tokens after the end of the text are left out, except for one end-of-sequence token if the text is `finished`.
     There are no spans if the tokens spell another text.
-
-    Example:
-        >>> align([Token(b"a", -1.0), Token(b" b", -1.0), Token(b"<end>", -0.1)], "a b", finished=True)
-        [(0, 1), (1, 3), (3, 3)]
-        >>> align([Token(b"c", -1.0)], "a", finished=True)
-        []
     """
     data = text.encode()
     character = [index for index, one in enumerate(text) for _ in one.encode()]
