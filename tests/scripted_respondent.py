@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from outgrow.store import Artefact
 from outgrow.workspace import Workspace
+
+from outgrow.store import Artefact
 
 
 class ScriptedRespondent:

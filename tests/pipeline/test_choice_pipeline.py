@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from outgrow.workspace import Workspace
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.experiment import Experiment
@@ -16,7 +17,6 @@ from outgrow.pipeline.choice import ChoicePipeline
 from outgrow.results import Results
 from outgrow.store import Store, read_table
 from outgrow.tasks import load_task
-from outgrow.workspace import Workspace
 from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines
 
 SPLIT = {"gold": 200, "unlabelled": 800, "test": 400}

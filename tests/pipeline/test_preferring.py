@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from outgrow.workspace import Workspace
 
 from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError, OutgrowError
@@ -19,7 +20,6 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.preferring import PreferenceStage, shift_remark
 from outgrow.store import Store
 from outgrow.tasks.preferences import read_preferences
-from outgrow.workspace import Workspace
 from small_experiments import write_text_task
 from tiny_models import WORDS
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from outgrow.pipeline.writing import best_first, remarks, write
+from outgrow.supervisors.respondents import ServedRespondent
+from outgrow.workspace import Workspace
 from typer.testing import CliRunner
 
 from http_server import Answer, Asked, Server, reply, said, serving
@@ -17,10 +20,7 @@ from outgrow.errors import ConfigError, ModelError
 from outgrow.experiment import Experiment
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.writing import best_first, remarks, write
 from outgrow.store import Store
-from outgrow.supervisors.respondents import ServedRespondent
-from outgrow.workspace import Workspace
 from tiny_models import WORDS
 
 

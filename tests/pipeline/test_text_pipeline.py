@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from outgrow.workspace import Workspace
 
 from outgrow.errors import ConfigError, OutgrowError
 from outgrow.experiment import Experiment
 from outgrow.pipeline.text import TextPipeline
 from outgrow.store import Store
 from outgrow.tasks import load_task
-from outgrow.workspace import Workspace
 from small_experiments import write_text_task
 from tiny_models import WORDS, letter_decoder, make_decoder
 

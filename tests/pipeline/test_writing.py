@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from outgrow.pipeline.writing import best_first, census, remarks, score, write
+from outgrow.supervisors.respondents import LocalRespondent
+from outgrow.workspace import Workspace
 
 from outgrow.labels import Completion, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.writing import best_first, census, remarks, score, write
 from outgrow.store import Store
-from outgrow.supervisors.respondents import LocalRespondent
-from outgrow.workspace import Workspace
 from tiny_models import make_decoder
 
 PROMPTS = ["the film was", "a plot", "the plot was very"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from outgrow.refine.relabelling import Relabeller, make_relabeller
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
@@ -16,7 +17,6 @@ from outgrow.labels import ChoiceTargets
 from outgrow.refine import linear, neighbours
 from outgrow.refine.linear import Linear, fit_logistic
 from outgrow.refine.neighbours import Neighbours, nearest
-from outgrow.refine.relabelling import Relabeller, make_relabeller
 
 BOTH = [Neighbours(k=15), Linear()]
 

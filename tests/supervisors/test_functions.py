@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outgrow.workspace import Workspace
 
 from outgrow import registry
 from outgrow.config import FunctionSupervisor
@@ -18,7 +19,6 @@ from outgrow.registry import register
 from outgrow.store import Store
 from outgrow.supervisors import ask, choice_supervisor
 from outgrow.supervisors.functions import distribution
-from outgrow.workspace import Workspace
 
 ROWS = Rows(
     ids=("g", "u1", "u2", "t"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outgrow.workspace import Workspace
 
 from outgrow.config import ExperimentConfig, parse_config
 from outgrow.errors import ConfigError, DataError
@@ -14,7 +15,6 @@ from outgrow.labels import ChoiceVotes, Rows
 from outgrow.store import Store
 from outgrow.supervisors import choice_supervisor
 from outgrow.supervisors.rules import decide
-from outgrow.workspace import Workspace
 
 PROMPTS = ("gold", "great film", "Great and bad", "neither of both", "bad\nGREAT")
 ROWS = Rows(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outgrow.workspace import Workspace
 
 from http_server import Answer, Asked, reply, said, serving
 from outgrow.config import ServerSupervisor
@@ -19,7 +20,6 @@ from outgrow.experiment import Experiment
 from outgrow.labels import Completion, Rows
 from outgrow.store import Store
 from outgrow.supervisors.server import ServerLabeller, find_choice, read_vote
-from outgrow.workspace import Workspace
 from small_experiments import planted_rows, write_experiment
 
 ROWS = Rows(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outgrow.workspace import Workspace
 from pydantic import ValidationError
 
 from outgrow.config import Columns, Split, TaskConfig, VotesSupervisor
@@ -17,7 +18,6 @@ from outgrow.store import Store
 from outgrow.supervisors import choice_supervisor
 from outgrow.supervisors.gold import judged_rows
 from outgrow.tasks import load_task
-from outgrow.workspace import Workspace
 
 ROWS = Rows(
     ids=("g", "u1", "u2", "t"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from outgrow.workspace import Workspace
 from torch import Tensor
 
 from outgrow.config import Intermediate, Named
@@ -16,7 +17,6 @@ from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.store import Artefact, Store, read_json, write_json
 from outgrow.train.chain import Link
-from outgrow.workspace import Workspace
 
 CROSS_ENTROPY = Named(name="cross_entropy")
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from outgrow.workspace import Workspace
 
 from outgrow.config import Named
 from outgrow.labels import Rows
 from outgrow.store import Store
 from outgrow.train.learners import gold_targets, outlook_of
-from outgrow.workspace import Workspace
 
 ROWS = Rows(("a", "b"), ("x", "y"), ("unlabelled", "test"), (0, 1), ("no", "yes"))
 LOGITS = torch.tensor([[2.0, 0.0], [0.0, 0.0]])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from outgrow.workspace import Workspace
 
 from outgrow.config import Named
 from outgrow.errors import ConfigError, DataError, UnknownNameError
@@ -20,7 +21,6 @@ from outgrow.objectives import preference_margins
 from outgrow.store import Store
 from outgrow.train.preference import PreferenceLearner
 from outgrow.train.text import TextLearner
-from outgrow.workspace import Workspace
 from tiny_models import letter_decoder, make_decoder
 
 WHOLE = Named(name="none")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from outgrow.workspace import Workspace
 from transformers import BertConfig, BertForMaskedLM
 
 from outgrow.config import Pretune
@@ -20,7 +21,6 @@ from outgrow.store import Store
 from outgrow.train.answers import certain_line, collate
 from outgrow.train.pretune import Pretuner
 from outgrow.train.text import TokenLosses
-from outgrow.workspace import Workspace
 from small_experiments import FILLERS
 
 FAST = {"num_train_epochs": 3, "learning_rate": 1e-2}

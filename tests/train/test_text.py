@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from outgrow.workspace import Workspace
 
 from outgrow.config import Named
 from outgrow.errors import ConfigError, DataError
@@ -17,7 +18,6 @@ from outgrow.objectives import TokenCrossEntropy
 from outgrow.store import Store
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.text import TextLearner, TokenLosses
-from outgrow.workspace import Workspace
 from tiny_models import make_decoder
 
 CROSS_ENTROPY = Named(name="cross_entropy")
