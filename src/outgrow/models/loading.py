@@ -165,7 +165,7 @@ def _load_network(auto: Any, model: str, *, fresh_head: bool = False) -> PreTrai
             found=f"no weights for {len(missing)} parameters, such as {missing[0]}",
             fix="Copy the whole model folder.",
         )
-    return network.eval()  # type: ignore[no-any-return]
+    return network.eval()
 
 
 def _load(auto: Any, part: str, model: str, **options: Any) -> Any:

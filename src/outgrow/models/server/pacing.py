@@ -28,12 +28,9 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float:
         3.0
     """
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            wait = float(headers.get(name, "")) * scale
-        except ValueError:
-            continue
-        if math.isfinite(wait) and wait >= 0:
-            return wait
+        wait = _number(headers.get(name, ""))
+        if wait is not None:
+            return wait * scale
     date = email.utils.parsedate_tz(headers.get("retry-after", ""))
     return max(0.0, email.utils.mktime_tz(date) - now) if date else 0.0
 
