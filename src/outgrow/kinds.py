@@ -81,11 +81,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "linear": "outgrow.refine.linear:Linear",
     },
     "metric": {
-        "exact_match": "outgrow.evaluate.text_metrics:ExactMatch",
-        "token_f1": "outgrow.evaluate.text_metrics:TokenF1",
+        "exact_match": "outgrow.evaluate.accuracy:exact_match",
+        "token_f1": "outgrow.evaluate.accuracy:token_f1",
         "rouge_l": "outgrow.evaluate.text_metrics:RougeL",
         "chrf": "outgrow.evaluate.text_metrics:ChrF",
-        "final_answer": "outgrow.evaluate.final_answers:FinalAnswer",
+        "final_answer": "outgrow.evaluate.text_metrics:FinalAnswer",
     },
     "features": {"tfidf": "outgrow.models.features:Tfidf"},
     "task": {

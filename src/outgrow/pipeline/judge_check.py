@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from outgrow.config import Judge, TaskConfig
-from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy
+from outgrow.evaluate.judge import JudgeAccuracy, judge_accuracy
 from outgrow.labels import Note, Rows
 from outgrow.pipeline.judging import judge_answers, judge_name
 from outgrow.run import Run

@@ -143,7 +143,7 @@ def build_models(folder: str | Path, *, seed: int = 0) -> dict[str, Path]:
     """
     from transformers.utils import logging
 
-    from outgrow.evaluate.slot_json import write_slots
+    from outgrow.evaluate.slu import write_slots
     from outgrow.worlds.facts_models import make_tokenizer, new_model
 
     logging.disable_progress_bar()
