@@ -14,9 +14,9 @@ from torch import Tensor
 from outgrow.config import Intermediate, Named
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets, Rows
+from outgrow.run import Run
 from outgrow.store import Artefact, Store, read_json, write_json
 from outgrow.train.chain import Link
-from outgrow.workspace import Workspace
 
 CROSS_ENTROPY = Named(name="cross_entropy")
 
@@ -25,12 +25,12 @@ class Memory:
     """Answers 1 for the rows it was trained on, and 0 for others."""
 
     def train(
-        self, rows: Rows, targets: ChoiceTargets, objective: Named, workspace: Workspace, *, seed: int, name: str
+        self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
         seen = sorted(targets.ids)
-        return workspace.get("memory", {"seen": seen}, lambda folder: write_json(folder / "seen.json", seen))
+        return run.stage("memory", {"seen": seen}, lambda folder: write_json(folder / "seen.json", seen))
 
-    def logits(self, trained: Artefact, rows: Rows, workspace: Workspace, *, name: str) -> Tensor:
+    def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         seen = set(read_json(trained.path / "seen.json"))
         return torch.tensor([[0.0, 5.0] if row in seen else [5.0, 0.0] for row in rows.ids])
 
@@ -45,9 +45,9 @@ def targets_of(rows: Rows, count: int) -> ChoiceTargets:
 
 
 def relabelled(folds: int | None, rows: Rows, targets: ChoiceTargets, folder: Path, seed: int = 0) -> ChoiceTargets:
-    workspace = Workspace(Store(folder / "store"))
+    run = Run(Store(folder / "store"))
     link = Link("memory", Memory(), folds)
-    return link.relabel(targets, rows, CROSS_ENTROPY, workspace, seed=seed, name="relabel")
+    return link.relabel(targets, rows, CROSS_ENTROPY, run, seed=seed, name="relabel")
 
 
 def test_an_intermediate_model_labels_every_row_also_those_without_a_target(tmp_path: Path) -> None:

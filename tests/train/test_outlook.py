@@ -9,9 +9,9 @@ import torch
 
 from outgrow.config import Named
 from outgrow.labels import Rows
+from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.train.learners import gold_targets, outlook_of
-from outgrow.workspace import Workspace
 
 ROWS = Rows(("a", "b"), ("x", "y"), ("unlabelled", "test"), (0, 1), ("no", "yes"))
 LOGITS = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
@@ -29,7 +29,7 @@ class Fixed:
 
 def outlook(objective: Named) -> Any:
     learned = gold_targets(ROWS.part("unlabelled"))
-    return outlook_of(Fixed(), learned, objective, ROWS, Workspace(Store.default()), seed=0, name="trial")
+    return outlook_of(Fixed(), learned, objective, ROWS, Run(Store.default()), seed=0, name="trial")
 
 
 @pytest.mark.parametrize("name", ["evidential", "bayesian", "dirichlet_multinomial"])

@@ -16,11 +16,11 @@ from outgrow.errors import ConfigError, DataError, ModelError
 from outgrow.labels import Rows
 from outgrow.models.loading import load_causal_lm, load_encoder, load_masked_lm, load_tokenizer, model_identity
 from outgrow.objectives import TokenCrossEntropy
+from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.train.answers import certain_line, collate
 from outgrow.train.pretune import Pretuner
 from outgrow.train.text import TokenLosses
-from outgrow.workspace import Workspace
 from small_experiments import FILLERS
 
 FAST = {"num_train_epochs": 3, "learning_rate": 1e-2}
@@ -36,7 +36,7 @@ def repetitive(count: int = 96) -> Rows:
 
 def pretuned(model: Path, store: Path, rows: Rows | None = None, *, seed: int = 0, **settings: Any) -> Path:
     pretuner = Pretuner(str(model), None, Pretune(**{"trainer": FAST, **settings}))
-    return pretuner(repetitive() if rows is None else rows, Workspace(Store(store)), seed=seed, name="pretune")
+    return pretuner(repetitive() if rows is None else rows, Run(Store(store)), seed=seed, name="pretune")
 
 
 def surprise(model: Path, rows: Rows) -> float:
