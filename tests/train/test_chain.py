@@ -16,7 +16,7 @@ from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.run import Run
 from outgrow.store import Artefact, Store, read_json, write_json
-from outgrow.train.chain import Link
+from outgrow.train.chain import IntermediateModel
 
 CROSS_ENTROPY = Named(name="cross_entropy")
 
@@ -46,8 +46,8 @@ def targets_of(rows: Rows, count: int) -> ChoiceTargets:
 
 def relabelled(folds: int | None, rows: Rows, targets: ChoiceTargets, folder: Path, seed: int = 0) -> ChoiceTargets:
     run = Run(Store(folder / "store"))
-    link = Link("memory", Memory(), folds)
-    return link.relabel(targets, rows, CROSS_ENTROPY, run, seed=seed, name="relabel")
+    model = IntermediateModel("memory", Memory(), folds)
+    return model.relabel(targets, rows, CROSS_ENTROPY, run, seed=seed, name="relabel")
 
 
 def test_an_intermediate_model_labels_every_row_also_those_without_a_target(tmp_path: Path) -> None:
@@ -75,15 +75,17 @@ def test_too_few_rows_for_the_folds_are_refused(tmp_path: Path, rows: int, targe
         relabelled(folds, every, targets_of(every, targets), tmp_path)
 
 
-def test_a_link_trains_with_the_settings_of_the_experiment_unless_it_has_its_own(encoder_folder: Path) -> None:
+def test_an_intermediate_model_trains_with_the_settings_of_the_experiment_unless_it_has_its_own(
+    encoder_folder: Path,
+) -> None:
     own = Intermediate(model=str(encoder_folder), trainer={"max_steps": 3})
     none = Intermediate(model=str(encoder_folder), trainer={})
     other = Intermediate(model=str(encoder_folder))
     given = {"max_steps": 7}
-    trainers = [vars(Link.of(each, given).learner)["trainer"] for each in (own, none, other)]
+    trainers = [vars(IntermediateModel.of(each, given).learner)["trainer"] for each in (own, none, other)]
     assert trainers == [{"max_steps": 3}, {}, {"max_steps": 7}]
 
 
-def test_a_setting_that_does_not_exist_is_refused_when_the_link_is_made(encoder_folder: Path) -> None:
+def test_a_setting_that_does_not_exist_is_refused_when_the_model_is_described(encoder_folder: Path) -> None:
     with pytest.raises(ConfigError, match="no such field"):
-        Link.of(Intermediate(model=str(encoder_folder), trainer={"epochs": 3}), {})
+        IntermediateModel.of(Intermediate(model=str(encoder_folder), trainer={"epochs": 3}), {})

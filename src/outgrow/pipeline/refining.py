@@ -24,7 +24,7 @@ from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.store import table_hash
 from outgrow.train.features import FrozenFeatures
-from outgrow.train.learners import rows_of
+from outgrow.train.targets import rows_of
 
 
 def make_refiner(refine: Named, ability: str, *, method: str, defaults: Mapping[str, Any] | None = None) -> Refiner:
@@ -106,7 +106,7 @@ def refined_choices(
 
     recipe = {
         "refiner": identity(refiner),
-        "features": FrozenFeatures.of(strong).about() if language_model is None else None,
+        "features": FrozenFeatures.of(strong).recipe() if language_model is None else None,
         "rows": table_hash(own.to_arrow()),
         "targets": table_hash(targets.to_arrow()),
         "seed": seed,

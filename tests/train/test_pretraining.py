@@ -19,7 +19,7 @@ from outgrow.objectives import TokenCrossEntropy
 from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.train.answers import certain_line, collate
-from outgrow.train.pretune import Pretuner
+from outgrow.train.pretraining import ContinuedPretraining
 from outgrow.train.text import TokenLosses
 from small_experiments import FILLERS
 
@@ -35,7 +35,7 @@ def repetitive(count: int = 96) -> Rows:
 
 
 def pretuned(model: Path, store: Path, rows: Rows | None = None, *, seed: int = 0, **settings: Any) -> Path:
-    pretuner = Pretuner(str(model), None, Pretune(**{"trainer": FAST, **settings}))
+    pretuner = ContinuedPretraining(str(model), None, Pretune(**{"trainer": FAST, **settings}))
     return pretuner(repetitive() if rows is None else rows, Run(Store(store)), seed=seed, name="pretune")
 
 
@@ -108,7 +108,7 @@ def test_training_in_pieces_gives_the_same_model(
 def test_a_killed_training_goes_on_to_the_same_model(
     tmp_path: Path, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from outgrow.train.masking import MaskedLosses
+    from outgrow.train.pretraining import MaskedLosses
 
     whole = pretuned(encoder_folder, tmp_path / "whole")
     told, kept = MaskedLosses.__call__, []
@@ -131,7 +131,7 @@ def test_a_killed_training_goes_on_to_the_same_model(
 
 def test_settings_that_make_no_sense_are_refused_at_once(encoder_folder: Path) -> None:
     with pytest.raises(ConfigError, match="no such field"):
-        Pretuner(str(encoder_folder), None, Pretune(trainer={"epochs": 1}))
+        ContinuedPretraining(str(encoder_folder), None, Pretune(trainer={"epochs": 1}))
 
 
 def test_an_encoder_without_a_mask_token_is_refused_at_once(tmp_path: Path, encoder_folder: Path) -> None:
@@ -140,7 +140,7 @@ def test_an_encoder_without_a_mask_token_is_refused_at_once(tmp_path: Path, enco
     tokenizer.mask_token = None
     tokenizer.save_pretrained(model)
     with pytest.raises(ModelError, match="has no mask token"):
-        Pretuner(str(model), None, Pretune())
+        ContinuedPretraining(str(model), None, Pretune())
 
 
 def test_texts_of_one_token_teach_a_decoder_nothing(tmp_path: Path, decoder_folder: Path) -> None:
