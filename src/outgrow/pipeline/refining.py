@@ -18,7 +18,7 @@ from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
 from outgrow.models.loading import is_masked_lm
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.models.specs import ModelSpec, model_spec
-from outgrow.pipeline.auditing import audited_choices, tell
+from outgrow.pipeline.auditing import audited_choices, report_audit
 from outgrow.refine.refinement import ChoiceRefinement, Refinement, Refiner
 from outgrow.registry import can, create
 from outgrow.run import Run
@@ -130,7 +130,7 @@ def refined_choices(
         return probs.values
 
     asked = base if language_model is not None and can(refiner, "base") else None
-    tell(audited_choices(rows, targets, found.targets, asked), method, seed, run)
+    report_audit(audited_choices(rows, targets, found.targets, asked), method, seed, run)
     run.add(*found.notes(method, seed))
     return found.targets
 

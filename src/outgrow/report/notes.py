@@ -36,6 +36,12 @@ _ENDINGS = {
     "repeating": "cut while repeating",
     "empty": "empty",
 }
+_BROKEN = {
+    "empty": "are empty",
+    "refusing": "refuse",
+    "copied": "repeat the question",
+    "equal": "(more than of the weak texts) are one and the same",
+}
 _WITHOUT_PAIRS = {
     "one candidate": "had no two different candidates",
     "unread": "had candidates that no supervisor could score",
@@ -73,7 +79,6 @@ WORDINGS: dict[str, Wording] = {
         if values["seeds"] == 1
         else "students were trained with {seeds} seeds: too few for the intervals to show how much runs differ."
     ),
-    "audit": "{text}",
     "ceiling.none": "no ceiling: some unlabelled rows have no gold answer.",
     "combine.weights": lambda values: (
         f"the supervisors' weights are {_weights(values['weights'])}; "
@@ -128,6 +133,27 @@ WORDINGS: dict[str, Wording] = {
     "they rank last.",
     "preferences.without": lambda values: (
         "{rows:of} {of:row|rows} " + _WITHOUT_PAIRS.get(values["reason"], "gave no pair ({reason})") + "."
+    ),
+    "refine.broken": lambda values: (
+        "refinement breaks down: of its answers "
+        + ", ".join(f"{{{key}:share}} {text}" for key, text in _BROKEN.items() if key in values)
+        + "."
+    ),
+    "refine.collapsed": "refinement breaks down: {refined:share} of its labels are {choice!r}, against {weak:share} of "
+    "the weak ones.",
+    "refine.lower": lambda values: (
+        "refined {unit} score {refined:score}, lower than the weak ones ({weak:score})"
+        + (" and the untrained strong model ({base:score})." if "base" in values else ".")
+    ),
+    "refine.no_effect": "the weak {unit} have no effect on the refined ones: {share:share} of these equal those of the "
+    "untrained strong model.",
+    "refine.not_adopted": "{share:share} of the refined answers did not adopt the concept.",
+    "refine.one_label": "all weak labels are {choice!r}: no demonstration shows when another choice is right.",
+    "refine.unchanged": lambda values: (
+        "refinement changes hardly a label: {share:share} of its labels equal the weak ones; their mean confidence "
+        "changes from {before:score} to {after:score}."
+        if "before" in values
+        else "refinement changes nothing: {share:share} of its {unit} equal the weak ones."
     ),
     "refined.missing": "{missing:of} {rows:row|rows} have no refined answer: {why}.",
     "refined.unread": "{rows:row is|rows are} longer than the strong model's context and skipped.",
