@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from outgrow.pipeline.relabelling import relabelled
+from outgrow.workspace import Workspace
 
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Named, load_config
 from outgrow.evaluate.intervals import percentile_interval, resampled_means
 from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels import ChoiceTargets, Rows, positions
-from outgrow.pipeline.relabelling import relabelled
 from outgrow.progress import PlainReporter
 from outgrow.store import Store
 from outgrow.supervisors import choice_supervisor
 from outgrow.tasks import load_task
-from outgrow.workspace import Workspace
 
 EXAMPLE = Path(__file__).parents[1] / "examples/choices/choices.yaml"
 WEAK = (20, 30, 100)

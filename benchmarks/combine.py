@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from outgrow.combine import Ballots, combine
-from outgrow.combine.methods import METHODS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "combine"))
 import voting_worlds as worlds
@@ -50,7 +49,7 @@ def planted(title: str, make: Callable[[int], worlds.World]) -> None:
     print(title)
     made = [make(seed) for seed in range(SEEDS)]
     line("planted-truth posterior", [score(world.posterior, world.truth) for world in made])
-    for method in METHODS:
+    for method in worlds.METHODS:
         results = [combine(world.votes, method) for world in made]
         line(method, [score(found.probs, world.truth) for found, world in zip(results, made, strict=True)])
     numbers = [found.effective_supervisors for found in results]
@@ -60,7 +59,7 @@ def planted(title: str, make: Callable[[int], worlds.World]) -> None:
 def real(title: str, votes: np.ndarray, truth: np.ndarray) -> None:
     """Every method without gold, and with a hundred gold rows (scored on the others) over ten draws of them."""
     print(title)
-    for method in METHODS:
+    for method in worlds.METHODS:
         line(method, [score(combine(votes, method).probs, truth)])
     for method in ("dawid_skene", "dependence"):
         scores = []
@@ -132,7 +131,7 @@ def speed() -> None:
         theirs = crowdkit(truth, task, worker, label)
         if theirs is not None:
             print(f"1,000,000 votes of {people:4d} people, crowd-kit's DawidSkene {theirs[0]:.2f} s, {theirs[1]:.4f}")
-        for method in METHODS:
+        for method in worlds.METHODS:
             seconds = []
             for _ in range(REPEATS):
                 start = time.perf_counter()

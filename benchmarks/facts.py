@@ -25,6 +25,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from outgrow.pipeline.served import strong_respondent
+from outgrow.pipeline.text_supervisors import asked
+from outgrow.pipeline.writing import write
+from outgrow.supervisors.respondents import LocalRespondent
+from outgrow.workspace import Workspace
 
 from outgrow import Experiment
 from outgrow.combine.texts import naive_targets
@@ -36,15 +41,10 @@ from outgrow.evaluate.wording import estimate_text
 from outgrow.labels import Completion, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline.refining import make_refiner, refined
-from outgrow.pipeline.served import strong_respondent
-from outgrow.pipeline.text_supervisors import asked
-from outgrow.pipeline.writing import write
 from outgrow.progress import PlainReporter
 from outgrow.report.sweeps import sweep_sentences
 from outgrow.store import Store
-from outgrow.supervisors.respondents import LocalRespondent
 from outgrow.train.text import text_learner
-from outgrow.workspace import Workspace
 from outgrow.worlds import facts, facts_models
 
 DEMONSTRATIONS = (1, 2, 3, 4, 6, 8)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from outgrow.workspace import Workspace
 
 from example_scripts import load_script
 from outgrow.config import load_config
@@ -14,7 +15,6 @@ from outgrow.evaluate import final_answer
 from outgrow.pipeline.scoring import Scorer
 from outgrow.store import Store
 from outgrow.tasks import load_task, scores_texts
-from outgrow.workspace import Workspace
 from outgrow.worlds.facts import make_world
 from outgrow.worlds.facts_models import make_tokenizer
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from outgrow.workspace import Workspace
 
 from example_scripts import load_script
 from outgrow.models.loading import load_tokenizer
 from outgrow.store import Store
 from outgrow.tasks.preferences import read_preferences
 from outgrow.tasks.split import normalise
-from outgrow.workspace import Workspace
 from tiny_models import make_decoder
 
 PATH = Path(__file__).parents[1] / "examples/hh_harmless/harmless.py"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from outgrow.workspace import Workspace
 
 from outgrow.config import load_config
 from outgrow.store import Store
 from outgrow.supervisors import choice_supervisor
 from outgrow.tasks import load_task
-from outgrow.workspace import Workspace
 
 FOLDER = Path(__file__).parents[1] / "examples"
 FILES = sorted(FOLDER.rglob("*.yaml"))

@@ -136,7 +136,7 @@ def test_code_without_a_source_cannot_be_hashed() -> None:
 def test_the_revision_of_a_built_in_is_in_its_line_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     before = identity(create("objective", "gce", {}))
     assert before["revision"] == 1
-    monkeypatch.setitem(registry._BUILT_IN["objective"], "gce", registry._BUILT_IN["objective"]["gce"] + "@2")
+    monkeypatch.setitem(registry.BUILT_IN["objective"], "gce", registry.BUILT_IN["objective"]["gce"] + "@2")
     assert identity(create("objective", "gce", {})) == {**before, "revision": 2}
 
 

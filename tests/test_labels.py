@@ -237,7 +237,7 @@ def test_gold_that_is_unknown_is_not_made_up() -> None:
 def test_gold_shares_count_choices_that_nobody_chose_and_need_rows() -> None:
     rows = Rows(("a", "b", "c", "d"), ("x",) * 4, ("gold",) * 4, (2, 0, 2, 2), ("no", "maybe", "yes"))
     assert rows.gold_shares().tolist() == [0.25, 0.0, 0.75]
-    with pytest.raises(DataError, match="Of no rows"):
+    with pytest.raises(DataError, match="There are no rows"):
         rows.take([]).gold_shares()
 
 

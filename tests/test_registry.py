@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,10 +37,11 @@ def loudness() -> Iterator[None]:
     del registry._REGISTERED["objective"]["loudness"]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, own in registry._BUILT_IN.items() for name in own])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, own in registry.BUILT_IN.items() for name in own])
 def test_every_built_in_name_can_be_looked_up(kind: str, name: str) -> None:
     assert name in names(kind)
-    assert dataclasses.is_dataclass(lookup(kind, name))
+    found = lookup(kind, name)
+    assert inspect.isclass(found) or inspect.isfunction(found)
 
 
 @pytest.mark.usefixtures("loudness")
@@ -50,7 +52,24 @@ def test_a_registered_name_is_found_and_listed() -> None:
 
 @pytest.mark.usefixtures("loudness")
 def test_parameters_arrive_at_the_object() -> None:
-    assert create("objective", "loudness", {"level": 2.0}) == Loudness(level=2.0)
+    assert repr(create("objective", "loudness", {"level": 2.0})) == repr(Loudness(level=2.0))
+
+
+def test_what_a_class_lacks_comes_from_the_protocol_and_its_fields_stay() -> None:
+    @register("objective", "windowed")
+    @dataclasses.dataclass(frozen=True)
+    class Windowed:
+        window: int
+
+        def __call__(self, logits: object, targets: object, context: object) -> object:
+            """No loss."""
+
+    try:
+        made = create("objective", "windowed", {"window": 7})
+        assert (made.window, made.takes_votes) == (7, False)
+        assert made == Windowed(7)
+    finally:
+        del registry._REGISTERED["objective"]["windowed"]
 
 
 def test_an_entry_point_is_found_and_listed(monkeypatch: pytest.MonkeyPatch) -> None:

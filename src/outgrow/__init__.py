@@ -5,42 +5,41 @@ Names are imported when first used: `import outgrow` itself imports no numerical
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from outgrow._lazy import lazy
 from outgrow._version import __version__
 
 if TYPE_CHECKING:
-    from outgrow import bridge, combine, errors, evaluate, labels, models, objectives, refine, tasks, theory, worlds
+    from outgrow import (
+        bridge,
+        combine,
+        errors,
+        evaluate,
+        labels,
+        models,
+        objectives,
+        refine,
+        report,
+        supervisors,
+        tasks,
+        theory,
+        train,
+        worlds,
+    )
     from outgrow.errors import OutgrowError
     from outgrow.experiment import Experiment
     from outgrow.registry import register
     from outgrow.results import Results
-
-_HOME = {
-    "Experiment": "outgrow.experiment",
-    "OutgrowError": "outgrow.errors",
-    "Results": "outgrow.results",
-    "register": "outgrow.registry",
-}
-_ROOMS = (
-    "bridge",
-    "combine",
-    "errors",
-    "evaluate",
-    "labels",
-    "models",
-    "objectives",
-    "refine",
-    "tasks",
-    "theory",
-    "worlds",
-)
+    from outgrow.run import Run
+    from outgrow.store import Store
 
 __all__ = [
     "Experiment",
     "OutgrowError",
     "Results",
+    "Run",
+    "Store",
     "__version__",
     "bridge",
     "combine",
@@ -51,18 +50,22 @@ __all__ = [
     "objectives",
     "refine",
     "register",
+    "report",
+    "supervisors",
     "tasks",
     "theory",
+    "train",
     "worlds",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"outgrow.{name}")
-    raise AttributeError(f"module 'outgrow' has no attribute {name!r}")
+_HOMES = {
+    "Experiment": "outgrow.experiment",
+    "OutgrowError": "outgrow.errors",
+    "Results": "outgrow.results",
+    "Run": "outgrow.run",
+    "Store": "outgrow.store",
+    "register": "outgrow.registry",
+}
+__getattr__ = lazy(__name__, {name: f"outgrow.{name}" for name in __all__} | _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
-from outgrow.registry import Bound, registered_as
+from outgrow.registry import definition, registered_as
 from outgrow.sources import NotHashedError, plain, revision_of
 
 NOT_HASHED = "not hashed"
@@ -30,13 +30,11 @@ def identity(thing: object) -> dict[str, Any]:
         >>> identity(create("objective", "gce", {"q": 0.5}))
         {'kind': 'objective', 'name': 'gce', 'params': {'q': 0.5}, 'revision': 1}
     """
-    if isinstance(thing, Bound):
-        factory: Any = thing.function
-        params = {**_defaults(factory), **thing.params}
-    elif isinstance(thing, FunctionType):
-        factory, params = thing, _defaults(thing)
+    factory = thing if isinstance(thing, FunctionType) else definition(thing)
+    if isinstance(factory, FunctionType):
+        params = {**_defaults(factory), **getattr(thing, "params", {})}
     else:
-        factory, params = type(thing), _fields(thing)
+        params = _fields(thing)
     kind, name, revision = registered_as(factory) or ("object", factory.__qualname__, None)
     if revision is None and factory.__module__.startswith("outgrow."):
         revision = 1

@@ -1,4 +1,4 @@
-"""What an experiment found: scores of every example, and the tables, files and reports made from them."""
+"""Results of an experiment: per-example scores of all models, and the tables, files and reports made from them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from outgrow.errors import DataError, StoreError
 from outgrow.evaluate import Certainty, ModelScores, Summary, find_sweeps, summarise
@@ -19,7 +20,7 @@ from outgrow.labels import Note
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
 
 FORMAT = 1
-"""Raised when a saved result changes its shape."""
+"""Raised when the format of saved results changes."""
 
 _SECRET = {"access_token", "api_key", "apikey", "authorization", "hf_token", "hub_token", "password", "secret", "token"}
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -41,40 +42,33 @@ class Results:
     name: str
     """Name of the experiment."""
     models: Sequence[ModelScores]
-    """Every model with its per-example scores."""
     chance: Mapping[str, float]
     """Per metric the score of a blind guess, where known."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Where the numbers come from: `config` (resolved), `versions`, `seeds`, `hashes`, `seconds` per stage, `sizes` of
-    the parts, `started`, `notes`; all optional. Keys and passwords in it are hidden in everything written."""
+    """`config` (resolved), `versions`, `seeds`, `hashes`, `seconds` per stage, `sizes` of the parts, `started`, `notes`
+    (`Note`, its JSON, or a sentence); all optional. API keys and passwords in it are hidden in all output."""
     ids: Sequence[str] | None = None
     """Ids of the test examples, where known."""
 
     @cached_property
     def summary(self) -> Summary:
-        """Means, intervals, gaps, tests, sweeps and warnings; computed once."""
+        """Means, intervals, gaps, tests, sweeps and notes; computed once."""
         methods = (self.provenance.get("config") or {}).get("methods") or {}
         return summarise(self.models, self.chance, sweeps=find_sweeps(methods))
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """Notes on the run, then notes on the summary; keys and passwords in them are hidden."""
-        run = self.provenance.get("notes") or ()
-        return (*(Note.from_json(_plain(each)) for each in run), *self.summary.notes)
+        """Notes on the run, then notes on the summary."""
+        return (*map(Note.from_json, self._provenance().get("notes") or ()), *self.summary.notes)
 
     def table(self, color: bool = False, width: int | None = None) -> str:
-        """The summary as aligned text.
-
-        Args:
-            color: Whether to use terminal colours.
-            width: Columns to fit into, by default 100.
-        """
+        """Return the summary as aligned text, `width` columns wide (default 100)."""
         from outgrow.report.table import table_text
 
         return table_text(self.summary, self.notes, color=color, width=width)
 
     def to_json(self) -> dict[str, Any]:
-        """Summary and provenance as plain values: what is undefined is None, and nothing is NaN."""
+        """Return models, summary and provenance as JSON values; undefined numbers are None."""
         return {
             "format": FORMAT,
             "name": self.name,
@@ -95,25 +89,24 @@ class Results:
         }
 
     def save(self, folder: str | Path) -> None:
-        """Writes what was found, `results.json` last.
+        """Write `scores.parquet` (a line per example, seed, metric and model), `certainty.parquet` and `results.json`.
 
-        Before it come `scores.parquet`, a line per example, seed, metric and model, and, where anybody says how sure he
-        is, `certainty.parquet`, a line per example, seed and model.
+        `certainty.parquet` has a line per example, seed and model with probabilities, if there is one.
 
         Raises:
             StoreError: Disk full or no permission; no half-written file is left.
         """
         folder = Path(folder)
         write_table(folder / "scores.parquet", self._scores())
-        certainties = [self._certainty_block(each, each.certainty) for each in self.models if each.certainty]
+        certainties = [self._block(each, each.certainty.arrays()) for each in self.models if each.certainty]
         if certainties:
             write_table(folder / "certainty.parquet", pa.concat_tables(certainties, promote_options="default"))
-        # Last, so that its presence means that all are there.
+        # Last, so that its presence means that the results are complete.
         write_json(folder / "results.json", self.to_json())
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
-        """The inverse of `save`.
+        """Read a folder written by `save`.
 
         Raises:
             StoreError: There are no results in the folder, or they are damaged.
@@ -126,11 +119,11 @@ class Results:
                     f"{folder / 'results.json'} was written by another version of outgrow.",
                     found=f"format {about['format']}",
                     wanted=f"format {FORMAT}",
-                    fix="Run the experiment again: what is in its store is not computed anew.",
+                    fix="Run the experiment again; artefacts in its store are reused.",
                 )
             listed = about["models"] if "models" in about else about["standings"]  # their name in older files
-            sure = any(each.get("certainty") for each in listed)
-            certainty = read_table(_existing(folder, "certainty.parquet")) if sure else None
+            certain = any(each.get("certainty") for each in listed)
+            certainty = read_table(_existing(folder, "certainty.parquet")) if certain else None
             models, ids = _models(listed, table, certainty)
             return cls(about["name"], models, about["chance"], about["provenance"], ids)
         except (KeyError, TypeError, ValueError) as error:
@@ -139,7 +132,7 @@ class Results:
             ) from error
 
     def save_report(self, path: str | Path) -> None:
-        """Writes one self-contained HTML file.
+        """Write one self-contained HTML file.
 
         Raises:
             StoreError: Disk full or no permission.
@@ -155,42 +148,29 @@ class Results:
         return plain
 
     def _scores(self) -> pa.Table:
-        tables = [
-            self._score_block(each, metric, np.asarray(scores, dtype=np.float64), each.weights.get(metric))
-            for each in self.models
-            for metric, scores in each.scores.items()
-        ]
-        return pa.concat_tables(tables, promote_options="default")
+        blocks = []
+        for each in self.models:
+            for metric, scores in each.scores.items():
+                weights = {"weight": each.weights[metric]} if metric in each.weights else {}
+                block = self._block(each, {"score": np.asarray(scores, dtype=np.float64), **weights})
+                blocks.append(block.add_column(2, "metric", _repeated(metric, len(block))))
+        return pa.concat_tables(blocks, promote_options="default")
 
-    def _score_block(
-        self, model: ModelScores, metric: str, scores: np.ndarray[Any, Any], weights: np.ndarray[Any, Any] | None
-    ) -> pa.Table:
-        block = self._block(model, *scores.shape)
-        block = block.add_column(2, "metric", _repeated(metric, scores.size))
-        block = block.append_column("score", pa.array(scores.reshape(-1)))
-        return block if weights is None else block.append_column("weight", pa.array(weights.reshape(-1)))
-
-    def _certainty_block(self, model: ModelScores, certainty: Certainty) -> pa.Table:
-        block = self._block(model, *certainty.correct.shape)
-        for name, array in certainty.arrays().items():
-            block = block.append_column(name, pa.array(array.reshape(-1)))
-        return block
-
-    def _block(self, model: ModelScores, seeds: int, examples: int) -> pa.Table:
-        """Whose numbers these are, and of which runs and examples."""
+    def _block(self, model: ModelScores, arrays: Mapping[str, NDArray[np.float64]]) -> pa.Table:
+        """Arrays of shape (seeds, examples) as columns, behind those that say whose they are."""
+        seeds, examples = next(iter(arrays.values())).shape
         if self.ids is not None and len(self.ids) != examples:
             raise DataError("There are not as many ids as scores.", found=len(self.ids), wanted=examples)
         ids = list(self.ids) * seeds if self.ids is not None else [None] * (seeds * examples)
-        return pa.table(
-            {
-                "role": _repeated(model.role, seeds * examples),
-                "name": _repeated(model.name, seeds * examples),
-                # The position among the runs, not the number that seeded it: that is in the provenance.
-                "seed": pa.array(np.repeat(np.arange(seeds), examples)),
-                "example": pa.array(np.tile(np.arange(examples), seeds)),
-                "id": pa.array(ids, pa.string()),
-            }
-        )
+        about = {
+            "role": _repeated(model.role, seeds * examples),
+            "name": _repeated(model.name, seeds * examples),
+            # The position among the runs; the seeds themselves are in the provenance.
+            "seed": pa.array(np.repeat(np.arange(seeds), examples)),
+            "example": pa.array(np.tile(np.arange(examples), seeds)),
+            "id": pa.array(ids, pa.string()),
+        }
+        return pa.table(about | {name: pa.array(array.reshape(-1)) for name, array in arrays.items()})
 
 
 def _repeated(text: str, times: int) -> pa.DictionaryArray:
@@ -208,39 +188,31 @@ def _existing(folder: Path, name: str) -> Path:
 def _models(
     about: Sequence[Mapping[str, Any]], table: pa.Table, certainty: pa.Table | None
 ) -> tuple[tuple[ModelScores, ...], tuple[str, ...] | None]:
-    """Rebuilds models and ids from the files; blocks lie in the order in which they were written."""
-    names = [name for name in table.column_names if name != "id"]
-    columns = {name: table[name].to_numpy() for name in names}
+    """Models and ids from the files, whose blocks lie in the order of writing."""
+    columns = {name: table[name].to_numpy() for name in table.column_names if name != "id"}
+    sure = {name: certainty[name].to_numpy() for name in certainty.column_names if name != "id"} if certainty else {}
     models = []
     for each in about:
-        own = (columns["role"] == each["role"]) & (columns["name"] == each["name"])
-        scores = {
-            metric: _runs(columns, own & (columns["metric"] == metric), columns["score"]) for metric in each["metrics"]
-        }
-        sure = _certainty(each, certainty) if certainty is not None and each.get("certainty") else None
-        weights = {
-            metric: _runs(columns, own & (columns["metric"] == metric), columns["weight"])
-            for metric in each.get("weighted", ())
-        }
-        models.append(ModelScores(each["name"], each["role"], scores, each["note"], sure, weights))
+        scores = {metric: _runs(columns, each, "score", metric) for metric in each["metrics"]}
+        weights = {metric: _runs(columns, each, "weight", metric) for metric in each.get("weighted", ())}
+        arrays = {name: _runs(sure, each, name) for name in each.get("certainty", ())}
+        certain = Certainty(**arrays) if arrays else None
+        models.append(ModelScores(each["name"], each["role"], scores, each["note"], certain, weights))
     examples = next(iter(models[0].scores.values())).shape[1]
     ids = table["id"].slice(0, examples).to_pylist()
     return tuple(models), None if None in ids else tuple(ids)
 
 
-def _certainty(about: Mapping[str, Any], table: pa.Table) -> Certainty:
-    columns = {name: table[name].to_numpy() for name in ("role", "name", "seed", "example", *about["certainty"])}
-    own = (columns["role"] == about["role"]) & (columns["name"] == about["name"])
-    return Certainty(**{name: _runs(columns, own, columns[name]) for name in about["certainty"]})
-
-
-def _runs(columns: Mapping[str, np.ndarray[Any, Any]], own: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> Any:
-    """The chosen values by seed and example."""
-    return values[own].reshape(int(columns["seed"][own].max()) + 1, int(columns["example"][own].max()) + 1)
+def _runs(columns: Mapping[str, NDArray[Any]], model: Mapping[str, Any], name: str, metric: str | None = None) -> Any:
+    """A column of one model (and metric), shape (seeds, examples)."""
+    own = (columns["role"] == model["role"]) & (columns["name"] == model["name"])
+    if metric is not None:
+        own &= columns["metric"] == metric
+    return columns[name][own].reshape(int(columns["seed"][own].max()) + 1, int(columns["example"][own].max()) + 1)
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON knows it; secrets are hidden, numbers that JSON lacks become None."""
+    """A JSON value without secrets; NaN and infinity become None."""
     if isinstance(value, Note):
         return _plain(value.to_json())
     if isinstance(value, Mapping):

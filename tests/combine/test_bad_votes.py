@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voting_worlds import independent
+from voting_worlds import METHODS, independent
 
 from outgrow.combine import Ballots, combine
-from outgrow.combine.methods import METHODS
 from outgrow.combine.weights import WEIGHTINGS
 from outgrow.errors import ConfigError, DataError
 

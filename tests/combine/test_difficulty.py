@@ -4,11 +4,9 @@ from scipy.optimize import approx_fprime
 from scipy.special import logsumexp
 from voting_worlds import gaussian, independent
 
-from outgrow.combine.ballots import Ballots
+from outgrow.combine.ballots import Ballots, Merged
 from outgrow.combine.dawid_skene import DawidSkene
-from outgrow.combine.difficulty import DifficultyModel, _Objective, difficulty_posterior
-from outgrow.combine.lines import Lines
-from outgrow.combine.merging import Merged
+from outgrow.combine.difficulty import DifficultyModel, Lines, _Objective, difficulty_posterior
 
 
 def merged_of(votes, gold=None):

@@ -1,11 +1,10 @@
 import dataclasses
 
 import numpy as np
-from voting_worlds import gaussian, independent
+from voting_worlds import METHODS, gaussian, independent
 
-from outgrow.combine.ballots import Ballots
-from outgrow.combine.merging import Merged
-from outgrow.combine.methods import METHODS, combine
+from outgrow.combine.ballots import Ballots, Merged
+from outgrow.combine.methods import combine
 
 
 def test_lines_and_their_counts_are_the_distinct_rows():

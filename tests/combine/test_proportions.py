@@ -34,7 +34,7 @@ def test_targets_that_have_the_proportions_stay_as_they_are() -> None:
 
 
 def test_certain_targets_cannot_be_moved() -> None:
-    with pytest.raises(DataError, match=r"cannot be brought(.|\n)*do not harden"):
+    with pytest.raises(DataError, match=r"cannot reach(.|\n)*do not harden"):
         match_proportions(np.eye(2), [0.9, 0.1])
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from outgrow.combine import JointDecoding, Majority, Mean, gold_targets, naive_targets, pool, score_matrices
-from outgrow.combine.combiner import require
+from outgrow.combine import JointDecoding, Mean, gold_targets, naive_targets, pool, score_matrices
 from outgrow.combine.texts import Per
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import Completion, Rows, TextLabels
@@ -112,11 +111,6 @@ def test_parameters_of_choice_tasks_are_refused_for_texts() -> None:
         with pytest.raises(ConfigError, match=message):
             mean.check_texts(("a", "b"))
     Mean(weights="estimated").check_texts(("a", "b"))
-
-
-def test_a_combiner_without_the_method_is_refused_with_the_names_of_those_that_have_it() -> None:
-    with pytest.raises(ConfigError, match=r"'majority' has no method `texts`(.|\n)*joint_decoding or mean"):
-        require("combiner", "majority", Majority(), "texts")
 
 
 def test_no_text_at_all_is_an_error() -> None:

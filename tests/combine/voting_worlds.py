@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+METHODS = ("mean", "majority", "dawid_skene", "dependence")
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.evaluate import Estimate, ModelScores, SweepPoint, find_sweeps, performance_gap, summarise
+from outgrow.evaluate import ModelScores, find_sweeps, performance_gap, summarise
+from outgrow.evaluate.summary import Estimate, SweepPoint
 from outgrow.evaluate.sweeps import pays_from
 
 EXAMPLES = 100
@@ -97,7 +98,7 @@ def test_what_does_not_last_to_the_largest_number_does_not_pay_from_any_on():
     (sweep,) = swept({"naive": {}, **icl(1, 2, 4)}, naive=40, icl_1=70, icl_2=90, icl_4=40)
     content = sweep.metrics[0]
     assert content.pays_from is None
-    assert [point.better for point in content.points] == [True, True, False]
+    assert [point.sign > 0 for point in content.points] == [True, True, False]
     assert (content.best, content.fall.value) == (2, pytest.approx(-0.5))
     assert content.fall.interval[1] < 0
 
@@ -105,13 +106,13 @@ def test_what_does_not_last_to_the_largest_number_does_not_pay_from_any_on():
 def test_differences_that_may_be_chance_pay_nowhere():
     (sweep,) = swept({"naive": {}, **icl(1, 2)}, naive=40, icl_1=41, icl_2=42)
     assert sweep.metrics[0].pays_from is None
-    assert not any(point.better or point.worse for point in sweep.metrics[0].points)
+    assert not any(point.sign for point in sweep.metrics[0].points)
 
 
 def test_harm_is_not_taken_for_gain():
     (sweep,) = swept({"naive": {}, **icl(1, 2)}, naive=60, icl_1=20, icl_2=40)
     assert sweep.metrics[0].pays_from is None
-    assert all(point.worse for point in sweep.metrics[0].points)
+    assert all(point.sign < 0 for point in sweep.metrics[0].points)
 
 
 def test_the_gain_is_the_paired_one_of_the_same_scores_alone():

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import Tensor
 
+from outgrow import registry
 from outgrow.bridge import Bridging
 from outgrow.errors import DataError
 from outgrow.objectives import KTO, ConservativeDPO, Objective, PreferenceObjective, StepContext, TokenObjective
 from outgrow.objectives.protocol import NO_CONTEXT
-from outgrow.registry import create, names
+from outgrow.registry import create, names, register
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5]])
 TARGETS = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
@@ -29,8 +30,14 @@ class Mine:
         return self.strength * ((logits.softmax(-1) - targets) ** 2).sum(-1)
 
 
+@pytest.fixture(autouse=True)
+def no_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_REGISTERED", {kind: {} for kind in registry.KINDS})
+
+
 def test_what_an_objective_of_a_third_party_leaves_out_comes_from_the_protocol() -> None:
-    mixed = type("Mine", (Mine, Objective), {})(strength=2.0)
+    register("objective", "mine")(Mine)
+    mixed = create("objective", "mine", {"strength": 2.0})
     assert (mixed.window, mixed.takes_votes) == (0, False)
     torch.testing.assert_close(mixed.predict(LOGITS.half()), LOGITS.softmax(-1), atol=1e-3, rtol=0)
     torch.testing.assert_close(mixed(LOGITS, TARGETS, NO_CONTEXT), Mine(2.0)(LOGITS, TARGETS, NO_CONTEXT))
@@ -38,8 +45,19 @@ def test_what_an_objective_of_a_third_party_leaves_out_comes_from_the_protocol()
     assert not hasattr(mixed, "memory")
 
 
+def test_a_field_without_a_default_is_not_replaced_by_the_default_of_its_name() -> None:
+    @registry.register("objective", "windowed")
+    @dataclass(frozen=True)
+    class Windowed(Mine):
+        window: int = field(kw_only=True)
+
+    assert create("objective", "windowed", {"window": 3}).window == 3
+
+
 def test_token_and_preference_objectives_have_defaults_too() -> None:
-    token, pair = type("T", (TokenObjective,), {})(), type("P", (PreferenceObjective,), {})()
+    register("token_objective", "one")(lambda logits, labels, log_confidences, context: logits.sum(-1))
+    register("preference", "one")(lambda policy, reference, wrong, reference_point: policy.sum(-1))
+    token, pair = create("token_objective", "one", {}), create("preference", "one", {})
     assert (token.confidences, token.bridging) == (False, Bridging())
     assert (pair.takes_doubt, pair.takes_mismatched) == (False, False)
 

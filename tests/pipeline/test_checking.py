@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from outgrow.cli import main
-from outgrow.config import VotesSupervisor
 from outgrow.errors import DataError
 from outgrow.pipeline.checking import check
 from outgrow.pipeline.voting import combine_table
+from outgrow.supervisors import VotesSupervisor
 
 LINES = [
     {"task": "a", "worker": "x", "label": "yes", "truth": "yes"},

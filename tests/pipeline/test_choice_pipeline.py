@@ -14,9 +14,9 @@ from outgrow.experiment import Experiment
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.pipeline.choice import ChoicePipeline
 from outgrow.results import Results
+from outgrow.run import Run
 from outgrow.store import Store, read_table
-from outgrow.tasks import load_task
-from outgrow.workspace import Workspace
+from outgrow.tasks import read_task
 from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines
 
 SPLIT = {"gold": 200, "unlabelled": 800, "test": 400}
@@ -149,11 +149,10 @@ def test_long_and_wide_tables_of_the_same_votes_give_the_same_students(tmp_path:
 
 def test_votes_that_are_missing_are_counted_in_the_notes(tmp_path: Path, encoder_folder: Path) -> None:
     write_lines(tmp_path / "votes.jsonl", noisy_votes(planted_rows(120), missing=0.4))
-    notes = run(small(tmp_path, encoder_folder)).provenance["notes"]
-    said = next(note for note in notes if "says nothing about" in note)
-    assert said.startswith("noisy1 says nothing about ")
-    assert 25 <= int(said.split()[4].rstrip("%")) <= 55
-    assert any("unlabelled rows have no usable vote and teach nothing" in note for note in notes)
+    notes = {note["code"]: note for note in run(small(tmp_path, encoder_folder)).provenance["notes"]}
+    assert notes["votes.some_missing"]["who"] == "noisy1"
+    assert 0.25 <= notes["votes.some_missing"]["values"]["share"] <= 0.55
+    assert 0 < notes["rows.without_vote"]["values"]["left_out"] < notes["rows.without_vote"]["values"]["rows"] == 48
 
 
 def test_voters_on_other_rows_are_left_out_and_named(tmp_path: Path, encoder_folder: Path) -> None:
@@ -161,7 +160,8 @@ def test_voters_on_other_rows_are_left_out_and_named(tmp_path: Path, encoder_fol
     write_lines(tmp_path / "votes.jsonl", votes)
     results = run(small(tmp_path, encoder_folder))
     assert "stranger" not in scores(results)
-    assert any(note.startswith("Left out") and "stranger" in note for note in results.provenance["notes"])
+    (note,) = (note for note in results.provenance["notes"] if note["code"] == "votes.none")
+    assert note["values"] == {"supervisors": ["stranger"]}
 
 
 def test_several_kinds_of_supervisors_teach_together(tmp_path: Path, encoder_folder: Path) -> None:
@@ -224,7 +224,7 @@ def test_without_gold_on_unlabelled_rows_there_is_no_ceiling_and_the_notes_say_s
         row["label"] = None
     results = run(write_experiment(tmp_path, encoder_folder, rows))
     assert "ceiling" not in scores(results)
-    assert any(note.startswith("No ceiling") for note in results.provenance["notes"])
+    assert "ceiling.none" in [note["code"] for note in results.provenance["notes"]]
 
 
 def test_a_run_reports_its_steps(tmp_path: Path, encoder_folder: Path) -> None:
@@ -298,9 +298,9 @@ def test_students_trained_with_evidence_say_how_much_they_have(three_people: Pat
 
 def test_an_objective_that_learns_from_each_supervisor_gets_every_vote_and_its_weight(three_people: Path) -> None:
     config = Experiment.from_yaml(three_people).config
-    rows = load_task(config.task).read(config.task)
-    pipeline = ChoicePipeline(config, rows, Workspace(Store.default()))
-    votes, nobody = pipeline._labels(0), rows.part("validation")
+    _, rows = read_task(config.task)
+    pipeline = ChoicePipeline(config, rows, Run(Store.default()))
+    votes, nobody = pipeline._cast(0), rows.part("validation")
     combined = pipeline._methods["naive"].combined(votes, nobody)
     each = pipeline._methods["weighted"].combined(votes, nobody)
     posterior = pipeline._methods["dawid_skene"].combined(votes, nobody)
@@ -339,7 +339,7 @@ def test_relabelled_targets_are_better_than_the_votes_and_a_rerun_does_no_work(
     path = write_experiment(tmp_path, encoder_folder, rows, methods={"relabelled": {"refine": refine}}, ceiling=False)
     first = run(path)
     assert scores(first)["relabelled"] > 0.85
-    (refined,) = (tmp_path / "store/refined").glob("*/targets.parquet")
+    (refined,) = (tmp_path / "store/refined").glob("*/record.parquet")
     targets = ChoiceTargets.from_arrow(read_table(refined))
     gold = {row["id"]: row["label"] for row in rows}
     assert np.mean(targets.probs.argmax(axis=1) == [gold[row] for row in targets.ids]) > 0.78  # of the votes, 0.7
@@ -367,9 +367,9 @@ def test_a_chain_hands_labels_on_and_a_rerun_does_no_work(
 
 def combined_targets(experiment: Experiment, method: str) -> tuple[Rows, ChoiceTargets]:
     """All rows of an experiment, and what a method's student would learn."""
-    rows = load_task(experiment.config.task).read(experiment.config.task)
-    pipeline = ChoicePipeline(experiment.config, rows, Workspace(Store.default()))
-    votes, validation = pipeline._labels(0), rows.part("validation")
+    _, rows = read_task(experiment.config.task)
+    pipeline = ChoicePipeline(experiment.config, rows, Run(Store.default()))
+    votes, validation = pipeline._cast(0), rows.part("validation")
     taught_by = positions(votes.ids, validation.ids + rows.part("unlabelled").ids)
     return rows, pipeline._methods[method].combined(votes.take(taught_by), validation)
 

@@ -44,7 +44,7 @@ def test_warnings_are_records_and_entries_of_older_files_whose_warnings_are_sent
 
 
 def test_without_refinement_there_is_no_section(two_metrics) -> None:
-    assert "before training" not in report_html("r", two_metrics, {})
+    assert 'id="refinement"' not in report_html("r", two_metrics, {})
 
 
 def choices_audited(choices=("no", "yes")) -> dict:

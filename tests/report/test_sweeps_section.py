@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from outgrow.evaluate import ModelScores, find_sweeps, summarise
-from outgrow.report.curves import sweep_plot
 from outgrow.report.html import report_html
+from outgrow.report.plots import sweep_plot
 from outgrow.report.sweeps import sweep_sentences
 from outgrow.report.table import table_text
 

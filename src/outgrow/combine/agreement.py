@@ -1,4 +1,4 @@
-"""How supervisors agree with each other: the second moments that copies and shared errors are read from."""
+"""How supervisors agree: second moments, from which copies and shared errors are estimated."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from outgrow.combine.ballots import Ballots, Index
 
 MOST_PAIRS = 2000
-"""Supervisors beyond which pairs are not looked at: M² numbers that few shared rows support."""
+"""Most supervisors for which pairs are counted: it takes M² numbers, which few shared rows would support."""
 _ROWS = 50_000
-"""Rows counted at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,7 @@ class Agreement:
 
     @classmethod
     def of(cls, ballots: Ballots) -> Agreement:
-        """Counts them, block by block: beside the votes it takes memory for M² numbers."""
+        """Count the moments in blocks of rows; beside the votes this takes memory for M² numbers."""
         people, k = len(ballots.names), ballots.choices
         together, product, total = np.zeros((people, people)), np.zeros((people, people)), np.zeros(people * k)
         ends = np.searchsorted(ballots.row, np.arange(0, ballots.rows + _ROWS, _ROWS))
@@ -50,7 +49,7 @@ class Agreement:
         return cls(together, product / np.maximum(together, 1.0), total.reshape(people, k) / votes)
 
     def correlation(self, explained: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Correlation of the votes beyond what is explained, shape (M, M); zero for constant votes.
+        """Return the correlation of votes beyond what is explained, shape (M, M); zero for constant votes.
 
         Args:
             explained: Expected inner products (M, M); by default those of unrelated votes.
@@ -66,7 +65,7 @@ class Agreement:
 
 
 def agreement_of(ballots: Ballots) -> Agreement | None:
-    """How the supervisors agree; None where there are too many of them, or no votes."""
+    """Return how the supervisors agree; None without votes or with more than `MOST_PAIRS` supervisors."""
     return Agreement.of(ballots) if len(ballots.names) <= MOST_PAIRS and len(ballots.row) else None
 
 

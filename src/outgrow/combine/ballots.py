@@ -17,7 +17,7 @@ Index: TypeAlias = NDArray[np.signedinteger[Any]]
 """Indices of votes take four bytes where that is enough: fifty million votes have three of them each."""
 
 HARD = 1e-9
-"""A vote whose largest probability is this close to one is a plain choice, not an opinion with a strength."""
+"""A vote whose largest probability is this close to one counts as a plain choice, not as probabilistic."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,31 +43,44 @@ class Ballots:
     choices: int
     """K."""
     names: tuple[str, ...]
-    """Names of the M supervisors, silent ones included."""
+    """Names of the M supervisors, including those without a vote."""
     repeats: NDArray[np.float64] | None = None
     """How many rows each row stands for, shape (N,), where rows with the same votes are merged; None: one each."""
 
     @classmethod
-    def of(cls, votes: ChoiceVotes | ArrayLike | Ballots) -> Ballots:
-        """Takes the votes in any of the accepted shapes.
+    def of(cls, votes: ChoiceVotes | ArrayLike | Ballots, *, choices: int | None = None) -> Ballots:
+        """Return votes of a record or an array as ballots.
 
         Args:
-            votes: `ChoiceVotes`, or an array (N, M, K) of probabilities whose abstentions are K NaNs.
+            votes: `ChoiceVotes`, an array (N, M, K) of probabilities whose abstentions are K NaNs, or whole numbers
+                (N, M) whose abstentions are -1.
+            choices: K of a label matrix; by default its largest label + 1, at least 2.
 
         Raises:
             DataError: The shape is wrong, there is no supervisor, K < 2, or a vote is no distribution.
+
+        Example:
+            >>> Ballots.of([[0, 1], [-1, 1]]).per_supervisor.tolist()
+            [1, 2]
         """
         if isinstance(votes, Ballots):
             return votes
         names: tuple[str, ...] | None = None
         if isinstance(votes, ChoiceVotes):
             names, votes = votes.supervisors, votes.probs
-        probs = np.asarray(votes, dtype=np.float64)
+        matrix = np.asarray(votes)
+        if matrix.ndim == 2 and matrix.dtype.kind in "iu" and matrix.shape[1]:
+            row, supervisor = np.nonzero(matrix != -1)
+            k = max(int(matrix.max(initial=1)) + 1, 2) if choices is None else choices
+            people = _numbered(matrix.shape[1])
+            label = matrix[row, supervisor]
+            return cls.from_labels(row, supervisor, label, rows=len(matrix), choices=k, names=people)
+        probs = np.asarray(matrix, dtype=np.float64)
         if probs.ndim != 3 or probs.shape[1] < 1 or probs.shape[2] < 2:
             raise DataError(
                 "Votes have the wrong shape.",
                 found=probs.shape,
-                wanted="(rows, supervisors, choices) with at least 1 supervisor and 2 choices",
+                wanted="probabilities (rows, supervisors, choices) or whole numbers (rows, supervisors)",
             )
         row, supervisor = np.nonzero(~np.isnan(probs).all(axis=2))
         given = probs[row, supervisor]
@@ -89,7 +102,7 @@ class Ballots:
         choices: int,
         names: tuple[str, ...] | None = None,
     ) -> Ballots:
-        """Takes a long table of plain choices, as crowds give them: indices of row, supervisor and choice.
+        """Return a long table of plain choices as ballots: indices of row, supervisor and choice.
 
         Raises:
             DataError: The columns differ in length, or an index is out of range.
@@ -139,18 +152,21 @@ class Ballots:
         certain[np.arange(len(self.label)), self.label] = 1.0
         return certain
 
+    def votes(self) -> ChoiceVotes:
+        """Return the same votes as a dense record: N·M·K numbers, rows named 0 to N − 1."""
+        probs = np.full((self.rows, len(self.names), self.choices), np.nan)
+        probs[self.row, self.supervisor] = self.distributions()
+        return ChoiceVotes(tuple(map(str, range(self.rows))), self.names, probs)
+
     def soft_supervisors(self) -> NDArray[np.bool_]:
-        """Which supervisors give opinions with a strength rather than plain choices, shape (M,)."""
+        """Which supervisors give probabilities rather than plain choices, shape (M,)."""
         if self.probs is None:
             return np.zeros(len(self.names), dtype=bool)
         soft = self.probs.max(axis=1) < 1 - HARD
         return np.bincount(self.supervisor[soft], minlength=len(self.names)) > 0
 
     def symbols(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The (supervisor, label) pairs that occur, as supervisor·K + label in order, and the pair of each vote.
-
-        Counting instead of sorting: time and memory are linear in votes.
-        """
+        """The (supervisor, label) pairs that occur, as supervisor·K + label in order, and the pair of each vote."""
         code = self.codes()
         occurs = np.bincount(code, minlength=len(self.names) * self.choices) > 0
         return np.flatnonzero(occurs), (np.cumsum(occurs) - 1).astype(self.row.dtype)[code]
@@ -176,8 +192,52 @@ class Ballots:
         return dataclasses.replace(self, probs=probs, **kept)
 
 
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """P distinct lines that stand for N rows: ten voters with two choices give at most 3¹⁰ different lines."""
+
+    ballots: Ballots
+    """The votes of the lines: P rows, with how many rows of the table each stands for."""
+    gold: NDArray[np.int64]
+    """Gold answer of each line, shape (P,), -1 where unknown."""
+    of_row: NDArray[np.intp]
+    """Line of each row, shape (N,)."""
+
+    @classmethod
+    def of(cls, ballots: Ballots, gold: NDArray[np.int64]) -> Merged:
+        """Merge rows with the same plain choices and the same gold; probabilistic votes are left as they are.
+
+        Example:
+            >>> ballots = Ballots.from_labels([0, 0, 1, 2, 2], [0, 1, 0, 0, 1], [1, 0, 1, 1, 0], rows=3, choices=2)
+            >>> merged = Merged.of(ballots, np.full(3, -1))
+            >>> sorted(merged.ballots.count.tolist()), bool(merged.of_row[0] == merged.of_row[2])
+            ([1.0, 2.0], True)
+        """
+        if ballots.probs is not None or ballots.repeats is not None:
+            return cls(ballots, gold, np.arange(ballots.rows))
+        # Rows are compared by a 64-bit sum of random numbers: two of 10⁸ rows collide with probability 3·10⁻⁴.
+        random = np.random.default_rng(0)
+        key = random.integers(1, 2**63, size=ballots.choices + 1, dtype=np.uint64)[gold + 1]
+        symbols = random.integers(1, 2**63, size=len(ballots.names) * ballots.choices, dtype=np.uint64)
+        running = np.zeros(len(ballots.row) + 1, dtype=np.uint64)
+        np.cumsum(symbols[ballots.codes()], out=running[1:])
+        ends = np.cumsum(np.bincount(ballots.row, minlength=ballots.rows))
+        key = key + running[ends] - running[np.concatenate([[0], ends[:-1]]).astype(np.intp)][: len(ends)]
+        _, first, of_row, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+        kept = np.zeros(ballots.rows, dtype=bool)
+        kept[first] = True
+        chosen = ballots.select(kept[ballots.row])
+        # `first` is in the order of the keys; lines are numbered in the order of the rows, as ballots are.
+        rank = np.argsort(np.argsort(first))
+        order = np.argsort(first)
+        row = (np.cumsum(kept) - 1).astype(chosen.row.dtype)[chosen.row]
+        repeats = count[order].astype(np.float64)
+        lines = dataclasses.replace(chosen, row=row, rows=len(first), repeats=repeats)
+        return cls(lines, gold[first[order]], rank[of_row])
+
+
 def checked_gold(gold: ArrayLike | None, rows: int, choices: int) -> NDArray[np.int64]:
-    """Gold answers as indices of shape (N,), -1 where unknown.
+    """Return gold answers as indices of shape (N,), -1 where unknown.
 
     Raises:
         DataError: Another length, or an answer outside the choices.

@@ -1,4 +1,4 @@
-"""Temperatures: how much of a supervisor's, or the posterior's, confidence gold answers bear out."""
+"""Temperature scaling of supervisors and of posteriors on gold answers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LEAST_GOLD = 10
 
 
 def fit_temperatures(votes: ChoiceVotes | ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
-    """The temperature T of each supervisor that makes y^(1/T) most likely on gold rows, shape (M,).
+    """Fit the temperature T of each supervisor that makes y^(1/T) most likely on gold rows, shape (M,).
 
-    T > 1 takes back overconfidence. T lies between 0.05 and 20; a supervisor without a vote on a gold row keeps 1.
+    T > 1 reduces overconfidence. T lies between 0.05 and 20; a supervisor without a vote on a gold row keeps 1.
 
     Args:
         votes: Votes of shape (N, M, K) on a validation split, or on all rows.
@@ -54,7 +54,7 @@ def fit_temperatures(votes: ChoiceVotes | ArrayLike, gold: ArrayLike) -> NDArray
 
 
 def apply_temperatures(votes: ArrayLike, temperatures: ArrayLike) -> NDArray[np.float64]:
-    """Votes (N, M, K) raised to 1/T of their supervisor (M,) and normalised; abstentions stay NaN."""
+    """Return votes (N, M, K) raised to 1/T of their supervisor (M,) and normalised; abstentions stay NaN."""
     logits = np.log(np.maximum(np.asarray(votes, dtype=np.float64), _FLOOR))
     logits = logits / np.asarray(temperatures, dtype=np.float64)[:, None]
     probs: NDArray[np.float64] = np.exp(logits - logsumexp(logits, axis=2, keepdims=True))
@@ -64,7 +64,7 @@ def apply_temperatures(votes: ArrayLike, temperatures: ArrayLike) -> NDArray[np.
 def recalibrate(
     log_joint: NDArray[np.float64], gold: NDArray[np.int64], count: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Fits one temperature and an offset per class of a posterior on its gold rows, and applies them to all rows.
+    """Fit one temperature and an offset per class of a posterior on its gold rows, and apply them to all rows.
 
     Votes alone do not say how often everybody is wrong together; gold rows do. Normal priors on log T
     and the offsets keep few gold rows from doing harm; below ten rows nothing is changed.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.result import Posterior, targets_of
+from outgrow.combine.weights import Weights
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels, TextTargets
 
 
@@ -19,8 +20,8 @@ class Combiner(Protocol):
 
     A combiner has the method `choices` (choice tasks), `texts` (text tasks), or both; a registered function is used as
     `choices`. With `lambdas` beside `choices` it can also hand every vote to objectives that learn from single votes
-    (`Objective.takes_votes`). See `ChoiceCombiner`, `WeighingCombiner` and `TextCombiner`. The members here are
-    defaults.
+    (`Objective.takes_votes`). With `posterior` it combines long lists of votes in `outgrow.combine.combine`. See
+    `ChoiceCombiner`, `WeighingCombiner`, `TextCombiner` and `PosteriorCombiner`. The members here are defaults.
     """
 
     @property
@@ -32,6 +33,11 @@ class Combiner(Protocol):
     def needs_scores(self) -> bool:
         """Whether `texts` asks for log-probabilities of the candidates, which not every supervisor can give."""
         return False
+
+    @property
+    def weighting(self) -> Weights | None:
+        """λ that `posterior` takes as its argument `weights`, for `combine`; None if it takes none."""
+        return None
 
     def check_texts(self, supervisors: Sequence[str]) -> None:
         """Refuse parameters that do not suit a text task with these supervisors, before anything is computed.

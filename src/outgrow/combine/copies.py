@@ -1,4 +1,4 @@
-"""Who copies whom: supervisors whose agreement cannot come from both being right."""
+"""Near-copies: supervisors that agree more than being right explains."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from outgrow.combine.ballots import Ballots
 NEVER_DIFFER = 0.99
 """Correlation from which two supervisors count as one without further evidence."""
 LEAST_TOGETHER = 50
-"""Rows two supervisors must share before never differing means anything."""
+"""Rows that two supervisors must share for `NEVER_DIFFER` to apply."""
 
 
 def find_copies(
     ballots: Ballots, *, excess: float, standard_errors: float = 4.0, agreement: Agreement | None = None
 ) -> tuple[tuple[int, ...], ...]:
-    """Groups of near-copies, two or more supervisors each, found by merging the most suspicious pair first.
+    """Return groups of near-copies, two or more supervisors each, merging the most suspicious pair first.
 
     If i and j err independently given the answer, then r_ij = r_ik·r_jl / r_kl for any other k and l (the tetrads
     of one common factor). Near-copies agree far beyond that. In "four copies of a 65 % voter and two independent 85 %
     voters" the tetrads are broken both for the copies (.90 against .09) and for the honest pair (.49 against .05):
-    votes cannot say which of the two blocks is the truth. The rule that decides is suspicion: the largest excess is
-    taken for copying first, and pooled before the next one is looked for.
+    votes cannot say which of the two blocks is the truth. The pair with the largest excess is taken for copies and
+    pooled, then the next one is looked for.
 
     Source:
         Tetrads: Spearman 1904; dependent classifiers found from them: Jaffe et al. 2016 (arXiv 1510.05830); the greedy
@@ -53,11 +53,9 @@ def find_copies(
 
 
 def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...]) -> Ballots:
-    """Makes one supervisor of each group: the mean of those members that voted on a row, or their majority.
+    """Merge each of some disjoint groups into one supervisor: its members' mean vote on a row, or their majority.
 
-    Args:
-        ballots: The votes.
-        groups: Disjoint groups; supervisors in none of them stay alone, after the groups.
+    Supervisors in no group stay alone, after the groups.
     """
     grouped = {member for group in groups for member in group}
     groups = groups + tuple((index,) for index in range(len(ballots.names)) if index not in grouped)
@@ -78,7 +76,7 @@ def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...]) -> Ballots:
 
 
 def _favourite(ballots: Ballots) -> Ballots:
-    """Plain choices by majority within each group; copies that contradict each other evenly say nothing."""
+    """Plain choices by majority within each group; a tie is an abstention."""
     assert ballots.probs is not None
     first, second = np.sort(ballots.probs, axis=1)[:, [-1, -2]].T
     return dataclasses.replace(ballots.select(first > second), probs=None)

@@ -1,46 +1,31 @@
-"""Dawid–Skene: who is right about what, estimated from agreement alone."""
+"""Dawid–Skene: answers and confusion matrices, estimated from agreement alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.ballots import Ballots, Merged, checked_gold
 from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.majority import pooled
-from outgrow.combine.merging import Merged
 from outgrow.combine.result import Posterior, finished, held, normalised
 from outgrow.combine.soft import SoftVotes
 
 FULL_CONFUSION_UP_TO = 20
 """Most choices for which every supervisor gets a confusion matrix of its own; beyond, K² parameters are not learnable
 from the votes a supervisor gives, and one accuracy per supervisor is estimated instead."""
-
-
-_ALONE = "Only one supervisor voted: what it says is taken as it is."
-
-
-class Likelihood(Protocol):
-    """How probable the votes are under each answer, refitted in every round of EM."""
-
-    def fit(self, responsibilities: NDArray[np.float64]) -> None:
-        """Refits the supervisors to a posterior of shape (N, K)."""
-
-    def add_to(self, log_joint: NDArray[np.float64]) -> None:
-        """Adds the votes' log-likelihood (up to a constant per row) to an array of shape (N, K)."""
+_ALONE = "Only one supervisor voted: its votes are taken as they are."
 
 
 @dataclass(frozen=True)
 class DawidSkene(PosteriorCombiner):
     """Expectation–maximisation over answers and the supervisors' confusion matrices (`combine: dawid_skene`).
 
-    Plain choices: Dirichlet priors centred on chance, so that a person with three votes is not believed yet.
-    Votes with a strength have a likelihood of their own (`SoftVotes`);
-    as fractional counts they would contract to the uniform posterior. Assumes that supervisors err independently
-    given the answer: with copies among them it is confidently wrong, see `Dependence`.
+    Plain choices: Dirichlet priors centred on chance, so that few votes prove no skill. Probabilistic votes have a
+    likelihood of their own (`SoftVotes`); as fractional counts they would contract to the uniform posterior. Assumes
+    that supervisors err independently given the answer: copies make it confidently wrong, see `Dependence`.
 
     Source:
         Dawid & Skene 1979; the one-accuracy form for many choices as in Demartini et al. 2012 (ZenCrowd).
@@ -61,18 +46,18 @@ class DawidSkene(PosteriorCombiner):
     tolerance: float = 1e-3
     """Stop when no probability moves further than this."""
     discount: bool = False
-    """Let votes with a strength count for less where supervisors share errors (see `SoftVotes`)."""
+    """Give probabilistic votes less weight where supervisors share errors (see `SoftVotes`)."""
 
     def __post_init__(self) -> None:
         if self.smoothing <= 0 or self.iterations < 1 or self.tolerance <= 0:
             raise ValueError("smoothing, iterations and tolerance are above 0")
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
-        """Posterior of every row; gold rows (`gold >= 0`) are held at their answer and teach who is right."""
+        """Return the posterior of every row; gold rows (`gold >= 0`) keep their answer and inform the accuracies."""
         merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
         probs, usable = finished(pooled(merged.ballots), merged.ballots, merged.gold)
         if np.count_nonzero(merged.ballots.per_supervisor) == 1 and (merged.gold < 0).all():
-            # Its accuracy cannot be learnt from anything, and the likeliest answer would be its favourite everywhere.
+            # Its accuracy is not identified, and the most probable fit would be its commonest label on every row.
             return Posterior(probs[merged.of_row], notes=(_ALONE,), unheld=probs[merged.of_row])
         likelihoods = self._likelihoods(merged)
         share = merged.ballots.count * usable
@@ -92,14 +77,14 @@ class DawidSkene(PosteriorCombiner):
             notes = (f"Expectation–maximisation had not settled after {self.iterations} rounds.",)
         return Posterior(probs[merged.of_row], notes=notes, unheld=unheld[merged.of_row])
 
-    def _likelihoods(self, merged: Merged) -> list[Likelihood]:
+    def _likelihoods(self, merged: Merged) -> list[ConfusionMatrices | Accuracies | SoftVotes]:
         ballots = merged.ballots
         soft = ballots.soft_supervisors()[ballots.supervisor]
-        found: list[Likelihood] = []
+        found: list[ConfusionMatrices | Accuracies | SoftVotes] = []
         if not soft.all():
             hard = ballots.select(~soft)
-            full = ballots.choices <= FULL_CONFUSION_UP_TO
-            found.append((ConfusionMatrices if full else Accuracies)(hard, self.smoothing))
+            kind = ConfusionMatrices if ballots.choices <= FULL_CONFUSION_UP_TO else Accuracies
+            found.append(kind(hard, self.smoothing))
         if soft.any():
             found.append(SoftVotes(ballots.select(soft), discount=self.discount))
         return found
@@ -119,7 +104,7 @@ class ConfusionMatrices:
         self._log_confusion = np.zeros((len(pairs), k))
 
     def fit(self, responsibilities: NDArray[np.float64]) -> None:
-        """Posterior mean of each confusion matrix."""
+        """Set each confusion matrix to its posterior mean."""
         k = responsibilities.shape[1]
         counts = self._votes.T @ (self._count[:, None] * responsibilities)
         totals = np.full((self._people, k), self._smoothing, dtype=np.float64)
@@ -127,12 +112,12 @@ class ConfusionMatrices:
         self._log_confusion = np.log((counts + self._smoothing / k) / totals[self._owner])
 
     def add_to(self, log_joint: NDArray[np.float64]) -> None:
-        """Adds the log-probability of every vote under each answer."""
+        """Add the log-probability of every vote under each answer."""
         log_joint += self._votes @ self._log_confusion
 
 
 class Accuracies:
-    """One accuracy per supervisor; mistakes fall on all other choices alike."""
+    """One accuracy per supervisor; errors are uniform over the other choices."""
 
     def __init__(self, ballots: Ballots, smoothing: float) -> None:
         self._ballots, self._smoothing = ballots, smoothing
@@ -141,7 +126,7 @@ class Accuracies:
         self._bonus = np.zeros(len(ballots.names))
 
     def fit(self, responsibilities: NDArray[np.float64]) -> None:
-        """Posterior mean of each accuracy, as the log-odds that a vote adds to its choice."""
+        """Set each accuracy to its posterior mean, as the log-odds that a vote adds to its choice."""
         ballots = self._ballots
         right = self._count * responsibilities[ballots.row, ballots.label]
         chance = self._smoothing / ballots.choices
@@ -150,6 +135,6 @@ class Accuracies:
         self._bonus = np.log(accuracy * (ballots.choices - 1) / (1 - accuracy))
 
     def add_to(self, log_joint: NDArray[np.float64]) -> None:
-        """Adds each supervisor's log-odds to the choice it voted for."""
+        """Add each supervisor's log-odds to the choice it voted for."""
         ballots = self._ballots
         np.add.at(log_joint, (ballots.row, ballots.label), self._bonus[ballots.supervisor])

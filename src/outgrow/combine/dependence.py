@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.agreement import agreement_of
-from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.ballots import Ballots, Merged, checked_gold
 from outgrow.combine.calibration import recalibrate
 from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.copies import find_copies, pool
 from outgrow.combine.dawid_skene import DawidSkene
-from outgrow.combine.difficulty import difficulty_posterior, fit_difficulty
-from outgrow.combine.lines import Lines
-from outgrow.combine.merging import Merged
+from outgrow.combine.difficulty import Lines, difficulty_posterior, fit_difficulty
 from outgrow.combine.result import Posterior, finished, normalised
 
 DIFFICULTY_UP_TO = 10
@@ -24,15 +22,15 @@ DIFFICULTY_UP_TO = 10
 
 @dataclass(frozen=True)
 class Dependence(PosteriorCombiner):
-    """Answers from supervisors that may copy each other and fail on the same rows (`combine: dependence`).
+    """A posterior for supervisors that may copy each other and fail on the same rows (`combine: dependence`).
 
     1. Near-copies are found and pooled, so that they count once (`find_copies`).
     2. Dawid–Skene on what remains gives a start.
     3. A latent-class model with a random difficulty per row turns it into a posterior (`DifficultyModel`): where
        supervisors fail together, agreement counts for less. Independent supervisors give τ ≈ 0, which is Dawid–Skene.
-       Votes that all come with a strength tell themselves how hard a row is; there the votes' evidence is discounted
-       by the errors that supervisors share instead (`SoftVotes`), and nothing is if they share none.
-    4. Gold rows, if any, anchor the model, and the temperature and bias of the posterior are fitted on them.
+       Probabilistic votes carry the difficulty of a row themselves; there the votes' evidence is discounted by the
+       errors that supervisors share instead (`SoftVotes`).
+    4. Gold rows, if any, are held in the model, and the temperature and bias of the posterior are fitted on them.
 
     Source:
         Copies: Jaffe et al. 2016 (arXiv 1510.05830). Difficulty: Qu, Tan & Kutner 1996, Whitehill et al. 2009. The
@@ -59,7 +57,7 @@ class Dependence(PosteriorCombiner):
             raise ValueError("copy_excess is above 0 and at most 1, iterations at least 1")
 
     def posterior(self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None) -> Posterior:
-        """Posterior of every row; gold rows (`gold >= 0`) are certain, and calibrate the others."""
+        """Return the posterior of every row; gold rows (`gold >= 0`) are certain, and calibrate the others."""
         merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
         lines, known = merged.ballots, merged.gold
         agreement = agreement_of(lines)

@@ -1,4 +1,4 @@
-"""What the votes tell about the supervisors, and what they cannot tell."""
+"""Diagnostics of a combination: accuracies, shared errors, and what votes cannot identify."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Array = NDArray[np.float64]
 
 _Z = 1.959964
 _SIGNIFICANT = 3.0
-"""Standard errors from zero below which a shared error is taken for noise; more among many pairs."""
+"""Shared errors within this many standard errors of zero are set to zero; more among many pairs."""
 _FEW_GOLD = 30
 _MOST_SHARED = 0.75
-"""Effective number over number of supervisors below which their shared errors are warned of."""
+"""Warn of shared errors where the effective number is below this share of the supervisors."""
 _MORE_THAN_CLAIMED = 0.02
-"""How far an estimated accuracy may exceed what the supervisors' own probabilities claim before that is said."""
+"""Mention estimated accuracies that exceed the supervisors' own mean confidence by more than this."""
 
 
 def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -> Array:
-    """Correlation of the supervisors' votes that the answer does not explain, shape (M, M).
+    """Return the correlation of the supervisors' votes that the answer does not explain, shape (M, M).
 
     Zero where two share too few rows for it to be significant, or where agreement is not known; ones on the diagonal.
     """
@@ -45,7 +45,7 @@ def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -
 
 
 def effective_supervisors(ballots: Ballots, errors: Array) -> float:
-    """How many independent supervisors these amount to: Σ_m 1 / Σ_j max(ρ_mj, 0), over those that vote.
+    """Return the effective number of independent supervisors: Σ_m 1 / Σ_j max(ρ_mj, 0), over those that vote.
 
     Source:
         Diversity of order zero with similarities, Leinster & Cobbold 2012; similarity = shared errors, ours.
@@ -61,7 +61,7 @@ def effective_supervisors(ballots: Ballots, errors: Array) -> float:
 
 
 def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], errors: Array) -> Diagnostics:
-    """Everything a reader should know about the supervisors and this combination."""
+    """Return accuracies with intervals, copies, shared errors and notes on a combination."""
     votes = ballots.per_supervisor
     right = (ballots.count[:, None] * posterior.probs)[ballots.row, ballots.label]
     hits = np.bincount(ballots.supervisor, right, minlength=len(votes))
@@ -111,7 +111,7 @@ def _oddities(ballots: Ballots, unusable: int) -> list[str]:
     votes, notes = ballots.per_supervisor, []
     if unusable:
         notes.append(
-            f"{unusable} of {ballots.count.sum():.0f} rows have no vote: they stay uniform and are no targets."
+            f"{unusable} of {ballots.count.sum():.0f} rows have no vote: they stay uniform and are not used as targets."
         )
     silent = [ballots.names[index] for index in np.flatnonzero(votes == 0)]
     if silent:
@@ -121,12 +121,11 @@ def _oddities(ballots: Ballots, unusable: int) -> list[str]:
     soft = ballots.soft_supervisors()
     constant = [ballots.names[index] for index in np.flatnonzero(one_kind & (votes > 1) & ~soft)]
     if constant:
-        notes.append(f"Always said the same, so they tell nothing: {_listed(constant)}.")
+        notes.append(f"Gave the same label to every row, which carries no information: {_listed(constant)}.")
     return notes
 
 
 def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> list[str]:
-    """What votes alone cannot identify, in plain sentences."""
     known, notes = int(ballots.count @ (gold >= 0)), []
     if known < _FEW_GOLD:
         notes.append(
@@ -136,7 +135,7 @@ def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> 
         )
     if int((ballots.per_supervisor > 0).sum()) - sum(len(group) - 1 for group in posterior.copies) < 3:
         notes.append(
-            "Fewer than three independent supervisors: who of them is better cannot be learnt from their votes."
+            "Fewer than three independent supervisors: which of them is better cannot be estimated from their votes."
         )
     if posterior.copies:
         notes.append(
@@ -152,7 +151,6 @@ def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> 
 
 
 def _failing_together(ballots: Ballots, accuracy: Array, gold: NDArray[np.int64], errors: Array) -> list[str]:
-    """A warning where the estimates are suspect, by errors that supervisors share and by how sure they say they are."""
     voices = np.count_nonzero(ballots.per_supervisor)
     independent = effective_supervisors(ballots, errors)
     if ballots.count @ (gold >= 0) >= _FEW_GOLD or independent > _MOST_SHARED * voices:

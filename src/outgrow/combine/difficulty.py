@@ -1,4 +1,4 @@
-"""A latent-class model whose rows differ in difficulty: supervisors who fail together are not believed too much."""
+"""A latent-class model with row difficulty, which lowers confidence where supervisors fail together."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from outgrow.combine.lines import Lines
+from outgrow.combine.ballots import Ballots
+from outgrow.combine.soft import SoftVotes
 
 Array = NDArray[np.float64]
 
@@ -22,11 +24,59 @@ _SLOPE_SD, _INTERCEPT_SD = 2.0, 3.0
 """Standard deviations of the normal priors on slopes and intercepts."""
 _LARGEST_LOG_SPREAD = 5.0
 _SPREAD_SD = 0.5
-"""Standard deviation of the half-normal prior on τ. It matters where the data hardly tell a wide spread from a very
-wide one: with 12 language models on StrategyQA, any τ from 1 to 2.6 fits the votes about as well."""
+"""Standard deviation of the half-normal prior on τ. It matters where the data hardly identify τ: with 12 language
+models on StrategyQA, any τ from 1 to 2.6 fits the votes about as well."""
 _BALANCE, _BALANCE_SHARE = 100.0, 0.05
 """Prior rows spread evenly over the choices: at most so many, and at most this share of the rows. With large τ the
 votes hardly determine the class balance; without this prior it wandered to .29/.71 where .53/.47 was true."""
+_CALIBRATION_ROUNDS = 20
+"""Rounds of fitting probabilistic supervisors to a given posterior."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """P distinct lines. Plain choices are symbols, probabilistic votes are evidence."""
+
+    symbols: sparse.csr_matrix
+    """Ones at (line, symbol); a symbol is a choice of one supervisor; shape (P, S)."""
+    owner: NDArray[np.int64]
+    """Supervisor of each symbol, shape (S,), not decreasing."""
+    evidence: NDArray[np.float64]
+    """Summed log-evidence of the probabilistic votes, shape (P, K)."""
+    present: sparse.csr_matrix
+    """Ones at (line, probabilistic supervisor), shape (P, T)."""
+    samples: tuple[NDArray[np.float64], ...]
+    """For each of these T supervisors the log-evidence of some of its votes, shape (≤ 1000, K)."""
+    gold: NDArray[np.int64]
+    """Gold answer of each line, shape (P,), -1 where unknown."""
+    count: NDArray[np.float64]
+    """Rows that share each line, shape (P,)."""
+
+    @classmethod
+    def of(cls, lines: Ballots, gold: NDArray[np.int64], belief: NDArray[np.float64]) -> Lines:
+        """Encode the votes.
+
+        Args:
+            lines: The votes, merged where they can be: P rows.
+            gold: Answers of shape (P,), -1 where unknown.
+            belief: A posterior of shape (P, K) to which probabilistic votes are calibrated.
+        """
+        k = lines.choices
+        soft = lines.soft_supervisors()[lines.supervisor]
+        hard, strong = lines.select(~soft), lines.select(soft)
+        pairs, symbol = hard.symbols()
+        symbols = hard.incidence(symbol, len(pairs))
+        evidence, column = np.zeros((lines.rows, k)), np.zeros(0, dtype=np.int64)
+        samples: list[NDArray[np.float64]] = []
+        if soft.any():
+            votes = SoftVotes(strong)
+            for _ in range(_CALIBRATION_ROUNDS):
+                votes.fit(belief)
+            votes.add_to(evidence)
+            people, samples = votes.samples()
+            column = np.searchsorted(people, strong.supervisor)
+        present = strong.incidence(column, len(samples))
+        return cls(symbols, pairs // k, evidence, present, tuple(samples), gold, lines.count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +84,9 @@ class DifficultyModel:
     """P(symbol σ of its supervisor | answer k, row effect e) ∝ exp(a_σ + B_σk·(1 + τe)), e ~ N(0, 1).
 
     A vote with log-evidence v_k has likelihood exp((1 + τe)·v_k − A_k), A its normaliser over the supervisor's votes.
-    τ = 0 is Dawid–Skene. With τ > 0 the votes on a row are independent only once e is known as well: on an easy row
-    (e > 0) everybody is surer, on a hard one nobody knows, and on a misleading one (1 + τe < 0) all are drawn to the
-    wrong side together. Agreement then counts for less, and how much less is estimated from the votes.
+    τ = 0 is Dawid–Skene. With τ > 0 votes on a row are independent only given e as well: all are more accurate on an
+    easy row (e > 0), at chance on a hard one, and wrong together on a misleading one (1 + τe < 0). Agreement then
+    counts for less, and how much less is estimated from the votes.
 
     Source:
         Latent class analysis with random effects (Qu, Tan & Kutner 1996) with nominal responses (Bock 1972); difficulty
@@ -54,7 +104,7 @@ class DifficultyModel:
 
 
 def fit_difficulty(lines: Lines, start: Array, *, iterations: int) -> DifficultyModel:
-    """Maximum a posteriori by L-BFGS with analytic gradients.
+    """Fit the maximum a posteriori by L-BFGS with analytic gradients.
 
     Args:
         lines: The votes; lines with gold are held at their answer.
@@ -75,7 +125,7 @@ def fit_difficulty(lines: Lines, start: Array, *, iterations: int) -> Difficulty
 
 
 def difficulty_posterior(model: DifficultyModel, lines: Lines) -> Array:
-    """Log of the joint probability of the answer and the votes of each line, shape (P, K); gold is not used."""
+    """Return log p(answer, votes) of each line, shape (P, K); gold is not used."""
     found = np.empty(lines.evidence.shape)
     emission, normaliser = _emission(model, lines.owner), _normaliser(model.spread, lines)[0]
     for part in _parts(len(found)):
@@ -169,7 +219,7 @@ def _emission(model: DifficultyModel, owner: NDArray[np.int64]) -> Array:
 
 
 def _normaliser(spread: float, lines: Lines) -> tuple[Array, Array]:
-    """A of each supervisor with strengths in each state, and its derivative by τ, both of shape (T, K·grid).
+    """A of each probabilistic supervisor in each state, and its derivative by τ, both of shape (T, K·grid).
 
     By the definition of evidence, p(vote | k) is the supervisor's overall distribution of votes × exp(v_k), and that
     distribution is the sample.

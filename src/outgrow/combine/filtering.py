@@ -1,4 +1,4 @@
-"""Only the rows that the supervisors are surest of."""
+"""Selection of the rows with the most confident targets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from outgrow.labels import ChoiceTargets
 
 
 def surest(targets: ChoiceTargets, keep: float, *, per_class: bool = False, seed: int = 0) -> ChoiceTargets:
-    """The share of rows whose targets are surest: those with the highest probability of their likeliest choice.
+    """Return the share of rows with the most confident targets, by the probability of their likeliest choice.
 
-    Supervisors are often surer of some choices than of others, and then the rows that remain are mostly of those. With
-    `per_class` the same share is kept of the rows of every likeliest choice. Of rows that are equally sure, such as all
-    of them where one person voted, those kept are drawn at random, so that the order of a file does not matter.
+    Supervisors are often more confident about some choices, which then dominate. With `per_class` the same share is
+    kept of the rows of every likeliest choice. Ties, such as all rows where one person voted, are broken at random, so
+    that the order of a file does not matter.
 
     Args:
         targets: N rows.
         keep: The share that remains, above 0 and at most 1; a fraction of a row counts as a whole one.
-        per_class: Whether the share is that of every likeliest choice (the first, where several are equally likely).
-        seed: Seed of the draw among equals.
+        per_class: Whether the share applies to every likeliest choice (the first of equally likely ones).
+        seed: Seed of the tie-breaking.
 
     Returns:
         The rows that remain, in their order, with their weights and votes.

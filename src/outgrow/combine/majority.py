@@ -14,7 +14,7 @@ from outgrow.combine.result import Posterior, finished
 
 @dataclass(frozen=True)
 class Majority(PosteriorCombiner):
-    """Counts every supervisor's favourite choice (`combine: majority`).
+    """The share of supervisors behind each choice, by their most probable choice (`combine: majority`).
 
     Example:
         >>> from outgrow.labels import ChoiceVotes
@@ -26,23 +26,28 @@ class Majority(PosteriorCombiner):
     harden: bool = False
     """Put all probability on the choice with the most votes; ties share it."""
 
+    @property
+    def weighting(self) -> str:
+        """Every vote counts alike, unless `combine` is given λ."""
+        return "uniform"
+
     def posterior(
         self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None
     ) -> Posterior:
-        """Shares of the votes (N, K), each supervisor's vote counting λ (M,)."""
+        """Return shares of the votes (N, K), each supervisor's vote counting λ (M,)."""
         known = checked_gold(gold, ballots.rows, ballots.choices)
         shares = pooled(ballots, weights, favourites=True)
         if self.harden:
-            shares = _split_favourites(shares)
+            shares = split_ties(shares)
         return Posterior(finished(shares, ballots, known)[0])
 
 
 def pooled(
     ballots: Ballots, weights: NDArray[np.float64] | None = None, *, favourites: bool = False
 ) -> NDArray[np.float64]:
-    """λ-weighted mean of the votes of each row, shape (N, K); uniform where nobody voted.
+    """Return the λ-weighted mean vote of each row, shape (N, K); uniform where nobody voted.
 
-    Rows whose voters all have λ = 0 count them alike: a λ of zero says whom to prefer, not that a row is unknown.
+    If all voters of a row have λ = 0 they count alike.
 
     Args:
         ballots: The votes.
@@ -58,14 +63,15 @@ def pooled(
         total = np.bincount(cell, strength, minlength=ballots.rows * k)
         total = total.reshape(ballots.rows, k)
     else:
-        votes = _split_favourites(ballots.probs) if favourites else ballots.probs
+        votes = split_ties(ballots.probs) if favourites else ballots.probs
         columns = [np.bincount(ballots.row, strength * column, minlength=ballots.rows) for column in votes.T]
         total = np.stack(columns, axis=1)
     mass = total.sum(axis=1, keepdims=True)
     return np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), 1.0 / k)
 
 
-def _split_favourites(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+def split_ties(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return distributions (N, K) with all probability on the most probable choice; ties share it."""
     best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
     shares: NDArray[np.float64] = best / best.sum(axis=1, keepdims=True)
     return shares

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.ballots import Ballots, checked_gold
 from outgrow.combine.combiner import CombinedTexts, Combiner
+from outgrow.combine.majority import pooled, split_ties
+from outgrow.combine.result import Posterior, finished
 from outgrow.combine.scores import agreement_weights
 from outgrow.combine.texts import naive_targets, score_matrices
+from outgrow.combine.weights import Weights, check_weighting, explicit_weights
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels
 
@@ -31,9 +35,8 @@ class Mean(Combiner):
     """
 
     weights: dict[str, float] | str | None = None
-    """λ of each supervisor by name, not negative; only their ratios matter. By default all are equal (`uniform`);
-    `estimated` takes them from the dependence-aware posterior (in text tasks from how often supervisors would choose
-    the same text; see `agreement_weights`), which needs no gold, `calibrated` from gold rows."""
+    """λ ≥ 0 of each supervisor by name, of which only the ratios matter; `uniform` (the default); `calibrated` on gold
+    rows; or, without gold, `estimated` from the dependence-aware posterior, in text tasks by `agreement_weights`."""
     harden: bool = False
     """Put all probability on the most likely choice; ties share it."""
 
@@ -70,6 +73,19 @@ class Mean(Combiner):
         by_name = dict(zip(labels.supervisors, lambdas.tolist(), strict=True))
         return CombinedTexts(naive_targets(labels, prompts, by_name), estimated)
 
+    @property
+    def weighting(self) -> Weights:
+        """λ, uniform by default."""
+        return "uniform" if self.weights is None else self.weights
+
+    def posterior(
+        self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None
+    ) -> Posterior:
+        """Return the mean vote of each row (N, K), each supervisor's vote counting λ (M,)."""
+        known = checked_gold(gold, ballots.rows, ballots.choices)
+        shares = pooled(ballots, weights)
+        return Posterior(finished(split_ties(shares) if self.harden else shares, ballots, known)[0])
+
     def weighted(self, votes: ChoiceVotes, lambdas: NDArray[np.float64]) -> ChoiceTargets:
         """Return the same targets for given λ, shape (M,).
 
@@ -84,47 +100,31 @@ class Mean(Combiner):
         total = np.einsum("nmk,m->nk", np.nan_to_num(votes.probs), lambdas)[usable]
         probs = total / total.sum(axis=1, keepdims=True)
         if self.harden:
-            best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
-            probs = best / best.sum(axis=1, keepdims=True)
+            probs = split_ties(probs)
         return ChoiceTargets(tuple(votes.ids[row] for row in usable), probs, np.ones(len(usable)))
 
     def lambdas(
         self, supervisors: Sequence[str], votes: ChoiceVotes | None = None, gold: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """The weight of each supervisor, shape (M,).
+        """Return the weight of each supervisor, shape (M,).
 
         Args:
             supervisors: Names, M of them.
-            votes: What `estimated` weights are estimated from.
-            gold: Answers that `calibrated` weights are taken from, shape (N,), -1 where unknown.
+            votes: Votes from which `estimated` and `calibrated` weights come.
+            gold: Answers for `calibrated` weights, shape (N,), -1 where unknown.
 
         Raises:
             ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or weights are to be
                 estimated without choice votes, or calibrated without gold.
         """
-        if self.weights is None:
+        if self.weights is None or self.weights == "uniform":
             return np.ones(len(supervisors))
-        if isinstance(self.weights, str):
-            return self._by_name(self.weights, supervisors, votes, gold)
-        values = np.array(list(self.weights.values()))
-        sensible = np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0
-        if set(self.weights) != set(supervisors) or not sensible:
-            raise ConfigError(
-                "The weights of the combiner do not fit the supervisors.",
-                found=self.weights,
-                wanted=f"one number ≥ 0 for each of {', '.join(supervisors)}, not all 0",
-            )
-        return np.array([self.weights[name] for name in supervisors])
-
-    def _by_name(
-        self, name: str, supervisors: Sequence[str], votes: ChoiceVotes | None, gold: NDArray[np.int64] | None
-    ) -> NDArray[np.float64]:
-        from outgrow.combine.methods import combine
-        from outgrow.combine.weights import check_weighting
-
-        check_weighting(name, has_gold=gold is not None and bool((gold >= 0).any()))
-        if name == "uniform":
-            return np.ones(len(supervisors))
+        if not isinstance(self.weights, str):
+            explicit_weights(self.weights, supervisors)  # raises where they do not fit
+            return np.array([self.weights[name] for name in supervisors], dtype=np.float64)
+        check_weighting(self.weights, has_gold=gold is not None and bool((gold >= 0).any()))
         if votes is None:
             raise ConfigError("Weights can be estimated from choice votes only.", fix="Give a number per supervisor.")
-        return combine(votes, "mean", gold=gold, weights=name).weights
+        from outgrow.combine.methods import combine  # which makes combiners
+
+        return combine(votes, "mean", gold=gold, weights=self.weights).weights

@@ -1,4 +1,4 @@
-"""Class proportions: taking a supervisor's leaning towards a class out of the targets, without gold for any row."""
+"""Class proportions: correcting a supervisor's bias towards a class in the targets, without gold for any row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TOLERANCE = 1e-9
 
 
 def match_proportions(probs: ArrayLike, proportions: ArrayLike, *, weights: ArrayLike | None = None) -> Array:
-    """Reweights the classes of all rows alike so that the mean of the targets has given proportions.
+    """Reweight the classes of all rows alike so that the mean of the targets has given proportions.
 
     Returns q_nk ∝ p_nk·w_k with the one w (up to a factor) for which Σ_n v_n q_nk / Σ_n v_n = π_k. Of all ways to reach
     the proportions this changes the targets least, in the sum of Kullback–Leibler divergences.
@@ -24,7 +24,7 @@ def match_proportions(probs: ArrayLike, proportions: ArrayLike, *, weights: Arra
         weights: Row weights v of shape (N,); by default all 1.
 
     Raises:
-        DataError: The proportions are none, or targets that are certain leave no way to reach them.
+        DataError: `proportions` is no distribution, or certain targets make it unreachable.
 
     Source:
         Iterative proportional fitting (Deming & Stephan 1940); its use on weak labels is ours.
@@ -53,7 +53,7 @@ def match_proportions(probs: ArrayLike, proportions: ArrayLike, *, weights: Arra
     if np.abs(reached - wanted).max() < 1e-4:
         return matched
     raise DataError(
-        "The targets cannot be brought to these class proportions.",
+        "The targets cannot reach these class proportions.",
         found=", ".join(f"{share:.3g}" for share in v @ p),
         wanted=", ".join(f"{share:.3g}" for share in wanted),
         fix="Targets that are certain cannot move: combine by `mean` or a posterior, and do not harden.",
@@ -61,7 +61,7 @@ def match_proportions(probs: ArrayLike, proportions: ArrayLike, *, weights: Arra
 
 
 def shifted_proportions(probs: ArrayLike, prior: ArrayLike) -> Array:
-    """Class proportions of unlabelled rows, estimated from a supervisor that learned under other proportions.
+    """Estimate the class proportions of unlabelled rows from a supervisor trained under other proportions.
 
     Expectation–maximisation: the rows' posteriors are reweighted by the ratio of new to old proportions, and their
     mean gives the next ones. Right if the supervisor is calibrated under `prior` and only the proportions have changed.
@@ -74,7 +74,7 @@ def shifted_proportions(probs: ArrayLike, prior: ArrayLike) -> Array:
         Proportions of shape (K,).
 
     Raises:
-        DataError: The prior is none, or leaves out a class.
+        DataError: `prior` is no distribution, or gives a class no probability.
 
     Source:
         Saerens, Latinne & Decaestecker 2002, Adjusting the outputs of a classifier to new a priori probabilities.
@@ -100,11 +100,7 @@ def shifted_proportions(probs: ArrayLike, prior: ArrayLike) -> Array:
 
 
 def checked_proportions(proportions: ArrayLike, choices: int) -> Array:
-    """Proportions as an array (K,).
-
-    Raises:
-        DataError: They are no distribution over the choices.
-    """
+    """Return proportions as an array (K,); raises `DataError` where they are no distribution over the choices."""
     values = np.asarray(proportions, dtype=np.float64)
     sensible = values.shape == (choices,) and np.isfinite(values).all() and values.min() >= 0
     if not sensible or abs(values.sum() - 1) > 1e-6:

@@ -1,4 +1,4 @@
-"""Pairs of texts from what supervisors think of a student's own candidates, and how sure each pair is."""
+"""Preference pairs from the supervisors' scores of a student's own candidates, with a probability for each."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 Which = Literal["extremes", "all"]
 """The best candidate of a row against its worst, or every two of which one is better."""
 Reason = Literal["one candidate", "unread", "unusable", "tied"]
-"""Why a row gives no pair: there were no two different texts; no supervisor could read two of them; the task can use
-none of them; or they are all equally good."""
+"""Why a row gives no pair: fewer than two different texts; fewer than two that the supervisors could read; none that
+the task can use; or all scores equal."""
 
 
 class RankedPair(NamedTuple):
@@ -39,7 +39,7 @@ class RankedPair(NamedTuple):
 
 @dataclass(frozen=True)
 class Ranking:
-    """The pairs of all rows, and what became of the others."""
+    """The pairs of all rows, and the number of rows without a pair."""
 
     pairs: tuple[RankedPair, ...]
     """In the order of the rows."""
@@ -49,7 +49,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Spread:
-    """How candidates of one prompt differ: truly, and in the eyes of single supervisors."""
+    """Variance components of the candidates' scores for one prompt."""
 
     signal: float
     """τ², variance between candidates that supervisors agree on."""
@@ -58,7 +58,7 @@ class Spread:
 
     @classmethod
     def of(cls, scores: Sequence[ArrayLike]) -> Spread | None:
-        """Estimates both from covariances between supervisors within rows; None where no two have judged a row.
+        """Estimate both from covariances between supervisors within rows; None where no two have scored a row.
 
         Args:
             scores: One array (C, M) per row, as in `rank`, on one scale; NaN where a candidate was not read.
@@ -71,9 +71,9 @@ class Spread:
         people = rows[0].shape[1] if rows else 0
         moments, degrees = np.zeros((people, people)), np.zeros((people, people))
         for each in rows:
-            heard = ~np.isnan(each).any(axis=0)
-            moments[np.ix_(heard, heard)] += each[:, heard].T @ each[:, heard]
-            degrees += np.outer(heard, heard) * max(len(each) - 1, 0)
+            readers = ~np.isnan(each).any(axis=0)
+            moments[np.ix_(readers, readers)] += each[:, readers].T @ each[:, readers]
+            degrees += np.outer(readers, readers) * max(len(each) - 1, 0)
         covariance = np.divide(moments, degrees, out=np.full_like(moments, np.nan), where=degrees > 0)
         between = covariance[~np.eye(people, dtype=bool)]
         if np.isnan(between).all():
@@ -83,18 +83,15 @@ class Spread:
         return cls(signal, total - signal)
 
     def p_better(self, difference: ArrayLike, weights: ArrayLike) -> Array:
-        """Posterior probability that of two candidates the one with the higher mean score is the better one.
+        """Return the posterior probability that of two candidates the one with the higher mean score is better.
 
         With x_m = θ + e_m for supervisor m, θ ~ N(0, τ²), e_m ~ N(0, σ²) and v = σ² Σλ², a difference D of two
-        λ-weighted means gives Φ(D τ / √(2 v (τ² + v))). The prior takes selection into account: of many candidates the
-        best *looking* one has been lucky.
-
-        What all supervisors get wrong together looks like truth to this model: it is sure for two where one copies the
-        other.
+        λ-weighted means gives Φ(D τ / √(2 v (τ² + v))). The prior corrects for selection: the best-scored of many
+        candidates is partly lucky. Errors that supervisors share count as signal: with copies it is overconfident.
 
         Args:
             difference: D ≥ 0, of any shape.
-            weights: λ of the supervisors heard, shape (M,), summing to one.
+            weights: λ of the supervisors that scored both, shape (M,), summing to one.
 
         Source:
             Ours; the posterior of a one-way random-effects model.
@@ -108,7 +105,7 @@ class Spread:
         scale = np.sqrt(2 * alone * (self.signal + alone))
         with np.errstate(divide="ignore", invalid="ignore"):
             z = d * np.sqrt(self.signal) / scale
-        # No noise leaves no doubt; of no difference nothing follows.
+        # Without noise z is infinite; without a difference it is 0/0, and the probability ½.
         found: Array = ndtr(np.where(d == 0, 0.0, z))
         return found
 
@@ -122,7 +119,7 @@ def rank(
     which: Which = "extremes",
     margin: float = 0.0,
 ) -> Ranking:
-    """Pairs of candidates, the better one first, by the λ-weighted mean of the supervisors' scores.
+    """Return pairs of candidates, the better one first, by the λ-weighted mean of the supervisors' scores.
 
     A candidate that the task cannot use ranks below all that it can, and two such make no pair. In each row those
     supervisors count that could read any of its candidates, and those candidates that all of these could read.
@@ -170,17 +167,16 @@ def rank(
 def _row_pairs(
     row: int, matrix: Array, lambdas: Array, good: NDArray[np.bool_], spread: Spread | None, which: Which, margin: float
 ) -> list[RankedPair] | Reason:
-    """The pairs of one row, or why there are none."""
     if len(matrix) < 2:
         return "one candidate"
-    heard = ~np.isnan(matrix).all(axis=0) & (lambdas > 0)
-    places = np.flatnonzero(~np.isnan(matrix[:, heard]).any(axis=1)) if heard.any() else np.zeros(0, dtype=np.intp)
+    readers = ~np.isnan(matrix).all(axis=0) & (lambdas > 0)
+    places = np.flatnonzero(~np.isnan(matrix[:, readers]).any(axis=1)) if readers.any() else np.zeros(0, dtype=np.intp)
     if len(places) < 2:
         return "unread"
     if not good[places].any():
         return "unusable"
-    shares = lambdas[heard] / lambdas[heard].sum()
-    joint = joint_scores(matrix[np.ix_(places, heard)], shares)
+    shares = lambdas[readers] / lambdas[readers].sum()
+    joint = joint_scores(matrix[np.ix_(places, readers)], shares)
     chosen = list(_candidates(joint, good[places], which, margin))
     if not chosen:
         return "tied"

@@ -1,8 +1,10 @@
-"""What a combination returns: posteriors, λ, the effective number of supervisors, and what is known about each."""
+"""What a combination returns: posteriors, λ, the effective number of supervisors, and diagnostics."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from outgrow.labels import ChoiceTargets, ChoiceVotes
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """What a method believes about every row, before anything is reported about the supervisors."""
+    """The posterior of every row, with what the diagnostics need of the fit."""
 
     probs: NDArray[np.float64]
     """Probabilities of shape (N, K); uniform where a row has neither a vote nor gold."""
@@ -24,16 +26,16 @@ class Posterior:
     spread: float | None = None
     """Standard deviation τ of the rows' difficulty; None if the method knows no difficulty."""
     notes: tuple[str, ...] = ()
-    """What a reader should know about this fit."""
+    """Sentences about this fit for readers."""
     agreement: Agreement | None = None
-    """How the supervisors agree, where the method has counted it."""
+    """How the supervisors agree, where the method counted it."""
     unheld: NDArray[np.float64] | None = None
     """The same as `probs` where gold rows are not held at their answers, which calibration needs; not always known."""
 
 
 @dataclass(frozen=True, eq=False)
 class Diagnostics:
-    """What the combination found out about the supervisors, and what it cannot know."""
+    """Accuracies, copies and shared errors of the supervisors, and notes."""
 
     names: tuple[str, ...]
     """Supervisor names, M of them."""
@@ -48,31 +50,35 @@ class Diagnostics:
     shared_errors: NDArray[np.float64]
     """Correlation of votes that remains once the answer is known, shape (M, M), zero where not significant."""
     rows_without_votes: int
-    """Rows nobody voted on and no gold is known for: uniform in `probs`, never a target."""
+    """Rows without a vote or gold: uniform in `probs`, never a target."""
     difficulty_spread: float | None
     """τ of the rows' difficulty, None if not modelled."""
     notes: tuple[str, ...] = field(default=())
-    """Plain sentences: oddities of these votes, and what votes alone cannot identify."""
+    """Sentences for readers: peculiarities of these votes, and what votes alone cannot identify."""
 
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """The combined opinion of several supervisors."""
+    """The combined votes of several supervisors."""
 
     probs: NDArray[np.float64]
     """Posterior of shape (N, K); gold rows are certain, rows without a vote uniform."""
     weights: NDArray[np.float64]
     """λ of each supervisor, shape (M,), summing to one."""
     effective_supervisors: float
-    """How many independent supervisors these amount to, between 1 and M (0 if nobody votes)."""
+    """Number of independent supervisors that these amount to, between 1 and M (0 without votes)."""
     diagnostics: Diagnostics
-    """What was found out about the supervisors, and what cannot be known."""
+    """What was estimated about the supervisors, and what cannot be identified."""
     usable: NDArray[np.bool_]
     """Whether a row has a vote or gold, shape (N,)."""
+    rows: tuple[Hashable, ...] | None = None
+    """Name of each row: tasks of a long table in order of appearance, or row ids; None where the votes have none."""
+    choices: tuple[Any, ...] | None = None
+    """Name of each choice: labels of a long table, sorted; None where the votes have none."""
 
 
 def targets_of(votes: ChoiceVotes, probs: NDArray[np.float64], usable: NDArray[np.bool_]) -> ChoiceTargets:
-    """Targets for the usable rows; the others are left out, not guessed.
+    """Return targets for the usable rows; the others are left out.
 
     Raises:
         DataError: No row is usable.
@@ -86,13 +92,13 @@ def targets_of(votes: ChoiceVotes, probs: NDArray[np.float64], usable: NDArray[n
 def finished(
     probs: NDArray[np.float64], ballots: Ballots, gold: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Makes gold rows certain and rows without votes uniform; returns probabilities and which rows are usable."""
+    """Return probabilities with gold rows certain and rows without votes uniform, and which rows are usable."""
     usable = ballots.has_votes | (gold >= 0)
     return held(probs, usable, gold), usable
 
 
 def held(probs: NDArray[np.float64], usable: NDArray[np.bool_], gold: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A copy with gold rows certain and unusable rows uniform."""
+    """Return a copy with gold rows certain and unusable rows uniform."""
     probs = np.where(usable[:, None], probs, 1.0 / probs.shape[1])
     known = np.flatnonzero(gold >= 0)
     probs[known] = 0.0
@@ -101,7 +107,7 @@ def held(probs: NDArray[np.float64], usable: NDArray[np.bool_], gold: NDArray[np
 
 
 def normalised(log_joint: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Softmax over the last axis, in place on its argument: the N × K array is the largest one around."""
+    """Return the softmax over the last axis, in place: the N × K array is the largest one in memory."""
     log_joint -= log_joint.max(axis=-1, keepdims=True)
     np.exp(log_joint, out=log_joint)
     log_joint /= log_joint.sum(axis=-1, keepdims=True)

@@ -12,9 +12,9 @@ from outgrow.combine.diagnostics import effective_supervisors, shared_errors
 Array = NDArray[np.float64]
 
 _FLOOR = 1e-6
-"""Smallest probability of a vote that is believed: log 0 would let one vote overrule all others."""
+"""Probabilities are clipped here before the log, so that one vote cannot overrule all others."""
 _INNER_STEPS = 2
-"""Newton steps per round of EM: the next round goes on where they stop."""
+"""Newton steps per round of EM; the next round continues from there."""
 _LIMIT = 20.0
 """Largest exponent on a vote, either sign."""
 _SAMPLE = 1000
@@ -22,11 +22,10 @@ _SAMPLE = 1000
 
 
 class SoftVotes:
-    """What a supervisor's probabilities y say about the answer: p(k | y) ∝ y_k^β · e^(b_k), fitted to the posterior.
+    """The calibrated answer given a supervisor's probabilities y: p(k | y) ∝ y_k^β · e^(b_k), fitted to the posterior.
 
     By Bayes' rule the likelihood ratio of a vote is p(k | y) / π_k, whatever the distribution of the votes themselves.
-    β < 1 takes back overconfidence, β < 0 reads a contrary supervisor the right way round (K = 2), b removes a bias
-    towards a class.
+    β < 1 corrects overconfidence, β < 0 inverts a contrary supervisor (K = 2), b removes a bias towards a class.
 
     With `discount` the evidence of M supervisors that amount to M′ independent ones, by the errors they share under the
     posterior, counts M′/M. Those that err independently lose nothing.
@@ -48,7 +47,7 @@ class SoftVotes:
         self._log_prior = np.zeros((people, ballots.choices))
 
     def fit(self, responsibilities: Array) -> None:
-        """Moves each supervisor's exponent and offsets towards the posterior (N, K)."""
+        """Move each supervisor's exponent and offsets towards the posterior (N, K)."""
         wanted = responsibilities[self._row]
         wanted_share = self._per_person(wanted) + 1.0
         for _ in range(_INNER_STEPS):
@@ -68,13 +67,13 @@ class SoftVotes:
             self._share = effective_supervisors(self._ballots, errors) / voices
 
     def add_to(self, log_joint: Array) -> None:
-        """Adds log p(k | y) − log π_k of every vote to an array of shape (N, K)."""
+        """Add log p(k | y) − log π_k of every vote to an array of shape (N, K)."""
         evidence = self._evidence()
         for k in range(log_joint.shape[1]):
             log_joint[:, k] += np.bincount(self._row, evidence[:, k], minlength=len(log_joint))
 
     def samples(self) -> tuple[Index, list[Array]]:
-        """The supervisors, and the log-evidence (≤ 1000, K) of evenly spread votes of each."""
+        """Return the supervisors, and the log-evidence (≤ 1000, K) of evenly spread votes of each."""
         evidence, people = self._evidence(), np.unique(self._person)
         found = []
         for person in people:

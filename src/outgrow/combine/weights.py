@@ -17,11 +17,11 @@ Weights: TypeAlias = "str | Mapping[str, float] | Sequence[float] | Array"
 
 WEIGHTINGS = ("uniform", "calibrated", "estimated")
 _PRIOR_VOTES = 2.0
-"""Strength of the prior that a supervisor is guessing, in votes per answer."""
+"""Strength of the prior that a supervisor is at chance, in votes per answer."""
 
 
 def explicit_weights(weights: Mapping[str, float] | Sequence[float] | Array, names: Sequence[str]) -> Array:
-    """Given λ as an array of shape (M,) that sums to one.
+    """Return given λ as an array of shape (M,) that sums to one.
 
     Raises:
         ConfigError: A weight is missing, negative, not finite, or for a supervisor that does not exist; or all are 0.
@@ -47,11 +47,7 @@ def explicit_weights(weights: Mapping[str, float] | Sequence[float] | Array, nam
 
 
 def check_weighting(name: str, *, has_gold: bool) -> None:
-    """Refuses a λ by a name that does not exist, or `calibrated` without gold.
-
-    Raises:
-        ConfigError: As said.
-    """
+    """Raise `ConfigError` for a weighting that does not exist, or for `calibrated` without gold."""
     if name not in WEIGHTINGS:
         raise ConfigError(f"There is no weighting {name!r}.", fix=did_you_mean(name, WEIGHTINGS))
     if name == "calibrated" and not has_gold:
@@ -61,11 +57,10 @@ def check_weighting(name: str, *, has_gold: bool) -> None:
 
 
 def informed_weights(ballots: Ballots, belief: Array, errors: Array) -> Array:
-    """λ in proportion to what each supervisor's vote is worth, shape (M,): log-odds of being right over its copies.
+    """Return λ, shape (M,), in proportion to the log-odds of each supervisor being right, over its copies.
 
-    λ_m ∝ max(0, log(a_m (K−1) / (1 − a_m))) / Σ_j max(0, ρ_mj), a_m the accuracy averaged over the answers, so that a
-    supervisor that always says the same counts for nothing, nor does one that is wrong more often than chance. If
-    nobody is better than chance all count alike.
+    λ_m ∝ max(0, log(a_m (K−1) / (1 − a_m))) / Σ_j max(0, ρ_mj), with a_m the accuracy averaged over the answers, so
+    that constant supervisors and those below chance have λ = 0. If none is above chance all count alike.
 
     Source:
         Optimal weights of independent voters, Nitzan & Paroush 1982; the division by shared errors is ours.

@@ -99,7 +99,12 @@ def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
     try:
         return ExperimentConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem, raw) for problem in error.errors())) from error
+        problems = error.errors()
+        inner = {
+            problem["loc"][:-1] for problem in problems
+        }  # of a list with a wrong item pydantic also says: too short
+        told = [each for each in problems if each["type"] != "too_short" or each["loc"] not in inner]
+        raise ConfigError("\n".join(_explain(problem, raw) for problem in told)) from error
 
 
 def _explain(problem: Any, raw: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, GetJsonSchemaHandler, PlainSerializer, TypeAdapter
 
 from outgrow.identity import identity
-from outgrow.registry import can, create, lookup, names
+from outgrow.registry import can, create, implementation, lookup, names
 
 
 def supervisor_kind(section: Mapping[str, Any]) -> str | None:
@@ -32,8 +32,8 @@ def _supervisor(section: object) -> object:
     if kind is None:
         known = [repr(name) for name in ("model", "server", *sorted({*names("supervisor")} - {"model", "server"}))]
         raise ValueError(f"a supervisor has one of the keys {', '.join(known[:-1])} or {known[-1]}")
-    thing = lookup("supervisor", kind)
-    if isinstance(thing, type) and issubclass(thing, BaseModel):
+    thing = implementation("supervisor", kind)
+    if issubclass(thing, BaseModel):
         return thing.model_validate(section)
     rest = {key: value for key, value in section.items() if key != kind}
     own = section[kind]

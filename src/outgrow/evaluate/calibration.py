@@ -1,30 +1,31 @@
-"""Calibration: is what a model is sure of right as often as it is sure? Pure functions of arrays, numpy only.
+"""Calibration of predicted probabilities. Pure functions of arrays, numpy only.
 
-Two conventions hold throughout, and agree with `choice_scores`. An abstention is a uniform guess: it is sure of 1/K and
-right in 1/K. Of tied best choices a fair coin picks one, so `correct` may be a fraction.
+Everywhere, `probs` has shape (N, K), `gold` is the index of the right choice, shape (N,), and DataError is raised where
+they do not fit or rows are not distributions. As in `choice_scores`, an abstention (K NaNs) is a uniform guess, with
+confidence 1/K, and a tie between best choices is broken by a fair coin, so `correct` may be a fraction.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
-from outgrow.evaluate.accuracy import filled_votes
+from outgrow.evaluate.accuracy import choice_scores, filled_votes
 from outgrow.evaluate.wording import Interval
 
 Spacing = Literal["width", "mass"]
-"""Bins of equal width over [0, 1], or of as nearly equal numbers of examples as ties allow."""
+"""Bins of equal width over [0, 1], or with as nearly equal numbers of examples as ties allow."""
 
 BINS = 15
 """As many as in Guo et al. 2017."""
 PROBABILITY_FLOOR = 1e-12
-"""Least probability of the right answer in a log-likelihood: who calls it impossible loses 27.6 nats, not infinity."""
+"""Probabilities are clipped here before the log, so one confident mistake costs at most 27.6 nats."""
 
 _NORMAL_QUANTILE = 1.959963984540054
 """Of the standard normal distribution at .975."""
@@ -41,20 +42,13 @@ class Bin:
     rate: float
     """Share of them that is right (or wrong)."""
     count: float
-    """How many there are; a mean over seeds where these are pooled."""
+    """Number of examples; where seeds are pooled, their mean per seed."""
     interval: Interval
     """95 % interval of the rate (Wilson)."""
 
 
 def confidences(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
-    """Probability of the most probable choice, shape (N,); 1/K for an abstention.
-
-    Args:
-        probs: Probabilities of shape (N, K); an abstention is K NaNs.
-        gold: Index of the right choice, shape (N,); only checked.
-
-    Raises:
-        DataError: Shapes do not fit, or rows are not distributions.
+    """Return the probability of the most probable choice, shape (N,); `gold` is only checked.
 
     Example:
         >>> confidences([[0.9, 0.1], [float("nan")] * 2], [0, 1]).tolist()
@@ -67,20 +61,10 @@ def confidences(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
 
 
 def brier_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
-    """Σ_k (p_k − [k is right])² of each row, in [0, 2]; lower is better. An abstention has 1 − 1/K.
+    """Return Σ_k (p_k − [k is right])² of each row, shape (N,), in [0, 2]; lower is better.
 
-    The multi-class score of Brier (1950). For two choices it is twice what is often called by that name, which looks at
-    one of the two only.
-
-    Args:
-        probs: Probabilities of shape (N, K); an abstention is K NaNs.
-        gold: Index of the right choice, shape (N,).
-
-    Returns:
-        Scores of shape (N,).
-
-    Raises:
-        DataError: Shapes do not fit, or rows are not distributions.
+    The multi-class score of Brier (1950). For two choices it is twice the binary Brier score, which counts one of the
+    two only.
 
     Example:
         >>> brier_scores([[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]], [0, 0, 0]).tolist()
@@ -94,19 +78,7 @@ def brier_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
 
 
 def negative_log_likelihoods(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
-    """−ln p of the right choice of each row, in nats; lower is better. An abstention has ln K.
-
-    Probabilities below `PROBABILITY_FLOOR` count as that.
-
-    Args:
-        probs: Probabilities of shape (N, K); an abstention is K NaNs.
-        gold: Index of the right choice, shape (N,).
-
-    Returns:
-        Scores of shape (N,).
-
-    Raises:
-        DataError: Shapes do not fit, or rows are not distributions.
+    """Return −ln p of the right choice, p clipped at `PROBABILITY_FLOOR`, shape (N,), in nats.
 
     Example:
         >>> negative_log_likelihoods([[0.5, 0.5], [1.0, 0.0], [1.0, 0.0]], [0, 0, 1]).round(3).tolist()
@@ -117,23 +89,67 @@ def negative_log_likelihoods(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.fl
     return scores
 
 
+@dataclass(frozen=True, eq=False)
+class Certainty:
+    """Confidence of one model in its answers on the test part; every array has the shape (seeds, examples).
+
+    Example:
+        >>> probs, gold = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0])
+        >>> certainty = Certainty.stack([Certainty.of_choices(probs, gold)] * 3)
+        >>> certainty.confidence.shape, certainty.correct[0].tolist()
+        ((3, 2), [1.0, 0.0])
+    """
+
+    confidence: NDArray[np.float64]
+    """Probability of the answer."""
+    correct: NDArray[np.float64]
+    """1 where the answer is right, 0 where it is wrong, between the two for ties."""
+    brier: NDArray[np.float64]
+    """Brier score, in [0, 2]."""
+    nll: NDArray[np.float64]
+    """Negative log-likelihood of the right answer, in nats."""
+    vacuity: NDArray[np.float64] | None = None
+    """1 without evidence for any answer, towards 0 with much of it; None for all but evidential students."""
+
+    def __post_init__(self) -> None:
+        shapes = {name: array.shape for name, array in self.arrays().items()}
+        if len(set(shapes.values())) > 1 or len(self.confidence.shape) != 2:
+            raise DataError("Certainties do not fit together.", found=shapes, wanted="(seeds, examples) for all")
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays that are not None, by name."""
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: array for name, array in found.items() if array is not None}
+
+    @classmethod
+    def of_choices(cls, probs: ArrayLike, gold: ArrayLike, vacuity: ArrayLike | None = None) -> Certainty:
+        """Return the record of one run on a choice task."""
+        return cls(
+            confidences(probs, gold)[None],
+            choice_scores(probs, gold)[None],
+            brier_scores(probs, gold)[None],
+            negative_log_likelihoods(probs, gold)[None],
+            None if vacuity is None else np.asarray(vacuity, dtype=np.float64)[None],
+        )
+
+    @classmethod
+    def stack(cls, runs: Sequence[Certainty]) -> Certainty:
+        """Join several seeds on the same examples."""
+        found = [run.arrays() for run in runs]
+        if len({(*each, *(array.shape[1] for array in each.values())) for each in found}) != 1:
+            raise DataError("Certainties of several runs do not fit together.", wanted="the same examples and fields")
+        return cls(**{name: np.concatenate([each[name] for each in found]) for name in found[0]})
+
+
 def calibration_error(
     confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS, spacing: Spacing = "width"
 ) -> float:
-    """Expected calibration error of the top label: Σ_b (n_b / N) · |accuracy of bin b − mean confidence in it|.
+    """Return the top-label expected calibration error: Σ_b (n_b / N) · |accuracy of bin b − its mean confidence|.
 
-    By default over 15 bins of equal width, as in most of the literature, so that numbers can be compared. Bins of equal
-    mass spread the examples better where nearly all confidences are high. Either is biased upwards: where every bin is
-    perfectly calibrated, chance still makes it positive, of the order of √(bins / N).
-
-    Args:
-        confidence: Probability given to the answer, in [0, 1], shape (N,).
-        correct: 1 where the answer is right, 0 where not, or between the two for ties; shape (N,).
-        bins: Number of bins.
-        spacing: `width` or `mass`; equal confidences stay in one bin either way.
-
-    Raises:
-        DataError: Shapes do not fit, values outside [0, 1], nothing to score, or an unknown spacing.
+    `confidence` is the probability of the answer, shape (N,), and `correct` 1 where it is right, 0 where it is wrong,
+    between the two for ties, shape (N,). The default, 15 bins of equal width, is that of most of the literature. Bins
+    of equal mass are better where nearly all confidences are high; equal confidences share a bin. Both errors are
+    biased upwards: for a perfectly calibrated model they are of the order of √(bins / N).
 
     Source:
         Naeini et al. 2015; Guo et al. 2017 (arXiv 1706.04599); equal mass after Nguyen & O'Connor 2015.
@@ -150,18 +166,10 @@ def calibration_error(
 def reliability_bins(
     confidence: ArrayLike, correct: ArrayLike, *, bins: int = BINS, spacing: Spacing = "width", seeds: int = 1
 ) -> tuple[Bin, ...]:
-    """The bins of `calibration_error` that have examples in them: what a reliability diagram draws.
+    """Return the bins of `calibration_error` that hold examples, for a reliability diagram.
 
-    Args:
-        confidence: Probability given to the answer, in [0, 1], shape (N,).
-        correct: 1 where the answer is right, 0 where not, or between the two; shape (N,).
-        bins: Number of bins.
-        spacing: `width` or `mass`.
-        seeds: Number of runs on the same examples that the arrays are put together from. Runs on one example are not
-            independent evidence, so intervals are those of N / seeds examples.
-
-    Raises:
-        DataError: As for `calibration_error`.
+    With arrays of several concatenated runs on the same examples, pass their number as `seeds`: intervals are then
+    those of N / seeds examples.
 
     Example:
         >>> [(each.level, each.rate, each.count) for each in reliability_bins([0.75, 0.75, 0.5], [1, 0, 1])]
@@ -174,7 +182,7 @@ def reliability_bins(
 def binned(
     level: NDArray[np.float64], hit: NDArray[np.float64], index: NDArray[np.int64], seeds: int
 ) -> tuple[Bin, ...]:
-    """Means of levels and hits over the examples of each index, from the lowest index to the highest."""
+    """Return means of levels and hits over the examples of each index, in the order of the indices."""
     counts = np.bincount(index)
     kept = np.flatnonzero(counts)
     levels, rates = (np.bincount(index, weights=values)[kept] / counts[kept] for values in (level, hit))
@@ -183,17 +191,7 @@ def binned(
 
 
 def bin_indices(values: NDArray[np.float64], bins: int, spacing: Spacing) -> NDArray[np.int64]:
-    """The bin from 0 to `bins` − 1 of each value, shape (N,); equal values share a bin.
-
-    Raises:
-        DataError: Less than one bin, or an unknown spacing.
-
-    Example:
-        >>> bin_indices(np.array([0.0, 0.49, 0.5, 1.0]), 2, "width").tolist()
-        [0, 0, 1, 1]
-        >>> bin_indices(np.array([0.9, 0.97, 0.98, 0.99]), 2, "mass").tolist()
-        [0, 0, 1, 1]
-    """
+    """Return the bin of each value, from 0 to `bins` − 1, shape (N,); equal values share a bin."""
     if bins < 1 or spacing not in ("width", "mass"):
         raise DataError("Bins cannot be made.", found=f"{bins} bins by {spacing}", wanted="at least 1, width or mass")
     if spacing == "width":
@@ -203,16 +201,9 @@ def bin_indices(values: NDArray[np.float64], bins: int, spacing: Spacing) -> NDA
 
 
 def wilson_interval(successes: float, trials: float) -> Interval:
-    """95 % interval of a share.
+    """Return Wilson's (1927) 95 % interval of a share; it stays within [0, 1], and is not empty where all trials agree.
 
-    Wilson (1927): unlike the normal interval it stays within [0, 1] and keeps some doubt where all trials agree.
-
-    Args:
-        successes: How many trials succeeded; fractions are allowed.
-        trials: How many there were, more than 0.
-
-    Raises:
-        DataError: No trials, or not 0 ≤ successes ≤ trials.
+    Fractions of successes and trials are allowed.
 
     Example:
         >>> low, high = wilson_interval(8, 10)
@@ -230,7 +221,6 @@ def wilson_interval(successes: float, trials: float) -> Interval:
 
 
 def _distributions(probs: ArrayLike, gold: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Probabilities without abstentions, and gold, both checked."""
     votes, right = filled_votes(probs, gold)
     wrong = (votes < 0).any(axis=1) | ~(np.abs(votes.sum(axis=1) - 1) <= _SUM_TOLERANCE)
     if wrong.any():
@@ -244,7 +234,6 @@ def _distributions(probs: ArrayLike, gold: ArrayLike) -> tuple[NDArray[np.float6
 
 
 def _checked(confidence: ArrayLike, correct: ArrayLike) -> Sequence[NDArray[np.float64]]:
-    """Both as arrays of one shape (N,), N ≥ 1, within [0, 1]."""
     arrays = [np.asarray(values, dtype=np.float64) for values in (confidence, correct)]
     if arrays[0].ndim != 1 or arrays[0].shape != arrays[1].shape or not arrays[0].size:
         raise DataError(

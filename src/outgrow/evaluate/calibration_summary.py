@@ -1,4 +1,4 @@
-"""From the certainties of all models to their calibration, on the resamples that every other interval rests on."""
+"""Calibration of all models, on the same resamples as every other interval."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from outgrow.evaluate.calibration import (
     BINS,
     PROBABILITY_FLOOR,
-    Bin,
+    Certainty,
     bin_indices,
     calibration_error,
     reliability_bins,
 )
-from outgrow.evaluate.certainty import Certainty
 from outgrow.evaluate.intervals import (
     NO_SPREAD,
     TAIL,
@@ -43,26 +42,7 @@ _RANGES = {
 
 
 def summarise_calibration(models: Sequence[ModelScores], *, seed: int = 0) -> CalibrationSummary | None:
-    """Calibration error, Brier score, NLL and overconfidence of every model that says how sure it is.
-
-    The calibration error of several seeds is the mean of theirs.
-
-    Args:
-        models: As for `summarise`; those without `certainty` are left out.
-        seed: Makes the resamples reproducible.
-
-    Returns:
-        The summary, or None where nobody says how sure he is.
-
-    Raises:
-        DataError: Numbers of examples or seeds that do not fit, or values that are not finite.
-
-    Example:
-        >>> sure = Certainty.of_choices([[0.9, 0.1]] * 100, [0] * 60 + [1] * 40)
-        >>> summary = summarise_calibration([ModelScores("naive", "student", {}, certainty=sure)])
-        >>> round(summary.lines[0].error.value, 3), round(summary.lines[0].overconfidence.value, 3)
-        (0.3, 0.3)
-    """
+    """Return the calibration of all models with `certainty`; None without any."""
     found = _aligned(models)
     if not found:
         return None
@@ -75,6 +55,11 @@ def summarise_calibration(models: Sequence[ModelScores], *, seed: int = 0) -> Ca
     lines = []
     for index, (model, certainty) in enumerate(found):
         other = naive if index in students and index != naive else None
+        correct, seeds = certainty.correct.ravel(), len(certainty.correct)
+        vacuity = None
+        if certainty.vacuity is not None:
+            deciles = error_bins(certainty.vacuity.ravel(), correct, seeds=seeds)
+            vacuity = VacuitySummary(means[index].get("vacuity"), means[index].get("confidence"), deciles)
         lines.append(
             CalibrationLine(
                 name=model.name,
@@ -86,15 +71,15 @@ def summarise_calibration(models: Sequence[ModelScores], *, seed: int = 0) -> Ca
                 impossible=float((certainty.nll >= _LARGEST_NLL).mean()),
                 against=None if other is None else found[other][0].name,
                 error_change=None if other is None else columns[index].change(columns[other]),
-                bins=_reliability(certainty),
-                vacuity=_vacuity(certainty, means[index]),
+                bins=reliability_bins(certainty.confidence.ravel(), correct, seeds=seeds),
+                vacuity=vacuity,
             )
         )
     return CalibrationSummary(certainties[0].correct.shape[1], BINS, tuple(lines))
 
 
 def _aligned(models: Sequence[ModelScores]) -> list[tuple[ModelScores, Certainty]]:
-    """Those who say how sure they are, with arrays of one shape (S, N)."""
+    # All arrays get one shape (S, N).
     given = {
         (each, name): array for each in models if each.certainty for name, array in each.certainty.arrays().items()
     }
@@ -105,20 +90,8 @@ def _aligned(models: Sequence[ModelScores]) -> list[tuple[ModelScores, Certainty
     return [(each, Certainty(**arrays)) for each, arrays in found.items()]
 
 
-def _reliability(certainty: Certainty) -> tuple[Bin, ...]:
-    confidence, correct = certainty.confidence, certainty.correct
-    return reliability_bins(confidence.ravel(), correct.ravel(), seeds=len(confidence))
-
-
-def _vacuity(certainty: Certainty, means: dict[str, Estimate]) -> VacuitySummary | None:
-    if certainty.vacuity is None:
-        return None
-    bins = error_bins(certainty.vacuity.ravel(), certainty.correct.ravel(), seeds=len(certainty.vacuity))
-    return VacuitySummary(means.get("vacuity"), means.get("confidence"), bins)
-
-
 def _mean_terms(certainty: Certainty) -> dict[str, NDArray[np.float64]]:
-    """Everything that is a mean over examples and seeds, term by term, shape (S, N)."""
+    # The terms, shape (S, N), of all that is a mean over examples and seeds.
     terms = {
         "overconfidence": certainty.confidence - certainty.correct,
         "brier": certainty.brier,
@@ -134,7 +107,6 @@ def _mean_terms(certainty: Certainty) -> dict[str, NDArray[np.float64]]:
 
 
 def _mean_estimates(certainties: Sequence[Certainty], seed: int) -> list[dict[str, Estimate]]:
-    """Of each model, by name, from one draw for all."""
     terms = [(index, *item) for index, each in enumerate(certainties) for item in _mean_terms(each).items()]
     draws = resampled_means([array for *_, array in terms], seed=seed).T
     found: list[dict[str, Estimate]] = [{} for _ in certainties]
@@ -151,18 +123,14 @@ def _mean_estimates(certainties: Sequence[Certainty], seed: int) -> list[dict[st
 def resampled_calibration_errors(
     certainties: Sequence[Certainty], *, seed: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Expected calibration error of J models on the same resamples of examples and seeds.
+    """Return expected calibration errors of J models on the resamples of `resampled_means`.
 
     In a bin, count times (accuracy − confidence) is a sum over examples: a resample weighs it by how often each was
     drawn, and takes absolute values afterwards.
 
-    Args:
-        certainties: Arrays of shape (S, N), the same for all.
-        seed: Makes the draws reproducible; they are those of `resampled_means`.
-
     Returns:
-        Errors and noise, each of shape (B, J). Noise is Σ_b of the absolute change in what the bins add up to: the
-        error that the resample would have if the model were perfectly calibrated.
+        Errors and noise, each of shape (B, J). Noise is the error that the resample would have if the model were
+        perfectly calibrated: Σ_b of the absolute change of the sums in the bins.
     """
     seeds, examples = certainties[0].correct.shape
     signed = [[_by_bin(*run) for run in zip(each.confidence, each.correct, strict=True)] for each in certainties]
@@ -180,7 +148,7 @@ def resampled_calibration_errors(
 
 
 def _by_bin(confidence: NDArray[np.float64], correct: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correct − confidence of each example in the column of its bin, shape (N, occupied bins)."""
+    # Correct − confidence of each example in the column of its bin, shape (N, occupied bins).
     _, column = np.unique(bin_indices(confidence, BINS, "width"), return_inverse=True)
     terms = np.zeros((len(confidence), column.max() + 1))
     terms[np.arange(len(confidence)), column] = correct - confidence
@@ -189,8 +157,6 @@ def _by_bin(confidence: NDArray[np.float64], correct: NDArray[np.float64]) -> ND
 
 @dataclass(frozen=True, eq=False)
 class _Errors:
-    """Calibration error of one model, and what it is in every resample, shape (B,)."""
-
     certainty: Certainty
     draws: NDArray[np.float64]
     noise: NDArray[np.float64]
@@ -201,33 +167,25 @@ class _Errors:
         return float(np.mean([calibration_error(*run) for run in runs]))
 
     def estimate(self) -> Estimate:
-        """With an interval from 0 where a perfectly calibrated model could have this error."""
         examples = self.certainty.correct.shape[1]
-        interval = _two_sided(self.value, self.draws, low=0.0, high=1.0, examples=examples)
+        interval = _two_sided(self.value, self.draws, low=0.0, examples=examples)
         if interval is not None and self.value <= np.quantile(self.noise, 1 - TAIL):
-            interval = (0.0, interval[1])
+            interval = (0.0, interval[1])  # a perfectly calibrated model could have this error
         return Estimate(self.value, interval)
 
     def change(self, other: _Errors) -> Estimate:
-        """This error minus another, on the same resamples.
-
-        Where one of the two is all chance, it is biased upwards more than the other, and the difference is understated:
-        then its interval covers the truth in 80 to 92 % (simulated, 300 and 1,000 examples) rather than in 95 %.
-        """
+        # Where one of the two models is perfectly calibrated its error is biased upwards more than the other, and the
+        # interval covers the truth in 80 to 92 % (simulated, 300 and 1,000 examples) rather than in 95 %.
         value, examples = self.value - other.value, self.certainty.correct.shape[1]
-        draws = self.draws - other.draws
-        return Estimate(value, _two_sided(value, draws, low=-1.0, high=1.0, examples=examples))
+        return Estimate(value, _two_sided(value, self.draws - other.draws, low=-1.0, examples=examples))
 
 
-def _two_sided(value: float, draws: NDArray[np.float64], *, low: float, high: float, examples: int) -> Interval | None:
-    """The percentile interval and its mirror image at the value, together, within [low, high].
-
-    A calibration error is biased upwards, and that of a resample once more: near zero all resamples lie above the
-    truth, and percentiles never cover it. The mirror image (the basic bootstrap) takes the bias off, but may miss the
-    value itself. Either end is taken from where it errs on the wide side.
-    """
-    interval = bounded_interval(value, draws, low=low, high=high, examples=examples)
+def _two_sided(value: float, draws: NDArray[np.float64], *, low: float, examples: int) -> Interval | None:
+    # A calibration error is biased upwards, and that of a resample once more: near zero all resamples lie above the
+    # truth, and percentiles never cover it. The basic bootstrap removes the bias, but may miss the value itself. So
+    # take the union of both intervals, within [low, 1].
+    interval = bounded_interval(value, draws, low=low, high=1.0, examples=examples)
     if interval is None or np.ptp(draws) <= NO_SPREAD:
         return interval
     below, above = percentile_interval(draws)
-    return max(low, min(below, 2 * value - above)), min(high, max(above, 2 * value - below))
+    return max(low, min(below, 2 * value - above)), min(1.0, max(above, 2 * value - below))

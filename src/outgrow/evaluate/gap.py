@@ -1,8 +1,8 @@
 """The performance gap recovered (PGR): how far a student gets from its supervisors towards the ceiling.
 
 PGR = (student − floor) / (ceiling − floor), Burns et al. (2023, arXiv 2312.09390), of mean scores over examples and
-seeds. It is neither clipped nor dropped: below 0 the student is worse than its supervisor, above 1 better than the
-ceiling, and where the ceiling is not above the floor it does not exist and is said not to.
+seeds. It is not clipped: below 0 the student is worse than its supervisor, above 1 better than the ceiling. It is
+undefined where the ceiling is not above the floor.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from outgrow.evaluate.wording import Interval, estimate_text, number_text, share
 
 _MOST_UNDEFINED = TAIL
 """Above this share of resamples without a gap, zero lies inside the 95 % interval of the gap itself. By Fieller (1954)
-the confidence set of a ratio whose denominator may be zero is unbounded: no finite interval would be honest."""
+the confidence set of a ratio whose denominator may be zero is unbounded, so there is no finite interval."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Where a student stands between floor and ceiling, and against the base."""
+    """A student between floor and ceiling, and against the base."""
 
     student: float
-    """Mean score of the student."""
+    """Mean score of the student; likewise below."""
     floor: float
-    """Mean score of the supervisor (or of the average supervisor) it is measured against."""
+    """Of the supervisor (or of the average supervisor) it is measured against."""
     ceiling: float
-    """Mean score of the strong model trained on gold labels."""
+    """Of the strong model trained on gold labels."""
     base: float | None
-    """Mean score of the untouched strong model; None where not given."""
+    """Of the untouched strong model, if given."""
     pgr: float | None
     """Performance gap recovered; None where the ceiling is not above the floor."""
     pgr_interval: Interval | None
-    """95 % interval of `pgr`; None where it is undefined or where none can be trusted, see `reason`."""
+    """95 % interval of `pgr`; None for the given `reason`."""
     gain_over_base: float | None
     """Student minus base; None without a base."""
     gain_interval: Interval | None
@@ -55,13 +55,7 @@ class Gap:
     """Why `pgr` or its interval is None, in words; None where both exist."""
 
     def describe(self) -> str:
-        """Says in words what is known and why something is not.
-
-        Example:
-            >>> gap = performance_gap([[1, 0, 0, 1]], [[1, 1, 1, 0]], [[1, 0, 1, 0]])
-            >>> print(gap.describe())
-            PGR is undefined, because the ceiling (.500) is not above the floor (.750): there is no gap to recover.
-        """
+        """Return the gap in words."""
         if self.pgr is None:
             sentences = [f"PGR is undefined, because {self.reason}."]
         elif self.pgr_interval is None:
@@ -82,20 +76,14 @@ class Gap:
 def performance_gap(
     student: ArrayLike, floor: ArrayLike, ceiling: ArrayLike, *, base: ArrayLike | None = None, seed: int = 0
 ) -> Gap:
-    """Performance gap recovered and gain over base, with 95 % intervals from a paired bootstrap.
+    """Return performance gap recovered and gain over base, with 95 % intervals from a paired bootstrap.
 
     Args:
         student: Per-example scores in any unit, shape (seeds, examples); higher is better.
-        floor: Scores of the supervisor on the same examples; one seed stands for all, here and below.
+        floor: Scores of the supervisor on the same examples; here and below, one seed stands for all.
         ceiling: Scores of the strong model trained on gold labels.
         base: Scores of the untouched strong model.
-        seed: Makes the resamples reproducible.
-
-    Returns:
-        The gap; what is undefined is None, with the reason in words (`Gap.describe()`).
-
-    Raises:
-        DataError: Shapes that do not fit, or scores that are not finite.
+        seed: Seed of the resamples.
 
     Example:
         >>> right = np.arange(100)[None]
@@ -111,31 +99,31 @@ def performance_gap(
     columns = resampled_means(list(arrays.values()), seed=seed).T
     draws = dict(zip(arrays, columns, strict=True))
     means = {name: float(array.mean()) for name, array in arrays.items()}
-    return gap_from_draws(means, draws, examples=arrays["student"].shape[1], span=score_span(arrays.values()))
+    low, high = score_range(arrays.values())
+    return gap_from_draws(means, draws, examples=arrays["student"].shape[1], span=high - low)
 
 
-def score_span(arrays: Iterable[NDArray[np.float64]]) -> float:
-    """Largest difference two scores can have: 1 for the usual range [0, 1], more where scores leave it."""
-    ends = [(float(array.min()), float(array.max())) for array in arrays]
-    return max(1.0, *(high for _, high in ends)) - min(0.0, *(low for low, _ in ends))
+def score_range(arrays: Iterable[NDArray[np.float64]]) -> Interval:
+    """Return the smallest and the largest score possible: 0 and 1, or those that occur beyond them."""
+    found = list(arrays)
+    return min(0.0, *(float(array.min()) for array in found)), max(1.0, *(float(array.max()) for array in found))
 
 
 def gap_from_draws(
     means: Mapping[str, float], draws: Mapping[str, NDArray[np.float64]], *, examples: int, span: float
 ) -> Gap:
-    """The gap from means and their joint resamples: for callers that resample many methods at once.
+    """Return the gap from means of `student`, `floor`, `ceiling` and perhaps `base`, and their joint resamples (B,).
 
-    Args:
-        means: Mean score of `student`, `floor`, `ceiling` and, if there is one, `base`.
-        draws: Resampled means of the same, each of shape (B,), row by row from the same resamples.
-        examples: Number of examples behind each mean.
-        span: Largest difference two scores can have.
+    `span` is the largest difference that two scores can have.
     """
     student, floor, ceiling, base = means["student"], means["floor"], means["ceiling"], means.get("base")
     undefined_share = float(np.mean(draws["ceiling"] - draws["floor"] <= NO_SPREAD))
     reason = _reason(floor, ceiling, undefined_share, examples)
     pgr = (student - floor) / (ceiling - floor) if ceiling - floor > NO_SPREAD else None
-    gain = None if base is None else student - base
+    gain = gain_interval = None
+    if base is not None:
+        gain, gain_draws = student - base, draws["student"] - draws["base"]
+        gain_interval = bounded_interval(gain, gain_draws, low=-span, high=span, examples=examples)
     return Gap(
         student=student,
         floor=floor,
@@ -144,15 +132,10 @@ def gap_from_draws(
         pgr=pgr,
         pgr_interval=None if pgr is None or reason else _pgr_interval(pgr, draws, span / (ceiling - floor), examples),
         gain_over_base=gain,
-        gain_interval=None if gain is None else gain_interval(gain, draws["student"] - draws["base"], span, examples),
+        gain_interval=gain_interval,
         undefined_share=undefined_share,
         reason=reason,
     )
-
-
-def gain_interval(gain: float, draws: NDArray[np.float64], span: float, examples: int) -> Interval | None:
-    """Interval of a difference of two mean scores."""
-    return bounded_interval(gain, draws, low=-span, high=span, examples=examples)
 
 
 def _pgr_interval(pgr: float, draws: Mapping[str, NDArray[np.float64]], largest_step: float, examples: int) -> Interval:
@@ -161,14 +144,13 @@ def _pgr_interval(pgr: float, draws: Mapping[str, NDArray[np.float64]], largest_
     ratios = (draws["student"] - draws["floor"])[defined] / widths[defined]
     if np.ptp(ratios) > NO_SPREAD:
         return percentile_interval(ratios)
-    # The student is as good as the ceiling (or the floor) on every example, so no resample shows any doubt. A share of
-    # the examples not seen may still differ, each by the largest step one example can make.
+    # The student is as good as the ceiling (or the floor) on every example, so the resamples do not vary. A share of
+    # the unseen examples may still differ, each by the largest step that one example can make.
     doubt = unseen_share(examples) * largest_step
     return pgr - doubt, pgr + doubt
 
 
 def _reason(floor: float, ceiling: float, undefined_share: float, examples: int) -> str | None:
-    """Why there is no PGR or no interval for it; None where there is nothing to say."""
     ends = f"floor ({number_text(floor)}) and ceiling ({number_text(ceiling)})"
     if ceiling - floor <= NO_SPREAD:
         low, high = number_text(floor), number_text(ceiling)

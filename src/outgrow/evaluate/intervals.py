@@ -1,9 +1,9 @@
-"""Doubt about means of scores: a paired bootstrap over examples and seeds, and a sign test between two methods.
+"""Uncertainty of mean scores: a paired bootstrap over examples and seeds, and a sign test between two methods.
 
-Every method is scored on the same examples, and methods that are trained are trained with the same seeds. So a
-resample draws examples once and seeds once *for all methods together*: what is easy for everybody cancels in
-differences and ratios, which is where the power of a paired comparison comes from. Seeds and examples are drawn
-independently of each other (a crossed design); by Owen (2007, *The pigeonhole bootstrap*) this errs on the wide side.
+All methods are scored on the same examples and trained with the same seeds. So a resample draws examples once and seeds
+once *for all methods together*, and the difficulty of an example cancels in differences and ratios. Seeds and examples
+are drawn independently (a crossed design); by Owen (2007, *The pigeonhole bootstrap*) the intervals err on the wide
+side.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NO_SPREAD = 1e-12
 """Differences below this are rounding."""
 
 _CELLS = 4_000_000
-"""Most counts held at a time (32 MB): more examples mean smaller blocks of resamples, not more memory."""
+"""Most counts in memory at a time (32 MB); more examples mean smaller blocks of resamples."""
 
 
 @dataclass(frozen=True)
@@ -41,30 +41,21 @@ class SignTest:
 
 
 def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
-    """Checks scores of several methods and brings them to one shape.
-
-    Args:
-        scores: Per method an array of shape (seeds, examples); one seed stands for all.
-
-    Returns:
-        The same, each of shape (S, N), with S the largest number of seeds.
-
-    Raises:
-        DataError: Not two-dimensional, empty, not finite, other examples, or seed counts that do not fit.
-    """
-    arrays = {name: _numbers(name, array) for name, array in scores.items()}
-    for name, array in arrays.items():
+    """Check scores (seeds, examples) of several methods and broadcast them to the largest number of seeds."""
+    arrays: dict[str, NDArray[np.float64]] = {}
+    for name, given in scores.items():
+        try:
+            array = arrays[name] = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"The scores of {name!r} are not an array of numbers: {error}") from error
         if array.ndim != 2 or not array.size:
-            raise DataError(
-                f"The scores of {name!r} have the wrong shape.",
-                found=array.shape,
-                wanted="(seeds, examples), not empty",
-            )
+            wanted = "(seeds, examples), not empty"
+            raise DataError(f"The scores of {name!r} have the wrong shape.", found=array.shape, wanted=wanted)
         if not np.isfinite(array).all():
             raise DataError(
                 f"{int((~np.isfinite(array)).sum())} scores of {name!r} are not finite.",
                 wanted="a number for every example",
-                fix="Score an answer that could not be had as wrong: leaving it out would flatter the method.",
+                fix="Score missing answers as wrong: without them the score is too high.",
             )
     examples = {name: array.shape[1] for name, array in arrays.items()}
     if len(set(examples.values())) > 1:
@@ -72,17 +63,9 @@ def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.floa
     seeds = {name: array.shape[0] for name, array in arrays.items()}
     most = max(seeds.values(), default=1)
     if set(seeds.values()) - {1, most}:
-        raise DataError(
-            "Methods have different numbers of seeds.", found=seeds, wanted=f"{most}, or 1 that stands for all"
-        )
+        wanted = f"{most}, or 1 that stands for all"
+        raise DataError("Methods have different numbers of seeds.", found=seeds, wanted=wanted)
     return {name: np.broadcast_to(array, (most, array.shape[1])) for name, array in arrays.items()}
-
-
-def _numbers(name: str, scores: ArrayLike) -> NDArray[np.float64]:
-    try:
-        return np.asarray(scores, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"The scores of {name!r} are not an array of numbers: {error}") from error
 
 
 def resampled_means(
@@ -92,20 +75,17 @@ def resampled_means(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Mean scores of J methods on the same resamples of examples and seeds.
+    """Return mean scores of J methods on the same resamples of examples and seeds, shape (B, J).
 
-    Each resample counts how often every example and every seed was drawn and weighs the scores by the product of the
-    two counts. With one seed there is nothing to draw: the doubt is then about examples only, and `summarise` says so.
+    Each resample counts how often every example and every seed was drawn, and weighs the scores by the product of the
+    two counts. With one seed the intervals reflect examples only.
 
     Args:
         scores: J arrays of shape (S, N), as `aligned_scores` returns them.
-        weights: J arrays of the same shape, for scores whose means over examples are weighted; of each run and resample
-            by its own weights. A run that has none in a resample keeps its plain mean over all examples.
-        resamples: Number B of resamples.
-        seed: Makes the draws reproducible.
-
-    Returns:
-        Means of shape (B, J); row b of every column belongs to the same resample.
+        weights: J arrays of the same shape, for means that are weighted over examples. A run whose weights sum to zero
+            in a resample keeps its plain mean over all examples.
+        resamples: Number B.
+        seed: Seed of the draws.
 
     Example:
         >>> easy, hard = np.array([[1.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 0.0]])
@@ -130,16 +110,7 @@ def resampled_means(
 
 
 def weighted_mean(scores: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
-    """Mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean.
-
-    Args:
-        scores: Shape (S, N).
-        weights: The same shape; None weighs all examples alike.
-
-    Example:
-        >>> weighted_mean(np.array([[1.0, 0.0]]), np.array([[3.0, 1.0]]))
-        0.75
-    """
+    """Return the mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean."""
     if weights is None:
         return float(scores.mean())
     total, plain = weights.sum(axis=1), scores.mean(axis=1)
@@ -147,27 +118,17 @@ def weighted_mean(scores: NDArray[np.float64], weights: NDArray[np.float64] | No
 
 
 def _columns(stacked: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(J, S, N) as (N, J·S)."""
+    # (J, S, N) to (N, J·S)
     return np.ascontiguousarray(stacked.reshape(-1, stacked.shape[2]).T)
 
 
 def resampled_counts(
     seeds: int, examples: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-    """The resamples behind every interval, in blocks: for what is no mean of scores and so needs the counts themselves.
+    """Yield the resamples behind every interval in blocks, for statistics that are not means of scores.
 
-    Args:
-        seeds: Number S of runs.
-        examples: Number N of examples.
-        resamples: Number B of resamples.
-        seed: Makes the draws reproducible; equal sizes and seeds give equal draws.
-
-    Yields:
-        Which resamples these are, how often each seed was drawn, shape (b, S), and each example, shape (b, N).
-
-    Example:
-        >>> [(block, *chosen[0], int(counts.sum())) for block, chosen, counts in resampled_counts(1, 5, resamples=2)]
-        [(slice(0, 2, None), np.float64(1.0), 10)]
+    A block is the slice of the resamples, and how often each seed (b, S) and each example (b, N) was drawn. Equal sizes
+    and seeds give equal draws.
     """
     random = np.random.default_rng(seed)
     seed_counts = _draw_counts(random, resamples, seeds)
@@ -178,7 +139,6 @@ def resampled_counts(
 
 
 def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDArray[np.float64]:
-    """How often each of `size` things is drawn in `size` draws, shape (resamples, size): uniform multinomials."""
     # Counting drawn indices is several times faster than `Generator.multinomial`, which draws a binomial per cell.
     drawn = random.integers(size, size=(resamples, size))
     drawn += np.arange(resamples)[:, None] * size
@@ -187,24 +147,15 @@ def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDAr
 
 
 def percentile_interval(draws: NDArray[np.float64]) -> Interval:
-    """The central 95 % of resampled values, shape (B,).
-
-    Example:
-        >>> percentile_interval(np.arange(2001))
-        (50.0, 1950.0)
-    """
+    """Return the central 95 % of resampled values, shape (B,)."""
     low, high = np.quantile(draws, [TAIL, 1 - TAIL])
     return float(low), float(high)
 
 
 def unseen_share(examples: int) -> float:
-    """Largest share of the population that may behave otherwise when all N examples behaved alike.
+    """Return the largest share of the population that may behave otherwise when all N examples behaved alike.
 
     The exact binomial bound of Clopper and Pearson (1934) for N successes in N trials: 1 − (α/2)^(1/N).
-
-    Example:
-        >>> round(unseen_share(100), 4)
-        0.0362
     """
     return float(1 - TAIL ** (1 / examples))
 
@@ -212,24 +163,11 @@ def unseen_share(examples: int) -> float:
 def bounded_interval(
     value: float, draws: NDArray[np.float64], *, low: float, high: float, examples: int
 ) -> Interval | None:
-    """Interval of a mean of per-example values that lie in [low, high].
+    """Return the interval of a mean of per-example values that lie in [low, high].
 
-    Two cases that a percentile interval gets wrong are caught. One example has no spread at all, and would be reported
-    with an interval of width zero: there is None. And where all examples agree (a model that is always right),
-    resampling cannot show doubt either: there, up to the `unseen_share` of examples may behave otherwise, each by as
-    much as the range allows.
-
-    Args:
-        value: The mean itself.
-        draws: Resampled means, shape (B,).
-        low: Smallest possible value of one example.
-        high: Largest possible value of one example.
-        examples: Number N of examples.
-
-    Example:
-        >>> low, high = bounded_interval(1.0, np.ones(2000), low=0.0, high=1.0, examples=100)
-        >>> round(low, 3), high
-        (0.964, 1.0)
+    In two cases the percentile interval of the resampled means, shape (B,), would have width zero. For a single example
+    there is none (None). Where all examples agree (a model that is always right), the `unseen_share` of examples may
+    differ by the whole range.
     """
     if examples < 2:
         return None
@@ -240,17 +178,10 @@ def bounded_interval(
 
 
 def sign_test(first: ArrayLike, second: ArrayLike) -> SignTest:
-    """Tests whether one method beats another more often than the other way round, on the same examples.
+    """Test whether one method beats another more often than the other way round, on the same examples.
 
-    Scores are averaged over seeds first: the seeds of one example are not independent evidence. No discordant example
-    (always so for identical methods) gives p = 1.
-
-    Args:
-        first: Scores of shape (seeds, examples).
-        second: Scores of shape (seeds, examples); the number of seeds may differ.
-
-    Raises:
-        DataError: Wrong shapes, scores that are not finite, or other examples.
+    Scores have the shape (seeds, examples), and are averaged over seeds first, since the seeds of one example are not
+    independent evidence. Without any difference p is 1.
 
     Example:
         >>> sign_test([[1, 1, 1, 1, 1, 1, 0]], [[0, 0, 0, 0, 0, 0, 0]])
@@ -258,9 +189,8 @@ def sign_test(first: ArrayLike, second: ArrayLike) -> SignTest:
     """
     from scipy.stats import binomtest
 
-    means = [
-        aligned_scores({name: scores})[name].mean(axis=0) for name, scores in (("first", first), ("second", second))
-    ]
+    given = {"first": first, "second": second}
+    means = [aligned_scores({name: scores})[name].mean(axis=0) for name, scores in given.items()]
     if means[0].shape != means[1].shape:
         raise DataError("Methods are scored on different numbers of examples.", found=[len(mean) for mean in means])
     difference = means[0] - means[1]

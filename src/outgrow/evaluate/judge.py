@@ -1,58 +1,50 @@
-"""A language model as judge: its ratings of answers on a fixed scale.
+"""A language model as judge: ratings of answers on a fixed scale, and the agreement of several judges.
 
-Nothing here knows what the model is: anything with `generate(prompts, options)` will do, local, served or scripted, and
-whoever wants its replies kept passes one that keeps them. What a judge says is read strictly: a reply that cannot be
-read is asked for once more, and what is then still unreadable is counted, never guessed.
+Any object with `generate(prompts, options)` is a judge. Replies are parsed strictly: an unreadable reply is requested
+once more, and a rating that is still missing then is counted, never guessed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from outgrow.errors import ConfigError, ModelError
+from outgrow.errors import ConfigError, DataError, ModelError
+from outgrow.evaluate.intervals import bounded_interval, resampled_means
+from outgrow.evaluate.wording import Interval
+from outgrow.labels import Completion
 from outgrow.templates import check_template, fill
 
 REPAIR = (
     "{prompt}{reply}\n\nThat reply has no rating in the form asked for. "
     "Write nothing but the rating, a number from {low} to {high} in double brackets: [[number]]\nRating:"
 )
-"""How a judge is asked again after a reply that cannot be read."""
+"""The second request, after a reply that cannot be read."""
 
 RATED = "rated"
-"""Name of the metric that says on how many of its scales an answer has a rating."""
+"""Metric: share of its scales on which an answer has a rating."""
 
 _BRACKETS = re.compile(r"\[\[([^\[\]]*)\]\]")
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-class Reply(Protocol):
-    """What a judge said."""
-
-    @property
-    def text(self) -> str:
-        """The reply, without the prompt."""
-
-
 class JudgeModel(Protocol):
-    """Whatever replies to prompts; every `outgrow.models.protocols.LanguageModel` does."""
+    """The part of `outgrow.models.protocols.LanguageModel` that a judge needs."""
 
-    def generate(self, prompts: Sequence[str], options: Any) -> Sequence[Sequence[Reply]]:
-        """One list of replies per prompt, in order: at most `options.n`, fewer where there was no reply."""
+    def generate(self, prompts: Sequence[str], options: Any) -> Sequence[Sequence[Completion]]:
+        """Return a list of replies per prompt, in order: at most `options.n`, fewer where there was no reply."""
 
 
 @dataclass(frozen=True)
 class Rubric:
-    """What a judge is asked, and the scale of its answer.
-
-    Raises:
-        ConfigError: The scale is empty, or the template has no place for the answer.
+    """Prompt and scale of a judge; a ConfigError if the scale is empty or the template has no place for the answer.
 
     Example:
         >>> Rubric("From {low} to {high}, how polite is this: {answer}?", low=1, high=5).prompt({"answer": "{Hi}"})
@@ -74,46 +66,42 @@ class Rubric:
         check_template("rubric", self.template, needs=("answer",))
 
     def prompt(self, item: Mapping[str, str]) -> str:
-        """The prompt for one item; braces in its texts stay as they are."""
+        """Return the prompt for one item; braces in its texts stay as they are."""
         return fill(self.template, {**item, "low": str(self.low), "high": str(self.high)})
 
     def read(self, reply: str) -> float | None:
-        """The rating in a reply; None unless there is exactly one, on the scale, in double brackets.
-
-        Saying the same rating twice is saying it once; two different ones are none.
+        """Return the rating in a reply; None unless it has exactly one, perhaps repeated, on the scale, in brackets.
 
         Example:
             >>> rubric = Rubric("{answer}")
             >>> rubric.read("Fluent, but wrong. Rating: [[3]]"), rubric.read("[[3]] or [[4]]"), rubric.read("[[11]]")
             (3.0, None, None)
         """
-        said = {text.strip() for text in _BRACKETS.findall(reply)}
-        if len(said) != 1:
+        found = {text.strip() for text in _BRACKETS.findall(reply)}
+        if len(found) != 1 or not _PLAIN_NUMBER.fullmatch(number := found.pop()):
             return None
-        [number] = said
-        value = float(number) if _PLAIN_NUMBER.fullmatch(number) else None
-        return value if value is not None and self.low <= value <= self.high else None
+        return float(number) if self.low <= float(number) <= self.high else None
 
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """What a judge said of N items, n times each."""
+    """Ratings of N items by one judge, n samples each."""
 
     samples: NDArray[np.float64]
     """Ratings of shape (N, n); NaN where there was no reply, or none that could be read."""
     repaired: int = 0
-    """Ratings that were read only after asking again."""
+    """Number of ratings that were readable only at the second request."""
     example: str | None = None
-    """A reply that could not be read even then, or None."""
+    """A first reply whose rating is missing for good, or None."""
 
     @property
     def unread(self) -> int:
-        """Ratings that are missing."""
+        """Number of missing ratings."""
         return int(np.isnan(self.samples).sum())
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Ratings of each item, shape (N,)."""
+        """Number of ratings of each item, shape (N,)."""
         counts: NDArray[np.int64] = np.isfinite(self.samples).sum(axis=1)
         return counts
 
@@ -124,31 +112,23 @@ class Ratings:
 
     @property
     def standard_errors(self) -> NDArray[np.float64]:
-        """Standard error of each mean, shape (N,): deviation (n − 1) over √n; NaN below two ratings.
-
-        Example:
-            >>> Ratings(np.array([[4.0, 6.0, np.nan], [5.0, np.nan, np.nan]])).standard_errors.tolist()
-            [1.0, nan]
-        """
+        """Standard error of each mean, shape (N,): sample deviation (n − 1) over √n; NaN below two ratings."""
         squares = np.nansum((self.samples - self.means[:, None]) ** 2, axis=1)
         return np.sqrt(_divided(_divided(squares, self.counts - 1), self.counts))
 
 
 def rate(model: JudgeModel, rubric: Rubric, items: Sequence[Mapping[str, str]], *, options: Any) -> Ratings:
-    """Lets a judge rate items, and asks once more for every rating that cannot be read.
+    """Rate N items with a judge; every rating that cannot be read is requested once more.
 
     Args:
         model: The judge.
-        rubric: What it is asked.
-        items: The texts that fill the rubric's places, N of them, among them `answer`.
-        options: How it generates, a `GenerateOptions` or anything like it: a dataclass with the field `n`, the number
-            of samples per item. [TL] averages 10 at temperature 1.
-
-    Raises:
-        ModelError: The model gives another number of lists than there were prompts.
+        rubric: Prompt and scale.
+        items: The texts that fill the rubric's places, among them `answer`.
+        options: A `GenerateOptions`, or another dataclass with the field `n`, the number of samples per item.
 
     Source:
-        [TL] (arXiv 2405.16236), section 5: two ratings in `[[n]]`, samples averaged. The repair round is ours.
+        [TL] (arXiv 2405.16236), section 5: ratings in `[[n]]`, the mean of 10 samples at temperature 1. The second
+        request is ours.
 
     Example:
         >>> from outgrow.models.protocols import GenerateOptions
@@ -158,62 +138,27 @@ def rate(model: JudgeModel, rubric: Rubric, items: Sequence[Mapping[str, str]], 
         >>> rate(judge, Rubric("Capital of France? {answer}"), items, options=GenerateOptions()).means.tolist()
         [9.0, 2.0]
     """
-
-    def again(prompt: str, reply: str) -> str:
-        return fill(REPAIR, {"prompt": prompt, "reply": reply, "low": str(rubric.low), "high": str(rubric.high)})
-
-    return Ratings(*read_replies(model, [rubric.prompt(item) for item in items], rubric.read, again, options))
-
-
-class Reading(NamedTuple):
-    """Numbers read from a judge's replies."""
-
-    values: NDArray[np.float64]
-    """One per prompt and sample, shape (N, n); NaN where there was no reply, or none that could be read."""
-    repaired: int
-    """How many were read only after asking again."""
-    example: str | None
-    """A reply that could not be read even then, or None."""
-
-
-def read_replies(
-    model: JudgeModel,
-    prompts: Sequence[str],
-    read: Callable[[str], float | None],
-    again: Callable[[str, str], str],
-    options: Any,
-) -> Reading:
-    """Asks a judge, and asks once more for every reply that cannot be read.
-
-    Args:
-        model: The judge.
-        prompts: What it is asked, N prompts.
-        read: What a reply says; None where it cannot be read.
-        again: Prompt and reply → how to ask again.
-        options: How the judge generates; see `rate`.
-
-    Raises:
-        ModelError: The model gives another number of lists than there were prompts.
-    """
-    values = np.full((len(prompts), options.n), np.nan)
+    prompts = [rubric.prompt(item) for item in items]
+    samples = np.full((len(prompts), options.n), np.nan)
     unread: list[tuple[int, int, str]] = []
-    for row, said in enumerate(_ask(model, prompts, options)):
-        for place, reply in enumerate(said):
-            value = read(reply)
-            if value is None:
+    for row, replies in enumerate(_ask(model, prompts, options)):
+        for place, reply in enumerate(replies):
+            rating = rubric.read(reply)
+            if rating is None:
                 unread.append((row, place, reply))
             else:
-                values[row, place] = value
-    repairs = _ask(model, [again(prompts[row], reply) for row, _, reply in unread], dataclasses.replace(options, n=1))
+                samples[row, place] = rating
+    scale = {"low": str(rubric.low), "high": str(rubric.high)}
+    again = [fill(REPAIR, {"prompt": prompts[row], "reply": reply, **scale}) for row, _, reply in unread]
     repaired, example = 0, None
-    for (row, place, first), said in zip(unread, repairs, strict=True):
-        value = read(said[0]) if said else None
-        if value is None:
+    for (row, place, first), replies in zip(unread, _ask(model, again, dataclasses.replace(options, n=1)), strict=True):
+        rating = rubric.read(replies[0]) if replies else None
+        if rating is None:
             example = first if example is None else example
         else:
-            values[row, place] = value
+            samples[row, place] = rating
             repaired += 1
-    return Reading(values, repaired, example)
+    return Ratings(samples, repaired, example)
 
 
 def _ask(model: JudgeModel, prompts: Sequence[str], options: Any) -> list[list[str]]:
@@ -224,7 +169,115 @@ def _ask(model: JudgeModel, prompts: Sequence[str], options: Any) -> list[list[s
 
 
 def _divided(over: NDArray[Any], under: NDArray[Any]) -> NDArray[np.float64]:
-    """A quotient; NaN where there is nothing to divide by."""
     quotients: NDArray[np.float64] = np.full(len(under), np.nan)
     np.divide(over, under, out=quotients, where=under > 0)
     return quotients
+
+
+def preference_accuracy(margins: ArrayLike) -> NDArray[np.float64]:
+    """Return 1 for each pair with a positive margin, ½ for a margin of zero, else 0; the mean is the accuracy.
+
+    A margin, shape (N,), is the score of the better text minus that of the other: a difference of rewards, of ratings,
+    or of log π − log ref (the implicit reward of Rafailov et al. 2023, arXiv 2305.18290).
+
+    Example:
+        >>> preference_accuracy([1.5, 0.0, -0.1]).tolist()
+        [1.0, 0.5, 0.0]
+    """
+    found = np.asarray(margins, dtype=np.float64)
+    if np.isnan(found).any():
+        raise DataError("A margin is NaN.", found=f"{int(np.isnan(found).sum())} of {len(found)}")
+    scores: NDArray[np.float64] = (1 + np.sign(found)) / 2
+    return scores
+
+
+@dataclass(frozen=True)
+class JudgeAccuracy:
+    """How a judge rated right and wrong answers to the same questions."""
+
+    pairs: int
+    """Number of questions with both ratings, N."""
+    right: float
+    """Mean rating of the right answers."""
+    wrong: float
+    """Mean rating of the wrong answers."""
+    accuracy: float
+    """Share of the pairs whose right answer is rated higher; ties count half, so a guess has ½."""
+    interval: Interval | None
+    """95 % interval of the accuracy; None for a single pair."""
+
+
+def judge_accuracy(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> JudgeAccuracy:
+    """Measure how often a judge rates the right answer to a question above a wrong one, from two arrays (N,).
+
+    Source:
+        For pairs, the common-language effect size of McGraw and Wong 1992.
+
+    Example:
+        >>> found = judge_accuracy(np.array([9.0, 9.0, 8.0, 5.0]), np.array([2.0, 3.0, 1.0, 5.0]))
+        >>> found.right, found.wrong, found.accuracy
+        (7.75, 2.75, 0.875)
+    """
+    if right.shape != wrong.shape or right.ndim != 1 or not right.size:
+        shapes = right.shape, wrong.shape
+        raise DataError("Ratings of right and of wrong answers must be pairs.", found=shapes, wanted="(N,) twice")
+    wins = preference_accuracy(right - wrong)
+    accuracy = float(wins.mean())
+    draws = resampled_means([wins[None]])[:, 0]
+    interval = bounded_interval(accuracy, draws, low=0.0, high=1.0, examples=len(wins))
+    return JudgeAccuracy(len(wins), float(right.mean()), float(wrong.mean()), accuracy, interval)
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Agreement of J judges on N items."""
+
+    alpha: float
+    """Krippendorff's α for interval data: 1 for full agreement, 0 for chance; NaN where all ratings are equal."""
+    correlations: NDArray[np.float64]
+    """Pearson's r of each two judges over the items that both rated, shape (J, J); NaN where one is constant."""
+    differences: NDArray[np.float64]
+    """Mean rating of the row's judge minus that of the column's, over the items that both rated, shape (J, J)."""
+
+
+def agreement(ratings: NDArray[np.float64]) -> Agreement:
+    """Measure the agreement of ratings of shape (J, N), with NaN for missing ones.
+
+    Source:
+        Krippendorff 2011, *Computing Krippendorff's alpha-reliability*, for squared differences.
+
+    Example:
+        >>> found = agreement(np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]))
+        >>> round(found.alpha, 3), round(float(found.correlations[0, 1]), 3), float(found.differences[0, 1])
+        (0.545, 1.0, -1.0)
+    """
+    both = np.isfinite(ratings)
+    if len(ratings) < 2 or not (both.sum(axis=0) >= 2).any():
+        raise DataError("There is no agreement to measure.", found=ratings.shape, wanted="items rated by two judges")
+    judges = len(ratings)
+    correlations, differences = np.ones((judges, judges)), np.zeros((judges, judges))
+    for one, other in itertools.permutations(range(judges), 2):
+        shared = both[one] & both[other]
+        correlations[one, other] = _correlation(ratings[one, shared], ratings[other, shared])
+        gaps = ratings[one, shared] - ratings[other, shared]
+        differences[one, other] = gaps.mean() if gaps.size else np.nan
+    return Agreement(_alpha(ratings), correlations, differences)
+
+
+def _alpha(ratings: NDArray[np.float64]) -> float:
+    pairable = ratings[:, np.isfinite(ratings).sum(axis=0) >= 2]
+    counts = np.isfinite(pairable).sum(axis=0)
+    # A sum of squared differences over ordered pairs is twice the count times the sum of squares about the mean.
+    means = np.nanmean(pairable, axis=0)
+    within = 2 * counts * np.nansum((pairable - means) ** 2, axis=0)
+    values = pairable[np.isfinite(pairable)]
+    total = len(values)
+    observed = float((within / (counts - 1)).sum()) / total
+    expected = 2 * total * float(((values - values.mean()) ** 2).sum()) / (total * (total - 1))
+    return 1 - observed / expected if expected else float("nan")
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    if len(one) < 2 or not np.ptp(one) or not np.ptp(other):
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1])

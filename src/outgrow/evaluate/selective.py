@@ -1,6 +1,8 @@
-"""Uncertainty against error: does a model know where it errs? Pure functions of arrays, numpy only.
+"""Selective prediction and error detection by uncertainty. Pure functions of arrays, numpy only.
 
-Any measure of doubt will do that grows with it: the vacuity of an evidential student, or one minus confidence.
+Everywhere, `uncertainty` is any finite measure, such as vacuity or one minus confidence, and `correct` is 1 where the
+answer is right, 0 where it is wrong, or between the two; both have the shape (N,). DataError is raised where they do
+not fit, are not finite, or correctness is outside [0, 1].
 """
 
 from __future__ import annotations
@@ -11,23 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from outgrow.errors import DataError
 from outgrow.evaluate.calibration import Bin, bin_indices, binned
 
-UNCERTAINTY_BINS = 10
-"""Deciles: enough to see a trend, few enough to have examples in each."""
 
+def error_bins(uncertainty: ArrayLike, correct: ArrayLike, *, bins: int = 10, seeds: int = 1) -> tuple[Bin, ...]:
+    """Return error rates by bins of equal mass, from the least uncertainty to the most.
 
-def error_bins(
-    uncertainty: ArrayLike, correct: ArrayLike, *, bins: int = UNCERTAINTY_BINS, seeds: int = 1
-) -> tuple[Bin, ...]:
-    """Error rate of the examples with the least uncertainty, the next tenth, and so on.
-
-    Args:
-        uncertainty: Any finite numbers that grow with doubt, shape (N,).
-        correct: 1 where the answer is right, 0 where not, or between the two; shape (N,).
-        bins: Number of bins of equal mass; equal uncertainties stay in one bin.
-        seeds: Number of runs on the same examples that the arrays are put together from (see `reliability_bins`).
-
-    Raises:
-        DataError: Shapes do not fit, values that are not finite, or correctness outside [0, 1].
+    Equal uncertainties share a bin; for `seeds` see `reliability_bins`.
 
     Example:
         >>> [(each.level, each.rate) for each in error_bins([0.1, 0.3, 0.8, 1.0], [1, 1, 1, 0], bins=2)]
@@ -38,20 +28,9 @@ def error_bins(
 
 
 def error_detection(uncertainty: ArrayLike, correct: ArrayLike) -> float | None:
-    """Area under the ROC curve of uncertainty as a detector of errors.
+    """Return the AUROC of uncertainty as a detector of errors; None where all answers are right or all wrong.
 
-    The probability that a wrong answer has more uncertainty than a right one, ties counting half: .5 says nothing of
-    errors, 1 orders all wrong answers behind all right ones.
-
-    Args:
-        uncertainty: Any finite numbers that grow with doubt, shape (N,).
-        correct: 1 where the answer is right, 0 where not; shape (N,). A fraction counts on both sides.
-
-    Returns:
-        The area, or None where all answers are right or all wrong.
-
-    Raises:
-        DataError: As for `error_bins`.
+    Ties count half, a fractional `correct` counts on both sides.
 
     Example:
         >>> error_detection([0.1, 0.3, 0.8, 1.0], [1, 0, 1, 0])
@@ -62,20 +41,10 @@ def error_detection(uncertainty: ArrayLike, correct: ArrayLike) -> float | None:
 
 
 def detection_terms(uncertainty: ArrayLike, correct: ArrayLike) -> NDArray[np.float64] | None:
-    """What each example adds to `error_detection`, shape (N,): their mean is the area, to first order in resamples too.
+    """Return per-example terms whose mean is `error_detection`, shape (N,); None where that is undefined.
 
-    The area plus its influence function (the structural components of DeLong et al. 1988). So the doubt about it comes
-    from the same resamples of means as that about all other scores.
-
-    Returns:
-        The terms, or None where the area is undefined.
-
-    Raises:
-        DataError: As for `error_bins`.
-
-    Example:
-        >>> detection_terms([0.1, 0.3, 0.8, 1.0], [1, 0, 1, 0]).tolist()
-        [1.25, 0.25, 0.25, 1.25]
+    The area plus its influence function (the structural components of DeLong et al. 1988): resampled means of the terms
+    are, to first order, areas of the resamples.
     """
     doubt, right = _checked(uncertainty, correct)
     wrong = 1 - right
@@ -93,20 +62,10 @@ def detection_terms(uncertainty: ArrayLike, correct: ArrayLike) -> NDArray[np.fl
 
 
 def risk_coverage(uncertainty: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Error rate among the n answers with the least uncertainty, for n = 1 … N.
+    """Return coverage n/N and risk, the error rate among the n least uncertain answers, for n = 1 … N; shapes (N,).
 
-    The mean of the risks is the area under the curve (AURC, Geifman et al. 2019): less is better. Among answers of
-    equal uncertainty the order is random and the risk its expectation.
-
-    Args:
-        uncertainty: Any finite numbers that grow with doubt, shape (N,).
-        correct: 1 where the answer is right, 0 where not, or between the two; shape (N,).
-
-    Returns:
-        Coverages n/N and risks, each of shape (N,).
-
-    Raises:
-        DataError: As for `error_bins`.
+    The mean of the risks is the area under the curve (AURC, Geifman et al. 2019). Among answers of equal uncertainty
+    the order is random and the risk its expectation.
 
     Source:
         El-Yaniv & Wiener 2010.
@@ -126,11 +85,8 @@ def risk_coverage(uncertainty: ArrayLike, correct: ArrayLike) -> tuple[NDArray[n
 def _checked(uncertainty: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     doubt, right = np.asarray(uncertainty, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if doubt.ndim != 1 or doubt.shape != right.shape or not doubt.size:
-        raise DataError(
-            "Uncertainty and correctness do not fit together.",
-            found=f"{doubt.shape} and {right.shape}",
-            wanted="both (N,), N ≥ 1",
-        )
+        shapes = f"{doubt.shape} and {right.shape}"
+        raise DataError("Uncertainty and correctness do not fit together.", found=shapes, wanted="both (N,), N ≥ 1")
     if not np.isfinite(doubt).all() or not ((right >= 0) & (right <= 1)).all():
         raise DataError("Uncertainty is not finite, or correctness is outside [0, 1].")
     return doubt, right

@@ -1,13 +1,15 @@
-"""SLU-F1: how well the slots of utterances were filled, with credit for fillers that are nearly right.
+"""Slots of utterances: SLU-F1, which gives credit for fillers that are nearly right, and slots as JSON.
 
-Source: Bastianelli et al. 2020, *SLURP* (arXiv 2011.13205), section 5.1; edit distances by rapidfuzz.
+Source of SLU-F1: Bastianelli et al. 2020, *SLURP* (arXiv 2011.13205), section 5.1; edit distances by rapidfuzz.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +20,22 @@ from outgrow.errors import DataError
 Slot = Mapping[str, str]
 """One filled slot: `{"type": "date", "filler": "tomorrow"}`."""
 
+Problem = Literal["empty", "unparsable", "unknown slots"]
+
 _Pairs = list[tuple[str, str]]
 _TP, _FP, _FN = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class SluScore:
-    """Scores of a whole corpus, as fractions."""
+    """Scores of a corpus, as fractions."""
 
     f1: float
-    """SLU-F1: micro F1 of the word and character counts added up."""
+    """SLU-F1: micro F1 of the sum of word and character counts."""
     word_f1: float
-    """Micro F1 where a filler's error is its word error rate."""
+    """Micro F1 with word error rates."""
     char_f1: float
-    """Micro F1 where a filler's error is its edit distance over the longer length."""
+    """Micro F1 with edit distances over the longer length."""
     span_f1: float
     """Micro F1 of slots whose type and filler are exactly right."""
     per_type: Mapping[str, float]
@@ -40,24 +44,24 @@ class SluScore:
 
 @dataclass(frozen=True, eq=False)
 class SluCounts:
-    """True positives, false positives and false negatives, utterance by utterance: sums of rows give corpus scores."""
+    """True positives, false positives and false negatives of each utterance, shapes (N, 3); sums give corpus scores."""
 
     word: NDArray[np.float64]
-    """Counts with errors by words, shape (N, 3)."""
+    """With word error rates."""
     char: NDArray[np.float64]
-    """Counts with errors by characters, shape (N, 3)."""
+    """With character errors."""
     span: NDArray[np.float64]
-    """Counts of exact slots, shape (N, 3)."""
+    """Of exact slots."""
     per_type: Mapping[str, NDArray[np.float64]]
     """Word and character counts of each slot type over the corpus, shape (3,)."""
 
     @property
     def slu(self) -> NDArray[np.float64]:
-        """Word and character counts added up, shape (N, 3)."""
+        """Sum of word and character counts, shape (N, 3)."""
         return self.word + self.char
 
     def score(self) -> SluScore:
-        """The scores of the whole corpus."""
+        """Return the scores of the corpus."""
         return SluScore(
             f1=f1_of_counts(self.slu.sum(axis=0)),
             word_f1=f1_of_counts(self.word.sum(axis=0)),
@@ -68,22 +72,14 @@ class SluCounts:
 
 
 def slu_f1(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] | None]) -> SluScore:
-    """Scores the slots of a corpus.
+    """Score the slots of a corpus.
 
-    Twice, with d the error by words and by characters, the predicted slots of each utterance are walked in order. If
-    gold has an unused slot of the same type, the one with the smallest d is used up: one true positive, and d is added
-    to the false positives and to the false negatives. Otherwise there is one false positive. Unused gold slots are
-    false negatives. Both sets of counts are added up before F1 is taken.
+    Each predicted slot, in order, is matched to the unused gold slot of its type with the smallest error d: one true
+    positive, with d added to false positives and to false negatives. Without such a slot it is a false positive, and
+    unused gold slots are false negatives. This is done with word errors and with character errors, and F1 is taken of
+    the sum of both counts.
 
-    Args:
-        gold: For each of N utterances the list of its slots `{"type", "filler"}`, in any order.
-        predictions: The same, as predicted; a prediction that is missing (None) is empty, not skipped.
-
-    Returns:
-        Fractions. Where there is nothing to find and nothing was found, F1 is 1.
-
-    Raises:
-        DataError: The numbers of utterances differ, or a slot has no type or filler.
+    A missing prediction (None) is empty, not skipped. Without gold and predicted slots F1 is 1.
 
     Example:
         >>> gold = [[{"type": "date", "filler": "tomorrow"}]]
@@ -95,34 +91,24 @@ def slu_f1(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] 
 
 
 def slu_counts(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] | None]) -> SluCounts:
-    """The counts behind `slu_f1`, with the same arguments and errors.
-
-    Example:
-        >>> slot = {"type": "date", "filler": "tomorrow"}
-        >>> slu_counts([[slot], [slot]], [[slot], None]).span.tolist()
-        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
-    """
+    """Return the counts of `slu_f1` for each utterance."""
     if len(gold) != len(predictions):
         raise DataError("Gold and predicted slots differ in number.", found=f"{len(gold)} and {len(predictions)}")
     words, chars, spans = (np.zeros((len(gold), 3)) for _ in range(3))
     per_type: dict[str, NDArray[np.float64]] = {}
     for row, (right, mine) in enumerate(zip(gold, predictions, strict=True)):
         wanted, given = _pairs(right, f"gold of utterance {row}"), _pairs(mine or (), f"prediction {row}")
-        for total, error in ((words, _word_error), (chars, _char_error)):
+        for total, error in ((words, _word_error), (chars, Levenshtein.normalized_distance)):
             for name, counts in _matched(wanted, given, error).items():
                 total[row] += counts
                 per_type[name] = per_type.get(name, np.zeros(3)) + counts
-        spans[row] = _exact(wanted, given)
+        shared = (Counter(wanted) & Counter(given)).total()
+        spans[row] = shared, len(given) - shared, len(wanted) - shared
     return SluCounts(words, chars, spans, per_type)
 
 
 def f1_of_counts(counts: NDArray[np.float64]) -> float:
-    """F1 of true positives, false positives and false negatives, shape (3,); 1 where all are zero.
-
-    Example:
-        >>> f1_of_counts(np.array([1.0, 2.0, 0.0]))
-        0.5
-    """
+    """Return the F1 of true positives, false positives and false negatives, shape (3,); 1 where all are zero."""
     total = 2 * counts[_TP] + counts[_FP] + counts[_FN]
     return float(2 * counts[_TP] / total) if total else 1.0
 
@@ -138,7 +124,6 @@ def _pairs(slots: Sequence[Slot], where: str) -> _Pairs:
 
 
 def _matched(gold: _Pairs, given: _Pairs, error: Callable[[str, str], float]) -> dict[str, NDArray[np.float64]]:
-    """Counts by type of one utterance."""
     counts: dict[str, NDArray[np.float64]] = {name: np.zeros(3) for name, _ in (*gold, *given)}
     unused = list(gold)
     for name, filler in given:
@@ -154,17 +139,58 @@ def _matched(gold: _Pairs, given: _Pairs, error: Callable[[str, str], float]) ->
     return counts
 
 
-def _exact(gold: _Pairs, given: _Pairs) -> tuple[int, int, int]:
-    shared = (Counter(gold) & Counter(given)).total()
-    return shared, len(given) - shared, len(gold) - shared
-
-
 def _word_error(gold: str, given: str) -> float:
-    """Word error rate: edits over the number of gold words, so it may exceed one."""
     words = gold.split()
-    return Levenshtein.distance(words, given.split()) / max(len(words), 1)
+    return Levenshtein.distance(words, given.split()) / max(len(words), 1)  # may exceed one
 
 
-def _char_error(gold: str, given: str) -> float:
-    """Edit distance over the longer length, from 0 to 1."""
-    return Levenshtein.normalized_distance(gold, given)
+@dataclass(frozen=True)
+class Reading:
+    """Slots read from an answer."""
+
+    slots: tuple[Slot, ...]
+    """Empty where the answer cannot be parsed."""
+    problem: Problem | None
+    """What is wrong, if anything. Slots of an unknown name are kept, and count as wrong."""
+
+
+def write_slots(slots: Sequence[Slot]) -> str:
+    """Return slots as JSON: a list of fillers for each type, in the order of first occurrence."""
+    fillers: dict[str, list[str]] = {}
+    for slot in slots:
+        fillers.setdefault(slot["type"], []).append(slot["filler"])
+    return json.dumps(fillers, ensure_ascii=False)
+
+
+def read_slots(answer: str, schema: Sequence[str]) -> Reading:
+    """Read the JSON object that an answer begins with; what follows it is ignored.
+
+    A single filler may stand without its list. Fillers are tidied like gold (`tidy`). `schema` holds the valid types.
+    """
+    if not answer.strip():
+        return Reading((), "empty")
+    try:
+        pairs, _ = json.JSONDecoder(object_pairs_hook=_Object).raw_decode(answer.strip())
+    except (ValueError, RecursionError):
+        return Reading((), "unparsable")
+    if not isinstance(pairs, _Object):
+        return Reading((), "unparsable")
+    given = [(name, filler) for name, value in pairs for filler in (value if type(value) is list else [value])]
+    if not all(isinstance(filler, str) for _, filler in given):
+        return Reading((), "unparsable")
+    slots = slots_of((name, tidy(filler)) for name, filler in given)
+    return Reading(slots, "unknown slots" if any(slot["type"] not in schema for slot in slots) else None)
+
+
+def slots_of(pairs: Iterable[tuple[str, str]]) -> tuple[Slot, ...]:
+    """Return slots from pairs of type and filler."""
+    return tuple({"type": name, "filler": filler} for name, filler in pairs)
+
+
+def tidy(text: str) -> str:
+    """Return a text in lower case, with single spaces."""
+    return " ".join(text.lower().split())
+
+
+class _Object(list[tuple[str, Any]]):
+    """Pairs of a JSON object; unlike a dict it keeps repeated names."""

@@ -1,11 +1,12 @@
-"""Everything a table or a report says about an experiment, as plain data: means, intervals, gaps, tests, warnings.
+"""The records of a summary: scores, intervals, gaps, tests and notes of all models, as plain data.
 
-`compare.summarise` makes a `Summary` from `ModelScores`; tables, reports and JSON only write down what is in it.
+`compare.summarise` makes a `Summary` from `ModelScores`; tables, reports and JSON show what is in it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -13,43 +14,56 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.evaluate.calibration import Bin
-from outgrow.evaluate.certainty import Certainty
+from outgrow.evaluate.calibration import Bin, Certainty
 from outgrow.evaluate.gap import Gap
-from outgrow.evaluate.wording import Interval
+from outgrow.evaluate.wording import Interval, estimate_text
 from outgrow.labels.notes import Note
 
 Role = Literal["supervisor", "base", "ceiling", "student"]
-"""What a model is in the experiment: who judges, the untouched strong model, the strong model on gold, the methods."""
+"""Supervisor, strong model before training (base), strong model trained on gold (ceiling), or student of a method."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelScores:
-    """How one model did on the test part."""
+    """Scores of one model on the test part."""
 
     name: str
-    """Its name, unique within its role."""
+    """Unique within its role."""
     role: Role
-    """What it is in the experiment; at most one base and one ceiling."""
+    """At most one model is the base, and one the ceiling."""
     scores: Mapping[str, NDArray[np.float64]]
     """Per metric the score of every example, shape (seeds, examples); higher is better."""
     note: str = ""
-    """A remark for the reader, such as where the labels come from."""
+    """A remark for tables, such as where the labels come from."""
     certainty: Certainty | None = None
-    """How sure it was of its answers, where it says so."""
+    """Confidence in its answers; None for models without probabilities."""
     weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    """How much each example counts, shape (seeds, examples), for metrics that are weighted means."""
+    """Per metric that is a weighted mean the weight of every example, shape (seeds, examples)."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its doubt."""
+    """A mean over examples and seeds, or a difference of two, with its uncertainty."""
 
     value: float
-    """The mean over examples and seeds, or a difference of two."""
     interval: Interval | None
     """95 % interval; None on a single example."""
+
+    @property
+    def ends(self) -> Interval:
+        """The interval, or the value twice without one."""
+        return self.interval or (self.value, self.value)
+
+    @property
+    def sign(self) -> int:
+        """1 where the interval lies above 0, −1 where it lies below, 0 where it holds 0 or is missing."""
+        low, high = self.interval or (0.0, 0.0)
+        return int(low > 0) - int(high < 0)
+
+    def text(self, *, decimals: int = 3, signed: bool = False, separator: str = " ") -> str:
+        """Return value and interval as `estimate_text` does."""
+        return estimate_text(self.value, self.interval, decimals=decimals, signed=signed, separator=separator)
 
 
 @dataclass(frozen=True)
@@ -68,28 +82,24 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Line:
-    """What is known about one model on one metric."""
+    """One model on one metric, with gaps and gains for students; name, role and note are those of its `ModelScores`."""
 
     name: str
-    """As in its `ModelScores`."""
     role: Role
-    """As in its `ModelScores`."""
     note: str
-    """As in its `ModelScores`."""
     seeds: int
     """Number of runs behind the score."""
     score: Estimate
-    """Mean score."""
-    against_best: Gap | None
-    """Gap recovered from the best supervisor; None unless a student with supervisors and a ceiling to compare."""
-    against_mean: Gap | None
-    """Gap recovered from the average supervisor."""
-    gain_over_best: Estimate | None
-    """Student minus best supervisor: above 0, it has outgrown all of them."""
-    gain_over_base: Estimate | None
+    against_best: Gap | None = None
+    """Gap between best supervisor and ceiling; None without either."""
+    against_mean: Gap | None = None
+    """Gap between average supervisor and ceiling."""
+    gain_over_best: Estimate | None = None
+    """Student minus best supervisor: above 0, it has outgrown all supervisors."""
+    gain_over_base: Estimate | None = None
     """Student minus untouched strong model."""
-    comparison: Comparison | None
-    """Against the naive student (the first one), or, for that one itself, against the best other."""
+    comparison: Comparison | None = None
+    """Against the student `naive` (else the first one); for that one itself, against the best other."""
 
 
 @dataclass(frozen=True)
@@ -97,75 +107,72 @@ class MetricSummary:
     """All models on one metric."""
 
     metric: str
-    """Its name."""
     examples: int
     """Number of test examples."""
     chance: float | None
     """Score of a blind guess, where known."""
     lines: tuple[Line, ...]
-    """One per model that has the metric, in the order given."""
+    """One per model with the metric, in the order given."""
     best_supervisor: str | None
     """The supervisor with the highest mean on test; None without supervisors."""
     best_supervisor_doubt: float
-    """Share of the resamples in which another supervisor is strictly better than that one."""
+    """Share of the resamples in which another supervisor is strictly better."""
     mean_supervisor: Estimate | None
     """The average supervisor."""
 
     def of(self, role: Role) -> tuple[Line, ...]:
-        """The lines of one role."""
+        """Return the lines of one role."""
         return tuple(line for line in self.lines if line.role == role)
 
 
 @dataclass(frozen=True)
 class VacuitySummary:
-    """Does the vacuity of an evidential student tell where it errs?"""
+    """Error detection by the vacuity of an evidential student."""
 
     detection: Estimate | None
-    """Area under the ROC curve of vacuity as a detector of errors; None where a run has none, or nothing else."""
+    """AUROC of vacuity as a detector of errors; None where a run has only right or only wrong answers."""
     confidence_detection: Estimate | None
-    """The same of one minus confidence, which every model has."""
+    """AUROC of one minus confidence, for comparison."""
     bins: tuple[Bin, ...]
-    """Error rate by deciles of vacuity, all seeds together."""
+    """Error rate by deciles of vacuity, seeds pooled."""
 
 
 @dataclass(frozen=True)
 class CalibrationLine:
-    """How well one model knows how sure it may be."""
+    """Calibration of one model; name and role are those of its `ModelScores`."""
 
     name: str
-    """As in its `ModelScores`."""
     role: Role
-    """As in its `ModelScores`."""
     error: Estimate
     """Expected calibration error, mean over seeds; the interval begins at 0 where chance alone may explain it."""
     overconfidence: Estimate
-    """Mean confidence minus accuracy: above 0 the model is surer than it may be."""
+    """Mean confidence minus accuracy."""
     brier: Estimate
     """Multi-class Brier score, in [0, 2]."""
     nll: Estimate
     """Negative log-likelihood of the right answer, in nats."""
     impossible: float
-    """Share of examples whose right answer was given a probability of (nearly) zero; the floor decides their NLL."""
+    """Share of examples whose right answer has a probability below the floor, which then sets their NLL."""
     against: str | None
-    """The naive student (the first one) for every other student; else None."""
+    """For students: the student `naive` (else the first one); None for that one and for other roles."""
     error_change: Estimate | None
-    """Calibration error minus that student's, on the same resamples: below 0 is better."""
+    """Calibration error minus that of `against`, on the same resamples: below 0 is better."""
     bins: tuple[Bin, ...]
-    """Reliability diagram, all seeds together."""
+    """Reliability diagram, seeds pooled."""
     vacuity: VacuitySummary | None
-    """Only for students that have it."""
+    """None for students without vacuity."""
 
 
 @dataclass(frozen=True)
 class CalibrationSummary:
-    """Everyone who says how sure he is."""
+    """Calibration of all models that report probabilities."""
 
     examples: int
     """Number of test examples."""
     bins: int
     """Number of bins of equal width behind the calibration error."""
     lines: tuple[CalibrationLine, ...]
-    """One per model with certainties, in the order given."""
+    """In the order of the models."""
 
 
 @dataclass(frozen=True)
@@ -173,23 +180,16 @@ class SweepPoint:
     """One student of a sweep on one metric."""
 
     value: float
-    """The number that tells its method from the others'."""
+    """The swept number."""
     name: str
-    """Its name."""
     score: Estimate
-    """Mean score."""
     gain: Estimate | None
     """Student minus reference, on the same resamples; None without a reference."""
 
     @property
-    def better(self) -> bool:
-        """Whether the interval of the gain lies above 0."""
-        return self.gain is not None and self.gain.interval is not None and self.gain.interval[0] > 0
-
-    @property
-    def worse(self) -> bool:
-        """Whether the interval of the gain lies below 0."""
-        return self.gain is not None and self.gain.interval is not None and self.gain.interval[1] < 0
+    def sign(self) -> int:
+        """1 where it is better than the reference, −1 where it is worse, 0 where neither is shown."""
+        return self.gain.sign if self.gain else 0
 
 
 @dataclass(frozen=True)
@@ -197,27 +197,23 @@ class SweptMetric:
     """A sweep on one metric."""
 
     metric: str
-    """Its name."""
     points: tuple[SweepPoint, ...]
     """Two or more, smallest number first."""
     pays_from: float | None
     """From this number on every point is better than the reference; None where there is no such number."""
     best: float
-    """The number with the highest mean score; of equally high ones the smallest."""
+    """The number with the highest mean score; of several the smallest."""
     fall: Estimate | None
     """Score at the largest number minus that at the best; None where it is as high."""
 
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """Students whose methods differ in one number."""
+    """Students whose methods differ in one number; setting and reference are those of the `Sweep`."""
 
     setting: str
-    """Where the number stands in a method, such as `refine.demonstrations`."""
     reference: str | None
-    """The student they are compared with; None where there is none to compare."""
     metrics: tuple[SweptMetric, ...]
-    """One per metric that they are scored on."""
 
 
 @dataclass(frozen=True)
@@ -225,25 +221,16 @@ class Summary:
     """All models on all metrics."""
 
     metrics: tuple[MetricSummary, ...]
-    """One per metric, in the order given."""
     notes: tuple[Note, ...]
     """What limits the meaning of the numbers; worded by `outgrow.report.notes`."""
     resamples: int
     """Bootstrap resamples behind every interval."""
     calibration: CalibrationSummary | None = None
-    """None where nobody says how sure he is."""
+    """None where no model reports probabilities."""
     sweeps: tuple[SweepSummary, ...] = ()
-    """Where students differ in a single number."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as lists, dictionaries, strings, numbers and None: ready for JSON, never NaN."""
-        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return plain | {"notes": [note.to_json() for note in self.notes]}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value
+        """Return the summary as dictionaries, lists, strings, numbers and None."""
+        values = dataclasses.asdict(self) | {"notes": [note.to_json() for note in self.notes]}
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain

@@ -1,7 +1,6 @@
 """Sweeps: students whose methods differ in a single number, such as 1, 2, 4 and 8 demonstrations.
 
-Nobody has to announce one: the methods of an experiment say which numbers differ. What is found here are names only;
-`outgrow.evaluate.compare.summarise` puts scores to them.
+They are found in the methods of an experiment; `outgrow.evaluate.compare.summarise` adds the scores.
 """
 
 from __future__ import annotations
@@ -19,24 +18,21 @@ _Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Sweep:
-    """Students in the order of the one number that tells their methods apart."""
+    """Students whose methods differ in one number."""
 
     setting: str
-    """Where the number stands in a method, such as `refine.demonstrations`."""
+    """Path of the number in a method, such as `refine.demonstrations`."""
     values: Mapping[str, float]
     """Student → number, smallest first."""
     reference: str | None
-    """The student to compare them with: that of the same method without the part that the number belongs to, else the
-    one named `naive`; None where there is neither."""
+    """The student of the same method without the part that the number belongs to, else the one named `naive`; None
+    where there is neither."""
 
 
 def find_sweeps(methods: Mapping[str, Any]) -> tuple[Sweep, ...]:
-    """The sweeps among the methods of an experiment, in the order in which their numbers first occur.
+    """Return the sweeps among the methods of an experiment (name → settings), in the order of first occurrence.
 
-    Of methods that are equal altogether the first one counts. Numbers that are left to their defaults are not seen.
-
-    Args:
-        methods: Name → settings, as mappings, lists and plain values.
+    Of equal methods the first one counts. Numbers left to their defaults are not found.
 
     Example:
         >>> shown = {f"icl-{n}": {"refine": {"name": "icl", "demonstrations": n}} for n in (4, 1, 2)}
@@ -59,29 +55,20 @@ def find_sweeps(methods: Mapping[str, Any]) -> tuple[Sweep, ...]:
 
 
 def pays_from(points: Sequence[SweepPoint]) -> float | None:
-    """The smallest number from which on every point is better than the reference; None where there is none.
+    """Return the smallest number from which on every point is better than the reference; None without one.
 
-    Better is a gain whose interval lies above 0; that of a single value is not corrected for how many there are.
-
-    Args:
-        points: The points of a sweep, smallest number first.
-
-    Example:
-        >>> from outgrow.evaluate.summary import Estimate
-        >>> score, gains = Estimate(0.5, None), [(0.1, 0.3), (-0.1, 0.1), (0.0, 0.2), (0.1, 0.2)]
-        >>> pays_from([SweepPoint(n, str(n), score, Estimate(sum(each) / 2, each)) for n, each in enumerate(gains)])
-        3
+    Better means a gain whose interval lies above 0, not corrected for the number of points. Points are sorted.
     """
     smallest = None
     for point in reversed(points):
-        if not point.better:
+        if point.sign <= 0:
             break
         smallest = point.value
     return smallest
 
 
 def _leaves(value: object, path: _Path = ()) -> Iterator[tuple[_Path, object]]:
-    """What stands at the ends of nested settings; an empty mapping or list is an end."""
+    """Paths and values of the leaves of nested settings; an empty mapping or list is a leaf."""
     if isinstance(value, Mapping) and value:
         for key, own in value.items():
             yield from _leaves(own, (*path, str(key)))

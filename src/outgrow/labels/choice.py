@@ -1,4 +1,4 @@
-"""Records of choice tasks: votes, and the targets a student learns."""
+"""Records of choice tasks: votes and training targets."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.labels.arrow import metadata, with_metadata
+from outgrow.labels.arrow import error_column, errors_of, metadata, read_errors, with_metadata
 
 Status = Literal["ok", "abstained", "failed", "missing"]
-"""How a vote came to be: given, deliberately withheld, tried and failed, or never asked for."""
+"""A vote was given, withheld, failed with an error, or was never requested."""
 
 
 SUM_TOLERANCE = 1e-3
-"""How far the probabilities of one vote may be from summing to one: rounding in a file, not a mistake."""
+"""Tolerance of the sum of the probabilities of a vote, for rounding in files."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChoiceVotes:
-    """What M supervisors said about N rows with K choices.
+    """Votes of M supervisors on N rows with K choices.
 
     Example:
         >>> votes = ChoiceVotes(("a",), ("tfidf",), np.array([[[0.2, 0.8]]]))
@@ -37,11 +37,11 @@ class ChoiceVotes:
     supervisors: tuple[str, ...]
     """Supervisor names, M of them, unique."""
     probs: NDArray[np.float64]
-    """Probabilities of shape (N, M, K); a vote that was not given is K NaNs."""
+    """Probabilities of shape (N, M, K); K NaNs without a vote."""
     status: NDArray[np.object_] = None  # type: ignore[assignment]  # filled in below
     """A `Status` per vote, shape (N, M); by default `ok`, or `abstained` where the vote is NaN."""
     errors: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
-    """For failed votes: (row id, supervisor) → what went wrong."""
+    """For failed votes: (row id, supervisor) → error message."""
 
     def __post_init__(self) -> None:
         n, m = len(self.ids), len(self.supervisors)
@@ -56,7 +56,7 @@ class ChoiceVotes:
 
     @classmethod
     def stack(cls, votes: Sequence[ChoiceVotes]) -> ChoiceVotes:
-        """Joins the votes of several supervisors on the same rows.
+        """Join the votes of several supervisors on the same rows.
 
         Raises:
             DataError: The rows differ.
@@ -72,56 +72,48 @@ class ChoiceVotes:
         )
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ChoiceVotes:
-        """The votes on the rows at these positions."""
+        """Return the votes on the rows at these positions."""
         ids = tuple(self.ids[index] for index in indices)
-        kept = set(ids)
-        errors = {key: text for key, text in self.errors.items() if key[0] in kept}
+        errors = errors_of(self.errors, ids)
         return ChoiceVotes(ids, self.supervisors, self.probs[indices], self.status[indices], errors)
 
     def to_arrow(self) -> pa.Table:
-        """One line per row: `probs` flat (M·K), `status` (M), `error` (M)."""
+        """Return a table with a line per row: `probs` flat (M·K), `status` (M), `error` (M)."""
         _, m, k = self.probs.shape
         probs = pa.FixedSizeListArray.from_arrays(pa.array(self.probs.reshape(-1), pa.float64()), m * k)
-        errors = [[self.errors.get((row, name)) for name in self.supervisors] for row in self.ids]
         table = pa.table(
             {
                 "id": pa.array(self.ids, pa.string()),
                 "probs": probs,
                 "status": pa.array(self.status.tolist(), pa.list_(pa.string())),
-                "error": pa.array(errors, pa.list_(pa.string())),
+                "error": error_column(self.errors, self.ids, self.supervisors),
             }
         )
         return with_metadata(table, supervisors=self.supervisors, choices=k)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> ChoiceVotes:
-        """The inverse of `to_arrow`."""
+        """Read the table of `to_arrow`."""
         about = metadata(table)
         ids, supervisors = tuple(table["id"].to_pylist()), tuple(about["supervisors"])
         flat = table["probs"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         probs = flat.astype(np.float64).reshape(len(ids), len(supervisors), about["choices"])
         status = np.array(table["status"].to_pylist(), dtype=object).reshape(len(ids), len(supervisors))
-        errors = {
-            (row, name): text
-            for row, texts in zip(ids, table["error"].to_pylist(), strict=True)
-            for name, text in zip(supervisors, texts, strict=True)
-            if text is not None
-        }
-        return cls(ids, supervisors, probs, status, errors)
+        return cls(ids, supervisors, probs, status, read_errors(table, ids, supervisors))
 
 
 @dataclass(frozen=True, eq=False)
 class ChoiceTargets:
-    """What a student of a choice task learns: a distribution and a weight per row, or every supervisor's vote."""
+    """Training targets of a choice task: a distribution and a weight per row, and for some objectives the votes."""
 
     ids: tuple[str, ...]
     """Row ids, N of them."""
     probs: NDArray[np.float64]
     """Target distributions of shape (N, K)."""
     weights: NDArray[np.float64]
-    """How much each row counts, shape (N,), not negative."""
+    """Weight of each row, shape (N,), not negative."""
     votes: NDArray[np.float64] | None = None
-    """The votes behind `probs`, shape (N, M, K) with NaN for abstentions, for objectives that learn from each."""
+    """The votes behind `probs`, shape (N, M, K) with NaN for abstentions, for objectives that use each vote."""
     lambdas: NDArray[np.float64] | None = None
     """λ of each supervisor, shape (M,), together with `votes`."""
 
@@ -134,13 +126,13 @@ class ChoiceTargets:
         check_probabilities(self.probs, "targets")
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ChoiceTargets:
-        """The targets at these positions."""
+        """Return the targets at these positions."""
         ids = tuple(self.ids[index] for index in indices)
         votes = None if self.votes is None else self.votes[indices]
         return ChoiceTargets(ids, self.probs[indices], self.weights[indices], votes, self.lambdas)
 
     def to_arrow(self) -> pa.Table:
-        """One line per row: id, probs, weight, and the votes in one flat list (M·K) if there are any."""
+        """Return a table with a line per row: `id`, `probs`, `weight`, and any `votes` as one flat list (M·K)."""
         columns = {
             "id": pa.array(self.ids, pa.string()),
             "probs": pa.array(self.probs.tolist(), pa.list_(pa.float64())),
@@ -153,7 +145,7 @@ class ChoiceTargets:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> ChoiceTargets:
-        """The inverse of `to_arrow`."""
+        """Read the table of `to_arrow`."""
         about, ids = metadata(table), tuple(table["id"].to_pylist())
         probs = np.array(table["probs"].to_pylist(), dtype=np.float64)
         weights = table["weight"].to_numpy()
@@ -165,11 +157,7 @@ class ChoiceTargets:
 
 
 def check_probabilities(probs: NDArray[np.float64], what: str) -> None:
-    """Checks that every row of `probs`, shape (…, K), is a distribution.
-
-    Raises:
-        DataError: NaN, a value outside [0, 1], or a sum that is not one.
-    """
+    """Raise DataError unless every row of `probs`, shape (…, K), is a distribution."""
     if not probs.size:
         return
     if np.isnan(probs).any():

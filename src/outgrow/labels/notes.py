@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -48,42 +48,22 @@ class Note:
             raise DataError(
                 f"The note {self.code!r} has an unknown severity.", found=self.severity, wanted=", ".join(SEVERITIES)
             )
-        object.__setattr__(self, "values", {str(key): self._json_value(own) for key, own in self.values.items()})
-
-    def _json_value(self, value: Any) -> Any:
-        if isinstance(value, np.generic | np.ndarray):
-            value = value.tolist()
-        if isinstance(value, float):
-            return value if math.isfinite(value) else None
-        if value is None or isinstance(value, str | bool | int):
-            return value
-        if isinstance(value, Mapping):
-            return {str(key): self._json_value(own) for key, own in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._json_value(own) for own in value]
-        raise DataError(
-            f"A value of the note {self.code!r} cannot be written as JSON.",
-            found=type(value).__name__,
-            wanted="text, numbers, booleans, None, and lists or mappings of them",
-        )
+        try:
+            values = json.dumps(dict(self.values), default=_listed)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"A value of the note {self.code!r} cannot be written as JSON: {error}") from error
+        object.__setattr__(self, "values", json.loads(values, parse_constant=lambda _: None))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the note as a JSON object; fields with their default value are left out."""
-        about = {"code": self.code, "severity": self.severity, "who": self.who, "seed": self.seed}
-        return {key: own for key, own in about.items() if own is not None} | (
-            {"values": dict(self.values)} if self.values else {}
-        )
+        """Return the note as a JSON object, without empty fields."""
+        return {key: value for key, value in vars(self).items() if value is not None and value != {}}
 
     @classmethod
     def from_json(cls, note: Mapping[str, Any] | str) -> Note:
-        """Return the note of a JSON object, or of a plain sentence, which older results hold.
+        """Return the note of a JSON object, or of a plain sentence as in older results.
 
         Raises:
             DataError: It is neither.
-
-        Example:
-            >>> Note.from_json("3 rows are left out.")
-            Note(code='message', severity='info', who=None, seed=None, values={'text': '3 rows are left out.'})
         """
         if isinstance(note, str):
             return cls("message", values={"text": note})
@@ -91,3 +71,9 @@ class Note:
             return cls(**note)
         except TypeError as error:
             raise DataError("This is not a note.", found=repr(note)[:80], wanted="code, severity, who …") from error
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not a JSON type")

@@ -1,4 +1,4 @@
-"""What a model answered."""
+"""Answers of a model on the test part, with their scores."""
 
 from __future__ import annotations
 
@@ -12,33 +12,30 @@ from numpy.typing import NDArray
 
 
 class Weighted(NamedTuple):
-    """Scores whose mean is weighted, such as the F1 of a corpus: its rows count by how much there was to find."""
+    """Scores of rows whose mean is weighted, such as those of a corpus F1; both of shape (N,), weights not negative."""
 
     scores: NDArray[np.float64]
-    """Score of each row, shape (N,)."""
     weights: NDArray[np.float64]
-    """How much each row counts, shape (N,), not negative."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model answered on the test part, and how right it was."""
+    """Answers of one model to N rows, with their scores."""
 
     ids: tuple[str, ...]
-    """Row ids, N of them."""
     answers: tuple[str, ...]
-    """The answer given: the name of the choice, or the text."""
+    """Names of choices, or texts."""
     scores: Mapping[str, NDArray[np.float64]]
     """Metric name → score of each row, shape (N,); higher is better."""
     probs: NDArray[np.float64] | None = None
     """Choice tasks: predicted distributions of shape (N, K)."""
     vacuity: NDArray[np.float64] | None = None
-    """Students trained with evidence: how little of it there is for any answer, shape (N,), from 1 for none to 0."""
+    """Evidential students: 1 without evidence for any answer, towards 0 with much of it, shape (N,)."""
     weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    """Metric name → how much each row counts, shape (N,), for metrics that are weighted means."""
+    """Metric name → weight of each row, shape (N,), for metrics that are weighted means."""
 
     def to_arrow(self) -> pa.Table:
-        """One line per row; each metric is a column `score.<name>`."""
+        """Return a table with a line per row; each metric is a column `score.<name>`."""
         columns = {"id": pa.array(self.ids, pa.string()), "answer": pa.array(self.answers, pa.string())}
         columns |= {f"score.{name}": pa.array(values, pa.float64()) for name, values in self.scores.items()}
         columns |= {f"weight.{name}": pa.array(values, pa.float64()) for name, values in self.weights.items()}
@@ -50,13 +47,13 @@ class Predictions:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Predictions:
-        """The inverse of `to_arrow`."""
+        """Read the table of `to_arrow`."""
         scores, weights = (
             {name.removeprefix(kind): table[name].to_numpy() for name in table.column_names if name.startswith(kind)}
             for kind in ("score.", "weight.")
         )
         probs = np.array(table["probs"].to_pylist(), dtype=np.float64) if "probs" in table.column_names else None
-        # In a table of several models the column is there for all of them, and empty where it says nothing.
+        # In a table of several models the column exists for all of them, and may be empty.
         known = "vacuity" in table.column_names and not table["vacuity"].null_count
         vacuity = table["vacuity"].to_numpy() if known else None
         return cls(tuple(table["id"].to_pylist()), tuple(table["answer"].to_pylist()), scores, probs, vacuity, weights)

@@ -1,4 +1,4 @@
-"""Pairs of texts of which one is preferred to the other."""
+"""Preference pairs: a chosen and a rejected answer to the same prompt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from outgrow.errors import DataError
 
 @dataclass(frozen=True)
 class PreferencePairs:
-    """What a student learns in the preference stage; a row may occur several times, once per pair.
+    """Training data of the preference stage; a row may occur in several pairs.
 
     Raises:
         DataError: Columns of different lengths, equal texts in a pair, a probability or a weight that is none.
@@ -30,18 +30,15 @@ class PreferencePairs:
     ids: tuple[str, ...]
     """Row id of each pair, N of them."""
     prompts: tuple[str, ...]
-    """What is asked."""
     chosen: tuple[str, ...]
-    """The preferred answer, with the space that parts it from the prompt."""
+    """The preferred answers, each with the space between it and the prompt."""
     rejected: tuple[str, ...]
-    """The other one."""
     p_chosen: tuple[float, ...]
     """Probability that the chosen text is the better one."""
     weights: tuple[float, ...]
-    """How much each pair counts."""
+    """Weight of each pair."""
     chosen_ended: tuple[bool, ...] = ()
-    """Whether each chosen text is whole, so that its end is part of it; by default all are. A text cut at a length has
-    no end that could be liked or disliked."""
+    """Whether each chosen text includes its end-of-sequence token; false for texts cut at a length. Default: all."""
     rejected_ended: tuple[bool, ...] = ()
     """The same for the rejected texts."""
 
@@ -73,36 +70,29 @@ class PreferencePairs:
         return 1 - np.array(self.p_chosen, dtype=np.float64)
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> PreferencePairs:
-        """The pairs at these positions, in this order."""
+        """Return the pairs at these positions, in this order."""
         columns = {name: tuple(getattr(self, name)[index] for index in indices) for name in _COLUMNS.values()}
         return PreferencePairs(**columns)
 
     def turned(self, which: Sequence[bool] | NDArray[np.bool_]) -> PreferencePairs:
-        """The pairs, some of them the other way round, with the doubt that goes with it.
+        """Return the pairs with chosen and rejected swapped where `which`, shape (N,), is true; p becomes 1 − p."""
 
-        Args:
-            which: Whether to turn each pair, shape (N,).
-        """
-        both = [(r, c) if turn else (c, r) for turn, c, r in zip(which, self.chosen, self.rejected, strict=True)]
-        flags = zip(which, self.chosen_ended, self.rejected_ended, strict=True)
-        ends = [(r, c) if turn else (c, r) for turn, c, r in flags]
+        def swapped(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(b if swap else a for swap, a, b in zip(which, one, other, strict=True))
+
         return dataclasses.replace(
             self,
-            chosen=tuple(chosen for chosen, _ in both),
-            rejected=tuple(rejected for _, rejected in both),
-            p_chosen=tuple(1 - p if turn else p for turn, p in zip(which, self.p_chosen, strict=True)),
-            chosen_ended=tuple(ended for ended, _ in ends),
-            rejected_ended=tuple(ended for _, ended in ends),
+            chosen=swapped(self.chosen, self.rejected),
+            rejected=swapped(self.rejected, self.chosen),
+            p_chosen=swapped(self.p_chosen, tuple(1 - p for p in self.p_chosen)),
+            chosen_ended=swapped(self.chosen_ended, self.rejected_ended),
+            rejected_ended=swapped(self.rejected_ended, self.chosen_ended),
         )
 
     def judged(self, p_chosen: Sequence[float] | NDArray[np.float64]) -> PreferencePairs:
-        """The pairs as somebody else sees them: turned round wherever that one prefers the rejected text.
+        """Return the pairs with other probabilities, shape (N,), swapped where these are below ½.
 
-        Args:
-            p_chosen: Probability that the chosen text is the better one, shape (N,).
-
-        Returns:
-            The pairs without those that are a toss-up (½), which teach nothing; no p_chosen is below ½.
+        Pairs with a probability of ½ carry no preference and are dropped.
 
         Raises:
             DataError: Not one number for each pair.
@@ -114,15 +104,15 @@ class PreferencePairs:
         return kept.turned([p < 0.5 for p in kept.p_chosen])
 
     def to_arrow(self) -> pa.Table:
-        """One line per pair: `id`, `prompt`, `chosen`, `rejected`, `p_chosen`, `weight`, `…_ended`."""
+        """Return a table with the columns `id`, `prompt`, `chosen`, `rejected`, `p_chosen`, `weight`, `…_ended`."""
         return pa.table({name: pa.array(getattr(self, own), _TYPES[name]) for name, own in _COLUMNS.items()})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> PreferencePairs:
-        """The inverse of `to_arrow`; `id` (numbers), `p_chosen` (1), `weight` (1) and ends (true) may be left out.
+        """Read the table of `to_arrow`; only `prompt`, `chosen` and `rejected` are required.
 
         Raises:
-            DataError: A column is missing or holds something else.
+            DataError: A column is missing or has values of another type.
         """
         missing = [name for name in ("prompt", "chosen", "rejected") if name not in table.column_names]
         if missing:
@@ -139,7 +129,7 @@ class PreferencePairs:
         return cls(**columns)
 
     def records(self) -> Iterator[Mapping[str, Any]]:
-        """The pairs as JSON values, for files that trl reads: `prompt`, `chosen`, `rejected` and the rest."""
+        """Yield the pairs as JSON objects, in the format of trl with further keys."""
         yield from self.to_arrow().to_pylist()
 
 
@@ -167,13 +157,8 @@ def _typed(value: object, column: str, row: int) -> str | float | bool:
     if column == "id" and isinstance(value, int):
         return str(value)
     if column in _FLAGS or isinstance(value, bool) or not isinstance(value, int | float if number else str):
-        raise DataError(
-            f"`{column}` of preference pair {row} is of the wrong kind.",
-            found=repr(value)[:120],
-            wanted="true or false"
-            if column in _FLAGS
-            else "a number"
-            if number
-            else "a text (conversations are to be written out as the model sees them)",
-        )
+        text = "a text (conversations are to be written out as the model sees them)"
+        wanted = "true or false" if column in _FLAGS else "a number" if number else text
+        what = f"`{column}` of preference pair {row} is of the wrong kind."
+        raise DataError(what, found=repr(value)[:120], wanted=wanted)
     return float(value) if isinstance(value, int | float) else value

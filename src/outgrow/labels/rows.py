@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,8 @@ from outgrow.errors import DataError
 from outgrow.labels.arrow import metadata, with_metadata
 
 Part = Literal["gold", "validation", "unlabelled", "test"]
-"""Where a row belongs: the gold half trains supervisors; validation rows show, by gold that nobody trains on, whom to
-believe; the unlabelled half trains the student; nobody trains on test."""
+"""Gold rows train supervisors; gold of validation rows estimates their accuracies; unlabelled rows train the student;
+test rows are only scored."""
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
@@ -33,9 +33,7 @@ class Rows:
     ids: tuple[str, ...]
     """Unique name of each row."""
     prompts: tuple[str, ...]
-    """What is asked."""
     parts: tuple[Part, ...]
-    """The part each row belongs to: known, never guessed."""
     gold: tuple[int | str | None, ...]
     """The right answer: an index into `choices`, or a text; None where unknown."""
     choices: tuple[str, ...] | None = None
@@ -58,21 +56,19 @@ class Rows:
         return len(self.ids)
 
     def part(self, part: Part) -> Rows:
-        """The rows of one part, in order."""
+        """Return the rows of one part, in order."""
         return self.take([index for index, own in enumerate(self.parts) if own == part])
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Rows:
-        """The rows at these positions, in this order."""
-        return Rows(
-            ids=tuple(self.ids[index] for index in indices),
-            prompts=tuple(self.prompts[index] for index in indices),
-            parts=tuple(self.parts[index] for index in indices),
-            gold=tuple(self.gold[index] for index in indices),
-            choices=self.choices,
-        )
+        """Return the rows at these positions, in this order."""
+
+        def taken(column: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(column[index] for index in indices)
+
+        return Rows(taken(self.ids), taken(self.prompts), taken(self.parts), taken(self.gold), self.choices)
 
     def gold_indices(self) -> NDArray[np.int64]:
-        """Gold answers of a choice task as indices, shape (N,).
+        """Return the gold answers of a choice task as indices, shape (N,).
 
         Raises:
             DataError: A row has no gold answer.
@@ -83,22 +79,17 @@ class Rows:
         return np.asarray(self.gold, dtype=np.int64)
 
     def gold_shares(self) -> NDArray[np.float64]:
-        """Share of the rows whose gold answer is each of the K choices of a choice task, shape (K,).
+        """Return the share of rows with each of the K choices as gold answer, shape (K,).
 
         Raises:
             DataError: A row has no gold answer, or there are no rows.
-
-        Example:
-            >>> rows = Rows(("a", "b"), ("x", "y"), ("gold", "gold"), gold=(1, 1), choices=("no", "yes"))
-            >>> rows.gold_shares().tolist()
-            [0.0, 1.0]
         """
         if not len(self):
-            raise DataError("Of no rows there are no shares of gold answers.")
+            raise DataError("There are no rows, so shares of gold answers are undefined.")
         return np.bincount(self.gold_indices(), minlength=len(self.choices or ())) / len(self)
 
     def to_arrow(self) -> pa.Table:
-        """One line per row; the choices travel in the schema's metadata."""
+        """Return a table with a line per row; the choices are in the schema's metadata."""
         gold_type = pa.string() if self.choices is None else pa.int64()
         columns = [pa.array(column, pa.string()) for column in (self.ids, self.prompts, self.parts)]
         columns.append(pa.array(self.gold, gold_type))
@@ -107,21 +98,13 @@ class Rows:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Rows:
-        """The inverse of `to_arrow`."""
+        """Read the table of `to_arrow`."""
         ids, prompts, parts, gold = (tuple(table[name].to_pylist()) for name in ("id", "prompt", "part", "gold"))
-        return cls(ids, prompts, parts, gold, choices=_tuple(metadata(table)["choices"]))
+        choices = metadata(table)["choices"]
+        return cls(ids, prompts, parts, gold, None if choices is None else tuple(choices))
 
 
 def positions(among: Sequence[str], ids: Sequence[str]) -> list[int]:
-    """Where each of `ids` stands in `among`.
-
-    Example:
-        >>> positions(("a", "b", "c"), ("c", "a"))
-        [2, 0]
-    """
+    """Return the position of each of `ids` in `among`."""
     place = {row: index for index, row in enumerate(among)}
     return [place[row] for row in ids]
-
-
-def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)

@@ -1,4 +1,4 @@
-"""Records of text tasks: what supervisors wrote, and the targets a student learns."""
+"""Records of text tasks: texts of supervisors and training targets."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.labels.arrow import metadata, with_metadata
+from outgrow.labels.arrow import error_column, errors_of, metadata, read_errors, with_metadata
 
 TextStatus = Literal["finished", "open", "repeating", "empty"]
-"""Ended by its model; cut at its length or at a stop string; cut in the middle of saying the same again and again; or
-nothing but space."""
+"""Ended by its model; cut at its length or at a stop string; cut within a repetition loop; or only white space."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A continuation of a prompt, with what its model thought of every token."""
+    """A continuation of a prompt, with the log-probability of every token."""
 
     text: str
     """The continuation, without special tokens."""
     logprobs: tuple[float, ...]
     """Natural log-probability of each token of the text, and of the end-of-sequence token if `finished` (some servers
-    leave it out); nothing at all where the model gives none."""
+    leave it out); empty for models without log-probabilities."""
     offsets: tuple[tuple[int, int], ...]
     """Half-open character span in `text` of each token; the end-of-sequence token has the empty span at the end."""
     finished: bool
@@ -41,17 +40,12 @@ class Completion:
 
     @property
     def score(self) -> float:
-        """The mean token log-probability; NaN where there is none."""
+        """Mean token log-probability; NaN without log-probabilities."""
         return sum(self.logprobs) / len(self.logprobs) if self.logprobs else math.nan
 
     @property
     def status(self) -> TextStatus:
-        """What became of the generation; see `TextStatus`.
-
-        Example:
-            >>> Completion("so so so so so so", (-0.1,), ((0, 17),), finished=False).status
-            'repeating'
-        """
+        """How the generation ended."""
         if not self.text.strip():
             return "empty"
         if self.finished:
@@ -60,12 +54,7 @@ class Completion:
 
 
 def with_leading_space(completion: Completion) -> Completion:
-    """Return the completion with the space that separates it from its prompt; its first token covers the space.
-
-    Example:
-        >>> with_leading_space(Completion("Paris", (-0.1,), ((0, 5),), finished=False))
-        Completion(text=' Paris', logprobs=(-0.1,), offsets=((0, 6),), finished=False)
-    """
+    """Return the completion with the space that separates it from its prompt; its first token covers the space."""
     if completion.text.startswith(" "):
         return completion
     moved = [(start + 1, end + 1) for start, end in completion.offsets]
@@ -76,7 +65,7 @@ def with_leading_space(completion: Completion) -> Completion:
 
 @dataclass(frozen=True)
 class TextLabels:
-    """What M supervisors wrote for N rows: the n best texts of each, best first.
+    """Texts of M supervisors for N rows: n-best lists, best first.
 
     Example:
         >>> best = Completion("Paris", (-0.1,), ((0, 5),), finished=False)
@@ -89,9 +78,9 @@ class TextLabels:
     supervisors: tuple[str, ...]
     """Supervisor names, M of them."""
     texts: tuple[tuple[tuple[Completion, ...], ...], ...]
-    """`texts[row][supervisor]` is the n-best list; empty where nothing could be had. An empty text is an answer."""
+    """`texts[row][supervisor]` is an n-best list; empty after a failure. An empty text is an answer."""
     errors: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
-    """For empty lists: (row id, supervisor) → what went wrong."""
+    """For empty lists: (row id, supervisor) → error message."""
 
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.texts} or {len(self.supervisors)}
@@ -103,26 +92,26 @@ class TextLabels:
             )
 
     def best(self, row: int, supervisor: int) -> Completion | None:
-        """The best text of one supervisor for one row, or None if there is none."""
+        """Return the best text of one supervisor for one row, or None."""
         candidates = self.texts[row][supervisor]
         return candidates[0] if candidates else None
 
     def answers(self, supervisor: int = 0) -> tuple[str, ...]:
-        """The best texts of one supervisor without the space that parts them from their prompts; empty without one."""
+        """Return the best texts of one supervisor without the space before them; empty where there is none."""
         best = (self.best(row, supervisor) for row in range(len(self.ids)))
         return tuple("" if one is None else one.text.removeprefix(" ") for one in best)
 
     def of(self, supervisor: int) -> TextLabels:
-        """The labels of one supervisor alone."""
+        """Return the labels of one supervisor."""
         name = self.supervisors[supervisor]
         errors = {key: text for key, text in self.errors.items() if key[1] == name}
         return TextLabels(self.ids, (name,), tuple((row[supervisor],) for row in self.texts), errors)
 
     def entropies(self) -> NDArray[np.float64]:
-        """How unsure each supervisor is of its answer, shape (N, M), in nats per token; NaN where there is no text.
+        """Return the predictive entropy of each n-best list, shape (N, M), in nats per token; NaN without a text.
 
-        Over the distinct texts of an n-best list, each weighted by its share w of their probability:
-        −Σ w·log p / length. For one text that is its mean negative log-probability.
+        Over the distinct texts of a list, each weighted by its share w of their probability: −Σ w·log p / length. For
+        one text that is its mean negative log-probability.
 
         Source:
             Malinin & Gales 2021 (arXiv 2002.07650), length-normalised predictive entropy of hypotheses.
@@ -131,7 +120,7 @@ class TextLabels:
 
     @classmethod
     def stack(cls, labels: Sequence[TextLabels]) -> TextLabels:
-        """Joins the labels of several supervisors on the same rows."""
+        """Join the labels of several supervisors on the same rows."""
         if any(other.ids != labels[0].ids for other in labels):
             raise DataError("Text labels to be joined are about different rows.")
         texts = tuple(
@@ -141,53 +130,43 @@ class TextLabels:
         return cls(labels[0].ids, tuple(name for each in labels for name in each.supervisors), texts, errors)
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> TextLabels:
-        """The labels of the rows at these positions."""
+        """Return the labels of the rows at these positions."""
         ids = tuple(self.ids[index] for index in indices)
-        kept = set(ids)
-        errors = {key: text for key, text in self.errors.items() if key[0] in kept}
-        return TextLabels(ids, self.supervisors, tuple(self.texts[index] for index in indices), errors)
+        texts = tuple(self.texts[index] for index in indices)
+        return TextLabels(ids, self.supervisors, texts, errors_of(self.errors, ids))
 
     def to_arrow(self) -> pa.Table:
-        """One line per row; `texts` is a list per supervisor of a list of completions."""
+        """Return a table with a line per row; `texts` is a list per supervisor of a list of completions."""
         texts = [[[dataclasses.asdict(one) for one in cell] for cell in row] for row in self.texts]
-        errors = [[self.errors.get((row, name)) for name in self.supervisors] for row in self.ids]
         columns = {
             "id": pa.array(self.ids, pa.string()),
             "texts": pa.array(texts, pa.list_(pa.list_(_COMPLETION))),
-            "error": pa.array(errors, pa.list_(pa.string())),
+            "error": error_column(self.errors, self.ids, self.supervisors),
         }
         return with_metadata(pa.table(columns), supervisors=self.supervisors)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> TextLabels:
-        """The inverse of `to_arrow`."""
+        """Read the table of `to_arrow`."""
         supervisors = tuple(metadata(table)["supervisors"])
         ids = tuple(table["id"].to_pylist())
         texts = tuple(
             tuple(tuple(_completion(one) for one in cell) for cell in row) for row in table["texts"].to_pylist()
         )
-        errors = {
-            (row, name): text
-            for row, cells in zip(ids, table["error"].to_pylist(), strict=True)
-            for name, text in zip(supervisors, cells, strict=True)
-            if text is not None
-        }
-        return cls(ids, supervisors, texts, errors)
+        return cls(ids, supervisors, texts, read_errors(table, ids, supervisors))
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """What one weak model thinks of a text, token by token, and how much that counts."""
+    """Token log-probabilities of a text under one weak model, with that model's weight λ."""
 
     weight: float
-    """λ of the model."""
     completion: Completion
-    """The text, with the model's log-probabilities."""
 
 
 @dataclass(frozen=True)
 class TextTargets:
-    """What a student of a text task learns; a row may occur several times, once per text.
+    """Training targets of a text task; a row may occur several times, once per text.
 
     Raises:
         DataError: There are opinions, but not for every text, or on another text.
@@ -196,15 +175,14 @@ class TextTargets:
     ids: tuple[str, ...]
     """Row id of each target."""
     prompts: tuple[str, ...]
-    """What is asked."""
     texts: tuple[str, ...]
-    """What should be answered."""
+    """The answers to learn."""
     weights: tuple[float, ...]
-    """How much each target counts."""
+    """Weight of each target."""
     sources: tuple[str, ...]
-    """Where each target came from: a supervisor's name, `gold`, or the refiner's name."""
+    """Origin of each target: a supervisor's name, `gold`, or the refiner's name."""
     opinions: tuple[tuple[Opinion, ...], ...] = ()
-    """What weak models think of each text, one tuple per target; nothing at all where texts are taken as certain."""
+    """Weak models' log-probabilities of each text, one tuple per target; empty for objectives without them."""
 
     def __post_init__(self) -> None:
         said = zip(self.texts, self.opinions, strict=False)
@@ -220,7 +198,7 @@ class TextTargets:
         return len(self.ids)
 
     def to_arrow(self) -> pa.Table:
-        """One line per target."""
+        """Return a table with a line per target."""
         columns = {name: pa.array(getattr(self, name)) for name in _TARGET_COLUMNS}
         if self.opinions:
             opinions = [[dataclasses.asdict(one) for one in several] for several in self.opinions]
@@ -229,7 +207,7 @@ class TextTargets:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> TextTargets:
-        """The inverse of `to_arrow`."""
+        """Read the table of `to_arrow`."""
         opinions = table["opinions"].to_pylist() if "opinions" in table.column_names else []
         return cls(
             **{name: tuple(table[name].to_pylist()) for name in _TARGET_COLUMNS},
@@ -250,7 +228,7 @@ _COMPLETION = pa.struct(
 _OPINION = pa.struct([("weight", pa.float64()), ("completion", _COMPLETION)])
 _TARGET_COLUMNS = ("ids", "prompts", "texts", "weights", "sources")
 _REPEATS, _LOOP = 4, 12
-"""A text goes round in circles if its end says the same so many times, in so many characters or more."""
+"""A text is in a loop if its end repeats a piece at least so many times, over so many characters or more."""
 
 
 def _completion(fields: Mapping[str, Any]) -> Completion:
@@ -259,7 +237,6 @@ def _completion(fields: Mapping[str, Any]) -> Completion:
 
 
 def _repeats(text: str) -> bool:
-    """Whether the end of a text is one piece over and over."""
     for width in range(1, len(text) // _REPEATS + 1):
         times = max(_REPEATS, -(-_LOOP // width))
         if text.endswith(text[-width:] * times):

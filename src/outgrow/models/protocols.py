@@ -45,11 +45,10 @@ class GenerateOptions:
 
 def check_options(options: GenerateOptions) -> None:
     """Raise a ConfigError if options are out of range or contradict each other."""
-    if options.max_new_tokens < 1 or min(options.n, options.beams) < 1 or options.temperature < 0:
+    if min(options.max_new_tokens, options.n, options.beams) < 1 or options.temperature < 0:
         raise ConfigError(
             "Generation cannot run with these options.",
-            found=f"max_new_tokens={options.max_new_tokens}, n={options.n}, beams={options.beams}, "
-            f"temperature={options.temperature}",
+            found=options,
             wanted="max_new_tokens, n and beams of at least 1, temperature of at least 0",
         )
     if options.beams > 1 and options.temperature:
@@ -102,49 +101,32 @@ class LanguageModel(Protocol):
 def logprobs(
     model: LanguageModel, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
 ) -> list[Completion]:
-    """Score `(prompt, continuation)` pairs.
+    """Score `(prompt, continuation)` pairs, with `end` the end-of-sequence token too; a ConfigError if it cannot.
 
-    Args:
-        model: The model.
-        pairs: Prompts and continuations.
-        end: Whether to score the end-of-sequence token too.
-        too_long: What becomes of a pair longer than the context: an error, or no log-probabilities.
-
-    Raises:
-        ConfigError: The model cannot.
+    A pair longer than the context is an error, or with `too_long="empty"` has no log-probabilities.
     """
     if not hasattr(model, "logprobs"):
         raise _lacks(model, "score given texts", "logprobs", "Use a local model, or votes instead of scores.")
-    scored: list[Completion] = model.logprobs(pairs, end=end, too_long=too_long)
-    return scored
+    return list(model.logprobs(pairs, end=end, too_long=too_long))
 
 
 def fits(model: LanguageModel, prompts: Sequence[str], new_tokens: int) -> list[bool]:
     """Return whether the context has room for each prompt and `new_tokens`; True if the model cannot tell."""
-    if not hasattr(model, "fits"):
-        return [True] * len(prompts)
-    found: list[bool] = model.fits(prompts, new_tokens)
-    return found
+    return list(model.fits(prompts, new_tokens)) if hasattr(model, "fits") else [True] * len(prompts)
 
 
 def embed(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Embed texts, shape (len(texts), D); similar texts have similar directions.
-
-    Raises:
-        ConfigError: The model cannot.
-    """
+    """Embed texts, shape (len(texts), D); similar texts have similar directions. A ConfigError if the model cannot."""
     if not hasattr(model, "embed"):
         raise _lacks(model, "embed texts", "embed", "Use a local model, or select by tfidf.")
-    points: NDArray[np.float64] = model.embed(texts)
-    return points
+    return np.asarray(model.embed(texts), dtype=np.float64)
 
 
 def chat(model: LanguageModel, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
     """Answer `(system, user)` messages; a model without `chat` continues the two as one text."""
     if not hasattr(model, "chat"):
         return model.generate([system + user for system, user in turns], options)
-    answers: list[list[Completion]] = model.chat(turns, options)
-    return answers
+    return list(model.chat(turns, options))
 
 
 def refusal(model: LanguageModel, prompt: str, default: str) -> str:

@@ -1,4 +1,4 @@
-"""The evidential objective: a student that predicts a Dirichlet distribution, and so says how much it knows."""
+"""The evidential objective: a student that predicts a Dirichlet distribution, and so reports its evidence."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from outgrow.errors import ConfigError, DataError
+from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, reduce
-from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
 from outgrow.objectives.special import unit_divergence
 from outgrow.objectives.sweep import Evidence, Plan, evidence_of, sweep
 
@@ -18,9 +18,11 @@ Preset = Literal["default", "paper"]
 
 REGULARIZATION = {"default": 0.1, "paper": 1e-4}
 """ρ of each preset. With 0.1 the best prediction for labels that are right with probability .6 to .99 lies within .02
-of that probability (with 1 it is off by up to .15), and what evidence there is for wrong answers is still withdrawn."""
+of that probability (with 1 it is off by up to .15), and evidence for wrong answers is still reduced."""
 PAPER_CEILING = 2e5
-"""Most concentration a class brings into the regulariser of the `paper` preset."""
+"""Concentrations are capped here in the regulariser of the `paper` preset."""
+EVIDENTIAL = "evidence `exp`, `softplus` or `relu`, preset `default` or `paper`, regularization ≥ 0 and finite"
+"""Parameters of every evidential objective."""
 
 
 def evidential(
@@ -44,18 +46,8 @@ def evidential(
       means the same for 2 choices and for 32,000 tokens. ρ = 0.1.
     - `paper`: α̃ = (α − 1)(1 − t) + 1, at most 2·10⁵, R as it is, ρ = 10⁻⁴.
 
-    Args:
-        logits: z, shape (N, K), K ≥ 2; computed on in fp32 (float64 for float64 logits).
-        targets: Class indices (N,) or probabilities (N, K).
-        evidence: `exp`, `softplus` or `relu`.
-        preset: As above.
-        progress: Share of training that is behind, in [0, 1].
-        regularization: ρ ≥ 0; None takes the preset's, 0 leaves R out.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or a parameter is out of range.
+    Logits z (N, K), K ≥ 2, targets, `weights` and `reduction` are those of `cross_entropy`. `progress` is the share of
+    training that is done. ρ ≥ 0 (`regularization`): None takes the preset's, 0 leaves R out.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), after Sensoy et al. 2018 (arXiv 1806.01768); the default preset is ours.
@@ -76,17 +68,12 @@ def evidential(
 def evidential_plan(
     choices: int, evidence: Evidence, preset: Preset, progress: float, regularization: float | None
 ) -> Plan:
-    """What `evidential` asks of a sweep.
-
-    Raises:
-        DataError: A parameter is out of range.
-    """
-    problem = _problem(evidence, preset, regularization)
-    if problem or choices < 2 or not progress >= 0:
+    """Return what `evidential` computes; raises `DataError` where a parameter is out of range."""
+    if not evidential_fits(evidence, preset, regularization) or choices < 2 or not progress >= 0:
         raise DataError(
-            problem or "The evidential objective cannot be computed on this.",
-            found=f"{choices} choices, progress {progress}",
-            wanted="at least 2 choices, progress ≥ 0",
+            "The evidential objective cannot be computed on this.",
+            found=f"{choices} choices, {evidence=}, {preset=}, {progress=}, {regularization=}",
+            wanted=f"at least 2 choices, progress ≥ 0, {EVIDENTIAL}",
         )
     rho = REGULARIZATION[preset] if regularization is None else regularization
     strength = rho * min(1.0, progress)
@@ -95,28 +82,9 @@ def evidential_plan(
     return Plan(evidence, strength * unit_divergence(2) / unit_divergence(choices))
 
 
-def dirichlet_mean(logits: Tensor, evidence: Evidence) -> Tensor:
-    """α/S, the prediction of a student trained with evidence; shape (N, K), rows sum to one.
-
-    Example:
-        >>> import torch
-        >>> dirichlet_mean(torch.tensor([[2.0, 0.0]]), "relu").tolist()
-        [[0.75, 0.25]]
-    """
-    alpha, _ = _scaled_alpha(logits, evidence)
-    return alpha / alpha.sum(-1, keepdim=True)
-
-
-def vacuity(logits: Tensor, evidence: Evidence) -> Tensor:
-    """K/S, shape (N,): 1 where the student has no evidence at all, towards 0 as evidence grows.
-
-    Example:
-        >>> import torch
-        >>> vacuity(torch.tensor([[2.0, 0.0], [0.0, 0.0]]), "relu").tolist()
-        [0.5, 1.0]
-    """
-    alpha, shift = _scaled_alpha(logits, evidence)
-    return logits.shape[-1] / alpha.sum(-1) * (-shift.squeeze(-1)).exp()
+def evidential_fits(evidence: str, preset: str, regularization: float | None) -> bool:
+    """Return whether parameters of an evidential objective are as `EVIDENTIAL` says."""
+    return evidence in get_args(Evidence) and preset in REGULARIZATION and 0 <= (regularization or 0.0) < math.inf
 
 
 def _scaled_alpha(logits: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
@@ -128,27 +96,6 @@ def _scaled_alpha(logits: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
     return 1 + evidence_of(z, evidence), z.new_zeros(len(z), 1)
 
 
-def check_parameters(name: str, evidence: str, preset: str, regularization: float | None) -> None:
-    """Refuses what an experiment file may get wrong.
-
-    Raises:
-        ConfigError: A parameter is out of range.
-    """
-    problem = _problem(evidence, preset, regularization)
-    if problem:
-        raise ConfigError(f"The objective {name!r} has a parameter out of range.", found=problem)
-
-
-def _problem(evidence: str, preset: str, regularization: float | None) -> str | None:
-    if evidence not in get_args(Evidence):
-        return f"Unknown evidence {evidence!r}; known: {', '.join(get_args(Evidence))}."
-    if preset not in REGULARIZATION:
-        return f"Unknown preset {preset!r}; known: {', '.join(REGULARIZATION)}."
-    if regularization is not None and not (0 <= regularization < math.inf):
-        return f"A regularization of {regularization}, which is not ≥ 0 and finite."
-    return None
-
-
 class DirichletStudent(Objective):
     """An objective whose students predict a Dirichlet distribution with α = evidence(z) + 1 and S = Σα."""
 
@@ -157,11 +104,13 @@ class DirichletStudent(Objective):
 
     def predict(self, logits: Tensor) -> Tensor:
         """Return α/S, shape (N, K)."""
-        return dirichlet_mean(logits, self.evidence)
+        alpha, _ = _scaled_alpha(logits, self.evidence)
+        return alpha / alpha.sum(-1, keepdim=True)
 
     def vacuity(self, logits: Tensor) -> Tensor:
-        """Return K/S, shape (N,)."""
-        return vacuity(logits, self.evidence)
+        """Return K/S, shape (N,): 1 where the student has no evidence at all, towards 0 as evidence grows."""
+        alpha, shift = _scaled_alpha(logits, self.evidence)
+        return logits.shape[-1] / alpha.sum(-1) * (-shift.squeeze(-1)).exp()
 
 
 @dataclass(frozen=True)
@@ -169,7 +118,6 @@ class Evidential(DirichletStudent):
     """Learn a Dirichlet distribution per row (`objective: evidential`)."""
 
     evidence: Evidence = "exp"
-    """How logits become evidence: `exp`, `softplus` or `relu`."""
     preset: Preset = "default"
     """`default`, or `paper` for the regulariser of Cui et al. 2025 as published."""
     regularization: float | None = None
@@ -178,9 +126,8 @@ class Evidential(DirichletStudent):
     """Share of training over which ρ rises."""
 
     def __post_init__(self) -> None:
-        check_parameters("evidential", self.evidence, self.preset, self.regularization)
-        if not 0 <= self.warmup <= 1:
-            raise ConfigError("The warm-up of the evidential objective is outside [0, 1].", found=self.warmup)
+        fits = evidential_fits(self.evidence, self.preset, self.regularization) and 0 <= self.warmup <= 1
+        check_parameters(self, fits, f"{EVIDENTIAL}, 0 ≤ warmup ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
@@ -189,12 +136,7 @@ class Evidential(DirichletStudent):
             targets,
             evidence=self.evidence,
             preset=self.preset,
-            progress=ramp(context.progress, self.warmup),
+            progress=context.ramp(self.warmup),
             regularization=self.regularization,
             reduction="none",
         )
-
-
-def ramp(progress: float, warmup: float) -> float:
-    """min(1, progress / warmup), and 1 without a warm-up."""
-    return min(1.0, progress / warmup) if warmup else 1.0

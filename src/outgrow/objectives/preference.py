@@ -1,7 +1,10 @@
-"""Objectives on pairs of texts, one preferred to the other, of which it may be known how sure that is.
+"""Objectives on preference pairs, which may have a probability of being the wrong way round.
 
-All start from log-probabilities of whole texts (sums over their tokens) under the student and under a fixed reference,
-the model it started from. A text's implicit reward is β times the difference of the two.
+All start from log-probabilities of whole texts (sums over their tokens) under the student (`policy`) and under a fixed
+reference, the model it started from, into which no gradient flows: of chosen and rejected texts, shape (N, 2), or of
+single texts, (N,). A text's implicit reward is β times the difference of the two; a larger β keeps the student closer
+to the reference. Row weights are (N,); the `reduction` `none` gives (N,), `mean` the weighted mean. Shapes that do not
+fit and probabilities outside [0, 1] raise `DataError`.
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
-from outgrow.errors import ConfigError, DataError
+from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, reduce
-from outgrow.objectives.protocol import PreferenceObjective
+from outgrow.objectives.protocol import PreferenceObjective, check_parameters
 
 
 def dpo(
@@ -30,24 +33,13 @@ def dpo(
 ) -> Tensor:
     """−(1−ε) log σ(β(h − λ f_c)) − ε log σ(β(−h − λ f_r)), in nats, with the margin h of `preference_margins`.
 
-    ε is the probability that the rejected text is the better one. At ε = 0 this is DPO, which has no minimum: the
-    margin grows without bound. A constant ε > 0 is conservative DPO, an ε for each pair its Bayesian form; without a
-    penalty the minimum is at h = log((1−ε)/ε)/β, where the student is as sure of the pair as its source was.
+    ε in [0, 1], a number or (N,), is the probability that the rejected text is the better one. At ε = 0 this is DPO,
+    which has no minimum: the margin grows without bound. A constant ε > 0 is conservative DPO, an ε for each pair its
+    Bayesian form; without a penalty the minimum is at h = log((1−ε)/ε)/β, where the student is as sure of the pair as
+    its source was.
 
-    A margin also grows where both texts become improbable, the better one less so, and students do go that way. The
-    penalty λ is on f = max(0, log ref − log π), the fall of the text that is held to be the better one.
-
-    Args:
-        policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
-        reference: The same under the reference, shape (N, 2); no gradient flows into it.
-        beta: How much the student may leave the reference: larger is less.
-        epsilon: ε in [0, 1], one for all or of shape (N,).
-        penalty: λ ≥ 0.
-        weights: How much each pair counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or ε is no probability.
+    A margin also grows where both texts become less probable, the better one less so, which happens in practice. The
+    penalty λ ≥ 0 is on f = max(0, log ref − log π), the fall of the text taken for the better one.
 
     Source:
         Rafailov et al. 2023 (arXiv 2305.18290), eq. 7; conservative: Mitchell 2023, *A note on DPO with noisy
@@ -70,13 +62,6 @@ def dpo(
 def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:
     """H = (log π(c) − log π(r)) − (log ref(c) − log ref(r)), shape (N,): the difference of implicit rewards over β.
 
-    Args:
-        policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
-        reference: The same under the reference, shape (N, 2); no gradient flows into it.
-
-    Raises:
-        DataError: Shapes do not fit.
-
     Example:
         >>> preference_margins(torch.tensor([[-3.0, -5.0]]), torch.tensor([[-4.0, -4.5]])).tolist()
         [1.5]
@@ -88,11 +73,7 @@ def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:
 
 
 def log_ratios(policy: Tensor, reference: Tensor) -> Tensor:
-    """Log π − log ref of texts, of the same shape, in fp32 at least.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Return log π − log ref, of the same shape, in fp32 at least."""
     if policy.shape != reference.shape:
         raise DataError(
             "The log-probabilities of student and reference do not fit together.",
@@ -117,19 +98,8 @@ def kto(
 ) -> Tensor:
     """p·λ_D·(1 − σ(β(r − z))) + (1 − p)·λ_U·(1 − σ(β(z − r))), with r = log π − log ref of a single text.
 
-    Args:
-        policy: Log-probability of each text under the student, shape (N,).
-        reference: The same under the reference, shape (N,); no gradient flows into it.
-        desirable: p, the probability that a text is a good one, shape (N,); 0 or 1 in the paper.
-        reference_point: z, a scalar: what an unrelated text of the same kind gains; see `kto_reference_point`.
-        beta: How much the student may leave the reference: larger is less.
-        gain: λ_D, how much good texts count.
-        loss: λ_U, how much bad texts count.
-        weights: How much each text counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or p is no probability.
+    p (`desirable`, (N,)) is the probability that a text is a good one, 0 or 1 in the paper; z is the scalar of
+    `kto_reference_point`; λ_D (`gain`) and λ_U (`loss`) weigh good and bad texts.
 
     Source:
         Ethayarajh et al. 2024 (arXiv 2402.01306), eq. 8; its expectation under an uncertain p is ours.
@@ -148,12 +118,7 @@ def kto(
 
 
 def kto_reference_point(policy: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
-    """Z = max(0, mean of log π − log ref) over answers that belong to other prompts, a scalar without gradient.
-
-    Args:
-        policy: Log-probabilities of N such answers under the student, shape (N,).
-        reference: The same under the reference, shape (N,).
-        weights: How much each counts, shape (N,).
+    """Z = max(0, weighted mean of log π − log ref) over N answers to other prompts, a scalar without gradient.
 
     Source:
         Ethayarajh et al. 2024 (arXiv 2402.01306), §4.1.
@@ -167,65 +132,65 @@ def kto_reference_point(policy: Tensor, reference: Tensor, weights: Tensor) -> T
     return ((ratios * weights).sum() / mass).clamp_min(0.0)
 
 
-@dataclass(frozen=True)
-class DPO(PreferenceObjective):
-    """Direct preference optimisation, pairs taken as certain (`prefer: dpo`); see `dpo`."""
-
-    beta: float = 0.1
-    """How much the student may leave the reference: larger is less."""
+class _UncertainPairs(PreferenceObjective):
+    beta: float
+    epsilon: float | Literal["ensemble"] = 0.0
     penalty: float = 0.0
-    """λ, how much a fall of the chosen text's own probability costs (DPO-positive)."""
 
     def __post_init__(self) -> None:
-        _check(self, self.beta, penalty=self.penalty)
-
-    def __call__(
-        self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
-    ) -> Tensor:
-        """Return the loss of each pair, shape (N,)."""
-        return dpo(policy, reference, beta=self.beta, penalty=self.penalty, reduction="none")
-
-
-@dataclass(frozen=True)
-class ConservativeDPO(PreferenceObjective):
-    """DPO on pairs that may be the wrong way round (`prefer: cdpo`); see `dpo`."""
-
-    beta: float = 0.1
-    """How much the student may leave the reference: larger is less."""
-    epsilon: float | Literal["ensemble"] = 0.1
-    """Probability that a pair is the wrong way round, below ½; `ensemble` takes each pair's own."""
-    penalty: float = 0.0
-    """λ, how much a fall of the better text's own probability costs (DPO-positive)."""
-
-    def __post_init__(self) -> None:
-        _check(self, self.beta, self.epsilon, self.penalty)
+        fits = self.beta > 0 and self.penalty >= 0 and (self.epsilon == "ensemble" or 0 <= self.epsilon < 0.5)
+        check_parameters(self, fits, "beta > 0, penalty ≥ 0, and epsilon from 0 to below 0.5 or `ensemble`")
 
     @property
     def takes_doubt(self) -> bool:
-        """Whether ε is each pair's own."""
         return self.epsilon == "ensemble"
 
     def __call__(
         self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
     ) -> Tensor:
-        """Return the loss of each pair, shape (N,)."""
-        epsilon = _given(wrong, "wrong") if self.epsilon == "ensemble" else self.epsilon
-        return dpo(policy, reference, beta=self.beta, epsilon=epsilon, penalty=self.penalty, reduction="none")
+        return dpo(
+            policy, reference, beta=self.beta, epsilon=self._wrong(wrong), penalty=self.penalty, reduction="none"
+        )
+
+    def _wrong(self, wrong: Tensor | None) -> float | Tensor:
+        return _given(wrong, "wrong") if self.epsilon == "ensemble" else self.epsilon
 
 
 @dataclass(frozen=True)
-class KTO(PreferenceObjective):
-    """Chosen texts are good and rejected ones bad, each by itself (`prefer: kto`); see `kto`.
+class DPO(_UncertainPairs):
+    """Direct preference optimisation, pairs taken as certain (`prefer: dpo`); see `dpo`."""
+
+    beta: float = 0.1
+    """How closely the student is held to the reference."""
+    penalty: float = 0.0
+    """λ, how much a fall of the chosen text's own probability costs (DPO-positive)."""
+
+
+@dataclass(frozen=True)
+class ConservativeDPO(_UncertainPairs):
+    """DPO on pairs that may be the wrong way round (`prefer: cdpo`); see `dpo`."""
+
+    beta: float = 0.1
+    """How closely the student is held to the reference."""
+    epsilon: float | Literal["ensemble"] = 0.1
+    """Probability that a pair is the wrong way round, below ½; `ensemble` takes each pair's own."""
+    penalty: float = 0.0
+    """λ, how much a fall of the better text's own probability costs (DPO-positive)."""
+
+
+@dataclass(frozen=True)
+class KTO(_UncertainPairs):
+    """Kahneman–Tversky optimisation: chosen texts are good, rejected ones bad, unpaired (`prefer: kto`); see `kto`.
 
     Source:
-        Ethayarajh et al. 2024 (arXiv 2402.01306). The answers of other prompts that set the reference point are drawn
-        once for the whole training, and looked at in every step over its whole batch.
+        Ethayarajh et al. 2024 (arXiv 2402.01306). The answers to other prompts for the reference point are drawn once
+        for the whole training; the point is estimated in every step over its whole batch.
     """
 
     takes_mismatched: ClassVar[bool] = True
 
     beta: float = 0.1
-    """How much the student may leave the reference: larger is less."""
+    """How closely the student is held to the reference."""
     gain: float = 1.0
     """λ_D, how much chosen texts count."""
     loss: float = 1.0
@@ -234,38 +199,21 @@ class KTO(PreferenceObjective):
     """Probability that a pair is the wrong way round, below ½; `ensemble` takes each pair's own."""
 
     def __post_init__(self) -> None:
-        _check(self, self.beta, self.epsilon)
-        if min(self.gain, self.loss) < 0 or self.gain + self.loss == 0:
-            raise ConfigError(
-                "The weights of kto are out of range.", found=self, wanted="gain and loss ≥ 0, not both 0"
-            )
-
-    @property
-    def takes_doubt(self) -> bool:
-        """Whether ε is each pair's own."""
-        return self.epsilon == "ensemble"
+        super().__post_init__()
+        check_parameters(self, min(self.gain, self.loss) >= 0 < self.gain + self.loss, "gain and loss ≥ 0, not both 0")
 
     def __call__(
         self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
     ) -> Tensor:
         """Return the loss of each pair, shape (N,): the mean over its two texts."""
-        if self.epsilon == "ensemble":
-            epsilon = _given(wrong, "wrong")
-        else:
-            epsilon = policy.new_full(
-                policy.shape[:1], self.epsilon, dtype=torch.promote_types(policy.dtype, torch.float32)
-            )
-        both = torch.stack([1 - epsilon, epsilon], dim=1)
-        losses = kto(
-            policy.flatten(),
-            reference.flatten(),
-            both.flatten(),
-            _given(reference_point, "reference_point"),
-            beta=self.beta,
-            gain=self.gain,
-            loss=self.loss,
-            reduction="none",
-        )
+        epsilon = self._wrong(wrong)
+        if isinstance(epsilon, float):
+            precise = torch.promote_types(policy.dtype, torch.float32)
+            epsilon = policy.new_full(policy.shape[:1], epsilon, dtype=precise)
+        good = torch.stack([1 - epsilon, epsilon], dim=1).flatten()
+        point = _given(reference_point, "reference_point")
+        flat = policy.flatten(), reference.flatten(), good, point
+        losses = kto(*flat, beta=self.beta, gain=self.gain, loss=self.loss, reduction="none")
         return losses.reshape(-1, 2).mean(1)
 
 
@@ -276,11 +224,6 @@ def _given(value: Tensor | None, name: str) -> Tensor:
 
 
 def _probability(value: float | Tensor, like: Tensor) -> Tensor:
-    """The value as a tensor of the shape of `like`.
-
-    Raises:
-        DataError: It has another shape, or is no probability.
-    """
     given = torch.as_tensor(value, dtype=like.dtype, device=like.device).detach()
     if given.shape not in ((), like.shape) or not bool(((given >= 0) & (given <= 1)).all()):
         raise DataError(
@@ -289,12 +232,3 @@ def _probability(value: float | Tensor, like: Tensor) -> Tensor:
             wanted=f"one number in [0, 1], or {len(like)} of them",
         )
     return given.expand_as(like)
-
-
-def _check(objective: object, beta: float, epsilon: float | Literal["ensemble"] = 0.0, penalty: float = 0.0) -> None:
-    if beta <= 0 or penalty < 0 or (epsilon != "ensemble" and not 0 <= epsilon < 0.5):
-        raise ConfigError(
-            "A parameter of the preference objective is out of range.",
-            found=objective,
-            wanted="beta > 0, penalty ≥ 0, and epsilon from 0 to below 0.5 or `ensemble`",
-        )

@@ -1,6 +1,8 @@
 """Baselines that distrust weak labels: generalized cross entropy, product, bootstrapping, confidence window.
 
-All are plain autograd on log-probabilities and meant for choices, not vocabularies.
+All take logits (N, K), class indices (N,) or probabilities (N, K) as targets, row weights (N,), and a `reduction`:
+`none` gives (N,), `mean` the weighted mean. No gradient flows into targets. They are plain autograd, meant for choices
+rather than vocabularies, and raise `DataError` where shapes do not fit or a parameter is out of range.
 """
 
 from __future__ import annotations
@@ -10,26 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from outgrow.errors import ConfigError, DataError
-from outgrow.objectives.bayesian import mean_where
+from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
-from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
 
 
 def generalized_cross_entropy(
     logits: Tensor, targets: Tensor, *, q: float = 0.7, weights: Tensor | None = None, reduction: Reduction = "mean"
 ) -> Tensor:
-    """Σ_k t_k (1 − p_k^q) / q: cross entropy for q → 0, mean absolute error for q = 1.
-
-    Args:
-        logits: Shape (N, K).
-        targets: Class indices (N,) or probabilities (N, K); no gradient flows into them.
-        q: In (0, 1].
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or q is outside (0, 1].
+    """Σ_k t_k (1 − p_k^q) / q, 0 < q ≤ 1: cross entropy for q → 0, mean absolute error for q = 1.
 
     Source:
         Zhang and Sabuncu 2018 (arXiv 1805.07836), eq. 6.
@@ -58,20 +49,10 @@ def product(
     weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross entropy with t ∝ y^α·p^β: the supervisors' labels y, sharpened by what the student p itself believes.
+    """Cross entropy with t ∝ y^α·p^β, α, β ≥ 0: the labels y, sharpened by the student's own prediction p.
 
-    No gradient flows through t. Where y and p exclude each other (t = 0 everywhere) the labels alone count.
-
-    Args:
-        logits: Shape (N, K).
-        targets: y, probabilities (N, K). Class indices are certain, so that the product would be the label itself.
-        alpha: α ≥ 0, trust in the supervisors.
-        beta: β ≥ 0, trust in the student.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or a negative exponent.
+    No gradient flows through t. Where y and p exclude each other (t = 0 everywhere) the labels alone count, as they do
+    if they are class indices.
 
     Source:
         A product of experts (Hinton 2002) as a self-training target; reconstruction.
@@ -102,21 +83,10 @@ def bootstrap(
     weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross entropy with β·y + (1 − β)·ŷ, where ŷ is the student's own answer.
+    """Cross entropy with β·y + (1 − β)·ŷ, 0 ≤ β ≤ 1, where ŷ is the student's own answer.
 
     Hard: ŷ is its most probable class, through which no gradient flows. Soft: ŷ = p, with its gradient (which makes it
-    entropy minimisation; without its gradient it would change nothing but the scale).
-
-    Args:
-        logits: Shape (N, K).
-        targets: y, class indices (N,) or probabilities (N, K).
-        beta: β in [0, 1], trust in the labels; 0.8 (hard) and 0.95 (soft) in the source.
-        hard: Whether the student's answer is hardened.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or β is outside [0, 1].
+    entropy minimisation). The source has β = 0.8 (hard) and 0.95 (soft).
 
     Source:
         Reed et al. 2015 (arXiv 1412.6596), eqs. 6–7.
@@ -147,20 +117,10 @@ def confidence_window(
     weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross entropy where the student is unsure: on the rows where its highest probability lies in [low, high].
+    """Cross entropy on the rows where the student's highest probability lies in [low, high]; 0 on the others.
 
-    Where the student is sure it keeps its own answer, right or wrong, instead of unlearning it from a weak label.
-
-    Args:
-        logits: Shape (N, K).
-        targets: Class indices (N,) or probabilities (N, K).
-        low: Least probability of a row that is trained on.
-        high: Greatest.
-        weights: How much each row counts, shape (N,).
-        reduction: `none` gives (N,), 0 for rows outside; `mean` the mean over the rows inside.
-
-    Raises:
-        DataError: Shapes do not fit, or not 0 ≤ low ≤ high ≤ 1.
+    Where the student is sure it keeps its own answer, right or wrong, instead of unlearning it from a weak label. The
+    mean is over the rows inside.
 
     Source:
         Ours, a form of active selection.
@@ -171,14 +131,10 @@ def confidence_window(
         [0.693, 0.0]
     """
     if not 0 <= low <= high <= 1:
-        raise DataError("The confidence window is not one.", found=f"[{low}, {high}]", wanted="0 ≤ low ≤ high ≤ 1")
+        raise DataError("The confidence window is out of range.", found=f"[{low}, {high}]", wanted="0 ≤ low ≤ high ≤ 1")
     losses = cross_entropy(logits, targets, reduction="none")
     surest = _log_probs(logits.detach()).amax(1).exp()
-    inside = (surest >= low) & (surest <= high)
-    if weights is None or reduction != "mean":
-        return mean_where(losses if weights is None else losses * weights, inside, reduction)
-    kept = weights * inside
-    return (losses * kept).sum() / kept.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+    return reduce(losses, weights, reduction, (surest >= low) & (surest <= high))
 
 
 def _log_probs(logits: Tensor) -> Tensor:
@@ -193,8 +149,7 @@ class GCE(Objective):
     """Between 0 (cross entropy, not included) and 1 (mean absolute error)."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.q <= 1:
-            raise ConfigError("The exponent q of the gce objective is outside (0, 1].", found=self.q)
+        check_parameters(self, 0 < self.q <= 1, "0 < q ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
@@ -213,16 +168,12 @@ class Product(Objective):
     """Share of training over which β rises."""
 
     def __post_init__(self) -> None:
-        if self.alpha < 0 or self.beta < 0 or not 0 <= self.warmup <= 1:
-            raise ConfigError(
-                "The product objective has a parameter out of range.",
-                found=self,
-                wanted="alpha ≥ 0, beta ≥ 0, 0 ≤ warmup ≤ 1",
-            )
+        fits = self.alpha >= 0 and self.beta >= 0 and 0 <= self.warmup <= 1
+        check_parameters(self, fits, "alpha ≥ 0, beta ≥ 0, 0 ≤ warmup ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
-        beta = self.beta * (min(1.0, context.progress / self.warmup) if self.warmup else 1.0)
+        beta = self.beta * context.ramp(self.warmup)
         return product(logits, targets, alpha=self.alpha, beta=beta, reduction="none")
 
 
@@ -236,8 +187,7 @@ class Bootstrap(Objective):
     """Whether the student's answer is hardened."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.beta <= 1:
-            raise ConfigError("The beta of the bootstrap objective is outside [0, 1].", found=self.beta)
+        check_parameters(self, 0 <= self.beta <= 1, "0 ≤ beta ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
@@ -254,8 +204,7 @@ class ConfidenceWindow(Objective):
     """Greatest."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high <= 1:
-            raise ConfigError("The confidence window is not one.", found=self, wanted="0 ≤ low ≤ high ≤ 1")
+        check_parameters(self, 0 <= self.low <= self.high <= 1, "0 ≤ low ≤ high ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,); 0 where the student is sure."""

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from outgrow.bridge import Bridging, Split, Where
-from outgrow.errors import ConfigError
 from outgrow.objectives.cross_entropy import cross_entropy
-from outgrow.objectives.evidential import Preset, check_parameters, ramp
-from outgrow.objectives.protocol import NO_CONTEXT, StepContext, TokenObjective
+from outgrow.objectives.evidential import Preset, evidential_fits
+from outgrow.objectives.protocol import NO_CONTEXT, StepContext, TokenObjective, check_parameters
 from outgrow.objectives.tokens import token_divergence, token_evidential
 
 _BRIDGES: dict[Preset, Bridging] = {"default": Bridging(), "paper": Bridging("words", "student")}
@@ -65,10 +64,15 @@ class TokenEvidential(TokenObjective):
     """How the log-probability between two cuts is shared out among the student's tokens; None takes the preset's:
     `uniform`, or `student` in `paper`."""
 
+    @property
+    def own_share(self) -> float:
+        """Trust in the student's own choice after the warm-up."""
+        return 0.0
+
     def __post_init__(self) -> None:
-        check_parameters("evidential", "exp", self.preset, self.regularization)
-        if not 0 <= self.warmup <= 1:
-            raise ConfigError("The warm-up of the evidential objective is outside [0, 1].", found=self.warmup)
+        fits = evidential_fits("exp", self.preset, self.regularization) and 0 <= self.own_share <= 1
+        wanted = "warmup and gamma from 0 to 1, regularization ≥ 0 and finite, preset `default` or `paper`"
+        check_parameters(self, fits and 0 <= self.warmup <= 1, wanted)
 
     @property
     def bridging(self) -> Bridging:
@@ -80,19 +84,21 @@ class TokenEvidential(TokenObjective):
         self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
     ) -> Tensor:
         """Return the loss of each position, shape (N,)."""
+        progress = context.ramp(self.warmup)
         return token_evidential(
             logits,
             labels,
             log_confidences if self.confidences else torch.zeros_like(log_confidences),
+            own_share=self.own_share * progress,
             preset=self.preset,
-            progress=ramp(context.progress, self.warmup),
+            progress=progress,
             regularization=self.regularization,
             reduction="none",
         )
 
 
 @dataclass(frozen=True)
-class TokenBayesian(TokenObjective):
+class TokenBayesian(TokenEvidential):
     """Evidential learning from all supervisors' texts, and a little from the student itself (`objective: bayesian`).
 
     The sum over supervisors with their λ is in the targets' weights.
@@ -102,50 +108,12 @@ class TokenBayesian(TokenObjective):
         choice is mixed into the target.
     """
 
-    gamma: float = 0.25
-    """Trust in the student's own choice after the warm-up, in [0, 1]."""
-    confidences: bool = True
-    """Whether labels are only as sure as the weak models were of them."""
-    preset: Preset = "default"
-    """`default`, or `paper` for the regulariser and the bridge of Cui et al. 2025 as published."""
-    regularization: float | None = None
-    """ρ after the warm-up; None takes the preset's, 0 leaves the regulariser out."""
     warmup: float = 0.25
     """Share of training over which γ and ρ rise."""
-    bridge: Where | None = None
-    """Where texts are cut to carry confidences over to the student's tokens; None takes the preset's: `characters`, or
-    `words` in `paper`."""
-    split: Split | None = None
-    """How the log-probability between two cuts is shared out among the student's tokens; None takes the preset's:
-    `uniform`, or `student` in `paper`."""
-
-    def __post_init__(self) -> None:
-        check_parameters("bayesian", "exp", self.preset, self.regularization)
-        if not 0 <= self.gamma <= 1 or not 0 <= self.warmup <= 1:
-            raise ConfigError(
-                "The bayesian objective has a parameter out of range.",
-                found=self,
-                wanted="0 ≤ gamma ≤ 1, 0 ≤ warmup ≤ 1",
-            )
+    gamma: float = 0.25
+    """Trust in the student's own choice after the warm-up, in [0, 1]."""
 
     @property
-    def bridging(self) -> Bridging:
-        """How confidences are carried over to the student's tokens."""
-        preset = _BRIDGES[self.preset]
-        return Bridging(self.bridge or preset.where, self.split or preset.split)
-
-    def __call__(
-        self, logits: Tensor, labels: Tensor, log_confidences: Tensor, context: StepContext = NO_CONTEXT
-    ) -> Tensor:
-        """Return the loss of each position, shape (N,)."""
-        progress = ramp(context.progress, self.warmup)
-        return token_evidential(
-            logits,
-            labels,
-            log_confidences if self.confidences else torch.zeros_like(log_confidences),
-            own_share=self.gamma * progress,
-            preset=self.preset,
-            progress=progress,
-            regularization=self.regularization,
-            reduction="none",
-        )
+    def own_share(self) -> float:
+        """γ."""
+        return self.gamma

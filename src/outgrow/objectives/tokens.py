@@ -1,14 +1,17 @@
-"""Objectives on the tokens of a text, whose labels are sure only to a degree: p(label) = s, and s comes from a bridge.
+"""Objectives on the tokens of a text with uncertain labels: p(label) = s, where s comes from a bridge.
 
 The target of a position is s on its label and, on the other tokens, the student's own distribution scaled to 1 − s: the
-weak model has said nothing about them. No gradient flows into it, and it is never formed: all that is needed of the
-other tokens are sums. Every 1 − p is a sum over the others, never a difference.
+weak model gives no information on them. No gradient flows into the target, and it is never formed: only sums over the
+other tokens are needed. Every 1 − p is a sum over the others, never a difference.
+
+Both objectives take logits z (N, V), V ≥ 2, token ids y (N,), log-confidences log s ≤ 0 (N,), and weights of the
+positions (N,); `none` gives (N,), `mean` the weighted mean. The other functions prepare log s.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import sys
 from typing import NamedTuple
 
 import torch
@@ -16,14 +19,15 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from outgrow.errors import DataError
-from outgrow.objectives.chunks import Chunk, in_chunks, rows_per_chunk
 from outgrow.objectives.cross_entropy import Reduction, reduce
-from outgrow.objectives.dirichlet import divergence
 from outgrow.objectives.evidential import PAPER_CEILING, REGULARIZATION, Preset
-from outgrow.objectives.special import unit_divergence, wide
+from outgrow.objectives.special import divergence, unit_divergence, wide
+from outgrow.objectives.sweep import Chunk, in_chunks, rows_per_chunk
 
+_LEAST = math.log(sys.float_info.min)
+"""Pooled log-confidences are clipped here, so that they stay finite where all weak models give probability 0."""
 _MOST = 600.0
-"""Largest logit whose evidence enters the regulariser as it is: the sum over a vocabulary stays finite in float64."""
+"""Logits are clipped here in the regulariser: the sum over a vocabulary then stays finite in float64."""
 
 
 def token_divergence(
@@ -36,19 +40,8 @@ def token_divergence(
 ) -> Tensor:
     """KL(target ‖ p) = s log(s / p_y) + (1 − s) log((1 − s) / (1 − p_y)), in nats.
 
-    The divergence of the whole target from the student's distribution p is that of two coins, as the other tokens'
-    shares agree. Its minimum is p_y = s: a student learns how sure the weak model was. At s = 1 it is the cross
-    entropy.
-
-    Args:
-        logits: z, shape (N, V), V ≥ 2.
-        labels: y, token ids, shape (N,).
-        log_confidences: log s ≤ 0, shape (N,).
-        weights: How much each position counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or a confidence is no probability.
+    The divergence of the whole target from the student's distribution p is that of two Bernoulli variables, as the
+    shares of the other tokens agree. Its minimum is p_y = s. At s = 1 it is the cross entropy.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), the soft target of the naive method for generation; the closed form is ours.
@@ -90,8 +83,10 @@ def token_evidential(
 ) -> Tensor:
     """Σ_k t_k (log S − log α_k) + ρ·min(1, progress)·R, in nats, with α = exp(z) + 1, S = Σα and the target t.
 
-    t is the target of this module, of which the share c (`own_share`) goes to the student's own first choice. With q
-    the student's distribution over the tokens that are not the label, the sum is
+    t is the target of this module, of which the share c in [0, 1] (`own_share`) goes to the student's own first choice,
+    through which no gradient flows. ρ ≥ 0 (`regularization`; None takes the preset's, 0 leaves R out) rises with
+    `progress`, the share of the warm-up that is done. With q the student's distribution over the other tokens, the sum
+    is
 
         log S − (1−c)·[s·softplus(z_y) + (1−s)·Σ_{k≠y} q_k softplus(z_k)] − c·max_k softplus(z_k)
 
@@ -99,20 +94,6 @@ def token_evidential(
 
     - `default`: α̃ = α without all of the label's evidence, R divided by c(V)/c(2) (see `evidential`), ρ = 0.1;
     - `paper`: α̃ = (α − 1)(1 − t) + 1, at most 2·10⁵, R as it is, ρ = 10⁻⁴.
-
-    Args:
-        logits: z, shape (N, V), V ≥ 2.
-        labels: y, token ids, shape (N,).
-        log_confidences: log s ≤ 0, shape (N,).
-        own_share: c in [0, 1]: trust in the student's own choice, through which no gradient flows.
-        preset: As above.
-        progress: Share of the regulariser's warm-up that is behind.
-        regularization: ρ ≥ 0; None takes the preset's, 0 leaves R out.
-        weights: How much each position counts, shape (N,).
-        reduction: `none` gives (N,), `mean` a scalar.
-
-    Raises:
-        DataError: Shapes do not fit, or a number is out of range.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), evidential learning for generation, with the self-training share as in the
@@ -142,10 +123,35 @@ def token_evidential(
     return reduce(_in_chunks(logits, chunk), weights, reduction)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What `token_evidential` computes."""
+def largest_probabilities(logits: Tensor) -> Tensor:
+    """Return the largest probability at each position, shape (N,), of logits (N, V), without a gradient."""
 
+    def chunk(part: slice, z: Tensor, out: Tensor | None) -> Tensor:
+        return 1 / (z - z.amax(1, keepdim=True)).exp_().sum(1)
+
+    return _in_chunks(logits.detach(), chunk)
+
+
+def student_split(logprobs: Tensor, segments: Tensor, confidence: Tensor) -> Tensor:
+    """Split each segment's log-probability by the softmax of −m over its tokens: log s_j = ω_j · Σ_segment log p.
+
+    As `split="student"` of `outgrow.bridge.bridge`, for a batch; Σ log s over a segment does not change. All are
+    (…, T): log-probabilities of the tokens in any other split; a number in [0, T) that the tokens of a segment share;
+    and m (`confidence`, may broadcast, without gradient), the student's largest probability at each token.
+
+    Source:
+        Cui et al. 2025 (arXiv 2406.03199), the weights ω of the word bridge.
+    """
+    doubt = (-confidence.detach()).exp().to(logprobs).expand_as(logprobs)
+    return _over_segments(logprobs, segments) * (doubt / _over_segments(doubt, segments))
+
+
+def pooled(log_s: Tensor, shares: Tensor) -> Tensor:
+    """Return log Σ_i λ_i s_i, the mean of O opinions: shape (…, T) from log s (…, O, T) and shares λ (…, O)."""
+    return torch.logsumexp(log_s + shares.log()[..., None], dim=-2).clamp(_LEAST, 0.0)
+
+
+class _Plan(NamedTuple):
     own_share: float
     strength: float
     preset: Preset
@@ -172,7 +178,7 @@ class _Others(NamedTuple):
 
 
 def _others(z: Tensor, labels: Tensor, out: Tensor | None) -> _Others:
-    """Sets the labels apart; `scaled` is written into `out` where its type is that of the logits."""
+    """Set the labels apart; `scaled` is written into `out` where its type is that of the logits."""
     at, precise = labels[:, None], wide(z.device)
     buffer = out if out is not None and out.dtype == z.dtype else torch.empty_like(z)
     scaled = buffer.copy_(z).scatter_(1, at, -math.inf)
@@ -256,11 +262,6 @@ def _in_chunks(logits: Tensor, chunk: Chunk) -> Tensor:
 
 
 def _checked(logits: Tensor, labels: Tensor, log_confidences: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels, and log-confidences in the wide type.
-
-    Raises:
-        DataError: Shapes do not fit, or a confidence is no probability.
-    """
     rows = len(logits)
     fitting = logits.ndim == 2 and labels.shape == log_confidences.shape == (rows,) and logits.shape[1] >= 2
     if not fitting or labels.is_floating_point():
@@ -278,3 +279,7 @@ def _checked(logits: Tensor, labels: Tensor, log_confidences: Tensor) -> tuple[T
             wanted="at most 0",
         )
     return labels.long(), log_s
+
+
+def _over_segments(values: Tensor, segments: Tensor) -> Tensor:
+    return torch.zeros_like(values).scatter_add(-1, segments, values).gather(-1, segments)

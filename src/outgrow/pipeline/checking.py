@@ -1,4 +1,4 @@
-"""Posteriors of a votes table compared with answers that were known all along, and not used."""
+"""Posteriors of a votes table compared with known answers that were not used."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from outgrow.tasks.tables import column, read_records
 
 @dataclass(frozen=True)
 class Check:
-    """How good posteriors are where the answer is known."""
+    """Quality of posteriors on tasks with a known answer."""
 
     tasks: int
     """Tasks with a known answer and a posterior."""
     accuracy: float
-    """Share of them whose most probable choice is right; a tie counts in part."""
+    """Share of them whose most probable choice is right; ties count in part."""
     confidence: float
-    """Mean probability of the most probable choice: above the accuracy, they are too sure."""
+    """Mean probability of the most probable choice; above the accuracy means overconfident."""
     nll: float
     """Mean negative log-likelihood of the right answer, in nats."""
 
     def text(self) -> str:
-        """The same in one line.
+        """Return the figures as one sentence.
 
         Example:
             >>> Check(tasks=800, accuracy=0.9287, confidence=0.9834, nll=0.2751).text()
@@ -40,7 +40,7 @@ class Check:
 
 
 def check(result: VotingResult, path: str, *, task: str, answer: str) -> Check:
-    """Compares posteriors with the known answers of a table, such as the votes table itself.
+    """Compare posteriors with the known answers of a table, such as the votes table itself.
 
     Args:
         result: What `combine_table` returned.

@@ -43,7 +43,8 @@ class ChoicePipeline:
                 raise ConfigError(
                     f"supervisors.{index} cannot vote, which a choice task needs.", found=type(one).__name__
                 )
-            one.check("choice", Asking())
+            if can(one, "check"):
+                one.check("choice", Asking())
         _ = self._methods
 
     @property

@@ -1,4 +1,4 @@
-"""From the votes on a choice task to what its student learns: calibrate, combine, mend class proportions."""
+"""From the votes on a choice task to the targets of its student: calibrate, combine, correct class proportions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from outgrow.registry import can, create
 
 @dataclass(frozen=True)
 class Combination:
-    """The doors of a method at which votes become targets."""
+    """How a method turns votes into targets."""
 
     combiner: ChoiceCombiner
     """Turns votes (and gold answers, where known) into targets."""
@@ -31,17 +31,17 @@ class Combination:
     calibrate: bool
     """Whether votes get a temperature per supervisor first."""
     proportions: NDArray[np.float64] | None
-    """Class proportions the combined targets should have, shape (K,); None as they come."""
+    """Class proportions that the targets should have, shape (K,); None leaves them as they are."""
     shifted: bool
-    """Whether `proportions` are those the supervisors learned from, and the targets' are estimated from them."""
+    """Whether `proportions` are those of the supervisors' training rows, from which the targets' are estimated."""
 
     @classmethod
     def of(cls, name: str, settings: Method, rows: Rows) -> Combination:
-        """What a line of an experiment file asks for.
+        """Return the combination that an experiment file describes.
 
         Args:
-            name: What the experiment calls the method.
-            settings: The line of the file.
+            name: Name of the method in the experiment file.
+            settings: Settings of the method.
             rows: All rows of the task.
 
         Raises:
@@ -60,7 +60,7 @@ class Combination:
         if wanted is not None and objective.takes_votes:
             raise ConfigError(
                 f"methods.{name}: the objective {settings.objective.name!r} learns from single votes, and class "
-                "proportions are brought about in combined targets.",
+                "proportions apply to combined targets.",
                 fix="Remove `proportions`, or choose another objective.",
             )
         # A posterior has weighed every vote already: objectives that take votes get it as a single one.
@@ -69,11 +69,11 @@ class Combination:
         return cls(combiner, every_vote, settings.calibrate, proportions, shifted=wanted == "estimated")
 
     def __call__(self, votes: ChoiceVotes, validation: Rows) -> ChoiceTargets:
-        """One target per row that has a usable vote; with every vote beside it where the student learns from each.
+        """Return one target per row with a usable vote, and the votes as well if the student learns from each.
 
         Args:
             votes: Votes on the validation and the unlabelled rows.
-            validation: Rows whose gold says whom to believe; they are no targets themselves.
+            validation: Rows whose gold answers calibrate; they are not among the targets.
 
         Raises:
             DataError: No row has a usable vote, or class proportions cannot be reached.
@@ -98,7 +98,6 @@ class Combination:
 
 
 def _proportions(name: str, wanted: str | Mapping[str, float], rows: Rows) -> NDArray[np.float64]:
-    """The class proportions that a method names, those of the gold part for a name, shape (K,)."""
     choices = rows.choices or ()
     if not isinstance(wanted, str):
         if set(wanted) != set(choices):

@@ -181,7 +181,8 @@ class TextPipeline:
                     found=name,
                     wanted="model: a causal language model, or server: the URL of one",
                 )
-            one.check("text", self._labelling(0))
+            if can(one, "check"):
+                one.check("text", self._labelling(0))
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ConfigError("Supervisors share a name.", found=", ".join(repeated), fix="Give each a `name`.")
@@ -264,7 +265,7 @@ class TextPipeline:
 
     @cached_property
     def _names(self) -> list[str]:
-        return [one.title for one in self.config.supervisors]
+        return [getattr(one, "title", type(one).__name__) for one in self.config.supervisors]
 
     @cached_property
     def _unlabelled(self) -> Rows:

@@ -1,4 +1,4 @@
-"""Combining a table of votes without an experiment: posteriors of every task, and what is known of the supervisors."""
+"""Combination of a votes table without an experiment: posteriors of every task, and diagnostics."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class VotingResult:
     """A combined table of votes."""
 
     tasks: pa.Array
-    """What was voted on, N texts in order of appearance."""
+    """The N tasks in order of appearance."""
     choices: tuple[str, ...]
     """The K answers."""
     combined: Combined
-    """Posteriors, λ, the effective number of supervisors, and what was found out about each."""
+    """Posteriors, λ, the effective number of supervisors, and diagnostics."""
 
     def posteriors(self, tasks: slice = slice(None)) -> pa.Table:
-        """One line per task: `task`, `answer`, `confidence`, and a column `p_<choice>` per choice.
+        """Return one line per task: `task`, `answer`, `confidence`, and a column `p_<choice>` per choice.
 
         A task without a usable vote has no answer.
 
@@ -56,7 +56,7 @@ class VotingResult:
         return pa.table(columns)
 
     def write(self, path: Path) -> None:
-        """Writes the posteriors, piece by piece, as Parquet or, by its suffix, as CSV.
+        """Write the posteriors, piece by piece, as Parquet or, by the suffix, as CSV.
 
         Raises:
             StoreError: Disk full or no permission.
@@ -76,17 +76,16 @@ def combine_table(
     gold: str | None = None,
     weights: str | None = None,
 ) -> VotingResult:
-    """Combines a votes table.
+    """Combine a votes table.
 
     Args:
         path: A jsonl, csv, tsv or parquet file: long (`task, worker, label`; an empty label is an abstention) or wide.
-        method: `mean`, `majority`, `dawid_skene` or `dependence`.
-        columns: Which columns mean what; its `answers` say that the table is wide, with labels; its `probabilities` say
-            that it is wide, with two choices or, with several columns per supervisor, as many.
+        method: Name of a registered combiner.
+        columns: Names of the columns. `answers` or `probabilities` mean that the table is wide: a column of labels per
+            supervisor, or one or more columns of probabilities.
         choices: The labels that are choices, in their order; by default all that occur, sorted, without `-1`, which
             is an abstention unless it is named here. Names of the choices of probabilities; by default 0, 1 …
-        gold: A column of a long table with known answers, empty where unknown. They hold their tasks and teach who is
-            right.
+        gold: A column of a long table with known answers, empty where unknown; see `outgrow.combine.combine`.
         weights: λ by name, see `outgrow.combine.combine`.
 
     Raises:
@@ -104,7 +103,6 @@ def combine_table(
 
 
 def _read(path: str, reader: VotesSupervisor, gold: str | None) -> dict[str, Coded]:
-    """The columns of a long table, or of a wide one of answers that is made long."""
     columns, further = reader, [] if gold is None else [gold]
     wanted = [columns.task, columns.worker, columns.label, *further]
     if columns.answers is None:
@@ -133,7 +131,7 @@ def _long(
 def _choices(
     labels: set[str], columns: VotesSupervisor, named: Sequence[str] | None
 ) -> tuple[tuple[str, ...], list[str]]:
-    """The labels that are choices, and what a reader should know about the others."""
+    """The labels that are choices, and notes about the others."""
     cast = labels - {"", *columns.abstain}
     if named is not None:
         unknown = sorted(cast - {*named, ABSTENTION})

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about an experiment: no script, no external resource, everything from data escaped."""
+"""A self-contained HTML page about an experiment: no scripts, no external resources, all data escaped."""
 
 from __future__ import annotations
 
@@ -8,34 +8,31 @@ from datetime import datetime
 from typing import Any
 
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
-from outgrow.evaluate.wording import estimate_text, probability_text
+from outgrow.evaluate.wording import probability_text
 from outgrow.labels.notes import Note
 from outgrow.report.calibration import calibration_section
 from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.plots import dot_plot, plane
 from outgrow.report.refinement import refinement_section
 from outgrow.report.sweeps import sweep_sections
-from outgrow.report.table import metric_title, number_columns, ordered_lines
-from outgrow.report.words import details, headline, typeset
+from outgrow.report.table import metric_title, number_columns
+from outgrow.report.words import details, headline, ordered_lines, split_cell, typeset
 
 _HEADWORDS = ("name", "model", "function", "features", "votes", "server")
-"""Keys whose value names a thing; the first one present becomes its headword."""
+"""Keys whose value names a thing; the first one present is its headword."""
 _AXES = ("content", "concept")
-"""The metrics of the plane: what an answer says, and whether it is said as the supervisors say it."""
+"""The metrics of the plane, where both are there."""
 _KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement"}
 
 
 def report_html(name: str, summary: Summary, provenance: Mapping[str, Any], notes: Sequence[Note] | None = None) -> str:
-    """The report as a page.
+    """Return the report as HTML text.
 
     Args:
         name: Name of the experiment.
-        summary: What was found.
-        provenance: Where it comes from, as plain values; every key is optional (see `Results.provenance`).
-        notes: What to say before the numbers, in any order. Default: the notes on the summary.
-
-    Returns:
-        HTML text. Names, notes and configuration are escaped by the template; figures escape what is written in them.
+        summary: What to show.
+        provenance: Plain values; every key is optional (see `Results.provenance`).
+        notes: Notes before the numbers, in any order; the gravest are shown first. Default: the notes on the summary.
     """
     import jinja2
     import yaml
@@ -70,7 +67,6 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any], note
 
 
 def _metric(metric: MetricSummary, prefix: str) -> dict[str, Any]:
-    """What the template needs to know about one metric."""
     from markupsafe import Markup
 
     columns = number_columns(metric)
@@ -85,19 +81,19 @@ def _metric(metric: MetricSummary, prefix: str) -> dict[str, Any]:
                 "name": line.name,
                 "role": line.role,
                 "note": line.note,
-                "cells": [_split(column.cell(line, "\n")) for column in columns]
+                "cells": [split_cell(column.cell(line, "\n")) for column in columns]
                 + ([_comparison(line)] if compared else []),
             }
             for line in ordered_lines(metric)
         ],
-        # Written by matplotlib, which escapes the text in it; nothing else is marked as safe.
+        # matplotlib escapes the text of its figures; nothing else is marked as safe.
         "plot": Markup(dot_plot(metric, prefix)),
         "alternative": "; ".join(_spoken(line) for line in ordered_lines(metric)),
     }
 
 
 def _plane(summary: Summary) -> dict[str, Any] | None:
-    """Content against concept, or whichever two metrics there are, if they share a model."""
+    """Content against concept, or the only two metrics, if they share a model."""
     from markupsafe import Markup
 
     named = {metric.metric: metric for metric in summary.metrics}
@@ -111,13 +107,7 @@ def _plane(summary: Summary) -> dict[str, Any] | None:
 
 
 def _spoken(line: Line) -> str:
-    return f"{line.name} ({line.role}) {estimate_text(line.score.value, line.score.interval)}"
-
-
-def _split(cell: str) -> tuple[str, str]:
-    """Number and interval of a cell."""
-    value, _, interval = cell.partition("\n")
-    return typeset(value), typeset(interval)
+    return f"{line.name} ({line.role}) {line.score.text()}"
 
 
 def _comparison(line: Line) -> tuple[str, str]:
@@ -130,7 +120,7 @@ def _comparison(line: Line) -> tuple[str, str]:
 def _setting(
     config: Mapping[str, Any], provenance: Mapping[str, Any], summary: Summary
 ) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Term and entries (headword, rest) of the description of the experiment."""
+    """Terms of the description of the experiment, with entries of headword and rest."""
     if config.get("task"):
         yield "Task", [_entry(config["task"])]
     sizes = provenance.get("sizes") or {"test": summary.metrics[0].examples}
@@ -144,7 +134,6 @@ def _setting(
 
 
 def _entry(thing: object) -> tuple[str, str]:
-    """A headword and the rest of a piece of configuration."""
     if not isinstance(thing, Mapping):
         return str(thing), ""
     key = next((key for key in _HEADWORDS if thing.get(key)), None)
@@ -156,12 +145,7 @@ def _entry(thing: object) -> tuple[str, str]:
 
 
 def _short(value: object) -> str:
-    """A piece of configuration on one line; what is unset is left out.
-
-    Example:
-        >>> _short({"refine": {"name": "icl", "demonstrations": 4}, "objective": "bayesian", "combine": None})
-        'refine icl (demonstrations 4), objective bayesian'
-    """
+    """Return a piece of configuration on one line, without unset values."""
     if isinstance(value, Mapping):
         head = str(value["name"]) if value.get("name") else ""
         rest = {
@@ -180,7 +164,6 @@ def _nested(value: object) -> str:
 
 
 def _provenance(provenance: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Term and entries of where the numbers come from."""
     if provenance.get("versions"):
         yield "Versions", [(str(name), str(version)) for name, version in provenance["versions"].items()]
     if provenance.get("seeds"):
@@ -197,7 +180,7 @@ def _provenance(provenance: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple
 
 
 def _moment(started: object) -> str:
-    """Date and time to the minute where it is an ISO time, else as it came."""
+    """An ISO time to the minute; other texts are unchanged."""
     try:
         return datetime.fromisoformat(str(started)).strftime("%Y-%m-%d %H:%M %Z").strip() if started else ""
     except ValueError:
@@ -205,7 +188,7 @@ def _moment(started: object) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A length of time as people say it.
+    """Return a duration in hours, minutes and seconds.
 
     Example:
         >>> duration_text(4.41), duration_text(71.9), duration_text(7384)

@@ -15,8 +15,9 @@ Wording = str | Callable[[Mapping[str, Any]], str]
 
 It starts in lower case and may use `{who}`, which includes the seed; otherwise who and seed are put in front. Formats:
 `{n:row|rows}` a count with its noun, `{x:score}`, `{x:share}` (per cent), `{x:estimate}` and `{x:change}` (a value, or
-a list of value and interval ends), `{x:rating}`, `{n:of}` ("3 of"), `{x:names}` (a list, of which the
-first five are named)."""
+a list of value and interval ends), `{x:rating}`, `{n:of}` ("3 of"), `{x:weights}` (a mapping of names to numbers),
+`{x:names}` (a list, of which the first five are named), `{x:capital}` (with a capital letter). Values belong into
+places, never into the format string: a name may have braces."""
 
 MOST_SHOWN = 8
 """Notes of severity `info` in sight; the others are folded or counted."""
@@ -50,10 +51,6 @@ _WITHOUT_PAIRS = {
 }
 
 
-def _weights(values: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{name} {'unknown' if one is None else format(one, '.2f')}" for name, one in values.items())
-
-
 def _entropy(quartiles: list[float]) -> str:
     low, middle, high = quartiles
     return f"; median entropy {middle:.2f} nats a token, {low:.2f} to {high:.2f} in half of the rows"
@@ -80,13 +77,11 @@ WORDINGS: dict[str, Wording] = {
         else "students were trained with {seeds} seeds: too few for the intervals to show how much runs differ."
     ),
     "ceiling.none": "no ceiling: some unlabelled rows have no gold answer.",
-    "combine.weights": lambda values: (
-        f"the supervisors' weights are {_weights(values['weights'])}; "
-        "{single:of} {rows:row|rows} had one candidate only."
-    ),
+    "combine.weights": "the supervisors' weights are {weights:weights}; {single:of} {rows:row|rows} had one candidate "
+    "only.",
     "concept.missing": "no concept could be inferred for {missing:of} {rows:row|rows}.",
     "cost.all": "all servers with prices together cost {money}.",
-    "cost.model": "{who} took {usage}.",
+    "cost.model": "{who:capital} took {usage}.",
     "demonstrations.dropped": lambda values: (
         "{dropped:demonstration was|demonstrations were} left out whole, because the context has no room for them"
         + ("; {bare:prompt has|prompts have} none left." if values["bare"] else ".")
@@ -94,7 +89,7 @@ WORDINGS: dict[str, Wording] = {
     "judge.agreement": lambda values: (
         "judges of {rated}: Krippendorff's α is "
         + ("undefined, since all ratings are equal" if values["alpha"] is None else "{alpha:rating}")
-        + f"; mean ratings are {_weights(values['means'])}."
+        + "; mean ratings are {means:weights}."
     ),
     "judge.checked": lambda values: (
         "the judge {judge} gives right answers a mean {rated} of {right:rating}, right answers to similar other "
@@ -118,7 +113,7 @@ WORDINGS: dict[str, Wording] = {
     "preferences.pairs": lambda values: (
         "{pairs:preference pair|preference pairs} of candidates from {from_rows:of} {rows:row|rows}"
         + (", each the wrong way round with a probability of {doubt:.2f} on average" if "doubt" in values else "")
-        + f"; the supervisors' weights are {_weights(values['lambdas'])}."
+        + "; the supervisors' weights are {lambdas:weights}."
     ),
     "preferences.shift": lambda values: (
         "the stage moved the log-probability of chosen texts by {chosen:+.1f}, of rejected ones by {rejected:+.1f}"
@@ -184,7 +179,7 @@ WORDINGS: dict[str, Wording] = {
 }
 """How each code is worded. Codes of plug-ins are not here; they are shown as `code: key=value, …`."""
 
-_NAMED = 5
+_MOST_NAMED = 5
 
 
 class _Formatter(string.Formatter):
@@ -196,16 +191,23 @@ class _Formatter(string.Formatter):
             return f"{value:,} {singular if value == 1 else plural}"
         if spec == "of":
             return f"{value:,} of"
+        if spec == "capital":
+            return str(value)[:1].upper() + str(value)[1:]
         if spec == "rating":
             return number_text(value, decimals=2)
         if spec in ("estimate", "change"):
             number, *ends = value if isinstance(value, list) else [value]
             return estimate_text(number, (ends[0], ends[1]) if ends else None, signed=spec == "change")
+        if spec == "weights":
+            return ", ".join(
+                f"{name} {'unknown' if own is None else format(own, '.2f')}" for name, own in value.items()
+            )
         if spec == "names":
-            more = f" and {len(value) - _NAMED:,} more" if len(value) > _NAMED else ""
-            return ", ".join(map(str, value[:_NAMED])) + more
-        known: dict[str, Callable[[float], str]] = {"score": number_text, "share": share_text}
-        return known[spec](value) if spec in known else str(super().format_field(value, spec))
+            more = f" and {len(value) - _MOST_NAMED:,} more" if len(value) > _MOST_NAMED else ""
+            return ", ".join(map(str, value[:_MOST_NAMED])) + more
+        if spec == "share":
+            return share_text(value)
+        return number_text(value) if spec == "score" else str(super().format_field(value, spec))
 
 
 def sentence(note: Note) -> str:
@@ -217,10 +219,11 @@ def sentence(note: Note) -> str:
         >>> sentence(Note("acme.slow", who="ann", seed=1, values={"rows": 3, "hours": 2.5}))
         'ann (seed 1): acme.slow: rows=3, hours=2.5'
     """
-    who, known = _who(note), WORDINGS.get(note.code, "")
+    who = _who(note)
+    known = WORDINGS.get(note.code, "")
     values = {**note.values, "who": who}
     try:
-        wording = known if isinstance(known, str) else known(values)
+        wording = known(values) if callable(known) else known
         text = _Formatter().vformat(wording, (), values)
     except (KeyError, TypeError, ValueError, IndexError):
         wording = ""  # a file of another version, with other values

@@ -1,35 +1,49 @@
-"""Figures of scores: all models on one metric, and two metrics against each other."""
+"""Figures of scores: all models on one metric, two metrics against each other, and sweeps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from outgrow.evaluate.summary import Line, MetricSummary
-from outgrow.evaluate.wording import Interval
-from outgrow.report.canvas import CHARACTER, COLORS, MARKERS, WIDTH, drawing, new_figure, shortened, svg
-from outgrow.report.placement import Box, place_labels, stack_levels
-from outgrow.report.table import MEAN_SUPERVISOR, ordered_lines
+from outgrow.evaluate.summary import Line, MetricSummary, SweepSummary, SweptMetric
+from outgrow.report.canvas import (
+    CHARACTER,
+    COLORS,
+    MARKERS,
+    WIDTH,
+    Box,
+    drawing,
+    new_figure,
+    place_labels,
+    shortened,
+    spread_apart,
+    stack_levels,
+    svg,
+)
+from outgrow.report.words import MEAN_SUPERVISOR, ordered_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_DASHES = {"supervisor": (0, (5, 2)), "base": (0, (1, 1.5)), "ceiling": (0, (6, 2, 1, 2)), "faint": (0, (1, 3))}
+_DASHES = {"base": (0, (1, 1.5)), "ceiling": (0, (6, 2, 1, 2)), "faint": (0, (1, 3))}
+_DASHES |= dict.fromkeys(("supervisor", "student"), (0, (5, 2)))
 _FAR = 10.0
-"""Points from which on a thread ties a label to its mark."""
+"""Points from which on a line connects a label with its mark."""
 _ROW, _LEVEL = 21.0, 13.0
 """Height in points of a row of the dot plot, and of a level of labels above it."""
+_SWEEP_HEIGHT, _SWEEP_LEFT, _SWEEP_TOP, _SWEEP_FOOT = 190.0, 52.0, 10.0, 40.0
+"""Points: height of a sweep's plot, and the room on its left, above it and below it."""
+_LABEL = 12.0
+"""Height of a label in points."""
+_LOG_RATIO = 8.0
+"""From this ratio of the largest to the smallest number on the axis of a sweep is logarithmic."""
 
 
 def dot_plot(metric: MetricSummary, prefix: str) -> str:
-    """One row per model: mean score with its 95 % interval, and lines at floor, base, ceiling and chance.
+    """Return an SVG with a row per model: mean score and interval, with lines at floor, base, ceiling and chance.
 
-    Args:
-        metric: What to show.
-        prefix: Put before every id in the SVG, so that several fit into one page.
-
-    Returns:
-        An `<svg>` element, the same for the same input.
+    Here and below, `prefix` stands before every id, so that several figures fit into one page. Equal input gives equal
+    output.
     """
     lines = ordered_lines(metric)
     left, right = _limits(lines, chance=metric.chance)
@@ -55,16 +69,7 @@ def dot_plot(metric: MetricSummary, prefix: str) -> str:
 
 
 def plane(first: MetricSummary, second: MetricSummary, prefix: str) -> str:
-    """Two metrics against each other: a cross of 95 % intervals per model that has both.
-
-    Args:
-        first: The metric on the horizontal axis.
-        second: The metric on the vertical axis.
-        prefix: Put before every id in the SVG.
-
-    Returns:
-        An `<svg>` element.
-    """
+    """Return an SVG with a cross of 95 % intervals per model that has both metrics, the first one horizontal."""
     others = {(line.role, line.name): line for line in second.lines}
     pairs = [(line, others[line.role, line.name]) for line in first.lines if (line.role, line.name) in others]
     size, margin = 300.0, 52.0
@@ -83,8 +88,42 @@ def plane(first: MetricSummary, second: MetricSummary, prefix: str) -> str:
         return svg(figure, prefix)
 
 
+def sweep_plot(metric: MetricSummary, swept: SweptMetric, sweep: SweepSummary, prefix: str) -> str:
+    """Return an SVG of mean scores against the swept number, with lines at reference, base and ceiling."""
+    references = _reference_lines(metric, sweep.reference)
+    right = 14 + CHARACTER * max((len(shortened(line.name)) for line in references), default=0)
+    values = [point.value for point in swept.points]
+    ends = [each.ends for each in (*(point.score for point in swept.points), *(line.score for line in references))]
+    low, high = min(end for end, _ in ends), max(end for _, end in ends)
+    margin = 0.06 * (high - low) or 0.05
+    with drawing():
+        height = _SWEEP_TOP + _SWEEP_HEIGHT + _SWEEP_FOOT
+        figure, axes = new_figure(height, _SWEEP_LEFT, _SWEEP_TOP, 72 * WIDTH - _SWEEP_LEFT - right, _SWEEP_HEIGHT)
+        if values[0] > 0 and values[-1] >= _LOG_RATIO * values[0]:
+            axes.set_xscale("log")
+            axes.minorticks_off()
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.set_ylim(low - margin, high + margin)
+        axes.grid(axis="y", color=COLORS["line"], linewidth=0.6)
+        axes.set_axisbelow(True)
+        for line in references:
+            color = COLORS[line.role]
+            axes.axhline(line.score.value, color=color, linestyle=_DASHES[line.role], linewidth=1.1, zorder=1)
+            if line.role == "student":
+                axes.axhspan(*line.score.ends, color=color, alpha=0.12, linewidth=0, zorder=0.5)
+        _name_lines(axes, references)
+        color = COLORS["student"]
+        for point in swept.points:
+            axes.vlines(point.value, *point.score.ends, color=color, linewidth=2.2, zorder=2)
+        means = [point.score.value for point in swept.points]
+        axes.plot(values, means, MARKERS["student"] + "-", color=color, markersize=7, linewidth=0.9, zorder=3)
+        axes.set_xlabel(sweep.setting)
+        axes.set_ylabel(shortened(metric.metric), color=COLORS["ink"])
+        return svg(figure, prefix)
+
+
 def _references(metric: MetricSummary, left: float, right: float) -> list[tuple[float, str, str]]:
-    """Value, label and colour of each vertical line, from left to right."""
+    """Value, label and colour of the vertical lines, from left to right."""
     supervisors = metric.of("supervisor")
     found: list[tuple[float, str, str]] = []
     for line in (*metric.of("base"), *metric.of("ceiling")):
@@ -99,17 +138,12 @@ def _references(metric: MetricSummary, left: float, right: float) -> list[tuple[
 
 def _limits(lines: Sequence[Line], *, air: float = 0.06, chance: float | None = None) -> tuple[float, float]:
     """Ends of an axis: all intervals with a share of air; chance too, unless that would squeeze the rest."""
-    ends = [end for line in lines for end in _ends(line)]
+    ends = [end for line in lines for end in line.score.ends]
     low, high = min(ends), max(ends)
     if chance is not None and low - (high - low) / 2 <= chance < low:
         low = chance
     margin = air * (high - low) or 0.05
     return low - margin, high + margin
-
-
-def _ends(line: Line) -> Interval:
-    """Ends of the interval, or the value twice where there is none."""
-    return line.score.interval or (line.score.value, line.score.value)
 
 
 def _reference_label(axes: Axes, value: float, label: str, color: str, level: int, *, near_end: bool) -> None:
@@ -127,16 +161,16 @@ def _reference_label(axes: Axes, value: float, label: str, color: str, level: in
 
 def _dot(axes: Axes, line: Line, row: int) -> None:
     color = COLORS[line.role]
-    axes.hlines(row, *_ends(line), color=color, linewidth=2.2, zorder=2)
-    # The mean of supervisors is no model: a hollow mark.
+    axes.hlines(row, *line.score.ends, color=color, linewidth=2.2, zorder=2)
+    # The mean of supervisors is not a model, so its mark is hollow.
     face = "none" if line.name == MEAN_SUPERVISOR else color
     axes.plot(line.score.value, row, MARKERS[line.role], color=color, markerfacecolor=face, markersize=7.5, zorder=3)
 
 
 def _cross(axes: Axes, x: Line, y: Line) -> None:
     color = COLORS[x.role]
-    axes.hlines(y.score.value, *_ends(x), color=color, linewidth=1.6, zorder=2)
-    axes.vlines(x.score.value, *_ends(y), color=color, linewidth=1.6, zorder=2)
+    axes.hlines(y.score.value, *x.score.ends, color=color, linewidth=1.6, zorder=2)
+    axes.vlines(x.score.value, *y.score.ends, color=color, linewidth=1.6, zorder=2)
     # Base and ceiling are large and hollow: a student that reaches them is seen inside.
     hollow = x.role in ("base", "ceiling")
     look: dict[str, Any] = {"markersize": 12, "markerfacecolor": "none"} if hollow else {"markersize": 7}
@@ -144,7 +178,7 @@ def _cross(axes: Axes, x: Line, y: Line) -> None:
 
 
 def _name_points(axes: Axes, pairs: Sequence[tuple[Line, Line]]) -> None:
-    """Writes names beside their points without one covering another or an interval."""
+    """Write names beside their points, off each other and off the intervals."""
     to_points = axes.transData + axes.figure.dpi_scale_trans.inverted()
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -154,14 +188,14 @@ def _name_points(axes: Axes, pairs: Sequence[tuple[Line, Line]]) -> None:
     points = [place(x.score.value, y.score.value) for x, y in pairs]
     bars = []
     for x, y in pairs:
-        (low, high), (bottom, top) = _ends(x), _ends(y)
+        (low, high), (bottom, top) = x.score.ends, y.score.ends
         bars.append(Box(*place(low, y.score.value), *place(high, y.score.value)).grown(1.5))
         bars.append(Box(*place(x.score.value, bottom), *place(x.score.value, top)).grown(1.5))
     corners = 72 * axes.bbox.get_points() / axes.figure.dpi
     sizes = [(CHARACTER * len(shortened(x.name)), 11.0) for x, _ in pairs]
     labels = place_labels(points, sizes, bars, Box(*corners[0], *corners[1]))
     for (x, y), point, (left, bottom), (width, height) in zip(pairs, points, labels, sizes, strict=True):
-        thread = {"arrowstyle": "-", "color": COLORS[x.role], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 8}
+        connection = {"arrowstyle": "-", "color": COLORS[x.role], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 8}
         far = Box(left, bottom, left + width, bottom + height).distance(point) > _FAR
         axes.annotate(
             shortened(x.name),
@@ -170,5 +204,28 @@ def _name_points(axes: Axes, pairs: Sequence[tuple[Line, Line]]) -> None:
             textcoords="offset points",
             fontsize=9.5,
             color=COLORS[x.role],
-            arrowprops=thread if far else None,
+            arrowprops=connection if far else None,
+        )
+
+
+def _reference_lines(metric: MetricSummary, reference: str | None) -> list[Line]:
+    students = [line for line in metric.of("student") if line.name == reference]
+    return [*metric.of("ceiling"), *metric.of("base"), *students]
+
+
+def _name_lines(axes: Axes, references: Sequence[Line]) -> None:
+    """Write names at the right ends of their lines, without overlap."""
+    bottom, top = axes.get_ylim()
+    scale = _SWEEP_HEIGHT / (top - bottom)
+    heights = spread_apart([scale * (line.score.value - bottom) for line in references], _LABEL, _SWEEP_HEIGHT)
+    for line, height in zip(references, heights, strict=True):
+        axes.annotate(
+            shortened(line.name),
+            (1.0, height / _SWEEP_HEIGHT),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=COLORS[line.role],
         )

@@ -1,4 +1,4 @@
-"""The section of the report on what refinements did, before anything was trained on them."""
+"""The section of the report on refined labels, before training."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ from typing import Any
 
 from outgrow.evaluate.wording import number_text, share_text
 
-_VOICES = ("weak", "refined", "base")
+_SOURCES = ("weak", "refined", "base")
 _TEXT_COLUMNS = ("as weak", "as base", "length", "empty or refusing", "concept not adopted")
 _CHOICE_COLUMNS = ("as weak", "as base", "labels", "confidence", "entropy", "draws agree")
-_CHOICES_TOLD = 3
-"""Choices whose share is told before and after."""
+_MOST_CHOICES = 3
+"""Choices whose shares are shown."""
 
 
 def refinement_section(audits: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What the template needs to know of audits, as text; None where nothing was refined.
+    """Return the values of the template; None without audits.
 
     Args:
-        audits: As `to_json` of `outgrow.refine.audit.Audit` or of `ChoiceAudit` gives them, all of one kind, with
-            `method` and `seed`; numbers that JSON lacks are None.
-
-    Example:
-        >>> audit = {"method": "icl", "seed": 0, "as_weak": 0.25, "as_base": None, "length": 1.2, "silent": 0.0}
-        >>> section = refinement_section([audit | {"refusals": 0.0, "scores": {}, "concepts": [], "sample": 0}])
-        >>> section["rows"][0]["cells"]
-        ['25 %', '—', '1.20', '0 %', '—']
+        audits: JSON of `outgrow.refine.audit.Audit` or of `ChoiceAudit`, all of one kind, with `method` and `seed`.
     """
     if not audits:
         return None
@@ -61,12 +54,12 @@ def _text_cells(audit: Mapping[str, Any]) -> list[str]:
 
 def _choice_cells(audit: Mapping[str, Any]) -> list[str]:
     weak, refined = audit["shares"]["weak"], audit["shares"]["refined"]
-    # Where there are many choices, those whose share changed most tell enough.
-    told = sorted(range(len(weak)), key=lambda k: -abs(refined[k] - weak[k]))[:_CHOICES_TOLD]
+    # Of many choices, those whose share changed most.
+    shown = sorted(range(len(weak)), key=lambda k: -abs(refined[k] - weak[k]))[:_MOST_CHOICES]
     return [
         _share(audit["as_weak"]),
         _share(audit["as_base"]),
-        ", ".join(f"{audit['choices'][k]} {_share(weak[k])} → {_share(refined[k])}" for k in sorted(told)),
+        ", ".join(f"{audit['choices'][k]} {_share(weak[k])} → {_share(refined[k])}" for k in sorted(shown)),
         _drift(audit["confidence"]),
         _drift(audit["entropy"]),
         _share(audit["agreement"]),
@@ -75,11 +68,11 @@ def _choice_cells(audit: Mapping[str, Any]) -> list[str]:
 
 def _scores(audit: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
     found = [audit["scores"].get(metric) for metric in metrics]
-    return [", ".join(_number(who.get(name), 3) for name in _VOICES) if who else "—" for who in found]
+    return [", ".join(_number(each.get(source), 3) for source in _SOURCES) if each else "—" for each in found]
 
 
-def _drift(who: Mapping[str, float | None]) -> str:
-    return f"{_number(who['weak'])} → {_number(who['refined'])}"
+def _drift(means: Mapping[str, float | None]) -> str:
+    return f"{_number(means['weak'])} → {_number(means['refined'])}"
 
 
 def _share(value: float | None) -> str:

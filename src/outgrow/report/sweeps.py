@@ -1,4 +1,4 @@
-"""What the report says of sweeps: from which number on it pays, and a table and figures to see it."""
+"""Sweeps in tables and reports: from which number on they pay, a table, and figures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from outgrow.evaluate.intervals import NO_SPREAD
 from outgrow.evaluate.summary import Summary, SweepPoint, SweepSummary, SweptMetric
-from outgrow.evaluate.wording import estimate_text, number_text
-from outgrow.report.curves import sweep_plot
-from outgrow.report.words import typeset
+from outgrow.evaluate.wording import number_text
+from outgrow.report.plots import sweep_plot
+from outgrow.report.words import estimate_cell, typeset
 
 _SUBJECTS = {
     "combine": "the combination",
@@ -19,29 +19,19 @@ _SUBJECTS = {
     "prefer": "the preference stage",
     "refine": "refinement",
 }
-"""What parts of a method are called in a sentence."""
+"""Names of the parts of a method in a sentence."""
 
 
 def sweep_sentences(summary: Summary) -> tuple[str, ...]:
-    """For each sweep and metric: from which number on students are better than the reference, and the curve's shape.
+    """Return a sentence per sweep and metric: from which number on students beat the reference, and the curve's shape.
 
-    Better is said where the 95 % interval of the paired difference lies above 0, value by value.
-
-    Example:
-        >>> import numpy as np
-        >>> from outgrow.evaluate import ModelScores, find_sweeps, summarise
-        >>> methods = {"naive": {}} | {f"icl-{n}": {"refine": {"demonstrations": n}} for n in (1, 4)}
-        >>> right = {"naive": 40, "icl-1": 50, "icl-4": 80}
-        >>> scores = {name: {"content": np.arange(100)[None] < n} for name, n in right.items()}
-        >>> models = [ModelScores(name, "student", own) for name, own in scores.items()]
-        >>> print(sweep_sentences(summarise(models, {}, sweeps=find_sweeps(methods)))[0].partition(":")[0])
-        On content, refinement pays at every value tested (demonstrations = 1 to 4)
+    A student is better where the 95 % interval of the paired difference lies above 0.
     """
     return tuple(_sentences(sweep, swept) for sweep in summary.sweeps for swept in sweep.metrics)
 
 
 def sweep_sections(summary: Summary) -> list[dict[str, Any]]:
-    """What the template needs to know of each sweep, as text and figures."""
+    """Return the values of the template, for each sweep."""
     return [_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)]
 
 
@@ -55,7 +45,7 @@ def _verdict(what: str, key: str, against: str, swept: SweptMetric) -> str:
     points = swept.points
     first, last = points[0], points[-1]
     tested = f"{key} = {first.value:g} to {last.value:g}"
-    better = [point for point in points if point.better]
+    better = [point for point in points if point.sign > 0]
     if first.gain is None:
         return f"it cannot be said whether {what} pays ({tested}): no other method goes without it"
     if len(better) == len(points):
@@ -69,25 +59,24 @@ def _verdict(what: str, key: str, against: str, swept: SweptMetric) -> str:
         return f"{what} pays {where}: {_gain(start)} {against}; {_told(before)}"
     if better:
         values = ", ".join(f"{point.value:g}" for point in better)
-        rest = [point for point in points if not point.better]
+        rest = [point for point in points if point.sign <= 0]
         return f"{what} pays at {key} = {values}, but not from any value on; {_told(rest)}"
     most = max(points, key=lambda point: point.gain.value if point.gain else 0.0)
-    worse = [point for point in points if point.worse and point is not most]
+    worse = [point for point in points if point.sign < 0 and point is not most]
     verdict = f"{what} pays nowhere ({tested}): the largest gain {against} is {_gain(most)}, at {most.value:g}"
     return f"{verdict}; {_told(worse)}" if worse else verdict
 
 
 def _told(points: Sequence[SweepPoint]) -> str:
-    words = {(True, False): "better", (False, True): "worse", (False, False): "not told apart"}
-    return ", ".join(f"at {each.value:g} {words[each.better, each.worse]} ({_gain(each)})" for each in points)
+    words = {1: "better", -1: "worse", 0: "not told apart"}
+    return ", ".join(f"at {each.value:g} {words[each.sign]} ({_gain(each)})" for each in points)
 
 
 def _gain(point: SweepPoint) -> str:
-    return "" if point.gain is None else estimate_text(point.gain.value, point.gain.interval, signed=True)
+    return "" if point.gain is None else point.gain.text(signed=True)
 
 
 def _shape(swept: SweptMetric) -> str:
-    """How the mean score goes with the number."""
     steps = [after.score.value - before.score.value for before, after in pairwise(swept.points)]
     if all(abs(step) <= NO_SPREAD for step in steps):
         return "The mean is the same at every value"
@@ -99,9 +88,8 @@ def _shape(swept: SweptMetric) -> str:
     text = f"As the number grows the mean {course}: {top}"
     if swept.fall is None:
         return text
-    fall = estimate_text(swept.fall.value, swept.fall.interval, signed=True)
-    told = swept.fall.interval is not None and swept.fall.interval[1] < 0
-    doubt = "" if told else ", which may be chance"
+    fall = swept.fall.text(signed=True)
+    doubt = "" if swept.fall.sign < 0 else ", which may be chance"
     return f"{text}, and the change from there to {swept.points[-1].value:g} is {fall}{doubt}"
 
 
@@ -131,10 +119,7 @@ def _section(summary: Summary, sweep: SweepSummary, prefix: str) -> dict[str, An
                 "metric": swept.metric,
                 # Written by matplotlib, which escapes the text in it.
                 "plot": Markup(sweep_plot(about[swept.metric], swept, sweep, f"{prefix}-{index}")),
-                "alternative": "; ".join(
-                    f"at {point.value:g} {estimate_text(point.score.value, point.score.interval)}"
-                    for point in swept.points
-                ),
+                "alternative": "; ".join(f"at {point.value:g} {point.score.text()}" for point in swept.points),
             }
             for index, swept in enumerate(sweep.metrics)
         ],
@@ -146,8 +131,5 @@ def _cells(sweep: SweepSummary, name: str, *, gains: bool) -> list[tuple[str, st
     for swept in sweep.metrics:
         point = next((point for point in swept.points if point.name == name), None)
         estimates = [(point.score, False), (point.gain, True)] if point else [(None, False)] * 2
-        for estimate, signed in estimates[: 1 + gains]:
-            text = estimate_text(estimate.value, estimate.interval, signed=signed, separator="\n") if estimate else ""
-            value, _, interval = text.partition("\n")
-            cells.append((typeset(value), typeset(interval)))
+        cells += [estimate_cell(*each) for each in estimates[: 1 + gains]]
     return cells

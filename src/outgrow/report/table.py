@@ -1,4 +1,4 @@
-"""A summary as a table of plain text, for terminals and logs."""
+"""A summary as tables of plain text, for terminals and logs."""
 
 from __future__ import annotations
 
@@ -9,27 +9,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from outgrow.evaluate.gap import Gap
-from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Role, Summary
+from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Summary
 from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels.notes import Note
 from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.sweeps import sweep_sentences
-from outgrow.report.words import LEGEND
+from outgrow.report.words import LEGEND, ordered_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 DEFAULT_WIDTH = 100
-"""Columns a table is set in where nobody says how many there are."""
-MEAN_SUPERVISOR = "mean of supervisors"
-"""Name of the row that is no model."""
+"""Default width of a table in characters."""
 
 _NAME_WIDTH = 14
-"""Names are broken over lines where they are longer than this and space is short."""
+"""Longer names are broken over lines where space is short."""
 _GUTTER = 2
 """Columns between columns."""
-ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
-"""What is compared stands between its ends."""
 _STYLES: dict[str, str] = {"supervisor": "", "base": "dim", "student": "bold", "ceiling": "dim"}
 
 
@@ -38,24 +34,12 @@ class Column:
     """One column of numbers."""
 
     title: str
-    """Its heading."""
     cell: Callable[[Line, str], str]
-    """Text for a line, given what stands between a number and its interval."""
-
-
-def ordered_lines(metric: MetricSummary) -> tuple[Line, ...]:
-    """Supervisors with their mean after them, base, students, ceiling: what is compared stands between its ends."""
-    lines = [line for role in ORDER for line in metric.of(role)]
-    supervisors = len(metric.of("supervisor"))
-    if supervisors > 1 and metric.mean_supervisor is not None:
-        nothing = dict.fromkeys(("against_best", "against_mean", "gain_over_best", "gain_over_base", "comparison"))
-        mean = Line(MEAN_SUPERVISOR, "supervisor", "", 0, metric.mean_supervisor, **nothing)
-        lines.insert(supervisors, mean)
-    return tuple(lines)
+    """Text for a line, given the separator of number and interval."""
 
 
 def number_columns(metric: MetricSummary) -> tuple[Column, ...]:
-    """The columns that have something to say on this metric: no ceiling, no PGR; no base, no gain over it."""
+    """Return the columns for which the metric has numbers: PGR needs a ceiling, the gain over base a base."""
     columns = [Column("score", lambda line, separator: _estimate(line.score, separator))]
     students = metric.of("student")
     if any(line.against_best for line in students):
@@ -72,12 +56,7 @@ def number_columns(metric: MetricSummary) -> tuple[Column, ...]:
 
 
 def metric_title(metric: MetricSummary) -> str:
-    """Name of the metric and what its numbers rest on.
-
-    Example:
-        >>> metric_title(MetricSummary("accuracy", 1200, 0.25, (), None, 0.0, None))
-        'accuracy: 1,200 test examples, chance .250'
-    """
+    """Return the name of the metric with numbers of examples and seeds, and chance."""
     seeds = max((line.seeds for line in metric.of("student")), default=0)
     parts = [f"{metric.examples:,} test example{'s' * (metric.examples != 1)}"]
     parts += [f"{seeds} seed{'s' * (seeds != 1)}"] if seeds else []
@@ -88,15 +67,14 @@ def metric_title(metric: MetricSummary) -> str:
 def table_text(
     summary: Summary, notes: Sequence[Note] | None = None, *, color: bool = False, width: int | None = None
 ) -> str:
-    """All metrics as aligned tables, with the legend and everything a reader should know in words below.
+    """Return all metrics as aligned tables, with legend and notes below.
 
     Args:
         summary: What to show.
-        notes: What to say below, in any order. Default: the notes on the summary. The gravest come first, and of notes
-            that differ only in seed or values the first one stands for all.
+        notes: Notes below the tables, in any order; the gravest are shown first. Default: the notes on the summary.
         color: Whether to use terminal colours.
-        width: Columns to fit into. Below what the tables need, intervals move under their numbers; numbers are never
-            cut, so below about 70 columns the tables stick out.
+        width: Columns to fit into. Where space is short, intervals move under their numbers; numbers are never cut, so
+            tables need about 70 columns.
     """
     width = width or DEFAULT_WIDTH
     tables = [_render(metric, color=color, width=width) for metric in summary.metrics]
@@ -113,7 +91,7 @@ def table_text(
 
 
 def _render(metric: MetricSummary, *, color: bool, width: int) -> str:
-    """One table, with intervals beside their numbers if that fits, else below them."""
+    """One table, with intervals beside their numbers where they fit, else below them."""
     from rich.console import Console
     from rich.text import Text
 
@@ -135,7 +113,6 @@ def _render(metric: MetricSummary, *, color: bool, width: int) -> str:
 
 
 def _rows(metric: MetricSummary, separator: str) -> list[list[str]]:
-    """Heading and cells as text."""
     columns = number_columns(metric)
     rows = [["", "role", *(column.title for column in columns)]]
     for line in ordered_lines(metric):
@@ -144,7 +121,7 @@ def _rows(metric: MetricSummary, separator: str) -> list[list[str]]:
 
 
 def _needed(rows: Sequence[Sequence[str]]) -> int:
-    """Width of everything right of the names: numbers are never broken, half a number is a wrong number."""
+    """Width of all columns right of the names; numbers are never broken."""
     widths = [max(len(part) for cell in column for part in cell.split("\n")) for column in zip(*rows, strict=True)]
     return sum(widths[1:]) + _GUTTER * len(widths[1:])
 
@@ -167,7 +144,7 @@ def _table(metric: MetricSummary, rows: Sequence[Sequence[str]], name_width: int
 def _estimate(estimate: Estimate | None, separator: str, *, signed: bool = False) -> str:
     if estimate is None:
         return ""
-    return estimate_text(estimate.value, estimate.interval, signed=signed, separator=separator)
+    return estimate.text(signed=signed, separator=separator)
 
 
 def _pgr(gap: Gap | None, separator: str) -> str:

@@ -1,4 +1,4 @@
-"""What a combination found out about its supervisors, as text for terminals and logs."""
+"""Diagnostics of a vote combination, as text for terminals and as JSON."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOST_SHOWN = 30
 
 
 def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
-    """A line per supervisor, who copies whom, the effective number of supervisors, and what votes cannot tell.
+    """Return a line per supervisor, the effective number of supervisors, groups of copies, and notes.
 
     Args:
-        combined: What `outgrow.combine.combine` returned.
+        combined: Result of `outgrow.combine.combine`.
         width: Columns to fit into.
     """
     from rich.console import Console
@@ -56,7 +56,7 @@ def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
 
 
 def summary_of(combined: Combined) -> dict[str, Any]:
-    """The same as plain values for JSON; None where a supervisor never voted."""
+    """Return the diagnostics as JSON values; accuracy is None for supervisors that never voted."""
     about = combined.diagnostics
     supervisors = [
         {

@@ -1,4 +1,4 @@
-"""What the numbers of a summary say, in sentences."""
+"""A summary in sentences, and the order and typography that tables and figures share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from outgrow.evaluate.judge import RATED
-from outgrow.evaluate.summary import Line, MetricSummary, Summary
+from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Role, Summary
 from outgrow.evaluate.wording import estimate_text, number_text, probability_text
 
 LEGEND = (
@@ -16,8 +16,23 @@ LEGEND = (
 )
 
 
+ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
+"""Order of tables and figures."""
+MEAN_SUPERVISOR = "mean of supervisors"
+"""Name of the row of the average supervisor, which is not a model."""
+
+
+def ordered_lines(metric: MetricSummary) -> tuple[Line, ...]:
+    """Return the lines in the order of tables, with the mean of several supervisors after them."""
+    lines = [line for role in ORDER for line in metric.of(role)]
+    supervisors = len(metric.of("supervisor"))
+    if supervisors > 1 and metric.mean_supervisor is not None:
+        lines.insert(supervisors, Line(MEAN_SUPERVISOR, "supervisor", "", 0, metric.mean_supervisor))
+    return tuple(lines)
+
+
 def typeset(text: str) -> str:
-    """Minus signs instead of hyphens before numbers, and p-values that no line break tears apart.
+    """Return the text with minus signs instead of hyphens before numbers, and without line breaks in p-values.
 
     Example:
         >>> typeset("gpt-2 is at -.050")
@@ -26,8 +41,21 @@ def typeset(text: str) -> str:
     return re.sub(r"\bp ([<=]) ", "p\u00a0\\1\u00a0", re.sub(r"(?<![\w-])-(?=\.?\d)", "−", text))
 
 
+def split_cell(text: str) -> tuple[str, str]:
+    """Return number and interval of a cell, typeset; they are separated by a line break."""
+    value, _, interval = text.partition("\n")
+    return typeset(value), typeset(interval)
+
+
+def estimate_cell(estimate: Estimate | None, signed: bool) -> tuple[str, str]:
+    """Return number and interval of an estimate, both empty without one."""
+    if estimate is None:
+        return "", ""
+    return split_cell(estimate.text(signed=signed, separator="\n"))
+
+
 def best_student(summary: Summary) -> str | None:
-    """The student with the highest mean score, averaged over metrics; None without students."""
+    """Return the student with the highest mean score, averaged over metrics; None without students."""
     scores: dict[str, list[float]] = {}
     for metric in summary.metrics:
         for line in metric.of("student"):
@@ -36,15 +64,12 @@ def best_student(summary: Summary) -> str | None:
 
 
 def headline(summary: Summary) -> str:
-    """One sentence: did the best student outgrow its supervisors?
-
-    A lead whose interval holds zero is not called one.
-    """
+    """Return in one sentence whether the best student outgrew its supervisors; the interval of its lead decides."""
     name = best_student(summary)
     if name is None:
         return "No student was trained: these are reference points only."
     if [metric.metric for metric in summary.metrics] == [RATED]:
-        return "Nothing can be said of the answers: no judge gave a rating that can be read."
+        return "The answers have no scores: no judge gave a readable rating."
     several = len(summary.metrics) > 1
     verdicts: dict[str, list[str]] = {}
     for metric, line in _lines_of(summary, name):
@@ -60,13 +85,12 @@ def _verdict(metric: MetricSummary, line: Line) -> tuple[str, str]:
         return "has no supervisor to be compared with", score
     numbers = f"{score} against {number_text(line.score.value - lead.value)}"
     supervisor = "its best supervisor" if len(metric.of("supervisor")) > 1 else "its supervisor"
-    if lead.interval is None or lead.interval[0] <= 0 <= lead.interval[1]:
-        return f"cannot be told from {supervisor}", numbers
-    return f"{'outgrows' if lead.value > 0 else 'stays below'} {supervisor}", numbers
+    verdict = {1: "outgrows", 0: "cannot be told from", -1: "stays below"}[lead.sign]
+    return f"{verdict} {supervisor}", numbers
 
 
 def details(summary: Summary) -> tuple[str, ...]:
-    """The sentences under the headline: lead, gap and gain of the best student on every metric."""
+    """Return the sentences under the headline: lead, gap and gain of the best student on every metric."""
     name = best_student(summary)
     if name is None:
         return ()
@@ -92,10 +116,9 @@ def _lines_of(summary: Summary, name: str) -> Iterator[tuple[MetricSummary, Line
 
 
 def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
-    yield f"It scores {estimate_text(line.score.value, line.score.interval)}."
+    yield f"It scores {line.score.text()}."
     if line.gain_over_best is not None:
-        lead = estimate_text(line.gain_over_best.value, line.gain_over_best.interval, signed=True)
-        yield f"Against the supervisor “{metric.best_supervisor}” that is {lead}."
+        yield f"Against the supervisor “{metric.best_supervisor}” that is {line.gain_over_best.text(signed=True)}."
     gap = line.against_best
     if gap is not None and gap.pgr is not None:
         pgr = estimate_text(gap.pgr, gap.pgr_interval, decimals=2)
@@ -103,8 +126,7 @@ def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
     elif gap is not None:
         yield f"How much of the gap it recovers is undefined, because {gap.reason}."
     if line.gain_over_base is not None:
-        gain = estimate_text(line.gain_over_base.value, line.gain_over_base.interval, signed=True)
-        yield f"Against the untouched strong model it is {gain}."
+        yield f"Against the untouched strong model it is {line.gain_over_base.text(signed=True)}."
     test = line.comparison
     if test is not None and not test.wins + test.losses:
         yield f"On no test example does it differ from “{test.against}”."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outgrow.supervisors.features import FeaturesSupervisor
 from outgrow.supervisors.functions import FunctionSupervisor, LabellingFunction, ask
+from outgrow.supervisors.gold import judged_rows, training_rows
 from outgrow.supervisors.model import ModelSupervisor
 from outgrow.supervisors.protocol import Asking, Supervisor
 from outgrow.supervisors.rules import RulesSupervisor
@@ -21,4 +22,6 @@ __all__ = [
     "Supervisor",
     "VotesSupervisor",
     "ask",
+    "judged_rows",
+    "training_rows",
 ]

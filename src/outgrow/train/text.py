@@ -16,7 +16,7 @@ from outgrow.errors import ConfigError
 from outgrow.labels import TextTargets
 from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer
 from outgrow.objectives import StepContext, TokenObjective
-from outgrow.objectives.token_shares import largest_probabilities, pooled, student_split
+from outgrow.objectives.tokens import largest_probabilities, pooled, student_split
 from outgrow.registry import create, names
 from outgrow.run import Run
 from outgrow.store import Artefact, table_hash
