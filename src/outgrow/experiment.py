@@ -1,4 +1,4 @@
-"""An experiment, from its file to its results: which stage needs which, and nothing else."""
+"""An experiment, from its file to its results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Experiment:
 
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-        """Reads an experiment file.
+        """Read an experiment file.
 
         Args:
             path: A YAML file; paths in it are relative to its folder.
@@ -70,11 +70,7 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Experiment:
-        """Takes the same settings as a mapping.
-
-        Raises:
-            ConfigError: A key or a value is wrong.
-        """
+        """Take the same settings as a mapping."""
         return cls(parse_config(settings))
 
     @property
@@ -83,17 +79,17 @@ class Experiment:
         return Path(self.config.output or Path("outgrow-runs") / self.config.name)
 
     def run(self, *, reporter: Reporter | None = None) -> Results:
-        """Runs what has not been run before and writes results, predictions and report to `output`.
+        """Run what has not been run before, and write results, predictions and report to `output`.
 
         Args:
-            reporter: Told of progress; by default nobody is.
+            reporter: Receives progress updates. Default: none.
 
         Raises:
             OutgrowError: Anything the user can mend. What was finished is kept.
         """
         started, clock = datetime.now(UTC), time.perf_counter()
         with translate_os_errors(self.output):
-            self.output.mkdir(parents=True, exist_ok=True)  # now, since to learn it after hours of work is late
+            self.output.mkdir(parents=True, exist_ok=True)  # now: after hours of work it would be late to fail
         run = Run(self._store(), reporter or SilentReporter())
         task, rows = read_task(self.config.task)
         pipeline = self._pipeline(task, rows, run)
@@ -145,17 +141,17 @@ class Experiment:
         system: str | None = None,
         reporter: Reporter | None = None,
     ) -> int:
-        """Writes what a method's student would learn as chat messages, for a provider of fine-tuning; trains none.
+        """Write the training texts of a method's student as chat messages, for a provider of fine-tuning.
 
         Args:
             method: A method of the experiment, or `ceiling`: the gold answers.
             path: A `.jsonl` file to write.
             seed: The training seed whose labels these are.
             system: A system message in front of every conversation; by default that of a served strong model.
-            reporter: Told of progress; by default nobody is.
+            reporter: Receives progress updates. Default: none.
 
         Returns:
-            How many conversations were written.
+            Number of conversations.
 
         Raises:
             ConfigError: There is no such method, or the task is one of choices.
@@ -181,7 +177,6 @@ class Experiment:
         return len(lines)
 
     def _strong_model(self) -> str:
-        """What the strong model is: its content, or what is known of it where it is served."""
         strong = self.config.strong
         if isinstance(strong, ServerStrong):
             return f"{strong.model}, revision {strong.revision or 'unknown'}, behind a server"
@@ -204,7 +199,7 @@ class Experiment:
         return TextPipeline(self.config, task, rows, run)
 
     def _predictions(self, pipeline: Pipeline, rows: Rows, run: Run) -> dict[tuple[Role, str], list[Predictions]]:
-        """Everyone's predictions, one per seed (one in all for the base), in the order of the table."""
+        # One run per seed, one in all for the base, in the order of the table.
         found: dict[tuple[Role, str], list[Predictions]] = defaultdict(list)
         for seed in self.config.seeds:
             for name, one in pipeline.supervisors(seed).items():
@@ -221,7 +216,6 @@ class Experiment:
         return {who: runs for who, runs in found.items() if runs}
 
     def _runs(self, train: Callable[[int], Predictions | None]) -> list[Predictions]:
-        """What comes of every seed, where anything does."""
         return [one for one in map(train, self.config.seeds) if one is not None]
 
     def _write_predictions(self, predictions: dict[tuple[Role, str], list[Predictions]]) -> None:
@@ -247,7 +241,6 @@ def _model_scores(role: Role, name: str, runs: Sequence[Predictions], gold: NDAr
 
 
 def _seconds(store: Store, total: float) -> dict[str, float]:
-    """Time by kind of artefact, for this run and all in all."""
     by_kind: dict[str, float] = defaultdict(float)
     for artefact in store.made:
         by_kind[artefact.kind] += artefact.seconds

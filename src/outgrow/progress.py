@@ -33,12 +33,7 @@ class Reporter(Protocol):
 
 
 class SilentReporter:
-    """Says nothing: the default of the library.
-
-    Example:
-        >>> with SilentReporter().step("label", total=10) as step:
-        ...     step.advance(10)
-    """
+    """Says nothing: the default of the library."""
 
     @contextmanager
     def step(self, name: str, total: int) -> Iterator[Step]:

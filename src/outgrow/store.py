@@ -39,13 +39,13 @@ class Artefact:
     """A complete artefact."""
 
     kind: str
-    """What it is: `labels`, `features`, `student` …"""
+    """Such as `labels`, `features`, `student`."""
     key: str
-    """Hash of everything that made it."""
+    """Hash of kind and recipe."""
     path: Path
     """Its folder."""
     seconds: float
-    """Time the attempt that finished it took, without the time of other artefacts made on the way."""
+    """Time of the attempt that finished it, without other artefacts made on the way."""
 
 
 @dataclass
@@ -63,15 +63,15 @@ class Store:
     root: Path
     """Where artefacts live."""
     made: list[Artefact] = field(default_factory=list)
-    """Artefacts this object had to make, in order; those found ready are not in it."""
+    """Artefacts made through this object, in order."""
     used: dict[str, Artefact] = field(default_factory=dict)
-    """All artefacts asked for, by `kind/key`."""
+    """All artefacts used, by `kind/key`."""
     salt: str = ""
     """Part of every key; another salt finds nothing that was made before."""
 
     @classmethod
     def default(cls) -> Store:
-        """The store named by OUTGROW_STORE, else the one in the user's cache folder."""
+        """Return the store named by OUTGROW_STORE, by default in the user's cache folder."""
         named = os.environ.get("OUTGROW_STORE")
         return cls(Path(named) if named else cache_folder() / "store")
 
@@ -83,13 +83,13 @@ class Store:
         *,
         on_wait: Callable[[str], None] | None = None,
     ) -> Artefact:
-        """The artefact of a recipe: found, or made by `make(folder)`.
+        """Return the artefact of a recipe: found, or made by `make(folder)`.
 
         Args:
-            kind: What it is.
+            kind: Such as `labels`.
             recipe: Everything its contents depend on, as JSON values.
             make: Fills the folder; may find shards of an interrupted attempt there.
-            on_wait: Told once if another process is at work on the same artefact.
+            on_wait: Called with a message if another process works on the same artefact.
 
         Raises:
             StoreError: Disk full, no permission, or a damaged manifest.
@@ -114,11 +114,7 @@ class Store:
         return artefact
 
     def find(self, kind: str, recipe: Mapping[str, Any]) -> Artefact | None:
-        """The artefact of a recipe if it is there; None if it would have to be made.
-
-        Raises:
-            StoreError: It is damaged.
-        """
+        """Return the artefact of a recipe, or None if it would have to be made."""
         key = _key(kind, recipe, self.salt)
         return self._find(kind, key, self.root / kind / key)
 
@@ -159,7 +155,7 @@ def content_hash(value: object) -> str:
 
 
 def table_hash(table: pa.Table) -> str:
-    """Hash of the contents of an Arrow table, independent of how it is chunked."""
+    """Return the hash of the contents of an Arrow table, independent of how it is chunked."""
     sink = pa.BufferOutputStream()
     combined = table.combine_chunks()
     with pa.ipc.new_stream(sink, combined.schema) as writer:
@@ -168,27 +164,23 @@ def table_hash(table: pa.Table) -> str:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for outgrow: XDG_CACHE_HOME, by default ~/.cache."""
+    """Return the user's cache folder for outgrow: XDG_CACHE_HOME, by default ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outgrow"
 
 
 def write_json(path: Path, value: object) -> None:
-    """Writes JSON so that the file is either whole or not there."""
+    """Write JSON; the file is either whole or not there."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file so that it is either whole or not there."""
+    """Write a text file; it is either whole or not there."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        StoreError: It is damaged.
-    """
+    """Read a JSON file; a damaged one is a StoreError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -196,17 +188,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Writes a Parquet file so that it is either whole or not there."""
+    """Write a Parquet file; it is either whole or not there."""
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
 def read_table(path: Path) -> pa.Table:
-    """Reads a Parquet file.
-
-    Raises:
-        StoreError: It is damaged.
-    """
+    """Read a Parquet file; a damaged one is a StoreError."""
     try:
         return pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -215,7 +203,7 @@ def read_table(path: Path) -> pa.Table:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` and renames it into place in the end; on an error nothing is left.
+    """Yield a temporary path beside `path`, which is renamed into place in the end; on an error nothing is left.
 
     Raises:
         StoreError: Disk full or no permission.
@@ -232,7 +220,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
-    """Turns a full disk, missing permission and the like into a StoreError that says what to do."""
+    """Turn a full disk, missing permission and the like into a StoreError that says what to do."""
     advice = {
         errno.ENOSPC: "Free some space, or point OUTGROW_STORE or `store:` to another disk; finished work is kept.",
         errno.EDQUOT: "Your quota is used up; free some space or set OUTGROW_STORE. Finished work is kept.",
@@ -253,7 +241,6 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 def _os_error(error: Exception, path: Path) -> int:
-    """The number of the operating system's error behind an exception; 0 where there is none."""
     if isinstance(error, OSError):
         return error.errno or 0
     from_rust = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has an exception type of its own

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from judges import TalkingJudge
 
 from outgrow.errors import ConfigError, ModelError
-from outgrow.evaluate import Ratings, Rubric, rate
+from outgrow.evaluate.judge import Ratings, Rubric, rate
 from outgrow.models.protocols import GenerateOptions
 
 RUBRIC = Rubric("Question: {question}\nAnswer: {answer}\nRate from {low} to {high}:")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.evaluate.slot_json import read_slots, slots_of, tidy, write_slots
+from outgrow.evaluate.slu import read_slots, slots_of, tidy, write_slots
 
 SCHEMA = ("date", "time")
 fillers = st.text(max_size=8).map(tidy)

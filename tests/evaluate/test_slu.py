@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outgrow.errors import DataError
-from outgrow.evaluate import SluScore, slu_counts, slu_f1
+from outgrow.evaluate.slu import SluScore, slu_counts, slu_f1
 
 Slots = list[dict[str, str]]
 

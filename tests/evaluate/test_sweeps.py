@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.evaluate import Estimate, ModelScores, SweepPoint, find_sweeps, performance_gap, summarise
+from outgrow.evaluate import ModelScores, find_sweeps, performance_gap, summarise
+from outgrow.evaluate.summary import Estimate, SweepPoint
 from outgrow.evaluate.sweeps import pays_from
 
 EXAMPLES = 100

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from outgrow.errors import DataError
-from outgrow.evaluate import TinyEstimate, estimate_benchmark
-from outgrow.evaluate.tiny import fit_ability
+from outgrow.evaluate.tiny import TinyEstimate, estimate_benchmark, fit_ability
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outgrow.models.causal import LEAST_SHARE, LEAST_TOKENS, batches
 from outgrow.models.local import LocalLanguageModel
-from outgrow.models.prefixes import LEAST_SHARE, LEAST_TOKENS, batches
 from outgrow.models.protocols import GenerateOptions
 from tiny_models import WORDS, letter_decoder, make_decoder
 

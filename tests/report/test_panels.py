@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from outgrow.evaluate import Certainty, ModelScores, summarise
-from outgrow.report.panels import reliability_diagram, vacuity_plot
+from outgrow.report.calibration import reliability_diagram, vacuity_plot
 
 TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.report.placement import Box, place_labels, spread_apart, stack_levels
+from outgrow.report.canvas import Box, place_labels, spread_apart, stack_levels
 
 FRAME = Box(0, 0, 300, 300)
 

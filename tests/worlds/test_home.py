@@ -9,7 +9,7 @@ import pytest
 
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError, StoreError
-from outgrow.evaluate.slot_json import write_slots
+from outgrow.evaluate.slu import write_slots
 from outgrow.models.local import LocalLanguageModel
 from outgrow.tasks import load_task
 from outgrow.worlds.home import (

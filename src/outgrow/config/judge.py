@@ -1,4 +1,4 @@
-"""What an experiment file may say of those who rate answers."""
+"""Sections of judges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from outgrow.config.server import Served
 
 
 class Sampling(Frozen):
-    """How often a judge is asked about each answer, and how."""
+    """Number and sampling of ratings."""
 
     samples: int = Field(default=10, gt=0)
     """Ratings of each answer, which are averaged."""

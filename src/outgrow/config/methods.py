@@ -1,4 +1,4 @@
-"""What an experiment file may say of the strong model and of the ways to train it."""
+"""Sections of the strong model and of methods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from outgrow.config.server import ServerStrong
 
 
 class Strong(Frozen):
-    """The model that is to outgrow its supervisors, trained here."""
+    """The strong model, trained here."""
 
     model: ModelName
     """A folder or a hub id; or a registered language model, which refines but is not trained."""
@@ -43,7 +43,7 @@ StrongModel = Annotated[
 
 
 class Intermediate(Strong):
-    """A model between the supervisors and the strong one."""
+    """A model between the supervisors and the strong model."""
 
     early_stopping: int | None = Field(default=None, gt=0)
     """Patience in epochs on a held-out tenth of the rows it learns from; null trains to the end."""
@@ -54,7 +54,7 @@ class Intermediate(Strong):
 
 
 class Pretune(Frozen):
-    """Language modelling on the unlabelled prompts, before the strong model learns the task."""
+    """Language modelling on the unlabelled prompts, before the task is learned."""
 
     mask: float = Field(default=0.15, gt=0, lt=1)
     """Share of a text's tokens that encoders have to fill in; decoders predict every next token."""
@@ -63,18 +63,18 @@ class Pretune(Frozen):
 
 
 class Filter(Frozen):
-    """Only the rows that the supervisors are surest of: `0.5`, or `{keep: 0.5, per_class: true}`."""
+    """Keep the rows with the most confident targets: `0.5`, or `{keep: 0.5, per_class: true}`."""
 
     keep: float = Field(gt=0, le=1)
-    """The share of rows that remains."""
+    """Share of rows to keep."""
     per_class: bool = False
-    """Keep this share of the rows of every likeliest choice, so that no choice is crowded out."""
+    """Keep this share within each most probable choice."""
 
 
 class Prefer(Named):
     """Preference training on a student's own samples: `cdpo`, or `{name: cdpo, epsilon: ensemble, candidates: 10}`.
 
-    What is not listed here is a parameter of the objective.
+    Other keys are parameters of the objective.
     """
 
     name: str
@@ -101,7 +101,7 @@ def _share(value: object) -> object:
 
 
 class Method(Frozen):
-    """A choice at each door between labels and student; everything left out is the naive method."""
+    """One choice per stage between labels and student; by default naive training."""
 
     calibrate: bool = False
     """Fit a temperature to every supervisor's votes on the validation part first (choice tasks)."""

@@ -1,4 +1,4 @@
-"""What an experiment file may say, as a whole."""
+"""The schema of an experiment file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Generate(Frozen):
     """How texts are generated (text tasks)."""
 
     template: str = "Question: {prompt}\nAnswer:"
-    """How a row's prompt is put to a model, in training and in generation; the answer follows after a space."""
+    """The prompt of a model, in training and in generation; the answer follows after a space."""
     max_new_tokens: int = Field(default=64, gt=0)
     """Most tokens of an answer."""
     stop: tuple[str, ...] = ()
@@ -39,11 +39,11 @@ class ExperimentConfig(Frozen):
     name: str = "experiment"
     """A name for the report; by default the file's name."""
     task: TaskConfig
-    """What is to be learned, and from which rows."""
+    """Rows and metrics."""
     supervisors: tuple[SupervisorSection, ...] = Field(min_length=1)
     """Label the unlabelled rows."""
     strong: StrongModel
-    """The model that is to outgrow them."""
+    """The strong model."""
     methods: dict[str, Method] = Field(default={"naive": Method()}, min_length=1)
     """Ways to train it, by name."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -53,7 +53,7 @@ class ExperimentConfig(Frozen):
     generate: Generate = Generate()
     """How texts are generated (text tasks)."""
     judge: Judges = ()
-    """Who rates the answers (`persona`, `explanation`, `gsm8k`); of several judges the mean counts."""
+    """Judges that rate the answers (`persona`, `explanation`, `gsm8k`); their mean counts."""
     ceiling: bool = True
     """Whether to train the ceiling: the strong model on gold labels of the unlabelled part."""
     store: str | None = None
@@ -98,10 +98,10 @@ class ExperimentConfig(Frozen):
 
     @property
     def trained(self) -> Strong:
-        """The strong model, which is to be trained here.
+        """The strong model that is trained here.
 
         Raises:
-            ConfigError: It is behind a server.
+            ConfigError: It is behind a server, or a registered model.
         """
         if isinstance(self.strong, Strong):
             weights_of(self.strong.model)

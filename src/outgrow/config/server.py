@@ -1,4 +1,4 @@
-"""Models behind a server, as an experiment file describes them."""
+"""Sections of models behind a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outgrow.config.base import Frozen
 
 
 class ServerPrices(Frozen):
-    """What tokens cost, per million, in a currency of your choice."""
+    """Prices of a million tokens, in any currency."""
 
     input: float = Field(ge=0, allow_inf_nan=False)
     """Tokens of prompts."""
@@ -62,7 +62,7 @@ TunedModels = Annotated[
 
 
 class ServerStrong(Served):
-    """A strong model behind a server: it labels rows again here, and is trained by its provider, if at all."""
+    """A strong model behind a server: it refines labels here, and is fine-tuned by its provider, if at all."""
 
     tuned: dict[str, TunedModels] = Field(default={})
     """Method (or `ceiling`) → what the provider calls the model that it fine-tuned on the file which `outgrow export`

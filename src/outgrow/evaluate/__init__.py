@@ -2,7 +2,6 @@
 
 from outgrow.evaluate.accuracy import choice_scores, exact_match, token_f1
 from outgrow.evaluate.calibration import (
-    Bin,
     Certainty,
     brier_scores,
     calibration_error,
@@ -12,62 +11,24 @@ from outgrow.evaluate.calibration import (
     wilson_interval,
 )
 from outgrow.evaluate.compare import summarise
-from outgrow.evaluate.final_answers import FinalAnswer, final_answer
-from outgrow.evaluate.gap import Gap, performance_gap
-from outgrow.evaluate.intervals import SignTest, resampled_means, sign_test
-from outgrow.evaluate.judge import Agreement, Ratings, Rubric, agreement, rate
-from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy, preference_accuracy
+from outgrow.evaluate.gap import performance_gap
+from outgrow.evaluate.intervals import resampled_means, sign_test
+from outgrow.evaluate.judge import Rubric, agreement, judge_accuracy, preference_accuracy, rate
 from outgrow.evaluate.selective import error_bins, error_detection, risk_coverage
-from outgrow.evaluate.slu import SluCounts, SluScore, slu_counts, slu_f1
-from outgrow.evaluate.summary import (
-    CalibrationLine,
-    CalibrationSummary,
-    Comparison,
-    Estimate,
-    Line,
-    MetricSummary,
-    ModelScores,
-    Summary,
-    SweepPoint,
-    SweepSummary,
-    SweptMetric,
-    VacuitySummary,
-)
-from outgrow.evaluate.sweeps import Sweep, find_sweeps
-from outgrow.evaluate.text_metrics import ChrF, ExactMatch, RougeL, TextMetric, TokenF1
-from outgrow.evaluate.tiny import TinyEstimate, estimate_benchmark
+from outgrow.evaluate.slu import slu_counts, slu_f1
+from outgrow.evaluate.summary import ModelScores, Summary
+from outgrow.evaluate.sweeps import find_sweeps
+from outgrow.evaluate.text_metrics import ChrF, FinalAnswer, RougeL, final_answer
+from outgrow.evaluate.tiny import estimate_benchmark
 
 __all__ = [
-    "Agreement",
-    "Bin",
-    "CalibrationLine",
-    "CalibrationSummary",
     "Certainty",
     "ChrF",
-    "Comparison",
-    "Estimate",
-    "ExactMatch",
     "FinalAnswer",
-    "Gap",
-    "JudgeAccuracy",
-    "Line",
-    "MetricSummary",
     "ModelScores",
-    "Ratings",
     "RougeL",
     "Rubric",
-    "SignTest",
-    "SluCounts",
-    "SluScore",
     "Summary",
-    "Sweep",
-    "SweepPoint",
-    "SweepSummary",
-    "SweptMetric",
-    "TextMetric",
-    "TinyEstimate",
-    "TokenF1",
-    "VacuitySummary",
     "agreement",
     "brier_scores",
     "calibration_error",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,9 +26,6 @@ def choice_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
         probs: Probabilities of shape (N, K); an abstention is K NaNs.
         gold: Index of the right choice, shape (N,).
 
-    Raises:
-        DataError: The shapes do not fit, a row is NaN only in part, or gold is not an index of a choice.
-
     Example:
         >>> choice_scores([[0.9, 0.1], [0.5, 0.5], [float("nan")] * 2], [0, 1, 1]).tolist()
         [1.0, 0.5, 0.5]
@@ -40,13 +37,7 @@ def choice_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
 
 
 def filled_votes(probs: ArrayLike, gold: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return checked probabilities (N, K), with uniform rows for abstentions, and checked gold answers (N,).
-
-    Example:
-        >>> votes, _ = filled_votes([[0.9, 0.1], [float("nan")] * 2], [0, 1])
-        >>> votes.tolist()
-        [[0.9, 0.1], [0.5, 0.5]]
-    """
+    """Return checked probabilities (N, K), with uniform rows for abstentions, and checked gold answers (N,)."""
     votes, right = np.asarray(probs, dtype=np.float64), np.asarray(gold)
     if votes.ndim != 2 or not votes.shape[1] or right.shape != votes.shape[:1]:
         raise DataError(
@@ -69,16 +60,11 @@ def exact_match(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[n
 
     Inner characters count ("-5" is not "5", "3.5" is not "35"). A missing answer (None) is wrong, not skipped.
 
-    Raises:
-        DataError: The numbers of answers and gold texts differ.
-
     Example:
         >>> exact_match(["Paris.", "lyon", None], ["paris", "Paris", "Paris"]).tolist()
         [1.0, 0.0, 0.0]
     """
-    check_lengths(answers, gold)
-    pairs = zip(answers, gold, strict=True)
-    return np.array([float(mine is not None and words_of(mine) == words_of(right)) for mine, right in pairs])
+    return score_texts(lambda mine, right: float(words_of(mine) == words_of(right)), answers, gold)
 
 
 def token_f1(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
@@ -87,25 +73,17 @@ def token_f1(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.f
     The measure of SQuAD (Rajpurkar et al. 2016), without its English-only removal of articles. Two empty texts score 1,
     a missing answer (None) 0.
 
-    Raises:
-        DataError: The numbers of answers and gold texts differ.
-
     Example:
         >>> token_f1(["in the city of Paris"], ["Paris, France"]).round(3).tolist()
         [0.286]
     """
-    check_lengths(answers, gold)
-    return np.array([_overlap(mine, right) for mine, right in zip(answers, gold, strict=True)])
 
+    def score(answer: str, right: str) -> float:
+        mine, wanted = words_of(answer), words_of(right)
+        shared = sum((Counter(mine) & Counter(wanted)).values())
+        return 2 * shared / (len(mine) + len(wanted)) if mine or wanted else 1.0
 
-def _overlap(answer: str | None, gold: str) -> float:
-    if answer is None:
-        return 0.0
-    mine, right = words_of(answer), words_of(gold)
-    if not mine and not right:
-        return 1.0
-    shared = sum((Counter(mine) & Counter(right)).values())
-    return 2 * shared / (len(mine) + len(right))
+    return score_texts(score, answers, gold)
 
 
 def words_of(text: str) -> list[str]:
@@ -114,7 +92,11 @@ def words_of(text: str) -> list[str]:
     return [word for word in stripped if word]
 
 
-def check_lengths(answers: Sequence[str | None], gold: Sequence[str]) -> None:
-    """Raise DataError unless there is one answer per gold text."""
+def score_texts(
+    score: Callable[[str, str], float], answers: Sequence[str | None], gold: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return `score(answer, gold text)` of each answer, 0 for a missing one; DataError if their numbers differ."""
     if len(answers) != len(gold):
         raise DataError("Answers and gold texts differ in number.", found=f"{len(answers)} and {len(gold)}")
+    pairs = zip(answers, gold, strict=True)
+    return np.array([0.0 if mine is None else score(mine, right) for mine, right in pairs], dtype=np.float64)

@@ -78,7 +78,7 @@ def brier_scores(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
 
 
 def negative_log_likelihoods(probs: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
-    """Return −ln p of the right choice of each row, shape (N,), in nats, with p clipped at `PROBABILITY_FLOOR`.
+    """Return −ln p of the right choice, p clipped at `PROBABILITY_FLOOR`, shape (N,), in nats.
 
     Example:
         >>> negative_log_likelihoods([[0.5, 0.5], [1.0, 0.0], [1.0, 0.0]], [0, 0, 1]).round(3).tolist()
@@ -123,7 +123,7 @@ class Certainty:
 
     @classmethod
     def of_choices(cls, probs: ArrayLike, gold: ArrayLike, vacuity: ArrayLike | None = None) -> Certainty:
-        """Return the record of one run on a choice task; see the top of the module for its arguments."""
+        """Return the record of one run on a choice task."""
         return cls(
             confidences(probs, gold)[None],
             choice_scores(probs, gold)[None],
@@ -134,11 +134,7 @@ class Certainty:
 
     @classmethod
     def stack(cls, runs: Sequence[Certainty]) -> Certainty:
-        """Join several seeds.
-
-        Raises:
-            DataError: Runs on other examples, or some with vacuity and some without.
-        """
+        """Join several seeds on the same examples."""
         found = [run.arrays() for run in runs]
         if len({(*each, *(array.shape[1] for array in each.values())) for each in found}) != 1:
             raise DataError("Certainties of several runs do not fit together.", wanted="the same examples and fields")
@@ -150,18 +146,10 @@ def calibration_error(
 ) -> float:
     """Return the top-label expected calibration error: Σ_b (n_b / N) · |accuracy of bin b − its mean confidence|.
 
-    The default, 15 bins of equal width, is that of most of the literature. Bins of equal mass are better where nearly
-    all confidences are high. Both errors are biased upwards: for a perfectly calibrated model they are of the order of
-    √(bins / N).
-
-    Args:
-        confidence: Probability of the answer, in [0, 1], shape (N,).
-        correct: 1 where the answer is right, 0 where it is wrong, between the two for ties; shape (N,).
-        bins: Number of bins.
-        spacing: `width` or `mass`; equal confidences share a bin.
-
-    Raises:
-        DataError: Shapes do not fit, values outside [0, 1], no examples, or an unknown spacing.
+    `confidence` is the probability of the answer, shape (N,), and `correct` 1 where it is right, 0 where it is wrong,
+    between the two for ties, shape (N,). The default, 15 bins of equal width, is that of most of the literature. Bins
+    of equal mass are better where nearly all confidences are high; equal confidences share a bin. Both errors are
+    biased upwards: for a perfectly calibrated model they are of the order of √(bins / N).
 
     Source:
         Naeini et al. 2015; Guo et al. 2017 (arXiv 1706.04599); equal mass after Nguyen & O'Connor 2015.
@@ -203,17 +191,7 @@ def binned(
 
 
 def bin_indices(values: NDArray[np.float64], bins: int, spacing: Spacing) -> NDArray[np.int64]:
-    """Return the bin of each value, from 0 to `bins` − 1, shape (N,); equal values share a bin.
-
-    Raises:
-        DataError: Less than one bin, or an unknown spacing.
-
-    Example:
-        >>> bin_indices(np.array([0.0, 0.49, 0.5, 1.0]), 2, "width").tolist()
-        [0, 0, 1, 1]
-        >>> bin_indices(np.array([0.9, 0.97, 0.98, 0.99]), 2, "mass").tolist()
-        [0, 0, 1, 1]
-    """
+    """Return the bin of each value, from 0 to `bins` − 1, shape (N,); equal values share a bin."""
     if bins < 1 or spacing not in ("width", "mass"):
         raise DataError("Bins cannot be made.", found=f"{bins} bins by {spacing}", wanted="at least 1, width or mass")
     if spacing == "width":
@@ -226,9 +204,6 @@ def wilson_interval(successes: float, trials: float) -> Interval:
     """Return Wilson's (1927) 95 % interval of a share; it stays within [0, 1], and is not empty where all trials agree.
 
     Fractions of successes and trials are allowed.
-
-    Raises:
-        DataError: No trials, or not 0 ≤ successes ≤ trials.
 
     Example:
         >>> low, high = wilson_interval(8, 10)

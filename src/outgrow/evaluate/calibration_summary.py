@@ -42,20 +42,7 @@ _RANGES = {
 
 
 def summarise_calibration(models: Sequence[ModelScores], *, seed: int = 0) -> CalibrationSummary | None:
-    """Return calibration error (mean over seeds), Brier score, NLL and overconfidence of all models with `certainty`.
-
-    Returns:
-        The summary, or None where no model has `certainty`.
-
-    Raises:
-        DataError: Numbers of examples or seeds that do not fit, or values that are not finite.
-
-    Example:
-        >>> sure = Certainty.of_choices([[0.9, 0.1]] * 100, [0] * 60 + [1] * 40)
-        >>> summary = summarise_calibration([ModelScores("naive", "student", {}, certainty=sure)])
-        >>> round(summary.lines[0].error.value, 3), round(summary.lines[0].overconfidence.value, 3)
-        (0.3, 0.3)
-    """
+    """Return the calibration of all models with `certainty`; None without any."""
     found = _aligned(models)
     if not found:
         return None
@@ -68,6 +55,11 @@ def summarise_calibration(models: Sequence[ModelScores], *, seed: int = 0) -> Ca
     lines = []
     for index, (model, certainty) in enumerate(found):
         other = naive if index in students and index != naive else None
+        correct, seeds = certainty.correct.ravel(), len(certainty.correct)
+        vacuity = None
+        if certainty.vacuity is not None:
+            deciles = error_bins(certainty.vacuity.ravel(), correct, seeds=seeds)
+            vacuity = VacuitySummary(means[index].get("vacuity"), means[index].get("confidence"), deciles)
         lines.append(
             CalibrationLine(
                 name=model.name,
@@ -79,17 +71,15 @@ def summarise_calibration(models: Sequence[ModelScores], *, seed: int = 0) -> Ca
                 impossible=float((certainty.nll >= _LARGEST_NLL).mean()),
                 against=None if other is None else found[other][0].name,
                 error_change=None if other is None else columns[index].change(columns[other]),
-                bins=reliability_bins(
-                    certainty.confidence.ravel(), certainty.correct.ravel(), seeds=len(certainty.correct)
-                ),
-                vacuity=_vacuity(certainty, means[index]),
+                bins=reliability_bins(certainty.confidence.ravel(), correct, seeds=seeds),
+                vacuity=vacuity,
             )
         )
     return CalibrationSummary(certainties[0].correct.shape[1], BINS, tuple(lines))
 
 
 def _aligned(models: Sequence[ModelScores]) -> list[tuple[ModelScores, Certainty]]:
-    """Models with certainties, all arrays of one shape (S, N)."""
+    # All arrays get one shape (S, N).
     given = {
         (each, name): array for each in models if each.certainty for name, array in each.certainty.arrays().items()
     }
@@ -100,15 +90,8 @@ def _aligned(models: Sequence[ModelScores]) -> list[tuple[ModelScores, Certainty
     return [(each, Certainty(**arrays)) for each, arrays in found.items()]
 
 
-def _vacuity(certainty: Certainty, means: dict[str, Estimate]) -> VacuitySummary | None:
-    if certainty.vacuity is None:
-        return None
-    bins = error_bins(certainty.vacuity.ravel(), certainty.correct.ravel(), seeds=len(certainty.vacuity))
-    return VacuitySummary(means.get("vacuity"), means.get("confidence"), bins)
-
-
 def _mean_terms(certainty: Certainty) -> dict[str, NDArray[np.float64]]:
-    """Whatever is a mean over examples and seeds: its terms, shape (S, N)."""
+    # The terms, shape (S, N), of all that is a mean over examples and seeds.
     terms = {
         "overconfidence": certainty.confidence - certainty.correct,
         "brier": certainty.brier,
@@ -145,10 +128,6 @@ def resampled_calibration_errors(
     In a bin, count times (accuracy − confidence) is a sum over examples: a resample weighs it by how often each was
     drawn, and takes absolute values afterwards.
 
-    Args:
-        certainties: Arrays of shape (S, N), the same for all.
-        seed: Seed of the resamples.
-
     Returns:
         Errors and noise, each of shape (B, J). Noise is the error that the resample would have if the model were
         perfectly calibrated: Σ_b of the absolute change of the sums in the bins.
@@ -169,7 +148,7 @@ def resampled_calibration_errors(
 
 
 def _by_bin(confidence: NDArray[np.float64], correct: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correct − confidence of each example in the column of its bin, shape (N, occupied bins)."""
+    # Correct − confidence of each example in the column of its bin, shape (N, occupied bins).
     _, column = np.unique(bin_indices(confidence, BINS, "width"), return_inverse=True)
     terms = np.zeros((len(confidence), column.max() + 1))
     terms[np.arange(len(confidence)), column] = correct - confidence
@@ -178,8 +157,6 @@ def _by_bin(confidence: NDArray[np.float64], correct: NDArray[np.float64]) -> ND
 
 @dataclass(frozen=True, eq=False)
 class _Errors:
-    """Calibration error of one model, with its resamples, shape (B,)."""
-
     certainty: Certainty
     draws: NDArray[np.float64]
     noise: NDArray[np.float64]
@@ -190,32 +167,25 @@ class _Errors:
         return float(np.mean([calibration_error(*run) for run in runs]))
 
     def estimate(self) -> Estimate:
-        """Estimate whose interval begins at 0 where a perfectly calibrated model could have this error."""
         examples = self.certainty.correct.shape[1]
-        interval = _two_sided(self.value, self.draws, low=0.0, high=1.0, examples=examples)
+        interval = _two_sided(self.value, self.draws, low=0.0, examples=examples)
         if interval is not None and self.value <= np.quantile(self.noise, 1 - TAIL):
-            interval = (0.0, interval[1])
+            interval = (0.0, interval[1])  # a perfectly calibrated model could have this error
         return Estimate(self.value, interval)
 
     def change(self, other: _Errors) -> Estimate:
-        """This error minus another, on the same resamples.
-
-        Where one of the two models is perfectly calibrated its error is biased upwards more than the other, and the
-        interval covers the truth in 80 to 92 % (simulated, 300 and 1,000 examples) rather than in 95 %.
-        """
+        # Where one of the two models is perfectly calibrated its error is biased upwards more than the other, and the
+        # interval covers the truth in 80 to 92 % (simulated, 300 and 1,000 examples) rather than in 95 %.
         value, examples = self.value - other.value, self.certainty.correct.shape[1]
-        draws = self.draws - other.draws
-        return Estimate(value, _two_sided(value, draws, low=-1.0, high=1.0, examples=examples))
+        return Estimate(value, _two_sided(value, self.draws - other.draws, low=-1.0, examples=examples))
 
 
-def _two_sided(value: float, draws: NDArray[np.float64], *, low: float, high: float, examples: int) -> Interval | None:
-    """The union of percentile and basic bootstrap intervals, within [low, high].
-
-    A calibration error is biased upwards, and that of a resample once more: near zero all resamples lie above the
-    truth, and percentiles never cover it. The basic bootstrap removes the bias, but may miss the value itself.
-    """
-    interval = bounded_interval(value, draws, low=low, high=high, examples=examples)
+def _two_sided(value: float, draws: NDArray[np.float64], *, low: float, examples: int) -> Interval | None:
+    # A calibration error is biased upwards, and that of a resample once more: near zero all resamples lie above the
+    # truth, and percentiles never cover it. The basic bootstrap removes the bias, but may miss the value itself. So
+    # take the union of both intervals, within [low, 1].
+    interval = bounded_interval(value, draws, low=low, high=1.0, examples=examples)
     if interval is None or np.ptp(draws) <= NO_SPREAD:
         return interval
     below, above = percentile_interval(draws)
-    return max(low, min(below, 2 * value - above)), min(high, max(above, 2 * value - below))
+    return max(low, min(below, 2 * value - above)), min(1.0, max(above, 2 * value - below))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
 from outgrow.evaluate.calibration_summary import summarise_calibration
-from outgrow.evaluate.gap import Gap, gain_interval, gap_from_draws
+from outgrow.evaluate.gap import Gap, gap_from_draws, score_range
 from outgrow.evaluate.intervals import (
     NO_SPREAD,
     RESAMPLES,
@@ -20,7 +21,6 @@ from outgrow.evaluate.intervals import (
     sign_test,
     weighted_mean,
 )
-from outgrow.evaluate.notes import summary_notes
 from outgrow.evaluate.summary import (
     ROLES,
     Comparison,
@@ -35,6 +35,14 @@ from outgrow.evaluate.summary import (
     SweptMetric,
 )
 from outgrow.evaluate.sweeps import Sweep, pays_from
+from outgrow.labels.notes import Note
+
+_ENOUGH_SEEDS = 3
+"""With fewer runs the spread between runs cannot be estimated."""
+_ENOUGH_EXAMPLES = 30
+"""With fewer examples percentile intervals are too narrow."""
+_LEAST_DOUBT = 0.05
+"""Do not warn about the choice of the best supervisor below this share of resamples."""
 
 
 def summarise(
@@ -42,14 +50,7 @@ def summarise(
 ) -> Summary:
     """Compare all models of an experiment on the same resamples of examples and seeds.
 
-    Args:
-        models: Supervisors, base, ceiling and students; base and ceiling may be absent.
-        chance: Per metric the score of a blind guess, where known.
-        sweeps: Students whose methods differ in one number (`find_sweeps`).
-        seed: Seed of the resamples.
-
-    Raises:
-        DataError: A name occurs twice in a role, two bases or ceilings, no scores, or scores that do not fit.
+    `chance` is the score of a blind guess on each metric, where known, and `sweeps` are those of `find_sweeps`.
 
     Example:
         >>> weak, student, strong = ({"accuracy": np.arange(100)[None] < right} for right in (60, 75, 80))
@@ -63,8 +64,11 @@ def summarise(
     sheets = {metric: _sheet(metric, models, seed) for metric in names}
     metrics = tuple(_summarise_metric(metric, sheet, chance.get(metric)) for metric, sheet in sheets.items())
     calibration = summarise_calibration(models, seed=seed)
-    swept = tuple(each for each in (_summarise_sweep(sweep, sheets) for sweep in sweeps) if each.metrics)
-    return Summary(metrics, summary_notes(metrics), RESAMPLES, calibration, swept)
+    swept = []
+    for sweep in sweeps:
+        found = tuple(filter(None, (_swept(metric, sheet, sweep) for metric, sheet in sheets.items())))
+        swept += [SweepSummary(sweep.setting, sweep.reference, found)] * bool(found)
+    return Summary(metrics, tuple(_notes(metrics)), RESAMPLES, calibration, tuple(swept))
 
 
 def _check(models: Sequence[ModelScores]) -> None:
@@ -85,7 +89,7 @@ def _check(models: Sequence[ModelScores]) -> None:
 
 @dataclass(frozen=True)
 class _Column:
-    """One model on one metric: its scores, their mean, and the mean in every resample."""
+    """One model on one metric."""
 
     model: ModelScores
     seeds: int
@@ -96,23 +100,25 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Sheet:
-    """All columns of one metric."""
-
     columns: tuple[_Column, ...]
     examples: int
     low: float
     high: float
 
-    @property
-    def span(self) -> float:
-        return self.high - self.low
-
     def of(self, role: Role) -> list[_Column]:
         return [column for column in self.columns if column.model.role == role]
+
+    @property
+    def best(self) -> _Column | None:
+        return max(self.of("supervisor"), key=_mean, default=None)
 
     def estimate(self, mean: float, draws: NDArray[np.float64]) -> Estimate:
         interval = bounded_interval(mean, draws, low=self.low, high=self.high, examples=self.examples)
         return Estimate(mean, interval)
+
+
+def _mean(column: _Column) -> float:
+    return column.mean
 
 
 def _sheet(metric: str, models: Sequence[ModelScores], seed: int) -> _Sheet:
@@ -126,15 +132,12 @@ def _sheet(metric: str, models: Sequence[ModelScores], seed: int) -> _Sheet:
         _Column(model, len(model.scores[metric]), array, weighted_mean(array, weight), own)
         for model, array, weight, own in zip(present, arrays, own_weights, draws, strict=True)
     )
-    low = min(0.0, *(float(array.min()) for array in arrays))
-    high = max(1.0, *(float(array.max()) for array in arrays))
-    return _Sheet(columns, arrays[0].shape[1], low, high)
+    return _Sheet(columns, arrays[0].shape[1], *score_range(arrays))
 
 
 def _weights(
     metric: str, models: Sequence[ModelScores], arrays: Sequence[NDArray[np.float64]]
 ) -> list[NDArray[np.float64]] | None:
-    """Weights of the examples for each model; None for an unweighted metric."""
     if not any(metric in each.weights for each in models):
         return None
     given = [
@@ -151,35 +154,26 @@ def _weights(
 
 
 def _summarise_metric(metric: str, sheet: _Sheet, chance: float | None) -> MetricSummary:
-    floors, best = _floors(sheet), _best(sheet)
+    floors, best = _floors(sheet), sheet.best
+    highest = np.max([column.draws for column in sheet.of("supervisor")], axis=0) if best else 0.0
     return MetricSummary(
         metric=metric,
         examples=sheet.examples,
         chance=chance,
         lines=tuple(_line(column, sheet, floors) for column in sheet.columns),
         best_supervisor=None if best is None else best.model.name,
-        best_supervisor_doubt=0.0 if best is None else _doubt(best, sheet),
+        best_supervisor_doubt=0.0 if best is None else float(np.mean(highest > best.draws)),
         mean_supervisor=sheet.estimate(*floors["mean"]) if floors else None,
     )
 
 
-def _best(sheet: _Sheet) -> _Column | None:
-    return max(sheet.of("supervisor"), key=lambda column: column.mean, default=None)
-
-
 def _floors(sheet: _Sheet) -> dict[str, tuple[float, NDArray[np.float64]]]:
-    """Mean and resamples of the best and of the average supervisor."""
-    supervisors, best = sheet.of("supervisor"), _best(sheet)
+    supervisors, best = sheet.of("supervisor"), sheet.best
     if best is None:
         return {}
     average = float(np.mean([column.mean for column in supervisors]))
     draws = np.mean([column.draws for column in supervisors], axis=0)
     return {"best": (best.mean, best.draws), "mean": (average, draws)}
-
-
-def _doubt(best: _Column, sheet: _Sheet) -> float:
-    highest = np.max([column.draws for column in sheet.of("supervisor")], axis=0)
-    return float(np.mean(highest > best.draws))
 
 
 def _line(column: _Column, sheet: _Sheet, floors: Mapping[str, tuple[float, NDArray[np.float64]]]) -> Line:
@@ -192,7 +186,7 @@ def _line(column: _Column, sheet: _Sheet, floors: Mapping[str, tuple[float, NDAr
         line,
         against_best=gaps.get("best"),
         against_mean=gaps.get("mean"),
-        gain_over_best=_gain(column, _best(sheet), sheet),
+        gain_over_best=_gain(column, sheet.best, sheet),
         gain_over_base=_gain(column, next(iter(sheet.of("base")), None), sheet),
         comparison=_comparison(column, sheet.of("student")),
     )
@@ -206,14 +200,15 @@ def _gap(column: _Column, floor: tuple[float, NDArray[np.float64]], sheet: _Shee
     draws = {"student": column.draws, "floor": floor[1], "ceiling": ceilings[0].draws}
     if bases:
         means["base"], draws["base"] = bases[0].mean, bases[0].draws
-    return gap_from_draws(means, draws, examples=sheet.examples, span=sheet.span)
+    return gap_from_draws(means, draws, examples=sheet.examples, span=sheet.high - sheet.low)
 
 
 def _gain(column: _Column, other: _Column | None, sheet: _Sheet) -> Estimate | None:
     if other is None:
         return None
     gain = column.mean - other.mean
-    return Estimate(gain, gain_interval(gain, column.draws - other.draws, sheet.span, sheet.examples))
+    draws, span = column.draws - other.draws, sheet.high - sheet.low
+    return Estimate(gain, bounded_interval(gain, draws, low=-span, high=span, examples=sheet.examples))
 
 
 def _comparison(column: _Column, students: Sequence[_Column]) -> Comparison | None:
@@ -221,21 +216,15 @@ def _comparison(column: _Column, students: Sequence[_Column]) -> Comparison | No
     if not others:
         return None
     naive = next((student for student in students if student.model.name == "naive"), students[0])
-    other = max(others, key=lambda student: student.mean) if column is naive else naive
+    other = max(others, key=_mean) if column is naive else naive
     test = sign_test(column.scores, other.scores)
     return Comparison(other.model.name, test.wins, test.losses, test.p)
 
 
-def _summarise_sweep(sweep: Sweep, sheets: Mapping[str, _Sheet]) -> SweepSummary:
-    found = (_swept(metric, sheet, sweep) for metric, sheet in sheets.items())
-    return SweepSummary(sweep.setting, sweep.reference, tuple(filter(None, found)))
-
-
 def _swept(metric: str, sheet: _Sheet, sweep: Sweep) -> SweptMetric | None:
-    """A sweep on one metric; None where fewer than two of its students have scores."""
     students = {column.model.name: column for column in sheet.of("student")}
     columns = [students[name] for name in sweep.values if name in students]
-    if len(columns) < 2:
+    if len(columns) < 2:  # too few of its students have scores
         return None
     reference = students.get(sweep.reference) if sweep.reference is not None else None
     points = tuple(
@@ -247,6 +236,63 @@ def _swept(metric: str, sheet: _Sheet, sweep: Sweep) -> SweptMetric | None:
         )
         for column in columns
     )
-    best, last = max(columns, key=lambda column: column.mean), columns[-1]
+    best, last = max(columns, key=_mean), columns[-1]
     fall = _gain(last, best, sheet) if best.mean - last.mean > NO_SPREAD else None
     return SweptMetric(metric, points, pays_from(points), sweep.values[best.model.name], fall)
+
+
+def _notes(metrics: Sequence[MetricSummary]) -> Iterator[Note]:
+    for metric in metrics:
+        about = {"metric": metric.metric} if len(metrics) > 1 else {}
+        for code, severity, who, values in (*_on_gaps(metric), *_on_scores(metric)):
+            yield Note(code, severity, who, values=values | about)
+    fewest = min((line.seeds for metric in metrics for line in metric.of("student")), default=_ENOUGH_SEEDS)
+    if fewest < _ENOUGH_SEEDS:
+        yield Note("seeds.few", "caution", values={"seeds": fewest})
+
+
+_Found = Iterator[tuple[str, Any, str | None, dict[str, Any]]]
+"""Code, severity, who and values of a note."""
+
+
+def _on_gaps(metric: MetricSummary) -> _Found:
+    # Whether there is a gap depends on floor and ceiling only, so the first student stands for all of them.
+    student = next(iter(metric.of("student")), None)
+    if student is None:
+        return
+    several = len(metric.of("supervisor")) > 1
+    floors = [(metric.best_supervisor, student.against_best)] + [(None, student.against_mean)] * several
+    for supervisor, gap in floors:
+        if gap is None:
+            continue
+        about = {"best_of_several": several}
+        if gap.pgr is None:
+            yield "pgr.undefined", "caution", supervisor, about | {"reason": gap.reason}
+        elif gap.reason is not None:
+            yield "pgr.no_interval", "caution", supervisor, about | {"reason": gap.reason}
+        elif gap.undefined_share:
+            yield "pgr.partly_undefined", "caution", supervisor, about | {"share": gap.undefined_share}
+
+
+def _on_scores(metric: MetricSummary) -> _Found:
+    for line in metric.lines:
+        # The untouched model with a new head guesses by construction, so its score is not worth a note.
+        if metric.chance is None or line.role == "base":
+            continue
+        values = {"role": line.role, "score": _numbers(line.score), "chance": metric.chance}
+        if line.score.value <= metric.chance:
+            yield "score.at_chance", "warning", line.name, values
+        elif line.score.ends[0] <= metric.chance:
+            yield "score.near_chance", "caution", line.name, values
+    for line in metric.of("student"):
+        gain = line.gain_over_base
+        if gain is not None and gain.sign < 0:
+            yield "score.below_base", "warning", line.name, {"gain": _numbers(gain)}
+    if metric.best_supervisor_doubt >= _LEAST_DOUBT:
+        yield "best.picked_on_test", "caution", metric.best_supervisor, {"share": metric.best_supervisor_doubt}
+    if metric.examples < _ENOUGH_EXAMPLES:
+        yield "test.few_examples", "caution", None, {"examples": metric.examples}
+
+
+def _numbers(estimate: Estimate) -> list[float]:
+    return [estimate.value, *(estimate.interval or ())]

@@ -34,13 +34,13 @@ class Gap:
     """A student between floor and ceiling, and against the base."""
 
     student: float
-    """Mean score of the student."""
+    """Mean score of the student; likewise below."""
     floor: float
-    """Mean score of the supervisor (or of the average supervisor) it is measured against."""
+    """Of the supervisor (or of the average supervisor) it is measured against."""
     ceiling: float
-    """Mean score of the strong model trained on gold labels."""
+    """Of the strong model trained on gold labels."""
     base: float | None
-    """Mean score of the untouched strong model, if given."""
+    """Of the untouched strong model, if given."""
     pgr: float | None
     """Performance gap recovered; None where the ceiling is not above the floor."""
     pgr_interval: Interval | None
@@ -55,13 +55,7 @@ class Gap:
     """Why `pgr` or its interval is None, in words; None where both exist."""
 
     def describe(self) -> str:
-        """Return the gap in words.
-
-        Example:
-            >>> gap = performance_gap([[1, 0, 0, 1]], [[1, 1, 1, 0]], [[1, 0, 1, 0]])
-            >>> print(gap.describe())
-            PGR is undefined, because the ceiling (.500) is not above the floor (.750): there is no gap to recover.
-        """
+        """Return the gap in words."""
         if self.pgr is None:
             sentences = [f"PGR is undefined, because {self.reason}."]
         elif self.pgr_interval is None:
@@ -91,9 +85,6 @@ def performance_gap(
         base: Scores of the untouched strong model.
         seed: Seed of the resamples.
 
-    Raises:
-        DataError: Shapes that do not fit, or scores that are not finite.
-
     Example:
         >>> right = np.arange(100)[None]
         >>> floor, student, ceiling = (right < share for share in (60, 75, 80))
@@ -108,31 +99,31 @@ def performance_gap(
     columns = resampled_means(list(arrays.values()), seed=seed).T
     draws = dict(zip(arrays, columns, strict=True))
     means = {name: float(array.mean()) for name, array in arrays.items()}
-    return gap_from_draws(means, draws, examples=arrays["student"].shape[1], span=score_span(arrays.values()))
+    low, high = score_range(arrays.values())
+    return gap_from_draws(means, draws, examples=arrays["student"].shape[1], span=high - low)
 
 
-def score_span(arrays: Iterable[NDArray[np.float64]]) -> float:
-    """Return the largest difference that two scores can have: 1 for scores in [0, 1], else more."""
-    ends = [(float(array.min()), float(array.max())) for array in arrays]
-    return max(1.0, *(high for _, high in ends)) - min(0.0, *(low for low, _ in ends))
+def score_range(arrays: Iterable[NDArray[np.float64]]) -> Interval:
+    """Return the smallest and the largest score possible: 0 and 1, or those that occur beyond them."""
+    found = list(arrays)
+    return min(0.0, *(float(array.min()) for array in found)), max(1.0, *(float(array.max()) for array in found))
 
 
 def gap_from_draws(
     means: Mapping[str, float], draws: Mapping[str, NDArray[np.float64]], *, examples: int, span: float
 ) -> Gap:
-    """Return the gap from means and their joint resamples, for callers that resample many methods at once.
+    """Return the gap from means of `student`, `floor`, `ceiling` and perhaps `base`, and their joint resamples (B,).
 
-    Args:
-        means: Mean score of `student`, `floor`, `ceiling` and, if there is one, `base`.
-        draws: Resampled means of the same, each of shape (B,), all from the same resamples.
-        examples: Number of examples behind each mean.
-        span: Largest difference two scores can have.
+    `span` is the largest difference that two scores can have.
     """
     student, floor, ceiling, base = means["student"], means["floor"], means["ceiling"], means.get("base")
     undefined_share = float(np.mean(draws["ceiling"] - draws["floor"] <= NO_SPREAD))
     reason = _reason(floor, ceiling, undefined_share, examples)
     pgr = (student - floor) / (ceiling - floor) if ceiling - floor > NO_SPREAD else None
-    gain = None if base is None else student - base
+    gain = gain_interval = None
+    if base is not None:
+        gain, gain_draws = student - base, draws["student"] - draws["base"]
+        gain_interval = bounded_interval(gain, gain_draws, low=-span, high=span, examples=examples)
     return Gap(
         student=student,
         floor=floor,
@@ -141,15 +132,10 @@ def gap_from_draws(
         pgr=pgr,
         pgr_interval=None if pgr is None or reason else _pgr_interval(pgr, draws, span / (ceiling - floor), examples),
         gain_over_base=gain,
-        gain_interval=None if gain is None else gain_interval(gain, draws["student"] - draws["base"], span, examples),
+        gain_interval=gain_interval,
         undefined_share=undefined_share,
         reason=reason,
     )
-
-
-def gain_interval(gain: float, draws: NDArray[np.float64], span: float, examples: int) -> Interval | None:
-    """Return the interval of a difference of two mean scores."""
-    return bounded_interval(gain, draws, low=-span, high=span, examples=examples)
 
 
 def _pgr_interval(pgr: float, draws: Mapping[str, NDArray[np.float64]], largest_step: float, examples: int) -> Interval:

@@ -41,14 +41,7 @@ class SignTest:
 
 
 def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
-    """Check scores of several methods and broadcast them to one shape (S, N), with S the largest number of seeds.
-
-    Args:
-        scores: Per method an array of shape (seeds, examples); one seed stands for all.
-
-    Raises:
-        DataError: Not two-dimensional, empty, not finite, other examples, or seed counts that do not fit.
-    """
+    """Check scores (seeds, examples) of several methods and broadcast them to the largest number of seeds."""
     arrays: dict[str, NDArray[np.float64]] = {}
     for name, given in scores.items():
         try:
@@ -56,11 +49,8 @@ def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.floa
         except (TypeError, ValueError) as error:
             raise DataError(f"The scores of {name!r} are not an array of numbers: {error}") from error
         if array.ndim != 2 or not array.size:
-            raise DataError(
-                f"The scores of {name!r} have the wrong shape.",
-                found=array.shape,
-                wanted="(seeds, examples), not empty",
-            )
+            wanted = "(seeds, examples), not empty"
+            raise DataError(f"The scores of {name!r} have the wrong shape.", found=array.shape, wanted=wanted)
         if not np.isfinite(array).all():
             raise DataError(
                 f"{int((~np.isfinite(array)).sum())} scores of {name!r} are not finite.",
@@ -73,9 +63,8 @@ def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.floa
     seeds = {name: array.shape[0] for name, array in arrays.items()}
     most = max(seeds.values(), default=1)
     if set(seeds.values()) - {1, most}:
-        raise DataError(
-            "Methods have different numbers of seeds.", found=seeds, wanted=f"{most}, or 1 that stands for all"
-        )
+        wanted = f"{most}, or 1 that stands for all"
+        raise DataError("Methods have different numbers of seeds.", found=seeds, wanted=wanted)
     return {name: np.broadcast_to(array, (most, array.shape[1])) for name, array in arrays.items()}
 
 
@@ -95,7 +84,7 @@ def resampled_means(
         scores: J arrays of shape (S, N), as `aligned_scores` returns them.
         weights: J arrays of the same shape, for means that are weighted over examples. A run whose weights sum to zero
             in a resample keeps its plain mean over all examples.
-        resamples: Number B of resamples.
+        resamples: Number B.
         seed: Seed of the draws.
 
     Example:
@@ -121,12 +110,7 @@ def resampled_means(
 
 
 def weighted_mean(scores: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
-    """Return the mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean.
-
-    Example:
-        >>> weighted_mean(np.array([[1.0, 0.0]]), np.array([[3.0, 1.0]]))
-        0.75
-    """
+    """Return the mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean."""
     if weights is None:
         return float(scores.mean())
     total, plain = weights.sum(axis=1), scores.mean(axis=1)
@@ -134,7 +118,7 @@ def weighted_mean(scores: NDArray[np.float64], weights: NDArray[np.float64] | No
 
 
 def _columns(stacked: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(J, S, N) as (N, J·S)."""
+    # (J, S, N) to (N, J·S)
     return np.ascontiguousarray(stacked.reshape(-1, stacked.shape[2]).T)
 
 
@@ -143,14 +127,8 @@ def resampled_counts(
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
     """Yield the resamples behind every interval in blocks, for statistics that are not means of scores.
 
-    Equal sizes and seeds give equal draws.
-
-    Yields:
-        Slice of the resamples, how often each seed was drawn, shape (b, S), and each example, shape (b, N).
-
-    Example:
-        >>> [(block, *chosen[0], int(counts.sum())) for block, chosen, counts in resampled_counts(1, 5, resamples=2)]
-        [(slice(0, 2, None), np.float64(1.0), 10)]
+    A block is the slice of the resamples, and how often each seed (b, S) and each example (b, N) was drawn. Equal sizes
+    and seeds give equal draws.
     """
     random = np.random.default_rng(seed)
     seed_counts = _draw_counts(random, resamples, seeds)
@@ -161,7 +139,6 @@ def resampled_counts(
 
 
 def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDArray[np.float64]:
-    """Uniform multinomial counts, shape (resamples, size)."""
     # Counting drawn indices is several times faster than `Generator.multinomial`, which draws a binomial per cell.
     drawn = random.integers(size, size=(resamples, size))
     drawn += np.arange(resamples)[:, None] * size
@@ -170,12 +147,7 @@ def _draw_counts(random: np.random.Generator, resamples: int, size: int) -> NDAr
 
 
 def percentile_interval(draws: NDArray[np.float64]) -> Interval:
-    """Return the central 95 % of resampled values, shape (B,).
-
-    Example:
-        >>> percentile_interval(np.arange(2001))
-        (50.0, 1950.0)
-    """
+    """Return the central 95 % of resampled values, shape (B,)."""
     low, high = np.quantile(draws, [TAIL, 1 - TAIL])
     return float(low), float(high)
 
@@ -184,10 +156,6 @@ def unseen_share(examples: int) -> float:
     """Return the largest share of the population that may behave otherwise when all N examples behaved alike.
 
     The exact binomial bound of Clopper and Pearson (1934) for N successes in N trials: 1 − (α/2)^(1/N).
-
-    Example:
-        >>> round(unseen_share(100), 4)
-        0.0362
     """
     return float(1 - TAIL ** (1 / examples))
 
@@ -197,20 +165,9 @@ def bounded_interval(
 ) -> Interval | None:
     """Return the interval of a mean of per-example values that lie in [low, high].
 
-    In two cases the percentile interval would have width zero. For a single example there is none (None). Where all
-    examples agree (a model that is always right), the `unseen_share` of examples may differ by the whole range.
-
-    Args:
-        value: The mean itself.
-        draws: Resampled means, shape (B,).
-        low: Smallest possible value of one example.
-        high: Largest possible value of one example.
-        examples: Number N of examples.
-
-    Example:
-        >>> low, high = bounded_interval(1.0, np.ones(2000), low=0.0, high=1.0, examples=100)
-        >>> round(low, 3), high
-        (0.964, 1.0)
+    In two cases the percentile interval of the resampled means, shape (B,), would have width zero. For a single example
+    there is none (None). Where all examples agree (a model that is always right), the `unseen_share` of examples may
+    differ by the whole range.
     """
     if examples < 2:
         return None
@@ -223,15 +180,8 @@ def bounded_interval(
 def sign_test(first: ArrayLike, second: ArrayLike) -> SignTest:
     """Test whether one method beats another more often than the other way round, on the same examples.
 
-    Scores are averaged over seeds first, since the seeds of one example are not independent evidence. Without any
-    difference p is 1.
-
-    Args:
-        first: Scores of shape (seeds, examples).
-        second: Scores of shape (seeds, examples); the number of seeds may differ.
-
-    Raises:
-        DataError: Wrong shapes, scores that are not finite, or other examples.
+    Scores have the shape (seeds, examples), and are averaged over seeds first, since the seeds of one example are not
+    independent evidence. Without any difference p is 1.
 
     Example:
         >>> sign_test([[1, 1, 1, 1, 1, 1, 0]], [[0, 0, 0, 0, 0, 0, 0]])

@@ -7,15 +7,19 @@ once more, and a rating that is still missing then is counted, never guessed.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import ConfigError, DataError, ModelError
+from outgrow.evaluate.intervals import bounded_interval, resampled_means
+from outgrow.evaluate.wording import Interval
+from outgrow.labels import Completion
 from outgrow.templates import check_template, fill
 
 REPAIR = (
@@ -31,27 +35,16 @@ _BRACKETS = re.compile(r"\[\[([^\[\]]*)\]\]")
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-class Reply(Protocol):
-    """A reply of a judge."""
-
-    @property
-    def text(self) -> str:
-        """The reply, without the prompt."""
-
-
 class JudgeModel(Protocol):
     """The part of `outgrow.models.protocols.LanguageModel` that a judge needs."""
 
-    def generate(self, prompts: Sequence[str], options: Any) -> Sequence[Sequence[Reply]]:
-        """One list of replies per prompt, in order: at most `options.n`, fewer where there was no reply."""
+    def generate(self, prompts: Sequence[str], options: Any) -> Sequence[Sequence[Completion]]:
+        """Return a list of replies per prompt, in order: at most `options.n`, fewer where there was no reply."""
 
 
 @dataclass(frozen=True)
 class Rubric:
-    """Prompt and scale of a judge.
-
-    Raises:
-        ConfigError: The scale is empty, or the template has no place for the answer.
+    """Prompt and scale of a judge; a ConfigError if the scale is empty or the template has no place for the answer.
 
     Example:
         >>> Rubric("From {low} to {high}, how polite is this: {answer}?", low=1, high=5).prompt({"answer": "{Hi}"})
@@ -77,21 +70,17 @@ class Rubric:
         return fill(self.template, {**item, "low": str(self.low), "high": str(self.high)})
 
     def read(self, reply: str) -> float | None:
-        """Return the rating in a reply; None unless it has exactly one, on the scale, in double brackets.
-
-        The same rating may be repeated.
+        """Return the rating in a reply; None unless it has exactly one, perhaps repeated, on the scale, in brackets.
 
         Example:
             >>> rubric = Rubric("{answer}")
             >>> rubric.read("Fluent, but wrong. Rating: [[3]]"), rubric.read("[[3]] or [[4]]"), rubric.read("[[11]]")
             (3.0, None, None)
         """
-        said = {text.strip() for text in _BRACKETS.findall(reply)}
-        if len(said) != 1:
+        found = {text.strip() for text in _BRACKETS.findall(reply)}
+        if len(found) != 1 or not _PLAIN_NUMBER.fullmatch(number := found.pop()):
             return None
-        [number] = said
-        value = float(number) if _PLAIN_NUMBER.fullmatch(number) else None
-        return value if value is not None and self.low <= value <= self.high else None
+        return float(number) if self.low <= float(number) <= self.high else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,31 +112,23 @@ class Ratings:
 
     @property
     def standard_errors(self) -> NDArray[np.float64]:
-        """Standard error of each mean, shape (N,): sample deviation (n − 1) over √n; NaN below two ratings.
-
-        Example:
-            >>> Ratings(np.array([[4.0, 6.0, np.nan], [5.0, np.nan, np.nan]])).standard_errors.tolist()
-            [1.0, nan]
-        """
+        """Standard error of each mean, shape (N,): sample deviation (n − 1) over √n; NaN below two ratings."""
         squares = np.nansum((self.samples - self.means[:, None]) ** 2, axis=1)
         return np.sqrt(_divided(_divided(squares, self.counts - 1), self.counts))
 
 
 def rate(model: JudgeModel, rubric: Rubric, items: Sequence[Mapping[str, str]], *, options: Any) -> Ratings:
-    """Let a judge rate items, with a second request for every rating that cannot be read.
+    """Rate N items with a judge; every rating that cannot be read is requested once more.
 
     Args:
         model: The judge.
         rubric: Prompt and scale.
-        items: The texts that fill the rubric's places, N of them, among them `answer`.
-        options: A `GenerateOptions`, or another dataclass with the field `n`, the number of samples per item. [TL]
-            averages 10 at temperature 1.
-
-    Raises:
-        ModelError: The model gives another number of lists than there were prompts.
+        items: The texts that fill the rubric's places, among them `answer`.
+        options: A `GenerateOptions`, or another dataclass with the field `n`, the number of samples per item.
 
     Source:
-        [TL] (arXiv 2405.16236), section 5: two ratings in `[[n]]`, samples averaged. The second request is ours.
+        [TL] (arXiv 2405.16236), section 5: ratings in `[[n]]`, the mean of 10 samples at temperature 1. The second
+        request is ours.
 
     Example:
         >>> from outgrow.models.protocols import GenerateOptions
@@ -193,6 +174,60 @@ def _divided(over: NDArray[Any], under: NDArray[Any]) -> NDArray[np.float64]:
     return quotients
 
 
+def preference_accuracy(margins: ArrayLike) -> NDArray[np.float64]:
+    """Return 1 for each pair with a positive margin, ½ for a margin of zero, else 0; the mean is the accuracy.
+
+    A margin, shape (N,), is the score of the better text minus that of the other: a difference of rewards, of ratings,
+    or of log π − log ref (the implicit reward of Rafailov et al. 2023, arXiv 2305.18290).
+
+    Example:
+        >>> preference_accuracy([1.5, 0.0, -0.1]).tolist()
+        [1.0, 0.5, 0.0]
+    """
+    found = np.asarray(margins, dtype=np.float64)
+    if np.isnan(found).any():
+        raise DataError("A margin is NaN.", found=f"{int(np.isnan(found).sum())} of {len(found)}")
+    scores: NDArray[np.float64] = (1 + np.sign(found)) / 2
+    return scores
+
+
+@dataclass(frozen=True)
+class JudgeAccuracy:
+    """How a judge rated right and wrong answers to the same questions."""
+
+    pairs: int
+    """Number of questions with both ratings, N."""
+    right: float
+    """Mean rating of the right answers."""
+    wrong: float
+    """Mean rating of the wrong answers."""
+    accuracy: float
+    """Share of the pairs whose right answer is rated higher; ties count half, so a guess has ½."""
+    interval: Interval | None
+    """95 % interval of the accuracy; None for a single pair."""
+
+
+def judge_accuracy(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> JudgeAccuracy:
+    """Measure how often a judge rates the right answer to a question above a wrong one, from two arrays (N,).
+
+    Source:
+        For pairs, the common-language effect size of McGraw and Wong 1992.
+
+    Example:
+        >>> found = judge_accuracy(np.array([9.0, 9.0, 8.0, 5.0]), np.array([2.0, 3.0, 1.0, 5.0]))
+        >>> found.right, found.wrong, found.accuracy
+        (7.75, 2.75, 0.875)
+    """
+    if right.shape != wrong.shape or right.ndim != 1 or not right.size:
+        shapes = right.shape, wrong.shape
+        raise DataError("Ratings of right and of wrong answers must be pairs.", found=shapes, wanted="(N,) twice")
+    wins = preference_accuracy(right - wrong)
+    accuracy = float(wins.mean())
+    draws = resampled_means([wins[None]])[:, 0]
+    interval = bounded_interval(accuracy, draws, low=0.0, high=1.0, examples=len(wins))
+    return JudgeAccuracy(len(wins), float(right.mean()), float(wrong.mean()), accuracy, interval)
+
+
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """Agreement of J judges on N items."""
@@ -208,9 +243,6 @@ class Agreement:
 def agreement(ratings: NDArray[np.float64]) -> Agreement:
     """Measure the agreement of ratings of shape (J, N), with NaN for missing ones.
 
-    Raises:
-        DataError: There are fewer than two judges, or no item was rated by two.
-
     Source:
         Krippendorff 2011, *Computing Krippendorff's alpha-reliability*, for squared differences.
 
@@ -224,13 +256,11 @@ def agreement(ratings: NDArray[np.float64]) -> Agreement:
         raise DataError("There is no agreement to measure.", found=ratings.shape, wanted="items rated by two judges")
     judges = len(ratings)
     correlations, differences = np.ones((judges, judges)), np.zeros((judges, judges))
-    for one in range(judges):
-        for other in range(judges):
-            shared = both[one] & both[other]
-            if one != other:
-                correlations[one, other] = _correlation(ratings[one, shared], ratings[other, shared])
-                gaps = ratings[one, shared] - ratings[other, shared]
-                differences[one, other] = gaps.mean() if gaps.size else np.nan
+    for one, other in itertools.permutations(range(judges), 2):
+        shared = both[one] & both[other]
+        correlations[one, other] = _correlation(ratings[one, shared], ratings[other, shared])
+        gaps = ratings[one, shared] - ratings[other, shared]
+        differences[one, other] = gaps.mean() if gaps.size else np.nan
     return Agreement(_alpha(ratings), correlations, differences)
 
 

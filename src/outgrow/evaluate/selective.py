@@ -13,12 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from outgrow.errors import DataError
 from outgrow.evaluate.calibration import Bin, bin_indices, binned
 
-UNCERTAINTY_BINS = 10
 
-
-def error_bins(
-    uncertainty: ArrayLike, correct: ArrayLike, *, bins: int = UNCERTAINTY_BINS, seeds: int = 1
-) -> tuple[Bin, ...]:
+def error_bins(uncertainty: ArrayLike, correct: ArrayLike, *, bins: int = 10, seeds: int = 1) -> tuple[Bin, ...]:
     """Return error rates by bins of equal mass, from the least uncertainty to the most.
 
     Equal uncertainties share a bin; for `seeds` see `reliability_bins`.
@@ -34,8 +30,7 @@ def error_bins(
 def error_detection(uncertainty: ArrayLike, correct: ArrayLike) -> float | None:
     """Return the AUROC of uncertainty as a detector of errors; None where all answers are right or all wrong.
 
-    The probability that a wrong answer has more uncertainty than a right one; ties count half, a fractional `correct`
-    on both sides.
+    Ties count half, a fractional `correct` counts on both sides.
 
     Example:
         >>> error_detection([0.1, 0.3, 0.8, 1.0], [1, 0, 1, 0])
@@ -50,10 +45,6 @@ def detection_terms(uncertainty: ArrayLike, correct: ArrayLike) -> NDArray[np.fl
 
     The area plus its influence function (the structural components of DeLong et al. 1988): resampled means of the terms
     are, to first order, areas of the resamples.
-
-    Example:
-        >>> detection_terms([0.1, 0.3, 0.8, 1.0], [1, 0, 1, 0]).tolist()
-        [1.25, 0.25, 0.25, 1.25]
     """
     doubt, right = _checked(uncertainty, correct)
     wrong = 1 - right
@@ -94,11 +85,8 @@ def risk_coverage(uncertainty: ArrayLike, correct: ArrayLike) -> tuple[NDArray[n
 def _checked(uncertainty: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     doubt, right = np.asarray(uncertainty, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if doubt.ndim != 1 or doubt.shape != right.shape or not doubt.size:
-        raise DataError(
-            "Uncertainty and correctness do not fit together.",
-            found=f"{doubt.shape} and {right.shape}",
-            wanted="both (N,), N ≥ 1",
-        )
+        shapes = f"{doubt.shape} and {right.shape}"
+        raise DataError("Uncertainty and correctness do not fit together.", found=shapes, wanted="both (N,), N ≥ 1")
     if not np.isfinite(doubt).all() or not ((right >= 0) & (right <= 1)).all():
         raise DataError("Uncertainty is not finite, or correctness is outside [0, 1].")
     return doubt, right

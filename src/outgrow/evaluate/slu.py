@@ -1,13 +1,15 @@
-"""SLU-F1: F1 of the slots of utterances, with partial credit for fillers that are nearly right.
+"""Slots of utterances: SLU-F1, which gives credit for fillers that are nearly right, and slots as JSON.
 
-Source: Bastianelli et al. 2020, *SLURP* (arXiv 2011.13205), section 5.1; edit distances by rapidfuzz.
+Source of SLU-F1: Bastianelli et al. 2020, *SLURP* (arXiv 2011.13205), section 5.1; edit distances by rapidfuzz.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from outgrow.errors import DataError
 
 Slot = Mapping[str, str]
 """One filled slot: `{"type": "date", "filler": "tomorrow"}`."""
+
+Problem = Literal["empty", "unparsable", "unknown slots"]
 
 _Pairs = list[tuple[str, str]]
 _TP, _FP, _FN = 0, 1, 2
@@ -29,9 +33,9 @@ class SluScore:
     f1: float
     """SLU-F1: micro F1 of the sum of word and character counts."""
     word_f1: float
-    """Micro F1 where a filler's error is its word error rate."""
+    """Micro F1 with word error rates."""
     char_f1: float
-    """Micro F1 where a filler's error is its edit distance over the longer length."""
+    """Micro F1 with edit distances over the longer length."""
     span_f1: float
     """Micro F1 of slots whose type and filler are exactly right."""
     per_type: Mapping[str, float]
@@ -75,15 +79,7 @@ def slu_f1(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] 
     unused gold slots are false negatives. This is done with word errors and with character errors, and F1 is taken of
     the sum of both counts.
 
-    Args:
-        gold: For each of N utterances the list of its slots `{"type", "filler"}`, in any order.
-        predictions: Predicted slots; a missing prediction (None) is empty, not skipped.
-
-    Returns:
-        Fractions; without gold and predicted slots F1 is 1.
-
-    Raises:
-        DataError: The numbers of utterances differ, or a slot has no type or filler.
+    A missing prediction (None) is empty, not skipped. Without gold and predicted slots F1 is 1.
 
     Example:
         >>> gold = [[{"type": "date", "filler": "tomorrow"}]]
@@ -95,34 +91,24 @@ def slu_f1(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] 
 
 
 def slu_counts(gold: Sequence[Sequence[Slot]], predictions: Sequence[Sequence[Slot] | None]) -> SluCounts:
-    """Return the counts of `slu_f1`, with the same arguments and errors.
-
-    Example:
-        >>> slot = {"type": "date", "filler": "tomorrow"}
-        >>> slu_counts([[slot], [slot]], [[slot], None]).span.tolist()
-        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
-    """
+    """Return the counts of `slu_f1` for each utterance."""
     if len(gold) != len(predictions):
         raise DataError("Gold and predicted slots differ in number.", found=f"{len(gold)} and {len(predictions)}")
     words, chars, spans = (np.zeros((len(gold), 3)) for _ in range(3))
     per_type: dict[str, NDArray[np.float64]] = {}
     for row, (right, mine) in enumerate(zip(gold, predictions, strict=True)):
         wanted, given = _pairs(right, f"gold of utterance {row}"), _pairs(mine or (), f"prediction {row}")
-        for total, error in ((words, _word_error), (chars, _char_error)):
+        for total, error in ((words, _word_error), (chars, Levenshtein.normalized_distance)):
             for name, counts in _matched(wanted, given, error).items():
                 total[row] += counts
                 per_type[name] = per_type.get(name, np.zeros(3)) + counts
-        spans[row] = _exact(wanted, given)
+        shared = (Counter(wanted) & Counter(given)).total()
+        spans[row] = shared, len(given) - shared, len(wanted) - shared
     return SluCounts(words, chars, spans, per_type)
 
 
 def f1_of_counts(counts: NDArray[np.float64]) -> float:
-    """Return the F1 of true positives, false positives and false negatives, shape (3,); 1 where all are zero.
-
-    Example:
-        >>> f1_of_counts(np.array([1.0, 2.0, 0.0]))
-        0.5
-    """
+    """Return the F1 of true positives, false positives and false negatives, shape (3,); 1 where all are zero."""
     total = 2 * counts[_TP] + counts[_FP] + counts[_FN]
     return float(2 * counts[_TP] / total) if total else 1.0
 
@@ -153,16 +139,58 @@ def _matched(gold: _Pairs, given: _Pairs, error: Callable[[str, str], float]) ->
     return counts
 
 
-def _exact(gold: _Pairs, given: _Pairs) -> tuple[int, int, int]:
-    shared = (Counter(gold) & Counter(given)).total()
-    return shared, len(given) - shared, len(gold) - shared
-
-
 def _word_error(gold: str, given: str) -> float:
-    """Word error rate: edits over the number of gold words; may exceed one."""
     words = gold.split()
-    return Levenshtein.distance(words, given.split()) / max(len(words), 1)
+    return Levenshtein.distance(words, given.split()) / max(len(words), 1)  # may exceed one
 
 
-def _char_error(gold: str, given: str) -> float:
-    return Levenshtein.normalized_distance(gold, given)
+@dataclass(frozen=True)
+class Reading:
+    """Slots read from an answer."""
+
+    slots: tuple[Slot, ...]
+    """Empty where the answer cannot be parsed."""
+    problem: Problem | None
+    """What is wrong, if anything. Slots of an unknown name are kept, and count as wrong."""
+
+
+def write_slots(slots: Sequence[Slot]) -> str:
+    """Return slots as JSON: a list of fillers for each type, in the order of first occurrence."""
+    fillers: dict[str, list[str]] = {}
+    for slot in slots:
+        fillers.setdefault(slot["type"], []).append(slot["filler"])
+    return json.dumps(fillers, ensure_ascii=False)
+
+
+def read_slots(answer: str, schema: Sequence[str]) -> Reading:
+    """Read the JSON object that an answer begins with; what follows it is ignored.
+
+    A single filler may stand without its list. Fillers are tidied like gold (`tidy`). `schema` holds the valid types.
+    """
+    if not answer.strip():
+        return Reading((), "empty")
+    try:
+        pairs, _ = json.JSONDecoder(object_pairs_hook=_Object).raw_decode(answer.strip())
+    except (ValueError, RecursionError):
+        return Reading((), "unparsable")
+    if not isinstance(pairs, _Object):
+        return Reading((), "unparsable")
+    given = [(name, filler) for name, value in pairs for filler in (value if type(value) is list else [value])]
+    if not all(isinstance(filler, str) for _, filler in given):
+        return Reading((), "unparsable")
+    slots = slots_of((name, tidy(filler)) for name, filler in given)
+    return Reading(slots, "unknown slots" if any(slot["type"] not in schema for slot in slots) else None)
+
+
+def slots_of(pairs: Iterable[tuple[str, str]]) -> tuple[Slot, ...]:
+    """Return slots from pairs of type and filler."""
+    return tuple({"type": name, "filler": filler} for name, filler in pairs)
+
+
+def tidy(text: str) -> str:
+    """Return a text in lower case, with single spaces."""
+    return " ".join(text.lower().split())
+
+
+class _Object(list[tuple[str, Any]]):
+    """Pairs of a JSON object; unlike a dict it keeps repeated names."""

@@ -58,12 +58,6 @@ def pays_from(points: Sequence[SweepPoint]) -> float | None:
     """Return the smallest number from which on every point is better than the reference; None without one.
 
     Better means a gain whose interval lies above 0, not corrected for the number of points. Points are sorted.
-
-    Example:
-        >>> from outgrow.evaluate.summary import Estimate
-        >>> score, gains = Estimate(0.5, None), [(0.1, 0.3), (-0.1, 0.1), (0.0, 0.2), (0.1, 0.2)]
-        >>> pays_from([SweepPoint(n, str(n), score, Estimate(sum(each) / 2, each)) for n, each in enumerate(gains)])
-        3
     """
     smallest = None
     for point in reversed(points):

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.evaluate.accuracy import check_lengths, exact_match, token_f1, words_of
+from outgrow.errors import DataError
+from outgrow.evaluate.accuracy import score_texts, words_of
+
+_MARK = "####"
+"""Mark before the final answer in GSM8K's solutions."""
+
+_WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
+_NUMBER = re.compile(
+    rf"""
+    (?P<sign>(?<![\w.)\]])[-−])?\s*[$€£]?\s*
+    (?:
+        (?:(?P<units>{_WHOLE})\s+)?(?P<over>{_WHOLE})\s*/\s*(?P<under>0*[1-9]\d*)(?!\.\d)  # 3 1/2 or 1/2
+        | (?P<decimal>{_WHOLE}(?:\.\d+)?|\.\d+)
+    )
+    """,
+    re.VERBOSE,
+)
+_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}")
 
 
 class TextMetric(Protocol):
@@ -18,24 +37,6 @@ class TextMetric(Protocol):
 
     def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
         """Return N finite scores, higher is better. A missing answer (None) is wrong, not skipped."""
-
-
-@dataclass(frozen=True)
-class ExactMatch:
-    """`metric: exact_match`; see `outgrow.evaluate.exact_match`."""
-
-    def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-        """Return scores of shape (N,)."""
-        return exact_match(answers, gold)
-
-
-@dataclass(frozen=True)
-class TokenF1:
-    """`metric: token_f1`; see `outgrow.evaluate.token_f1`."""
-
-    def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-        """Return scores of shape (N,)."""
-        return token_f1(answers, gold)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class RougeL:
             shared = LCSseq.similarity(mine, wanted)
             return _f(shared / len(mine), shared / len(wanted), self.beta)
 
-        return _each(score, answers, gold)
+        return score_texts(score, answers, gold)
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,49 @@ class ChrF:
             recall = sum(hits / (len(wanted) - n + 1) for n, hits in zip(orders, shared, strict=True))
             return _f(precision / len(orders), recall / len(orders), self.beta)
 
-        return _each(score, answers, gold)
+        return score_texts(score, answers, gold)
 
 
-def _each(
-    score: Callable[[str, str], float], answers: Sequence[str | None], gold: Sequence[str]
-) -> NDArray[np.float64]:
-    check_lengths(answers, gold)
-    pairs = zip(answers, gold, strict=True)
-    return np.array([0.0 if mine is None else score(mine, right) for mine, right in pairs], dtype=np.float64)
+@dataclass(frozen=True)
+class FinalAnswer:
+    """Final answers of worked solutions in mathematics, compared as exact numbers (`metric: final_answer`).
+
+    Example:
+        >>> FinalAnswer()(["It costs 0.50 dollars.", "#### 12", None], ["#### 1/2", "#### 13", "#### 1"]).tolist()
+        [1.0, 0.0, 0.0]
+    """
+
+    def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
+        """Return 1 where a solution ends in the number of the gold text, else 0, shape (N,)."""
+        without = next((text for text in gold if final_answer(text) is None), None)
+        if without is not None:
+            raise DataError("A gold text has no final answer.", found=without[-80:], wanted="a number")
+        return score_texts(lambda mine, right: float(final_answer(mine) == final_answer(right)), answers, gold)
+
+
+def final_answer(text: str) -> Fraction | None:
+    r"""Return the final answer of a worked solution as an exact number; None without one.
+
+    It is the first number after the last `####`, else after the last `\boxed{`, else the last number of the text.
+    Commas between thousands, currency signs, units and percent signs are ignored; fractions and mixed numbers are read.
+
+    Source:
+        Cobbe et al. 2021 (GSM8K) for the mark; the rest is ours.
+
+    Example:
+        >>> final_answer("Half of 2,400 is 1,200.\n#### 1,200 marbles")
+        Fraction(1200, 1)
+        >>> final_answer("So each of the 4 gets $3 1/2."), final_answer("I do not know.")
+        (Fraction(7, 2), None)
+    """
+    plain = _LATEX_FRACTION.sub(r" \1/\2", text)
+    for mark in (_MARK, r"\boxed{"):
+        _, found, rest = plain.rpartition(mark)
+        if found:
+            first = _NUMBER.search(rest)
+            return _value(first) if first else None
+    numbers = [_value(found) for found in _NUMBER.finditer(plain)]
+    return numbers[-1] if numbers else None
 
 
 def _ngrams(text: str, n: int) -> Counter[str]:
@@ -130,3 +165,15 @@ def _f(precision: float, recall: float, beta: float) -> float:
     if not precision or not recall:
         return 0.0
     return (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
+
+
+def _value(found: re.Match[str]) -> Fraction:
+    if found["decimal"]:
+        size = Fraction(_digits(found["decimal"]))
+    else:
+        size = Fraction(int(_digits(found["over"])), int(found["under"])) + int(_digits(found["units"] or "0"))
+    return -size if found["sign"] else size
+
+
+def _digits(text: str) -> str:
+    return text.replace(",", "")

@@ -104,10 +104,6 @@ def fit_ability(
 
     Raises:
         DataError: The likelihood has no single maximum (and `prior` is 0).
-
-    Example:
-        >>> fit_ability(np.ones((2, 1)), np.zeros(2), np.array([1.0, 0.0])).tolist()
-        [0.0]
     """
     ability: NDArray[np.float64] = np.zeros(discrimination.shape[1])
 

@@ -7,12 +7,7 @@ Interval = tuple[float, float]
 
 
 def number_text(value: float, *, decimals: int = 3, signed: bool = False) -> str:
-    """Return a number without the zero before the decimal point.
-
-    Example:
-        >>> number_text(0.6137), number_text(1.0), number_text(0.2, signed=True), number_text(-0.0001)
-        ('.614', '1.000', '+.200', '.000')
-    """
+    """Return a number without the zero before the decimal point."""
     # Adding zero turns the -0.0 that rounding leaves behind into 0.0.
     rounded = round(value, decimals) + 0.0
     text = f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}"
@@ -22,12 +17,7 @@ def number_text(value: float, *, decimals: int = 3, signed: bool = False) -> str
 def estimate_text(
     value: float, interval: Interval | None, *, decimals: int = 3, signed: bool = False, separator: str = " "
 ) -> str:
-    """Return a number with its interval, if any; only the number itself gets the sign of a difference.
-
-    Example:
-        >>> estimate_text(0.6137, (0.59, 0.6378))
-        '.614 [.590, .638]'
-    """
+    """Return a number with its interval, if any; only the number itself gets the sign of a difference."""
     text = number_text(value, decimals=decimals, signed=signed)
     if interval is None:
         return text
@@ -36,20 +26,10 @@ def estimate_text(
 
 
 def probability_text(p: float) -> str:
-    """Return a p-value in the usual notation.
-
-    Example:
-        >>> probability_text(0.0314), probability_text(1e-9)
-        ('p = .031', 'p < .001')
-    """
+    """Return a p-value in the usual notation."""
     return "p < .001" if p < 0.001 else f"p = {number_text(p)}"
 
 
 def share_text(share: float) -> str:
-    """Return a share in per cent; small shares above zero are `< 1 %`.
-
-    Example:
-        >>> share_text(0.123), share_text(0.0004)
-        ('12 %', '< 1 %')
-    """
+    """Return a share in per cent; small shares above zero are `< 1 %`."""
     return "< 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

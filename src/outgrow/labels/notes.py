@@ -64,10 +64,6 @@ class Note:
 
         Raises:
             DataError: It is neither.
-
-        Example:
-            >>> Note.from_json("3 rows are left out.")
-            Note(code='message', severity='info', who=None, seed=None, values={'text': '3 rows are left out.'})
         """
         if isinstance(note, str):
             return cls("message", values={"text": note})

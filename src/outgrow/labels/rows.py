@@ -83,11 +83,6 @@ class Rows:
 
         Raises:
             DataError: A row has no gold answer, or there are no rows.
-
-        Example:
-            >>> rows = Rows(("a", "b"), ("x", "y"), ("gold", "gold"), gold=(1, 1), choices=("no", "yes"))
-            >>> rows.gold_shares().tolist()
-            [0.0, 1.0]
         """
         if not len(self):
             raise DataError("There are no rows, so shares of gold answers are undefined.")
@@ -110,11 +105,6 @@ class Rows:
 
 
 def positions(among: Sequence[str], ids: Sequence[str]) -> list[int]:
-    """Return the position of each of `ids` in `among`.
-
-    Example:
-        >>> positions(("a", "b", "c"), ("c", "a"))
-        [2, 0]
-    """
+    """Return the position of each of `ids` in `among`."""
     place = {row: index for index, row in enumerate(among)}
     return [place[row] for row in ids]

@@ -45,12 +45,7 @@ class Completion:
 
     @property
     def status(self) -> TextStatus:
-        """How the generation ended.
-
-        Example:
-            >>> Completion("so so so so so so", (-0.1,), ((0, 17),), finished=False).status
-            'repeating'
-        """
+        """How the generation ended."""
         if not self.text.strip():
             return "empty"
         if self.finished:
@@ -59,12 +54,7 @@ class Completion:
 
 
 def with_leading_space(completion: Completion) -> Completion:
-    """Return the completion with the space that separates it from its prompt; its first token covers the space.
-
-    Example:
-        >>> with_leading_space(Completion("Paris", (-0.1,), ((0, 5),), finished=False))
-        Completion(text=' Paris', logprobs=(-0.1,), offsets=((0, 6),), finished=False)
-    """
+    """Return the completion with the space that separates it from its prompt; its first token covers the space."""
     if completion.text.startswith(" "):
         return completion
     moved = [(start + 1, end + 1) for start, end in completion.offsets]

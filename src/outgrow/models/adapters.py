@@ -53,17 +53,11 @@ class LoRA:
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                "A parameter of LoRA is out of range.", found=self, wanted="rank ≥ 1, alpha ≥ 1, 0 ≤ dropout < 1"
-            )
+            wanted = "rank ≥ 1, alpha ≥ 1, 0 ≤ dropout < 1"
+            raise ConfigError("A parameter of LoRA is out of range.", found=self, wanted=wanted)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Return the frozen network with trainable additions.
-
-        Raises:
-            ConfigError: The network has no layers of these names.
-            MissingExtraError: peft is not installed.
-        """
+        """Return the frozen network with trainable additions."""
         peft = _peft()
         targets = self.targets if isinstance(self.targets, str) else list(self.targets)
         config = peft.LoraConfig(

@@ -1,4 +1,4 @@
-"""Causal language models on token ids: log-probabilities of next tokens, with cached keys and values."""
+"""Causal language models on token ids: log-probabilities of next tokens, with prefixes that texts share cached."""
 
 from __future__ import annotations
 
@@ -18,46 +18,43 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from outgrow.errors import ModelError
 from outgrow.models.loading import context_length
+from outgrow.models.tokens import common_length
+
+LEAST_TOKENS = 16
+"""Shortest shared prefix: below, copying its cache costs as much as computing it."""
+LEAST_SHARE = 0.5
+"""Smallest share of every text that the prefix must be, since batches become smaller."""
+
+LEAST_FILLED = 0.25
+"""Smallest share of a batch that different texts with one prefix must fill."""
 
 
 @dataclass(frozen=True)
-class Prefix:
-    """A token prefix that texts share, with its cached keys and values."""
-
+class _Prefix:
     tokens: tuple[int, ...]
     cache: Any
-    """Cache of one text."""
 
     @property
     def repeatable(self) -> bool:
-        """Whether the cache can be copied for any number of texts: it holds keys and values of every token only.
-
-        Sliding windows count padding, and recurrent states are not per token.
-        """
+        # Only keys and values of every token can be copied for any number of texts: sliding windows count padding, and
+        # recurrent states are not per token.
         return type(self.cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in self.cache.layers)
 
     def copies(self, count: int) -> Any:
-        """Return a cache for `count` texts."""
         cache = copy.deepcopy(self.cache)
         cache.batch_repeat_interleave(count)
         return cache
 
 
 class CausalNetwork:
-    """A causal language model without its tokenizer: token ids in, log-probabilities out.
-
-    Args:
-        model: A transformers causal language model; it stays on its device and in its precision.
-        name: Name in error messages.
-    """
+    """A causal language model of transformers without its tokenizer; it stays on its device and in its precision."""
 
     def __init__(self, model: Any, name: str) -> None:
-        self.model = model
-        self.name = name
+        self.model, self.name = model, name
         parameters = inspect.signature(model.forward).parameters
         takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
         self._selects_logits = "logits_to_keep" in parameters or takes_any
-        self._prefix: Prefix | None = None
+        self._prefix: _Prefix | None = None
 
     @property
     def context(self) -> int | None:
@@ -77,16 +74,16 @@ class CausalNetwork:
         `keep` is at most the length of the longest text after the `shared` first tokens, which are computed once.
         """
         prefix = self.prefix(texts, shared)
-        ids, mask, positions = after_prefix(prefix, texts, self.model.device)
+        ids, mask, positions = _after_prefix(prefix, texts, self.model.device)
         cache = {"past_key_values": prefix.copies(len(texts))} if prefix else {}
         output = self.forward(ids, mask, positions, keep, use_cache=bool(prefix), **cache)
         logprobs: Tensor = output.logits[:, -keep:].float().log_softmax(-1)
         return logprobs
 
-    def prefix(self, texts: Sequence[Sequence[int]], shared: int) -> Prefix | None:
-        """Compute the first `shared` tokens of texts; kept for the next batch until `inference` ends.
+    def prefix(self, texts: Sequence[Sequence[int]], shared: int) -> _Prefix | None:
+        """Compute the first `shared` tokens of texts, or return None if their cache cannot be copied.
 
-        None if nothing is shared, or if the cache of this architecture cannot be copied.
+        The result is kept for the next batch until `inference` ends.
         """
         if not shared:
             return None
@@ -94,7 +91,7 @@ class CausalNetwork:
         if self._prefix is None or self._prefix.tokens != tokens:
             ids, mask, positions = left_pad([tokens], self.model.device)
             cache = self.forward(ids, mask, positions, 1, use_cache=True).past_key_values
-            self._prefix = Prefix(tokens, cache)
+            self._prefix = _Prefix(tokens, cache)
         return self._prefix if self._prefix.repeatable else None
 
     def mean_states(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
@@ -125,10 +122,10 @@ class CausalNetwork:
         return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options)
 
 
-def after_prefix(
-    prefix: Prefix | None, texts: Sequence[Sequence[int]], device: torch.device
+def _after_prefix(
+    prefix: _Prefix | None, texts: Sequence[Sequence[int]], device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the ids after a prefix (texts, longest), the mask of all tokens, and the positions of these ids."""
+    # The ids after the prefix, the mask of all tokens, and the positions of these ids.
     if prefix is None:
         return left_pad(texts, device)
     read = len(prefix.tokens)
@@ -150,7 +147,7 @@ class Continuation:
     def __init__(self, network: CausalNetwork, prompts: Sequence[Sequence[int]], shared: int = 0) -> None:
         self._network = network
         prefix = network.prefix(prompts, shared)
-        self._ids, self._mask, self._positions = after_prefix(prefix, prompts, network.model.device)
+        self._ids, self._mask, self._positions = _after_prefix(prefix, prompts, network.model.device)
         self._last_position = (network.context or sys.maxsize) - 1
         self._cache: Any = prefix.copies(len(prompts)) if prefix else None
 
@@ -177,6 +174,57 @@ class Continuation:
         # A finished text may run along with the others, but not beyond the table of positions.
         self._positions = (self._positions[:, -1:] + 1).clamp_max(self._last_position)
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts for one forward pass."""
+
+    members: tuple[int, ...]
+    """Their indices."""
+    shared: int
+    """Length of the prefix to compute once; 0 if that does not pay."""
+
+
+def batches(sequences: Sequence[Sequence[int]], size: int, *, last: Sequence[int] | None = None) -> Iterator[Batch]:
+    """Split texts into batches of at most `size`: those with a long common prefix together, the others by length.
+
+    `last` is the longest prefix of each text that counts, by default all tokens but one.
+    """
+    limits = [len(tokens) - 1 for tokens in sequences] if last is None else list(last)
+    order = sorted(range(len(sequences)), key=lambda index: list(sequences[index]))
+    alone: list[int] = []
+    for family, shared in _families(sequences, limits, order):
+        # Smaller batches cost more than is saved; samples of one prompt share it anyway.
+        if len({tuple(sequences[index]) for index in family}) < max(2, LEAST_FILLED * size):
+            alone += family
+            continue
+        by_length = sorted(family, key=lambda index: len(sequences[index]))
+        for start in range(0, len(family), size):
+            yield Batch(tuple(by_length[start : start + size]), shared)
+    by_length = sorted(sorted(alone), key=lambda index: len(sequences[index]))
+    for start in range(0, len(by_length), size):
+        yield Batch(tuple(by_length[start : start + size]), 0)
+
+
+def _families(
+    sequences: Sequence[Sequence[int]], limits: Sequence[int], order: Sequence[int]
+) -> Iterator[tuple[list[int], int]]:
+    # Runs of sorted texts with a prefix worth sharing, and its length.
+    family: list[int] = []
+    shared = longest = 0
+    for index in order:
+        if family:
+            common = min(shared, limits[index], common_length(sequences[family[-1]], sequences[index]))
+            longest = max(longest, len(sequences[index]))
+            if common >= max(LEAST_TOKENS, LEAST_SHARE * longest):
+                family.append(index)
+                shared = common
+                continue
+            yield family, shared
+        family, shared, longest = [index], limits[index], len(sequences[index])
+    if family:
+        yield family, shared
 
 
 def check_number(value: float, name: str) -> None:

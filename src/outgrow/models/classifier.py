@@ -12,25 +12,13 @@ from outgrow.errors import DataError
 from outgrow.models.loading import context_length, is_bidirectional, load_encoder, load_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedModel
 
 Pooling = Literal["mean", "last"]
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """Pool the states of a text's tokens, shape (N, T, D), to one vector, shape (N, D).
-
-    Args:
-        hidden: States.
-        mask: 1 for tokens, 0 for padding on either side, shape (N, T).
-        pooling: `mean` over the tokens, or the `last` token.
-
-    Example:
-        >>> hidden = torch.tensor([[[1.0], [3.0], [9.0]]])
-        >>> mask = torch.tensor([[1, 1, 0]])
-        >>> pool(hidden, mask, "last").item(), pool(hidden, mask, "mean").item()
-        (3.0, 2.0)
-    """
+    """Pool states (N, T, D) to (N, D): the mean over tokens, or the last token; `mask` (N, T) is 0 for padding."""
     if pooling == "mean":
         weights = mask.to(hidden.dtype).unsqueeze(-1)
         return (hidden * weights).sum(1) / weights.sum(1).clamp_min(1.0)
@@ -47,7 +35,7 @@ class ChoiceNetwork(nn.Module):
         self.backbone = backbone
         self.config = backbone.config
         self.pooling: Pooling = default_pooling(backbone)
-        self.head = nn.Linear(hidden_size(backbone), classes)
+        self.head = nn.Linear(backbone.config.get_text_config().hidden_size, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -74,35 +62,18 @@ def default_pooling(backbone: PreTrainedModel) -> Pooling:
     return "mean" if is_bidirectional(backbone.config) else "last"
 
 
-def hidden_size(backbone: PreTrainedModel) -> int:
-    """Return the width D of a network's states."""
-    size: int = backbone.config.get_text_config().hidden_size
-    return size
-
-
 class Encoder:
-    """Tokenizes prompts for one model; texts are truncated only on request."""
+    """Tokenizes prompts for one model (a folder or hub id); texts are truncated only to `max_length`."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, limit: int | None, max_length: int | None = None) -> None:
-        self._tokenizer, self._limit, self._max_length = tokenizer, limit, max_length
-        if tokenizer.pad_token_id is None:
+    def __init__(self, model: str, backbone: PreTrainedModel, *, max_length: int | None) -> None:
+        self._tokenizer, self._limit = load_tokenizer(model), context_length(backbone)
+        self._max_length = min(max_length, self._limit) if max_length and self._limit else max_length
+        if self._tokenizer.pad_token_id is None:
             # Any token will do: the attention mask marks padding.
-            tokenizer.pad_token_id = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else 0
-
-    @classmethod
-    def load(cls, model: str, backbone: PreTrainedModel, *, max_length: int | None) -> Encoder:
-        """Load the encoder of a model folder or hub id."""
-        limit = context_length(backbone)
-        if max_length is not None and limit is not None:
-            max_length = min(max_length, limit)
-        return cls(load_tokenizer(model), limit=limit, max_length=max_length)
+            self._tokenizer.pad_token_id = self._tokenizer.eos_token_id or 0
 
     def tokenise(self, prompts: Sequence[str]) -> list[dict[str, list[int]]]:
-        """Return the tokenizer's output for each prompt, not padded.
-
-        Raises:
-            DataError: A prompt is empty, or longer than the context without a `max_length`.
-        """
+        """Return the tokenizer's output for each prompt, not padded."""
         cut = {"truncation": True, "max_length": self._max_length} if self._max_length else {"truncation": False}
         encoded = self._tokenizer(list(prompts), padding=False, verbose=False, **cut)
         lengths = [len(ids) for ids in encoded["input_ids"]]

@@ -25,7 +25,6 @@ class Draft:
     """A text that is being decoded."""
 
     prompt: Sequence[int]
-    """Tokens of the prompt."""
     budget: int
     """Most new tokens, at least 1."""
     noise: torch.Generator | None = None
@@ -35,9 +34,8 @@ class Draft:
     logprobs: list[float] = field(default_factory=list)
     """The model's log-probability of each, and of the end-of-sequence token if there is one."""
     finished: bool = False
-    """Whether the model ended it."""
     done: bool = False
-    """Whether it is finished, stopped or out of budget."""
+    """Whether it is finished by the model, stopped, or out of budget."""
 
     def extend(self, token: int, logprob: float, ends: set[int], stops: Stops) -> None:
         """Append a token."""
@@ -57,10 +55,9 @@ def decode(
     temperature: float,
     shared: int = 0,
 ) -> None:
-    """Extend a batch of drafts token by token until each is done; equal prompts are computed once.
+    """Extend a batch of drafts token by token until each is done; `temperature` is for drafts with noise.
 
-    `ends` are the end-of-sequence tokens, `temperature` is for drafts with noise, and the first `shared` tokens of all
-    prompts are computed once.
+    Equal prompts, and the first `shared` tokens of all of them, are computed once.
     """
     prompts = list(dict.fromkeys(tuple(draft.prompt) for draft in drafts))
     rows = [prompts.index(tuple(draft.prompt)) for draft in drafts]
@@ -107,16 +104,13 @@ def noise_for(seed: int, sample: int, prompt: str) -> torch.Generator:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text of a beam search, complete or not."""
+    """A text of a beam search, complete or not; tokens and log-probabilities as in `Draft`."""
 
     tokens: tuple[int, ...] = ()
-    """New tokens, without the end-of-sequence token."""
     logprobs: tuple[float, ...] = ()
-    """The model's log-probability of each, and of the end-of-sequence token if it is finished."""
     total: float = 0.0
-    """Their sum; −∞ for an empty beam."""
+    """Sum of the log-probabilities; −∞ for an empty beam."""
     finished: bool = False
-    """Whether the model ended it."""
 
     @property
     def score(self) -> float:
@@ -132,7 +126,6 @@ class Search:
     """The beams of one prompt."""
 
     prompt: Sequence[int]
-    """Tokens of the prompt."""
     budget: int
     """Most new tokens, at least 1."""
     running: list[Hypothesis] = field(default_factory=lambda: [Hypothesis()])
@@ -179,8 +172,7 @@ def beam_search(
 
     At every step the `beams` best continuations go on. Of those among the best `beams` that end, by an end token, a
     stop string or the budget, the best by mean token log-probability are kept. A prompt is done when it has `beams`
-    texts and its best incomplete text has no better mean than the last of them. With enough beams the search is
-    exhaustive.
+    texts and its best incomplete text has no better mean than the last of them.
 
     Source: transformers' beam search with its default length penalty of 1; texts and scores are the same.
     """

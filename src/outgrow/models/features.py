@@ -38,11 +38,7 @@ class Tfidf:
             raise ConfigError("A parameter of tfidf is out of range.", found=self, wanted="positive numbers")
 
     def fit(self, texts: Sequence[str], labels: NDArray[np.int64], classes: int, *, seed: int = 0) -> Classifier:
-        """Train on texts and class indices.
-
-        Raises:
-            DataError: All labels are the same, or the texts have no words.
-        """
+        """Train on texts and class indices of at least two classes."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 
     check_model(model)
     folder = Path(model)
-    if folder.is_dir() and not any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
+    if folder.is_dir() and not _has(folder, _TOKENIZERS):
         # Otherwise some architectures get a tokenizer without a vocabulary.
         raise ModelError(f"{folder} has no tokenizer.", wanted="tokenizer.json", fix="Copy the whole model folder.")
     tokenizer: PreTrainedTokenizerBase = _load(AutoTokenizer, "tokenizer", model)
@@ -33,14 +34,14 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 
 
 def load_encoder(model: str) -> PreTrainedModel:
-    """Load a network without head (encoder or decoder), fp32, in evaluation mode; errors as in `check_model`."""
+    """Load a network without head (encoder or decoder), fp32, in evaluation mode."""
     from transformers import AutoModel
 
     return _load_network(AutoModel, model)
 
 
 def load_causal_lm(model: str) -> PreTrainedModel:
-    """Load a causal language model, fp32, in evaluation mode; errors as in `check_model`."""
+    """Load a causal language model, fp32, in evaluation mode."""
     from transformers import AutoModelForCausalLM
 
     return _load_network(AutoModelForCausalLM, model)
@@ -54,7 +55,7 @@ def load_masked_lm(model: str) -> PreTrainedModel:
 
 
 def is_masked_lm(model: str) -> bool:
-    """Return whether a model is pretrained on masked tokens rather than next tokens; errors as in `check_model`."""
+    """Return whether a model is pretrained on masked tokens rather than next tokens."""
     from transformers import AutoConfig
 
     check_model(model)
@@ -70,12 +71,7 @@ def is_bidirectional(config: PretrainedConfig) -> bool:
 
 
 def short_name(model: str) -> str:
-    """Return a name for tables: the last part of a path or hub id other than `model`.
-
-    Example:
-        >>> short_name("EleutherAI/pythia-160m"), short_name("/weights/minilm/model")
-        ('pythia-160m', 'minilm')
-    """
+    """Return a name for tables: the last part of a path or hub id other than `model`."""
     parts = Path(model).parts
     return parts[-2] if parts[-1] == "model" and len(parts) > 1 else parts[-1]
 
@@ -98,21 +94,24 @@ def check_model(model: str) -> None:
             found=", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "an empty folder",
             wanted="config.json and *.safetensors",
         )
-    if any(next(folder.glob(pattern), None) for pattern in _SHARDS):
+    if _has(folder, _SHARDS):
         return
-    pickled = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
-    if pickled:
-        raise ModelError(
-            f"{folder} has pickled weights only, which can run code when loaded.",
-            found=", ".join(pickled),
-            wanted="*.safetensors",
-            fix="Convert them on a machine you trust: load the model there and call save_pretrained.",
-        )
-    raise ModelError(f"{folder} has no weights.", wanted="*.safetensors", fix="Copy the whole model folder.")
+    if not (pickled := _has(folder, _PICKLES)):
+        raise ModelError(f"{folder} has no weights.", wanted="*.safetensors", fix="Copy the whole model folder.")
+    raise ModelError(
+        f"{folder} has pickled weights only, which can run code when loaded.",
+        found=", ".join(pickled),
+        wanted="*.safetensors",
+        fix="Convert them on a machine you trust: load the model there and call save_pretrained.",
+    )
+
+
+def _has(folder: Path, patterns: Sequence[str]) -> list[str]:
+    return [path.name for pattern in patterns for path in folder.glob(pattern)]
 
 
 def model_identity(model: str) -> str:
-    """Return the content hash of a model folder, or `id@commit` of a hub model; errors as in `check_model`."""
+    """Return the content hash of a model folder, or `id@commit` of a hub model."""
     check_model(model)
     folder = Path(model)
     if folder.is_dir():
@@ -166,9 +165,7 @@ def _load_network(auto: Any, model: str, *, fresh_head: bool = False) -> PreTrai
             found=f"no weights for {len(missing)} parameters, such as {missing[0]}",
             fix="Copy the whole model folder.",
         )
-    network.eval()
-    loaded: PreTrainedModel = network
-    return loaded
+    return network.eval()
 
 
 def _load(auto: Any, part: str, model: str, **options: Any) -> Any:

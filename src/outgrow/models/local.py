@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
-from outgrow.models.causal import CausalNetwork, check_number, left_pad
+from outgrow.models.causal import CausalNetwork, batches, check_number, left_pad
 from outgrow.models.decoding import Draft, Hypothesis, Search, Stops, beam_search, decode, noise_for
 from outgrow.models.loading import load_causal_lm, load_tokenizer
-from outgrow.models.prefixes import batches
 from outgrow.models.protocols import GenerateOptions, TooLong, check_options
 from outgrow.models.tokens import cut_at, decode_after, encode_answer, generated_spans
 
@@ -23,11 +22,8 @@ from outgrow.models.tokens import cut_at, decode_after, encode_answer, generated
 class LocalLanguageModel:
     r"""A causal language model of transformers that continues, scores and embeds texts.
 
-    Args:
-        model: A causal language model; it stays on its device and in its precision.
-        tokenizer: Its tokenizer, with or without a padding token.
-        name: A short name for tables and records.
-        batch_size: Sequences per forward pass; changes speed and memory, never the result.
+    It stays on its device and in its precision. `batch_size`, the sequences per forward pass, changes speed and memory,
+    never the result.
 
     Example:
         ```python
@@ -39,25 +35,14 @@ class LocalLanguageModel:
     def __init__(self, model: Any, tokenizer: Any, *, name: str, batch_size: int = 32) -> None:
         if batch_size < 1:
             raise ConfigError("The batch size must be at least 1.", found=batch_size)
-        self.model = model
-        self.tokenizer = tokenizer
-        self.batch_size = batch_size
+        self.model, self.tokenizer, self.name, self.batch_size = model, tokenizer, name, batch_size
         self._network = CausalNetwork(model, name)
 
     @classmethod
     def load(cls, path: str | Path, *, name: str | None = None, batch_size: int = 32) -> LocalLanguageModel:
-        """Load a model folder or hub id, weights in fp32; `name` is by default the last part of the path.
-
-        Raises:
-            ModelError: The model or its tokenizer cannot be loaded.
-        """
+        """Load a model folder or hub id, weights in fp32; `name` is by default the last part of the path."""
         model, tokenizer = load_causal_lm(str(path)), load_tokenizer(str(path))
         return cls(model, tokenizer, name=name or Path(path).name, batch_size=batch_size)
-
-    @property
-    def name(self) -> str:
-        """A short name for tables and records."""
-        return self._network.name
 
     @property
     def context(self) -> int | None:
@@ -74,25 +59,17 @@ class LocalLanguageModel:
         Returns:
             One list per prompt, in order: `options.n` samples, or the best distinct texts of a beam search by mean
             token log-probability, best first, `options.n` at most.
-
-        Raises:
-            ConfigError: The options contradict each other.
-            ModelError: A prompt leaves no room for a new token (with `too_long: error`), or the model gives NaN.
         """
         check_options(options)
-        encoded = {index: self._encode_prompt(prompt, index) for index, prompt in enumerate(prompts)}
-        fitting = {
-            index: tokens
-            for index, tokens in encoded.items()
-            if self._fits(len(tokens) + 1, index, "prompt", options.too_long)
-        }
+        encoded = [(index, prompt, self._encode_prompt(prompt, index)) for index, prompt in enumerate(prompts)]
+        fitting = [one for one in encoded if self._fits(len(one[2]) + 1, one[0], "prompt", options.too_long)]
         with self._network.inference():
             if options.beams > 1:
-                texts = self._search(list(fitting.values()), options)
+                texts = self._search([tokens for _, _, tokens in fitting], options)
             else:
-                texts = self._draw([(prompts[index], tokens) for index, tokens in fitting.items()], options)
-        answers = dict(zip(fitting, texts, strict=True))
-        return [answers.get(index, []) for index in encoded]
+                texts = self._draw([(prompt, tokens) for _, prompt, tokens in fitting], options)
+        answers = {index: own for (index, *_), own in zip(fitting, texts, strict=True)}
+        return [answers.get(index, []) for index in range(len(prompts))]
 
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
@@ -102,9 +79,6 @@ class LocalLanguageModel:
         Prompt and continuation are tokenized separately, so that the boundary between them is exact. The scores of a
         generated text equal those of its generation if the tokenizer gives the tokens that were generated. Arguments as
         in `outgrow.models.protocols.logprobs`; a result is `finished` if an end-of-sequence token was scored.
-
-        Raises:
-            ModelError: A pair is longer than the context and `too_long` is `error`, or the model gives NaN.
         """
         closing = self.tokenizer.eos_token_id if end else None
         encoded = [self._encode_pair(prompt, text, index, closing) for index, (prompt, text) in enumerate(pairs)]
@@ -134,11 +108,7 @@ class LocalLanguageModel:
         return [len(self._encode_prompt(one, index)) + new_tokens <= self.context for index, one in enumerate(prompts)]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return the mean over tokens of the last hidden states, shape (len(texts), D).
-
-        Raises:
-            ModelError: A text is empty or longer than the context.
-        """
+        """Return the mean over tokens of the last hidden states, shape (len(texts), D)."""
         encoded = [self._encode_prompt(text, index) for index, text in enumerate(texts)]
         for index, tokens in enumerate(encoded):
             self._fits(len(tokens), index, "text", "error")
@@ -182,12 +152,10 @@ class LocalLanguageModel:
         # Padding is on the left, so every continuation is within the last `longest` positions; a token's logits are one
         # position before it.
         longest = max(len(tokens) for _, tokens in pairs)
-        logprobs = self._network.logprobs(
-            [before + tokens for before, tokens in pairs], keep=longest + 1, shared=shared
-        )
-        logprobs = logprobs[:, :-1]
+        whole = [before + tokens for before, tokens in pairs]
+        logprobs = self._network.logprobs(whole, keep=longest + 1, shared=shared)
         targets, _, _ = left_pad([tokens for _, tokens in pairs], self.model.device)
-        values = logprobs.gather(2, targets[..., None])[..., 0].tolist()
+        values = logprobs[:, :-1].gather(2, targets[..., None])[..., 0].tolist()
         scores = [tuple(row[longest - len(tokens) :]) for row, (_, tokens) in zip(values, pairs, strict=True)]
         for value in (value for row in scores for value in row):
             check_number(value, self.name)
@@ -197,20 +165,20 @@ class LocalLanguageModel:
         tokens: list[int] = self.tokenizer(prompt)["input_ids"]
         if tokens:
             return tokens
-        start = self.tokenizer.bos_token_id
-        start = self.tokenizer.eos_token_id if start is None else start
-        if start is None:
+        ids = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        start = [token for token in ids if token is not None][:1]
+        if not start:
             raise ModelError(
                 f"Prompt {index} for {self.name} is empty.",
                 found="no tokens, and a tokenizer without a beginning-of-sequence token",
                 fix="Give a prompt that is not empty.",
             )
-        return [start]
+        return start
 
     def _encode_pair(
         self, prompt: str, text: str, index: int, end: int | None
     ) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-        """Tokens of the prompt, and tokens and spans of the continuation, followed by `end`."""
+        # Tokens of the prompt, and tokens and spans of the continuation, followed by `end`.
         tokens, spans = encode_answer(self.tokenizer, text)
         closing = [] if end is None else [end]
         return self._encode_prompt(prompt, index), tokens + closing, spans + [(len(text), len(text))] * len(closing)

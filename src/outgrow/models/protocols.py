@@ -45,11 +45,10 @@ class GenerateOptions:
 
 def check_options(options: GenerateOptions) -> None:
     """Raise a ConfigError if options are out of range or contradict each other."""
-    if options.max_new_tokens < 1 or min(options.n, options.beams) < 1 or options.temperature < 0:
+    if min(options.max_new_tokens, options.n, options.beams) < 1 or options.temperature < 0:
         raise ConfigError(
             "Generation cannot run with these options.",
-            found=f"max_new_tokens={options.max_new_tokens}, n={options.n}, beams={options.beams}, "
-            f"temperature={options.temperature}",
+            found=options,
             wanted="max_new_tokens, n and beams of at least 1, temperature of at least 0",
         )
     if options.beams > 1 and options.temperature:
@@ -102,16 +101,9 @@ class LanguageModel(Protocol):
 def logprobs(
     model: LanguageModel, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
 ) -> list[Completion]:
-    """Score `(prompt, continuation)` pairs.
+    """Score `(prompt, continuation)` pairs, with `end` the end-of-sequence token too; a ConfigError if it cannot.
 
-    Args:
-        model: The model.
-        pairs: Prompts and continuations.
-        end: Whether to score the end-of-sequence token too.
-        too_long: What becomes of a pair longer than the context: an error, or no log-probabilities.
-
-    Raises:
-        ConfigError: The model cannot.
+    A pair longer than the context is an error, or with `too_long="empty"` has no log-probabilities.
     """
     if not hasattr(model, "logprobs"):
         raise _lacks(model, "score given texts", "logprobs", "Use a local model, or votes instead of scores.")
@@ -120,17 +112,11 @@ def logprobs(
 
 def fits(model: LanguageModel, prompts: Sequence[str], new_tokens: int) -> list[bool]:
     """Return whether the context has room for each prompt and `new_tokens`; True if the model cannot tell."""
-    if not hasattr(model, "fits"):
-        return [True] * len(prompts)
-    return list(model.fits(prompts, new_tokens))
+    return list(model.fits(prompts, new_tokens)) if hasattr(model, "fits") else [True] * len(prompts)
 
 
 def embed(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Embed texts, shape (len(texts), D); similar texts have similar directions.
-
-    Raises:
-        ConfigError: The model cannot.
-    """
+    """Embed texts, shape (len(texts), D); similar texts have similar directions. A ConfigError if the model cannot."""
     if not hasattr(model, "embed"):
         raise _lacks(model, "embed texts", "embed", "Use a local model, or select by tfidf.")
     return np.asarray(model.embed(texts), dtype=np.float64)

@@ -50,21 +50,19 @@ class ScriptedLanguageModel:
         spans = _words(script[:end])[: options.max_new_tokens]
         text = script[: spans[-1][1]] if spans else ""
         finished = text == script and len(spans) < options.max_new_tokens
-        closing = [(len(text), len(text))] if finished else []
-        offsets = (*spans, *closing)
-        return Completion(text, (EXPECTED,) * len(offsets), offsets, finished)
+        spans += [(len(text), len(text))] * finished
+        return Completion(text, (EXPECTED,) * len(spans), tuple(spans), finished)
 
     def _score(self, prompt: str, continuation: str, end: bool) -> Completion:
         script = self._script(prompt)
-        expected = [script[start:end] for start, end in _words(script)]
+        expected = [script[start:stop] for start, stop in _words(script)]
         spans = _words(continuation)
-        said = [continuation[start:end] for start, end in spans]
-        logprobs = tuple(
-            EXPECTED if expected[place : place + 1] == [word] else SURPRISING for place, word in enumerate(said)
-        )
+        words = [continuation[start:stop] for start, stop in spans]
+        right = [expected[place : place + 1] == [word] for place, word in enumerate(words)]
         if end:
-            logprobs += (EXPECTED if len(said) >= len(expected) else SURPRISING,)
-            spans = [*spans, (len(continuation), len(continuation))]
+            right.append(len(words) >= len(expected))
+            spans.append((len(continuation), len(continuation)))
+        logprobs = tuple(EXPECTED if each else SURPRISING for each in right)
         return Completion(continuation, logprobs, tuple(spans), finished=end)
 
     def _script(self, prompt: str) -> str:
@@ -81,5 +79,5 @@ class ScriptedLanguageModel:
 
 
 def _words(text: str) -> list[tuple[int, int]]:
-    """Spans of the words, each with the space before it; space at the end belongs to the last word."""
+    # Each word with the space before it; space at the end belongs to the last word.
     return [match.span() for match in re.finditer(r"\s*\S+(?:\s+$)?|^\s+$", text)]

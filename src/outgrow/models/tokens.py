@@ -5,7 +5,6 @@ A token that adds only part of a character (byte-level tokenizers) gets the span
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -48,11 +47,8 @@ def generated_spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int]
 
 
 def _spans(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[Span]:
-    """Spans of tokens for which the tokenizer gives none.
-
-    Spelling is a hundred times as fast as decoding prefixes. If the tokenizer changes the text, so that the tokens do
-    not decode to it, the pieces are aligned with it.
-    """
+    # Spelling is a hundred times as fast as decoding prefixes. If the tokenizer changes the text, so that the tokens do
+    # not decode to it, the pieces are aligned with it.
     special = set(tokenizer.all_special_ids)
     names = tokenizer.convert_ids_to_tokens(list(tokens))
     # A model may have more ids than its tokenizer: those have no name.
@@ -71,14 +67,12 @@ def spelled_spans(pieces: Sequence[str], text: str) -> list[Span] | None:
     """Return the spans of pieces that spell a text, or None if they do not.
 
     A piece may be a byte (`<0xE2>`) or empty (a special token); the first may begin with a space that the text lacks.
-
-    Example:
-        >>> spelled_spans([" an", "<0xC3>", "<0xA9>", "e"], "anée")
-        [(0, 2), (2, 3), (2, 3), (3, 4)]
-        >>> spelled_spans(["a"], "b") is None
-        True
     """
-    raw = [_bytes_of(piece) for piece in pieces]
+    matches = [_BYTE.fullmatch(piece) for piece in pieces]
+    raw = [
+        bytes([int(byte[1], 16)]) if byte else piece.encode("utf-8", "surrogatepass")
+        for byte, piece in zip(matches, pieces, strict=True)
+    ]
     wanted = text.encode("utf-8", "surrogatepass")
     first = next((place for place, piece in enumerate(raw) if piece), None)
     if first is not None and b"".join(raw) == b" " + wanted:
@@ -92,11 +86,6 @@ def spelled_spans(pieces: Sequence[str], text: str) -> list[Span] | None:
         for start, end in pairwise(accumulate(map(len, raw), initial=0))
     ]
     return _closed(spans, len(text))
-
-
-def _bytes_of(piece: str) -> bytes:
-    byte = _BYTE.fullmatch(piece)
-    return bytes([int(byte[1], 16)]) if byte else piece.encode("utf-8", "surrogatepass")
 
 
 def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[int], text: str) -> list[Span]:
@@ -113,12 +102,7 @@ def spans_by_decoding(tokenizer: Any, prompt: Sequence[int], tokens: Sequence[in
 
 
 def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[Span]:
-    """Extend a tokenizer's offsets to cover the text: characters between two tokens go to the second.
-
-    Example:
-        >>> contiguous_spans([(1, 3), (4, 6)], 7)
-        [(0, 3), (3, 7)]
-    """
+    """Extend a tokenizer's offsets to cover the text: characters between two tokens go to the second."""
     spans, covered = [], 0
     for start, end in offsets:
         spans.append((min(start, covered), max(end, min(start, covered))))
@@ -127,20 +111,11 @@ def contiguous_spans(offsets: Sequence[tuple[int, int]], length: int) -> list[Sp
 
 
 def cut(completion: Completion, end: int) -> Completion:
-    """Return the first `end` characters of a completion, with the tokens that begin before that.
-
-    Example:
-        >>> cut(Completion("so. And", (-1.0, -2.0), ((0, 3), (3, 7)), finished=True), 2)
-        Completion(text='so', logprobs=(-1.0,), offsets=((0, 2),), finished=False)
-    """
-    kept = [index for index, (start, _) in enumerate(completion.offsets) if start < end]
-    return dataclasses.replace(
-        completion,
-        text=completion.text[:end],
-        logprobs=tuple(completion.logprobs[index] for index in kept),
-        offsets=tuple((completion.offsets[index][0], min(completion.offsets[index][1], end)) for index in kept),
-        finished=False,
-    )
+    """Return the first `end` characters of a completion, with the tokens that begin before that."""
+    offsets = tuple((start, min(stop, end)) for start, stop in completion.offsets if start < end)
+    pairs = zip(completion.logprobs, completion.offsets, strict=False)
+    logprobs = tuple(value for value, (start, _) in pairs if start < end)
+    return Completion(completion.text[:end], logprobs, offsets, finished=False)
 
 
 def cut_at(completion: Completion, stops: Sequence[str]) -> Completion:

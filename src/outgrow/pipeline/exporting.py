@@ -1,4 +1,4 @@
-"""What students learn, in the format in which providers of fine-tuning take it."""
+"""Training targets in the format of fine-tuning providers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from outgrow.store import write_text
 
 
 def message_lines(targets: TextTargets, questions: Mapping[str, str], system: str | None = None) -> list[str]:
-    r"""Training targets as chat messages, a line of JSON for each distinct text of a row.
+    r"""Return training targets as chat messages, a line of JSON for each distinct text of a row.
 
     The format knows no weights, so texts of several supervisors count alike.
 
     Args:
-        targets: What a student learns.
-        questions: Row id → what the user says.
+        targets: The targets.
+        questions: Row id → the user message.
         system: A system message in front of each, if any.
 
     Returns:
@@ -51,11 +51,7 @@ def message_lines(targets: TextTargets, questions: Mapping[str, str], system: st
 
 
 def write_messages(lines: list[str], path: Path) -> None:
-    """Writes the lines, all or nothing.
-
-    Raises:
-        StoreError: There are none, or the file cannot be written.
-    """
+    """Write the lines, all or nothing; none at all is a StoreError."""
     if not lines:
         raise StoreError("There is nothing to export: every text is empty.", fix="Look at the supervisors' answers.")
     write_text(path, "".join(f"{line}\n" for line in lines))

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from outgrow.config import Judge, TaskConfig
-from outgrow.evaluate.preference import JudgeAccuracy, judge_accuracy
+from outgrow.evaluate.judge import JudgeAccuracy, judge_accuracy
 from outgrow.labels import Note, Rows
 from outgrow.pipeline.judging import judge_answers, judge_name
 from outgrow.run import Run
 from outgrow.tasks import Task
 
 SAMPLE = 64
-"""Rows at most that a judge is tried on."""
+"""Most rows that a judge is tested on."""
 WEAK = 0.75
-"""A judge whose share of pairs rated the right way round may lie below this is called weak."""
+"""A judge is called weak if the lower end of its accuracy on pairs is below this."""
 
 
 def judge_notes(judges: Sequence[Judge], task: Task, config: TaskConfig, rows: Rows, run: Run) -> list[Note]:
@@ -50,7 +50,7 @@ def judge_notes(judges: Sequence[Judge], task: Task, config: TaskConfig, rows: R
 
 
 def trials(task: Task, config: TaskConfig, rows: Rows) -> dict[str, Sequence[Mapping[str, str]]]:
-    """What judges are tried on: whose answers → what fills the first rubric's places; nothing where none is known."""
+    """Return the test items of judges: kind of answers → values of the first rubric's placeholders; {} without gold."""
     known = rows.take([row for row, gold in enumerate(rows.gold) if gold is not None])
     right, wrong = right_and_wrong(known)
     return {
@@ -69,7 +69,7 @@ def check_note(found: JudgeAccuracy, judge: str, metric: str) -> Note:
 
 
 def right_and_wrong(rows: Rows, sample: int = SAMPLE) -> tuple[list[int], list[int]]:
-    """A sample of rows, and for each the row whose gold answer stands in for a wrong one.
+    """Return a sample of rows, and for each the row whose gold answer serves as a wrong one.
 
     That is the row with the most similar question (edit distance) among those with another gold answer.
 

@@ -1,4 +1,4 @@
-"""Answers rated by judges: every reply is kept in the store, and what could not be read is told."""
+"""Ratings of answers by judges: every rating is kept in the store, unreadable replies are noted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from outgrow.store import content_hash, read_table, write_table
 
 @dataclass(frozen=True)
 class Judgement:
-    """What judges found of one model's answers to N rows."""
+    """Ratings of one model's answers to N rows."""
 
     scores: Mapping[str, NDArray[np.float64]]
     """Metric → mean rating of each answer, shape (N,), the rubric's lowest where there is none; a metric without any
@@ -34,7 +34,7 @@ class Judgement:
     weights: Mapping[str, NDArray[np.float64]]
     """Metric → 1 for rows with a rating, 0 for those without, shape (N,)."""
     notes: tuple[Note, ...]
-    """What a reader should know."""
+    """Unreadable replies, and agreement of judges."""
 
 
 def judge_answers(
@@ -45,14 +45,14 @@ def judge_answers(
     *,
     author: str,
 ) -> Judgement:
-    """Lets judges rate one model's answers.
+    """Return the ratings of one model's answers.
 
     Args:
-        judges: Who rates; the mean over those who gave a rating counts.
-        rubrics: Metric → what they are asked.
-        items: What fills the rubrics' places, one per answer.
+        judges: The judges; the mean over those with a rating counts.
+        rubrics: Metric → prompt and scale.
+        items: Values of the rubrics' placeholders, one mapping per answer.
         run: Store and progress.
-        author: Whose answers these are.
+        author: The model that answered.
     """
     found = {judge_name(judge): _ratings(judge, rubrics, items, run, author) for judge in judges}
     notes = [
@@ -77,7 +77,7 @@ def judge_answers(
 
 
 def without_full_ratings(predictions: Mapping[Any, Sequence[Predictions]]) -> dict[Any, list[Predictions]]:
-    """The same without the metric `rated` where every answer of everyone has all its ratings: it says nothing then."""
+    """Return predictions without the metric `rated` if every answer of every model has all its ratings."""
     runs = [run for several in predictions.values() for run in several]
     if not all((run.scores.get(RATED, np.ones(1)) == 1).all() for run in runs):
         return {key: list(several) for key, several in predictions.items()}
@@ -107,18 +107,14 @@ def judge_name(judge: Judge) -> str:
 
 
 def sampling(judge: Judge) -> GenerateOptions:
-    """How a judge replies."""
+    """Return how a judge generates its replies."""
     return GenerateOptions(
         max_new_tokens=judge.max_new_tokens, temperature=judge.temperature, n=judge.samples, too_long="empty"
     )
 
 
 def check_judges(judges: Sequence[Judge]) -> None:
-    """Checks that judges can be told apart.
-
-    Raises:
-        ConfigError: Two have one name.
-    """
+    """Refuse two judges of one name."""
     named = [judge_name(judge) for judge in judges]
     if len(set(named)) < len(named):
         raise ConfigError("Two judges have the same name.", found=", ".join(named), fix="Set judge.name.")
@@ -127,7 +123,6 @@ def check_judges(judges: Sequence[Judge]) -> None:
 def _ratings(
     judge: Judge, rubrics: Mapping[str, Rubric], items: Sequence[Mapping[str, str]], run: Run, author: str
 ) -> dict[str, Ratings]:
-    """All ratings by one judge, from the store or made."""
     options = sampling(judge)
 
     def make(model: LanguageModel, folder: Path) -> None:
@@ -145,7 +140,6 @@ def _ratings(
 
 
 def _agreement_notes(table: NDArray[np.float64], judges: Sequence[str], metric: str, author: str) -> list[Note]:
-    """A note on how far judges agree on one model's answers, where any two rated the same one."""
     if not (np.isfinite(table).sum(axis=0) >= 2).any():
         return []
     means = np.ma.masked_invalid(table).mean(axis=1).filled(np.nan)

@@ -1,4 +1,4 @@
-"""The preference stage of text tasks: a student's own candidates, judged by all supervisors, teach it once more."""
+"""The preference stage of text tasks: preference training on a student's own samples, scored by all supervisors."""
 
 from __future__ import annotations
 
@@ -30,24 +30,23 @@ Scores = Callable[[Sequence[Sequence[str]]], TextLabels]
 Usable = Callable[[Sequence[str]], Sequence[bool]]
 """Whether the task can use each of some answers."""
 _SAMPLE = 256
-"""Pairs on which it is measured what the stage did to their probabilities."""
+"""Pairs on which the change of log-probabilities is measured."""
 _FALL = 0.5
-"""Nats by which chosen texts may fall on average before that is called out."""
+"""Mean fall of chosen texts, in nats, from which on a warning is noted."""
 
 
 @dataclass(frozen=True)
 class PreferenceStage:
-    """Samples, has them ranked, and trains on the pairs (`prefer:`)."""
+    """Sample candidates, rank them by the supervisors' scores, and train on the pairs (`prefer:`)."""
 
     settings: Prefer
-    """What the experiment file says."""
+    """The section of the experiment file."""
     strong: Strong
     """The strong model's settings."""
     supervisors: tuple[str, ...]
-    """Names of those who judge."""
+    """Names of the supervisors."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot work before anything is computed."""
         objective = preference_objective(self.settings)
         check_preference_trainer(self.settings.trainer)
         if self.settings.weights != "estimated":
@@ -110,14 +109,14 @@ class PreferenceStage:
         judged: TextLabels,
         usable: Usable,
     ) -> tuple[PreferencePairs, list[Note]]:
-        """The pairs that the supervisors' scores make of candidates, and what a reader should know of them.
+        """Return the pairs that the supervisors' scores make of candidates, and notes on them.
 
         Args:
             rows: N rows.
-            prompts: What is asked, N of them.
+            prompts: N prompts.
             candidates: The different texts of each row, each with its leading space.
             judged: The same texts, in the same order, with each supervisor's token log-probabilities.
-            usable: The task's word on answers.
+            usable: Whether the task can use answers.
         """
         matrices = score_matrices(judged)
         lambdas = score_weights(self.settings.weights, judged.supervisors, matrices)
@@ -143,7 +142,7 @@ class PreferenceStage:
 
 
 def _cut(written: TextLabels, most: int) -> set[tuple[str, str]]:
-    """Row ids and texts of what was cut at its length, rather than ended or stopped."""
+    # Row ids and texts that were cut at their length, rather than ended or stopped.
     return {
         (row, with_leading_space(one).text)
         for row, [cell] in zip(written.ids, written.texts, strict=True)
@@ -153,7 +152,6 @@ def _cut(written: TextLabels, most: int) -> set[tuple[str, str]]:
 
 
 def _with_ends(pairs: PreferencePairs, cut: Set[tuple[str, str]]) -> PreferencePairs:
-    """The pairs, which know what of them is whole."""
     return dataclasses.replace(
         pairs,
         chosen_ended=tuple(key not in cut for key in zip(pairs.ids, pairs.chosen, strict=True)),
@@ -180,7 +178,6 @@ def shift_note(before: NDArray[np.float32], after: NDArray[np.float32]) -> Note:
 
 
 def _notes(ranking: Ranking, rows: int, usable: Sequence[Sequence[bool]], lambdas: Mapping[str, float]) -> list[Note]:
-    """How many pairs there are and how sure, why rows gave none, and what the task could not use."""
     about: dict[str, Any] = {
         "pairs": len(ranking.pairs),
         "from_rows": len({one.row for one in ranking.pairs}),
@@ -199,8 +196,7 @@ def _notes(ranking: Ranking, rows: int, usable: Sequence[Sequence[bool]], lambda
 
 
 def _keep(pairs: PreferencePairs, run: Run) -> None:
-    """Keeps the pairs in the store, as JSON lines that other tools read."""
-
+    # As JSON lines, which other tools read.
     def make(folder: Path) -> None:
         write_preferences(folder / "pairs.jsonl", pairs)
 

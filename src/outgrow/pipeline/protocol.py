@@ -1,4 +1,4 @@
-"""What an experiment asks of a pipeline."""
+"""The pipeline of an experiment."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from outgrow.labels import Predictions
 
 
 class Pipeline(Protocol):
-    """Answers of everyone on the test part; whatever has been computed before comes from the store."""
+    """Predictions of all models on the test part; what has been computed before comes from the store."""
 
     @property
     def chance(self) -> Mapping[str, float]:
-        """Score of a blind guess, by metric, where there is such a thing."""
+        """Score of a random guess, by metric, where defined."""
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
-        """The floor: every supervisor by name."""
+        """Return the predictions of every supervisor, by name."""
 
     def base(self) -> Predictions | None:
-        """The untouched strong model, or None where nothing can be said of it."""
+        """Return those of the untouched strong model, or None where it has none."""
 
     def ceiling(self, seed: int) -> Predictions | None:
-        """The strong model trained on gold answers of the unlabelled part, or None where it is trained elsewhere."""
+        """Return those of the strong model trained on gold answers, or None where it is trained elsewhere."""
 
     def student(self, method: str, seed: int) -> Predictions | None:
-        """The strong model trained by a method of the experiment, or None where it is to be trained elsewhere."""
+        """Return those of the strong model trained by a method, or None where it is trained elsewhere."""

@@ -1,4 +1,4 @@
-"""How good answers to a text task are: by the task itself, and by judges where there are any."""
+"""Scores of answers to a text task: by the task itself, and by judges where there are any."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Scored:
     weights: Mapping[str, NDArray[np.float64]]
     """Metric → how much each answer counts, (N,), where not all count alike."""
     notes: tuple[Note, ...]
-    """What a reader should know."""
+    """Remarks of the task, and notes on the judges."""
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores answers as an experiment wants it."""
+    """Score answers by the task and the judges of an experiment."""
 
     config: ExperimentConfig
     """The experiment."""
@@ -42,11 +42,7 @@ class Scorer:
     """Store and progress, for judges."""
 
     def check(self) -> None:
-        """Checks that judges and task belong together.
-
-        Raises:
-            ConfigError: They do not, or two judges have one name.
-        """
+        """Refuse judges that the task does not use, and a missing judge that it needs."""
         judges, name = self.config.judge, self.config.task.name
         check_judges(judges)
         if judges and not self.task.rubrics(self.config.task):
@@ -59,7 +55,7 @@ class Scorer:
 
     @property
     def needs_no_gold(self) -> bool:
-        """Whether answers are scored by judges alone, so that nobody needs to know the right ones."""
+        """Whether answers are scored by judges alone, without gold."""
         return self.task.needs_judge
 
     def judge_notes(self, rows: Rows) -> list[Note]:
@@ -69,13 +65,7 @@ class Scorer:
         return judge_notes(self.config.judge, self.task, self.config.task, rows, self.run)
 
     def __call__(self, rows: Rows, answers: Sequence[str], *, author: str) -> Scored:
-        """Scores one model's answers.
-
-        Args:
-            rows: What was asked, N rows.
-            answers: N answers.
-            author: Whose they are.
-        """
+        """Return the scores of a model's answers to N rows."""
         config = self.config.task
         remarks = self.task.remarks(config, rows, answers)
         notes = [Note("message", "info", author, values={"text": remark}) for remark in remarks]

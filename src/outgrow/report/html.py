@@ -145,12 +145,7 @@ def _entry(thing: object) -> tuple[str, str]:
 
 
 def _short(value: object) -> str:
-    """Return a piece of configuration on one line, without unset values.
-
-    Example:
-        >>> _short({"refine": {"name": "icl", "demonstrations": 4}, "objective": "bayesian", "combine": None})
-        'refine icl (demonstrations 4), objective bayesian'
-    """
+    """Return a piece of configuration on one line, without unset values."""
     if isinstance(value, Mapping):
         head = str(value["name"]) if value.get("name") else ""
         rest = {

@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from outgrow.evaluate.summary import Line, MetricSummary, SweepSummary, SweptMetric
-from outgrow.report.canvas import CHARACTER, COLORS, MARKERS, WIDTH, drawing, new_figure, shortened, svg
-from outgrow.report.placement import Box, place_labels, spread_apart, stack_levels
+from outgrow.report.canvas import (
+    CHARACTER,
+    COLORS,
+    MARKERS,
+    WIDTH,
+    Box,
+    drawing,
+    new_figure,
+    place_labels,
+    shortened,
+    spread_apart,
+    stack_levels,
+    svg,
+)
 from outgrow.report.words import MEAN_SUPERVISOR, ordered_lines
 
 if TYPE_CHECKING:

@@ -20,12 +20,6 @@ def refinement_section(audits: Sequence[Mapping[str, Any]]) -> dict[str, Any] | 
 
     Args:
         audits: JSON of `outgrow.refine.audit.Audit` or of `ChoiceAudit`, all of one kind, with `method` and `seed`.
-
-    Example:
-        >>> audit = {"method": "icl", "seed": 0, "as_weak": 0.25, "as_base": None, "length": 1.2, "silent": 0.0}
-        >>> section = refinement_section([audit | {"refusals": 0.0, "scores": {}, "concepts": [], "sample": 0}])
-        >>> section["rows"][0]["cells"]
-        ['25 %', '—', '1.20', '0 %', '—']
     """
     if not audits:
         return None

@@ -26,16 +26,6 @@ def sweep_sentences(summary: Summary) -> tuple[str, ...]:
     """Return a sentence per sweep and metric: from which number on students beat the reference, and the curve's shape.
 
     A student is better where the 95 % interval of the paired difference lies above 0.
-
-    Example:
-        >>> import numpy as np
-        >>> from outgrow.evaluate import ModelScores, find_sweeps, summarise
-        >>> methods = {"naive": {}} | {f"icl-{n}": {"refine": {"demonstrations": n}} for n in (1, 4)}
-        >>> right = {"naive": 40, "icl-1": 50, "icl-4": 80}
-        >>> scores = {name: {"content": np.arange(100)[None] < n} for name, n in right.items()}
-        >>> models = [ModelScores(name, "student", own) for name, own in scores.items()]
-        >>> print(sweep_sentences(summarise(models, {}, sweeps=find_sweeps(methods)))[0].partition(":")[0])
-        On content, refinement pays at every value tested (demonstrations = 1 to 4)
     """
     return tuple(_sentences(sweep, swept) for sweep in summary.sweeps for swept in sweep.metrics)
 

@@ -56,12 +56,7 @@ def number_columns(metric: MetricSummary) -> tuple[Column, ...]:
 
 
 def metric_title(metric: MetricSummary) -> str:
-    """Return the name of the metric with numbers of examples and seeds, and chance.
-
-    Example:
-        >>> metric_title(MetricSummary("accuracy", 1200, 0.25, (), None, 0.0, None))
-        'accuracy: 1,200 test examples, chance .250'
-    """
+    """Return the name of the metric with numbers of examples and seeds, and chance."""
     seeds = max((line.seeds for line in metric.of("student")), default=0)
     parts = [f"{metric.examples:,} test example{'s' * (metric.examples != 1)}"]
     parts += [f"{seeds} seed{'s' * (seeds != 1)}"] if seeds else []

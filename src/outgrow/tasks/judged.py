@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError, did_you_mean
-from outgrow.evaluate.final_answers import FinalAnswer, final_answer
 from outgrow.evaluate.judge import Rubric
+from outgrow.evaluate.text_metrics import FinalAnswer, final_answer
 from outgrow.labels import Rows
 from outgrow.tasks.files import read_rows, with_defaults
 from outgrow.tasks.protocol import Task

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from outgrow.config import Split, TaskConfig
 from outgrow.errors import ConfigError, DataError
-from outgrow.evaluate.slot_json import Problem, read_slots, slots_of, tidy, write_slots
-from outgrow.evaluate.slu import Slot, f1_of_counts, slu_counts
+from outgrow.evaluate.slu import Problem, Slot, f1_of_counts, read_slots, slots_of, slu_counts, tidy, write_slots
 from outgrow.labels import Part, Rows, Weighted
 from outgrow.tasks.protocol import Task
 from outgrow.tasks.split import assign_parts, normalise, rows_in_parts

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from outgrow.errors import StoreError
 
@@ -22,13 +21,8 @@ _AT_ONCE = 500
 class ResponseCache:
     """Reply bodies by key, shared by any number of processes; a context manager, for one thread at a time.
 
-    Write-ahead logging: a reply survives a killed process as soon as `put` returns, and readers never wait.
-
-    Args:
-        path: The SQLite file; made if it does not exist.
-
-    Raises:
-        StoreError: The file cannot be written or is no database.
+    Write-ahead logging: a reply survives a killed process as soon as `put` returns, and readers never wait. The SQLite
+    file is made if it does not exist.
 
     Example:
         >>> import tempfile
@@ -50,9 +44,7 @@ class ResponseCache:
     def __enter__(self) -> ResponseCache:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._connection.close()
 
     def get(self, keys: Sequence[str]) -> dict[str, str]:

@@ -38,11 +38,7 @@ class TransientError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Concurrency, timeout and retries.
-
-    Raises:
-        ConfigError: A limit is out of range.
-    """
+    """Concurrency, timeout and retries."""
 
     concurrency: int = 16
     """Requests at once."""
@@ -93,11 +89,6 @@ def fetch(
 
     One request goes first, so that a wrong key, name or URL costs one request and not thousands. `on_reply` is called
     for every finished request. Without a `base_url` the client takes OPENAI_BASE_URL, or its own default.
-
-    Raises:
-        ModelError: The server does not answer, rejects the key, or does not know the model.
-        MissingExtraError: The openai client is not installed.
-        ConfigError: OPENAI_API_KEY holds no key.
     """
     result = Replies()
     cached = cache.get([request.key for request in requests])
@@ -112,8 +103,6 @@ def fetch(
 
 
 class _Client:
-    """Sends requests concurrently, all within the same limits; lives for one `fetch`, in one event loop."""
-
     def __init__(
         self, base_url: str | None, limits: Limits, cache: ResponseCache, result: Replies, on_reply: Callable[[], None]
     ) -> None:
@@ -123,12 +112,8 @@ class _Client:
             raise MissingExtraError("A model behind a server", "api") from error
         self._errors, self._key, self._limits = openai, _key(), limits
         self._cache, self._result, self._on_reply = cache, result, on_reply
-        self._client = openai.AsyncOpenAI(
-            api_key=self._key or "none",  # local servers need none
-            base_url=base_url,
-            max_retries=0,
-            timeout=limits.timeout,
-        )
+        key = self._key or "none"  # local servers need none
+        self._client = openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=limits.timeout)
         self._jitter = random.Random()
         self._open_at = 0.0
         self._answered = self._failed = 0
@@ -150,7 +135,6 @@ class _Client:
             await self._one(request)
 
     async def _one(self, request: Request) -> None:
-        """Send one request and record its result."""
         result = self._result
         try:
             body = await self._body(request)
@@ -167,9 +151,9 @@ class _Client:
         self._on_reply()
 
     async def _body(self, request: Request) -> str:
-        """The body of the reply; without log-probabilities if the server rejects requests for them."""
         if "logprobs" not in request.body or self._gives_logprobs:
             return await self._retried(request)
+        # Without log-probabilities if the server rejects requests for them.
         bare = {name: value for name, value in request.body.items() if name != "logprobs"}
         plain = dataclasses.replace(request, body=bare)
         if self._gives_logprobs is False:
@@ -214,9 +198,8 @@ class _Client:
         openai = self._errors
         try:
             async with asyncio.timeout(self._limits.timeout):
-                response: Any = await self._client.post(
-                    PATHS[request.api], cast_to=httpx2.Response, body=dict(request.body)
-                )
+                path, body = PATHS[request.api], dict(request.body)
+                response: Any = await self._client.post(path, cast_to=httpx2.Response, body=body)
         except (TimeoutError, openai.APITimeoutError) as error:
             raise TransientError(f"no whole reply within {self._limits.timeout:g} s") from error
         except openai.APIStatusError as error:
@@ -225,12 +208,12 @@ class _Client:
             reason = f"no connection, or one that broke: {error.__cause__ or error}"
             raise TransientError(self._redact(reason)) from error
         self._hold(until_reset(response.headers))
-        body = self._redact(response.text)
+        text = self._redact(response.text)
         try:
-            read_reply(body, request.api)
+            read_reply(text, request.api)
         except MalformedReplyError as error:
             raise TransientError(str(error)) from error
-        return body
+        return text
 
     def _status_error(self, error: Any) -> Exception:
         status, headers = int(error.status_code), error.response.headers
@@ -256,8 +239,7 @@ class _Client:
     def _url(self) -> str:
         return str(self._client.base_url)
 
-    def _redact(self, text: str) -> str:
-        """The text without the key, in case a server repeats it."""
+    def _redact(self, text: str) -> str:  # a server may repeat the key
         return text.replace(self._key, "[key]") if self._key else text
 
     def _down(self, problem: TransientError, times: int) -> ModelError:
@@ -272,7 +254,7 @@ class _Client:
         self._open_at = max(self._open_at, time.monotonic() + wait)
 
     async def _turn(self) -> None:
-        """Wait until the server accepts requests again, with jitter so that not all arrive at once."""
+        # With jitter, so that not all requests arrive at once.
         while (wait := self._open_at - time.monotonic()) > 0:
             await asyncio.sleep(wait + self._jitter.uniform(0, min(wait, self._limits.first_wait)))
 
@@ -283,12 +265,11 @@ class _Client:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run asynchronous work from ordinary code, also where an event loop is running already (notebooks)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(work)
-    else:
+    else:  # a notebook has an event loop already
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, work).result()
 

@@ -29,10 +29,7 @@ class ServerLanguageModel:
         name: A short name for tables. Default: the last part of the model's name.
         limits: Concurrency, timeout and retries.
         cache: The cache file. Default: `responses.sqlite` in the user's cache folder.
-        reporter: Receives every answer, cached ones included.
-
-    Raises:
-        ConfigError: Not a base URL, or one with a password or a query.
+        reporter: Shows the progress of requests.
 
     Example:
         ```python
@@ -54,33 +51,22 @@ class ServerLanguageModel:
     ) -> None:
         if base_url is not None:
             check_url(base_url)
-        self.served = model
-        self.base_url = base_url
-        self.limits = limits or Limits()
+        self.served, self.base_url, self.limits = model, base_url, limits or Limits()
+        self.name = name or model.model.rstrip("/").rsplit("/", 1)[-1]
         self.cache = cache or cache_folder() / "responses.sqlite"
         self.usage = Usage()
         self.refusals: dict[str, str] = {}
         """Reasons for which the server declined prompts, by system message and prompt as one text."""
         self.notes: list[str] = []
         """Remarks for the report, such as missing log-probabilities."""
-        self._name = name or model.model.rstrip("/").rsplit("/", 1)[-1]
         self._reporter = reporter or SilentReporter()
-
-    @property
-    def name(self) -> str:
-        """A short name for tables and records."""
-        return self._name
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
         """Continue every prompt; equal requests are sent once, every sample is a request with its own seed.
 
         Completions have no log-probabilities if the server gives none, or none that match the text. `too_long` applies
         to prompts that the server declines for any reason: with `empty` they have no completion (see `refusals`).
-
-        Raises:
-            ConfigError: The options contradict each other, or use beam search.
-            ModelError: The server does not answer, rejects the model or the key, or declined a prompt; or some requests
-                failed after all retries. Finished answers are kept.
+        Finished answers are kept, even if others fail.
         """
         return self.chat([("", prompt) for prompt in prompts], options)
 
@@ -103,9 +89,6 @@ class ServerLanguageModel:
         """Score continuations, if the completions endpoint echoes prompts with log-probabilities (vLLM).
 
         The end-of-sequence token is never scored; a token across the boundary of prompt and continuation is left out.
-
-        Raises:
-            ModelError: `api` is `chat`, or the server does not echo log-probabilities.
         """
         if self.served.api != "completions":
             raise ModelError(
@@ -129,7 +112,7 @@ class ServerLanguageModel:
         return scored
 
     def requests(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Request]]:
-        """Return the requests of `chat`, one for each sample of each turn; errors as there."""
+        """Return the requests of `chat`, one for each sample of each turn."""
         self.check(options)
         if self.served.api != "chat":
             turns = [("", system + user) for system, user in turns]
@@ -185,23 +168,15 @@ class ServerLanguageModel:
     def _note_logprobs(self, completions: Sequence[Completion]) -> None:
         texts = [one for one in completions if one.text]
         bare = sum(not one.logprobs for one in texts)
-        if not self.served.logprobs or not bare:
-            return
-        note = (
-            f"The server gives no log-probabilities for {self.name}."
-            if bare == len(texts)
-            else f"The server gives some answers of {self.name} without log-probabilities that belong to the text."
-        )
-        if note not in self.notes:
+        note = f"The server gives some answers of {self.name} without log-probabilities that belong to the text."
+        if bare == len(texts):
+            note = f"The server gives no log-probabilities for {self.name}."
+        if self.served.logprobs and bare and note not in self.notes:
             self.notes.append(note)
 
 
 def check_url(url: str) -> None:
-    """Raise a ConfigError if a URL is no base URL, or could hold a key.
-
-    Example:
-        >>> check_url("http://localhost:8000/v1")
-    """
+    """Raise a ConfigError if a URL is no base URL, or could hold a key."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("A server is named by its base URL.", found=url, wanted="such as http://localhost:8000/v1")

@@ -28,12 +28,9 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float:
         3.0
     """
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            wait = float(headers.get(name, "")) * scale
-        except ValueError:
-            continue
-        if math.isfinite(wait) and wait >= 0:
-            return wait
+        wait = _number(headers.get(name, ""))
+        if wait is not None:
+            return wait * scale
     date = email.utils.parsedate_tz(headers.get("retry-after", ""))
     return max(0.0, email.utils.mktime_tz(date) - now) if date else 0.0
 
@@ -45,12 +42,6 @@ def until_reset(headers: Mapping[str, str]) -> float:
     rejects requests that come too early.
 
     Source: `x-ratelimit-remaining-…` and `x-ratelimit-reset-…` of OpenAI's API; other servers use the same names.
-
-    Example:
-        >>> until_reset({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2s"})
-        62.0
-        >>> until_reset({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m2s"})
-        0.0
     """
     waits = [0.0]
     for name, left in headers.items():
@@ -61,12 +52,7 @@ def until_reset(headers: Mapping[str, str]) -> float:
 
 
 def duration(text: str) -> float | None:
-    """Return the seconds in a duration such as `6m0s`, `120ms` or `1.5` (seconds); None if it is none.
-
-    Example:
-        >>> duration("6m0s"), duration("120ms"), duration("1h0m0.5s"), duration("7"), duration("soon")
-        (360.0, 0.12, 3600.5, 7.0, None)
-    """
+    """Return the seconds in a duration such as `6m0s`, `120ms` or `1.5` (seconds); None if it is none."""
     text = text.strip().lower()
     if not _DURATION.fullmatch(text):
         return _number(text)

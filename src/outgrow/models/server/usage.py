@@ -56,9 +56,7 @@ class Usage:
     """Answers without a plausible token count by the server: estimated from their length."""
 
     def __add__(self, other: Usage) -> Usage:
-        """Sum two usages."""
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Usage(*(one + another for one, another in pairs))
+        return Usage(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
     def add(self, reply: Reply, prompt: str) -> None:
         """Count one answer of the server."""
@@ -103,12 +101,7 @@ class Estimate:
     """Most tokens of the answers."""
 
     def text(self, prices: Prices | None = None) -> str:
-        """Summarize in one line.
-
-        Example:
-            >>> Estimate(requests=100, cached=0, prompt_tokens=2000, completion_tokens=6400).text()
-            '100 requests (0 more from the cache), about 2,000 + at most 6,400 tokens'
-        """
+        """Summarize in one line."""
         cost = f", cost at most about {prices.of(self.prompt_tokens, self.completion_tokens):.4g}" if prices else ""
         return (
             f"{self.requests:,} requests ({self.cached:,} more from the cache), about {self.prompt_tokens:,} + at most "
@@ -117,10 +110,5 @@ class Estimate:
 
 
 def guess_tokens(text: str) -> int:
-    """Estimate the tokens of a text from its length in bytes.
-
-    Example:
-        >>> guess_tokens("twelve bytes")
-        3
-    """
+    """Estimate the tokens of a text from its length in bytes."""
     return math.ceil(len(text.encode()) / BYTES_PER_TOKEN)

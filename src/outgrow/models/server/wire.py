@@ -33,11 +33,7 @@ class MalformedReplyError(Exception):
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model behind a server. All fields are part of the cache key; the server's address is not.
-
-    Raises:
-        ConfigError: A parameter is no JSON, or a field that cannot be set as one.
-    """
+    """A model behind a server. All fields are part of the cache key; the server's address is not."""
 
     model: str
     """Its name on the server."""
@@ -114,17 +110,9 @@ def generate_request(
 
     Every sample is a request of its own, since some servers ignore `n`; its index and the options' seed make the seed
     that is sent.
-
-    Example:
-        >>> request = generate_request(ServedModel("small", system="Be brief."), "2 + 2?", GenerateOptions(), 0)
-        >>> request.body["messages"]
-        [{'role': 'system', 'content': 'Be brief.'}, {'role': 'user', 'content': '2 + 2?'}]
     """
-    body: dict[str, Any] = {
-        "model": model.model,
-        "temperature": options.temperature,
-        "max_tokens": options.max_new_tokens,
-    }
+    limits = {"temperature": options.temperature, "max_tokens": options.max_new_tokens}
+    body: dict[str, Any] = {"model": model.model, **limits}
     told = "\n\n".join(part for part in (model.system, system.rstrip("\n")) if part) if model.api == "chat" else ""
     if model.api == "chat":
         first = [{"role": "system", "content": told}] if told else []
@@ -147,29 +135,22 @@ def score_request(model: ServedModel, prompt: str, continuation: str) -> Request
 
 
 def read_reply(text: str, api: Api) -> Reply:
-    """Parse the body of a reply.
-
-    Raises:
-        MalformedReplyError: It is truncated, no JSON, or has no answer.
-
-    Example:
-        >>> body = '{"choices": [{"text": " 4", "finish_reason": "stop"}], "usage": {"prompt_tokens": 6}}'
-        >>> read_reply(body, "completions")
-        Reply(text=' 4', reason='stop', stopped=None, tokens=(), prompt_tokens=6, completion_tokens=None)
-    """
+    """Parse the body of a reply; a MalformedReplyError if it is truncated, no JSON, or has no answer."""
     try:
-        choice, usage = _choice(json.loads(text))
+        body = json.loads(text)
+        choice, usage = body["choices"][0], body.get("usage")
         said = _said(choice, api)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise MalformedReplyError(f"no answer in a reply that begins {text[:120]!r}") from error
     reason = choice.get("finish_reason")
+    counts = usage if isinstance(usage, dict) else {}
     return Reply(
         text=said,
         reason=reason if isinstance(reason, str) else None,
         stopped=choice["stop_reason"] is not None if "stop_reason" in choice else None,
         tokens=_tokens(choice.get("logprobs"), api),
-        prompt_tokens=_count(usage.get("prompt_tokens"), least=1),
-        completion_tokens=_count(usage.get("completion_tokens"), least=1 if said else 0),
+        prompt_tokens=_count(counts.get("prompt_tokens"), least=1),
+        completion_tokens=_count(counts.get("completion_tokens"), least=1 if said else 0),
     )
 
 
@@ -178,26 +159,17 @@ def to_completion(reply: Reply, options: GenerateOptions) -> Completion:
 
     Log-probabilities are kept only if every token has one and the tokens spell the text. With stop strings, a text
     whose end the server does not explain counts as stopped.
-
-    Example:
-        >>> to_completion(Reply("4.\nNext", "stop", None), GenerateOptions(stop=("\n",)))
-        Completion(text='4.', logprobs=(), offsets=(), finished=False)
     """
     finished = reply.reason == "stop" and (reply.stopped is False or not (options.stop or reply.stopped))
     spans = align(reply.tokens, reply.text, finished=finished)
-    logprobs = [token.logprob for token in reply.tokens[: len(spans)]]
-    known = [value for value in logprobs if value is not None]
-    if len(known) != len(logprobs):
+    known = [token.logprob for token in reply.tokens[: len(spans)] if token.logprob is not None]
+    if len(known) != len(spans):
         known, spans = [], []
     return cut_at(Completion(reply.text, tuple(known), tuple(spans), finished), options.stop)
 
 
 def to_score(reply: Reply, prompt: str, continuation: str) -> Completion:
-    """Convert an echoed prompt and continuation to the scored continuation.
-
-    A token across the boundary is left out. There are no log-probabilities if the server echoes another text or gives
-    none.
-    """
+    """Convert an echoed prompt and continuation to the scored continuation; a token across the boundary is left out."""
     spans = align(reply.tokens, prompt + continuation, finished=False)
     scored = [
         (token.logprob, (start - len(prompt), end - len(prompt)))
@@ -215,12 +187,6 @@ def align(tokens: Sequence[Token], text: str, *, finished: bool) -> list[tuple[i
 
     Tokens after the end of the text are left out, except for one end-of-sequence token if the text is `finished`.
     There are no spans if the tokens spell another text.
-
-    Example:
-        >>> align([Token(b"a", -1.0), Token(b" b", -1.0), Token(b"<end>", -0.1)], "a b", finished=True)
-        [(0, 1), (1, 3), (3, 3)]
-        >>> align([Token(b"c", -1.0)], "a", finished=True)
-        []
     """
     data = text.encode()
     character = [index for index, one in enumerate(text) for _ in one.encode()]
@@ -248,11 +214,6 @@ def _seed(seed: int, sample: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{sample}".encode()).digest()[:4], "big") >> 1
 
 
-def _choice(reply: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    choice, usage = reply["choices"][0], reply.get("usage")
-    return choice, usage if isinstance(usage, dict) else {}
-
-
 def _said(choice: Mapping[str, Any], api: Api) -> str:
     said = choice["text"] if api == "completions" else choice["message"]["content"]
     if said is None:
@@ -263,13 +224,12 @@ def _said(choice: Mapping[str, Any], api: Api) -> str:
 
 
 def _tokens(logprobs: Any, api: Api) -> tuple[Token, ...]:
-    """Tokens with their log-probabilities; none if the server gives none, or another format."""
     try:
         if api == "completions":
             pairs = zip(logprobs["tokens"], logprobs["token_logprobs"], strict=True)
             return tuple(Token(text.encode("utf-8", "replace"), _logprob(value)) for text, value in pairs)
         return tuple(Token(_bytes(one), _logprob(one["logprob"])) for one in logprobs["content"])
-    except (TypeError, LookupError, AttributeError, ValueError):
+    except (TypeError, LookupError, AttributeError, ValueError):  # none, or another format
         return ()
 
 
