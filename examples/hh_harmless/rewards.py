@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.combiner import ChoiceCombiner
 from outgrow.errors import ConfigError, DataError
-from outgrow.labels import ChoiceTargets, ChoiceVotes, PreferencePairs
+from outgrow.labels import ChoiceVotes, PreferencePairs
 
 if TYPE_CHECKING:
     from outgrow.models.classifier import Encoder
@@ -198,7 +199,7 @@ def reward_votes(models: Sequence[RewardModel], pairs: PreferencePairs) -> Choic
 def judged_pairs(
     pairs: PreferencePairs,
     models: Sequence[RewardModel],
-    combiner: Callable[[ChoiceVotes], ChoiceTargets],
+    combiner: ChoiceCombiner,
     *,
     seed: int = 0,
 ) -> PreferencePairs:
@@ -217,5 +218,5 @@ def judged_pairs(
         DataError: See `reward_votes` and the combiner.
     """
     shown = pairs.turned(np.random.default_rng(seed).random(len(pairs)) < 0.5)
-    targets = combiner(reward_votes(models, shown))
+    targets = combiner.choices(reward_votes(models, shown))
     return shown.take([int(index) for index in targets.ids]).judged(targets.probs[:, 0])

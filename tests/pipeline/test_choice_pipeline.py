@@ -112,7 +112,7 @@ def test_a_rerun_does_no_model_work(planted: tuple[Path, Results], monkeypatch: 
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("a model was asked")
 
-    for name in ("outgrow.train.probe.train_probe", "outgrow.train.features.load_encoder"):
+    for name in ("outgrow.train.probe.Probe.fit", "outgrow.train.features.load_encoder"):
         monkeypatch.setattr(name, refuse)
     again = run(planted[0], f"output={planted[0].parent}/rerun")
     assert scores(again) == scores(planted[1])
