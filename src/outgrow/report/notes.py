@@ -15,16 +15,16 @@ Wording = str | Callable[[Mapping[str, Any]], str]
 
 It starts in lower case and may use `{who}`, which includes the seed; otherwise who and seed are put in front. Formats:
 `{n:row|rows}` a count with its noun, `{x:score}`, `{x:share}` (per cent), `{x:estimate}` and `{x:change}` (a value, or
-a list of value and interval ends), `{x:rating}`, `{n:of}` ("3 of"), `{x:weights}` (a mapping of names
-to numbers), `{x:names}` (a list, of which the first five are named). Values belong into places, never into the format
-string: a name may have braces."""
+a list of value and interval ends), `{x:rating}`, `{n:of}` ("3 of"), `{x:weights}` (a mapping of names to numbers),
+`{x:names}` (a list, of which the first five are named). Values belong into places, never into the format string: a name
+may have braces."""
 
 MOST_SHOWN = 8
 """Notes of severity `info` in sight; the others are folded or counted."""
 
 
 def _floor(text: str) -> Wording:
-    """The wording of a note on a gap, in which FLOOR is the supervisor that it is measured against."""
+    # FLOOR is the supervisor that a gap is measured against.
     only, best, mean = "the supervisor ({who})", "the best supervisor ({who})", "the average supervisor"
     return lambda values: text.replace(
         "FLOOR", mean if not values["who"] else best if values["best_of_several"] else only

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from outgrow.combine import Combined
-from outgrow.evaluate.wording import number_text
+from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.report.table import DEFAULT_WIDTH
 
 MOST_SHOWN = 30
@@ -17,12 +17,7 @@ MOST_SHOWN = 30
 
 
 def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
-    """Return a line per supervisor, the effective number of supervisors, groups of copies, and notes.
-
-    Args:
-        combined: Result of `outgrow.combine.combine`.
-        width: Columns to fit into.
-    """
+    """Return a line per supervisor, the effective number of supervisors, groups of copies, and notes."""
     from rich.console import Console
     from rich.table import Table
 
@@ -30,13 +25,9 @@ def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("supervisor", "votes", "estimated accuracy", "weight"):
         table.add_column(title, justify="left" if title == "supervisor" else "right", no_wrap=True)
-    shown = np.argsort(-about.votes, kind="stable")[:MOST_SHOWN]
-    for m in shown:
-        low, high = about.accuracy_interval[m]
-        accuracy = f"{number_text(about.accuracy[m])} [{number_text(low)}, {number_text(high)}]"
-        silent = about.votes[m] == 0
-        weight = number_text(float(combined.weights[m]))
-        table.add_row(about.names[m], f"{about.votes[m]:,}", "never voted" if silent else accuracy, weight)
+    for m in np.argsort(-about.votes, kind="stable")[:MOST_SHOWN]:
+        accuracy = estimate_text(about.accuracy[m], about.accuracy_interval[m]) if about.votes[m] else "never voted"
+        table.add_row(about.names[m], f"{about.votes[m]:,}", accuracy, number_text(float(combined.weights[m])))
     stream = io.StringIO()
     Console(file=stream, width=width, highlight=False, markup=False).print(table)
     lines = [stream.getvalue().rstrip()]

@@ -14,8 +14,6 @@ LEGEND = (
     "PGR is the share of the gap between supervisor (the best one, or the mean of all) and ceiling that a student "
     "recovers; the ceiling is the strong model trained on gold labels, the base the same model untouched."
 )
-
-
 ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
 """Order of tables and figures."""
 MEAN_SUPERVISOR = "mean of supervisors"
