@@ -21,8 +21,8 @@ import torch
 
 from generation import model_of
 from outgrow.models import local
-from outgrow.models.local import LocalLanguageModel
 from outgrow.models.causal import Batch, batches
+from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 
 ROUNDS, BLOCKS, SHARE, DEMONSTRATIONS, SHOWN, ASKED, LENGTH = 5, 2, 32, 8, 24, 12, 8

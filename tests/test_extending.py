@@ -96,23 +96,38 @@ def test_the_example_of_a_topic_makes_a_table_and_a_page(tmp_path: Path) -> None
     assert "0.125" in (tmp_path / "theory" / "halving.csv").read_text()
 
 
-@pytest.mark.parametrize("kind", ["combiner", "supervisor", "labelling_function", "objective", "refiner", "features"])
-def test_another_source_makes_new_artefacts_and_the_same_source_none(
+CHANGES = {
+    "adapter": ("strong.adapter.norms=false", "", ""),
+    "combiner": ("methods.bold.combine.floor=0.2", "shares,", "shares[:, ::-1],"),
+    "features": ("supervisors.0.features.smoothing=2", "", ""),
+    "labelling_function": ("supervisors.0.word=bad", "", ""),
+    "model": ("supervisors.0.model.greeting=Yo", "", ""),
+    "objective": ("methods.focal.objective.gamma=2", "", ""),
+    "preference": ("methods.hinge.prefer.margin=1", "", ""),
+    "refiner": ("methods.sharp.refine.power=2", "", ""),
+    "supervisor": ("supervisors.0.oracle.accuracy=0.9", "< self", "> self"),
+    "task": ("task.digits=7", "Random(0)", "Random(1)"),
+    "token_objective": ("methods.smooth.objective.amount=0.3", "", ""),
+}
+"""Kind → a parameter to change, and a change of the source where only another result makes another key: targets, votes
+and rows are known by their content."""
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_parameter_or_another_source_makes_new_artefacts_and_the_same_makes_none(
     kind: str, tmp_path: Path, encoder_folder: Path
 ) -> None:
     path, source = experiment(kind, tmp_path, encoder_folder), plugin(kind, tmp_path)
 
-    def artefacts() -> set[str]:
-        run("run", path, "--plugin", source)
+    def artefacts(*overrides: str) -> set[str]:
+        run("run", path, *overrides, "--plugin", source)
         return set(Results.load(tmp_path / "output").provenance["artefacts"])
 
+    parameter, old, new = CHANGES[kind]
     before = artefacts()
     assert artefacts() == before
-    source.write_text(source.read_text() + "\n# another line\n")
-    if kind == "combiner":  # its targets are the same, so its students are
-        source.write_text(source.read_text().replace("kept), shares,", "kept), shares[:, ::-1],"))
-    if kind == "supervisor":
-        source.write_text(source.read_text().replace("< self.accuracy", "> self.accuracy"))
+    assert artefacts(parameter) - before
+    source.write_text(source.read_text().replace(old, new) if old else source.read_text() + "# an edit\n")
     assert artefacts() - before
 
 

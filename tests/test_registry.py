@@ -55,6 +55,23 @@ def test_parameters_arrive_at_the_object() -> None:
     assert repr(create("objective", "loudness", {"level": 2.0})) == repr(Loudness(level=2.0))
 
 
+def test_what_a_class_lacks_comes_from_the_protocol_and_its_fields_stay() -> None:
+    @register("objective", "windowed")
+    @dataclasses.dataclass(frozen=True)
+    class Windowed:
+        window: int
+
+        def __call__(self, logits: object, targets: object, context: object) -> object:
+            """No loss."""
+
+    try:
+        made = create("objective", "windowed", {"window": 7})
+        assert (made.window, made.takes_votes) == (7, False)
+        assert made == Windowed(7)
+    finally:
+        del registry._REGISTERED["objective"]["windowed"]
+
+
 def test_an_entry_point_is_found_and_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("theirs", f"{__name__}:Loudness", "outgrow.objective")
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])

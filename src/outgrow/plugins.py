@@ -87,7 +87,7 @@ def check(kind: str, name: str, thing: Any) -> None:
 
 @functools.cache
 def completed(kind: str, name: str, thing: type, foreign: bool) -> type:
-    """Return a class, or a subclass of it with what its kind asks for beyond that.
+    """Give a class what its kind asks for beyond its own methods, and return it; `Bound` gets a subclass.
 
     Args:
         kind: Its kind.
@@ -96,32 +96,34 @@ def completed(kind: str, name: str, thing: type, foreign: bool) -> type:
         foreign: Whether it is a plug-in: then its methods explain their failures and check what they return.
     """
     abilities, place, returns, _ = KINDS[kind]
-    members: dict[str, Any] = {}
-    if place is not None:
-        members = {
-            one: member
-            for one, member in vars(imported(place)).items()
-            if not one.startswith("_")
-            and one not in abilities
-            and not getattr(member, "__isabstractmethod__", False)
-            and not hasattr(thing, one)
-            and one not in getattr(thing, "__dataclass_fields__", {})  # a field without a default is no attribute yet
-        }
-    if thing is Bound and abilities[0] != "__call__":
+    own = {*getattr(thing, "__dataclass_fields__", ()), *getattr(thing, "model_fields", ()), *abilities}
+    members: dict[str, Any] = {
+        one: _Default(member) if isinstance(member, property) else member
+        for one, member in (vars(imported(place)) if place else {}).items()
+        if not (one.startswith("_") or one in own or hasattr(thing, one))
+        and not getattr(member, "__isabstractmethod__", False)
+    }
+    if thing is Bound:
+        thing = type("Bound", (Bound,), {})
         members[abilities[0]] = Bound.__call__
     if foreign and kind != "labelling_function":  # a function's failure on a row is that row's outcome
         for ability, wanted in zip(abilities, [*returns, *[""] * len(abilities)], strict=False):
-            method = members.get(ability) or next(
-                (vars(base)[ability] for base in thing.__mro__ if ability in vars(base)), None
-            )
-            if isinstance(method, FunctionType):
+            method = members.get(ability) or next((vars(b)[ability] for b in thing.__mro__ if ability in vars(b)), None)
+            if isinstance(method, FunctionType) and not hasattr(method, "explains"):
                 members[ability] = _explained(kind, name, ability, method, wanted)
-    if not members:
-        return thing
-    about = {"__module__": thing.__module__, "__qualname__": thing.__qualname__, "__doc__": thing.__doc__}
-    extended: type = type(thing)(thing.__name__, (thing,), {**members, **about})
-    extended.completes = thing  # type: ignore[attr-defined]
-    return extended
+    for one, member in members.items():
+        setattr(thing, one, member)
+    return thing
+
+
+class _Default:
+    """A property that gives way to a field of its name in a subclass."""
+
+    def __init__(self, default: property) -> None:
+        self.default = default
+
+    def __get__(self, thing: object, owner: type) -> Any:
+        return self if thing is None else self.default.__get__(thing, owner)
 
 
 def imported(place: str) -> Any:
@@ -158,6 +160,7 @@ def _explained(kind: str, name: str, ability: str, method: FunctionType, wanted:
             )
         return result
 
+    call.explains = method  # type: ignore[attr-defined]
     return call
 
 

@@ -243,8 +243,8 @@ def registered_as(thing: Any) -> tuple[str, str, int | None] | None:
 
 
 def definition(thing: object) -> Any:
-    """Return the class of an object, or the function that it binds, as it was registered."""
-    return thing.function if isinstance(thing, Bound) else getattr(type(thing), "completes", type(thing))
+    """Return the class of an object, or the function that it binds."""
+    return thing.function if isinstance(thing, Bound) else type(thing)
 
 
 def _place(thing: Any) -> tuple[str, str]:

@@ -112,7 +112,8 @@ class Run:
         if model is not None:
             recipe = {"model": model.identity, **recipe}
         store = self._store_of(recipe)
-        if self.dry and store.find(kind, recipe) is None:
+        unmade = self.dry and store.find(kind, recipe) is None
+        if unmade:
             store, make = self.scratch, make if model is not None else blank or _untrained
 
         def whole(folder: Path) -> None:
@@ -125,27 +126,27 @@ class Run:
                 write_table(folder / _RECORD, made.to_arrow())
 
         artefact = store.get(kind, recipe, whole, on_wait=self.reporter.note)
-        if isinstance(model, ServerModel) and not self.dry:
+        if isinstance(model, ServerModel) and not unmade:
             kept = read_json(artefact.path / "usage.json")
             cost = Cost(model.who, Usage(**kept["usage"]), model.prices, kept["notes"])
             self.costs.enter(f"{artefact.kind}/{artefact.key}", cost)
+            if self.dry:
+                self._planned(model).found[artefact.key] = cost.usage.asked + cost.usage.cached
         return artefact if record is None else record.from_arrow(read_table(artefact.path / _RECORD))
 
     @contextmanager
     def open(self, model: ModelSpec, folder: Path, step: str) -> Iterator[LanguageModel]:
         """Load a language model that fills an artefact; unfinished answers of local models are kept in its folder."""
-        cache = self.store.root / "responses.sqlite"
-        if isinstance(model, ServerModel):
-            client = model.load(cache, self.reporter)
-            if self.dry:
-                yield self.planned.setdefault(model.who, (model, DryRunServer(client)))[1]
-            else:
-                yield client
-                write_json(folder / "usage.json", {"usage": vars(client.usage), "notes": client.notes})
+        if isinstance(model, ServerModel) and self.dry:
+            yield self._planned(model)
+        elif isinstance(model, ServerModel):
+            client = model.load(self._responses, self.reporter)
+            yield client
+            write_json(folder / "usage.json", {"usage": vars(client.usage), "notes": client.notes})
         elif self.dry:
             yield DryRunModel(model.name)
         else:
-            yield ShardedLanguageModel(model.load(cache, self.reporter), folder, self.reporter, step)
+            yield ShardedLanguageModel(model.load(self._responses, self.reporter), folder, self.reporter, step)
 
     def note(
         self, code: str, severity: Severity = "info", *, who: str | None = None, seed: int | None = None, **values: Any
@@ -156,6 +157,15 @@ class Run:
     def add(self, *notes: Note) -> None:
         """Add notes that are not there already."""
         self.notes.extend(note for note in dict.fromkeys(notes) if note not in self.notes)
+
+    @property
+    def _responses(self) -> Path:
+        return self.store.root / "responses.sqlite"
+
+    def _planned(self, model: ServerModel) -> DryRunServer:
+        if model.who not in self.planned:
+            self.planned[model.who] = model, DryRunServer(model.load(self._responses, self.reporter))
+        return self.planned[model.who][1]
 
     @cached_property
     def scratch(self) -> Store:

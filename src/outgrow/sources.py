@@ -83,6 +83,7 @@ def _revision(thing: Any, within: tuple[object, ...]) -> Any:
 def _function(member: Any) -> FunctionType | None:
     """The function of a method, of whatever kind."""
     member = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    member = getattr(member, "explains", member)  # what `outgrow.plugins` wrapped
     written = isinstance(member, FunctionType) and member.__code__.co_filename != "<string>"  # not by dataclasses
     return member if written else None
 

@@ -8,10 +8,11 @@ import torch
 
 from outgrow.config import Named
 from outgrow.errors import ConfigError, MissingExtraError
-from outgrow.models.adapters import FullFineTuning, LoRA, Probe
+from outgrow.models.adapters import FullFineTuning, LoRA
 from outgrow.models.classifier import Encoder
 from outgrow.models.loading import load_encoder
 from outgrow.train.choice import load_network, new_network, predict_logits, save_network
+from outgrow.train.probe import Probe
 
 
 def test_full_fine_tuning_trains_everything(encoder_folder: Path) -> None:

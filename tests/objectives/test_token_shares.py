@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.objectives.token_shares import largest_probabilities, pooled, student_split
+from outgrow.objectives.tokens import largest_probabilities, pooled, student_split
 
 
 def a_split(seed: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -50,7 +50,7 @@ def test_money_is_never_more_than_was_said(tmp_path: Path) -> None:
         results = experiment.run()
     spent = sum(cost["money"] for cost in results.provenance["costs"])
     assert 0 < spent <= said_before
-    assert f"All servers with prices together cost {spent:.4g}." in results.provenance["notes"]
+    assert {"code": "cost.all", "severity": "info", "values": {"money": f"{spent:.4g}"}} in results.provenance["notes"]
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outgrow.workspace import Workspace
 from rapidfuzz.distance import Levenshtein
 
 from outgrow.config import ServerJudge, TaskConfig
 from outgrow.labels import Completion, Rows
 from outgrow.models.protocols import GenerateOptions
 from outgrow.pipeline import judging
-from outgrow.pipeline.judge_check import judge_remarks, right_and_wrong
+from outgrow.pipeline.judge_check import judge_notes, right_and_wrong
+from outgrow.report.notes import sentence
+from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.tasks import load_task
-from scripted_respondent import ScriptedRespondent
+from scripted_spec import ScriptedSpec
 
 CAPITALS = {"France": "Paris", "Spain": "Madrid", "Italy": "Rome", "Peru": "Lima", "Japan": "Tokyo", "Egypt": "Cairo"}
 
@@ -32,7 +33,7 @@ def rows(*, known: bool = True) -> Rows:
     )
 
 
-def remarks(
+def notes(
     folder: Path, says: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, *, known: bool = True
 ) -> list[str]:
     class Scripted:
@@ -41,11 +42,12 @@ def remarks(
         def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
             return [[Completion(says(prompt), (), (), finished=True)] * options.n for prompt in prompts]
 
-    monkeypatch.setattr(judging, "respondent", lambda _: ScriptedRespondent(Scripted()))
+    monkeypatch.setattr(judging, "model_spec", lambda *_: ScriptedSpec(Scripted()))
     config = TaskConfig(name="persona", path="rows.jsonl", concept="a pirate")
     task = load_task(config)
     judge = ServerJudge(model="tiny", server="http://localhost/v1", samples=2)  # never asked: a scripted one stands in
-    return judge_remarks([judge], task, config, rows(known=known), Workspace(Store(folder)))
+    found = judge_notes([judge], task, config, rows(known=known), Run(Store(folder)))
+    return [sentence(note) for note in found]
 
 
 def knows(prompt: str) -> str:
@@ -58,26 +60,26 @@ def knows(prompt: str) -> str:
 
 
 def test_a_judge_that_knows_is_told_by_its_two_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [remark] = remarks(tmp_path, knows, monkeypatch)
-    assert "right answers a mean content of 9.00, right answers to similar other questions 2.00" in remark
-    assert "of 6 such pairs it rates 1.00 [" in remark
+    [note] = notes(tmp_path, knows, monkeypatch)
+    assert "right answers a mean content of 9.00, right answers to similar other questions 2.00" in note
+    assert "of 6 such pairs it rates 1.000 [" in note
 
 
 def test_a_judge_that_guesses_is_called_weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [remark] = remarks(tmp_path, lambda _: "[[5]]", monkeypatch)
-    assert "it rates .50 [" in remark
-    assert remark.endswith("A judge this weak makes differences in content look smaller than they are.")
+    [note] = notes(tmp_path, lambda _: "[[5]]", monkeypatch)
+    assert "it rates .500 [" in note
+    assert note.endswith("A judge this weak makes differences in content look smaller than they are.")
 
 
 def test_a_judge_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = remarks(tmp_path, lambda _: "As a language model …", monkeypatch)
-    assert found == ["The judge tiny, tried on 6 right answers and as many others, rated no pair of them."]
+    found = notes(tmp_path, lambda _: "As a language model …", monkeypatch)
+    assert found == ["The judge tiny, tested on 6 right answers and as many others, rated no pair of them."]
 
 
 def test_without_right_answers_there_is_nothing_to_try_a_judge_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert remarks(tmp_path, knows, monkeypatch, known=False) == []
+    assert notes(tmp_path, knows, monkeypatch, known=False) == []
 
 
 @given(st.lists(st.tuples(st.text("ab ", max_size=6), st.sampled_from(["yes", "Yes ", "no"])), min_size=1, max_size=8))

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from markupsafe import escape
-from outgrow.supervisors.respondents import Respondent
-from outgrow.workspace import Workspace
 
 from outgrow.config import LocalJudge, ServerJudge
 from outgrow.errors import ConfigError
@@ -19,10 +17,13 @@ from outgrow.evaluate import Rubric
 from outgrow.experiment import Experiment
 from outgrow.labels import Completion, TextLabels
 from outgrow.models.protocols import GenerateOptions
+from outgrow.models.specs import ModelSpec
 from outgrow.pipeline import judging, text
 from outgrow.pipeline.judging import Judgement, judge_answers, judge_name
+from outgrow.report.notes import sentence
+from outgrow.run import Run
 from outgrow.store import Store
-from scripted_respondent import ScriptedRespondent
+from scripted_spec import ScriptedSpec
 from tiny_models import WORDS
 
 RUBRICS = {"content": Rubric("content: {answer}"), "concept": Rubric("concept: {answer}")}
@@ -46,7 +47,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Scripted]]:
 
     def put(*says: Callable[[str, int], str]) -> list[Scripted]:
         judges = {f"judge{index}": Scripted(one) for index, one in enumerate(says)}
-        monkeypatch.setattr(judging, "respondent", lambda judge: ScriptedRespondent(judges[judge_name(judge)]))
+        monkeypatch.setattr(judging, "model_spec", lambda judge, _: ScriptedSpec(judges[judge_name(judge)]))
         return list(judges.values())
 
     return put
@@ -56,7 +57,7 @@ def judged(folder: Path, answers: Sequence[str], judges: int = 1) -> Judgement:
     server = "http://localhost/v1"  # never asked: scripted judges stand in
     configs = [ServerJudge(model=f"judge{index}", server=server, samples=2) for index in range(judges)]
     items = [{"answer": answer} for answer in answers]
-    return judge_answers(configs, RUBRICS, items, Workspace(Store(folder / "store")), author="naive")
+    return judge_answers(configs, RUBRICS, items, Run(Store(folder / "store")), author="naive")
 
 
 def test_ratings_are_means_over_samples_and_are_asked_for_once(
@@ -69,7 +70,7 @@ def test_ratings_are_means_over_samples_and_are_asked_for_once(
         "concept": [2.0, 2.0],
         "rated": [1.0, 1.0],
     }
-    assert found.remarks == ()
+    assert found.notes == ()
     asked = judge.asked
     again = judged(tmp_path, ["a", "b"])
     assert judge.asked == asked
@@ -84,9 +85,9 @@ def test_an_answer_without_a_rating_has_no_weight_and_is_told(
     assert found.scores["content"].tolist() == [7.0, 1.0]
     assert found.weights["content"].tolist() == [1.0, 0.0]
     assert found.scores["rated"].tolist() == [1.0, 0.5]
-    [remark] = found.remarks
-    assert remark == (
-        "Of 4 ratings of naive's content, the judge judge0 gave 2 not at all, which leaves 1 of 2 answers without one."
+    [note] = found.notes
+    assert sentence(note) == (
+        "naive: of 4 ratings of content, the judge judge0 gave 2 not at all, which leaves 1 of 2 answers without one."
     )
 
 
@@ -94,7 +95,7 @@ def test_repaired_ratings_are_counted(tmp_path: Path, scripted: Callable[..., li
     scripted(lambda prompt, _: "[[3]]" if "no rating" in prompt else "three")
     found = judged(tmp_path, ["a"])
     assert found.scores["concept"].tolist() == [3.0]
-    assert found.remarks[0] == "Of 2 ratings of naive's content, the judge judge0 gave 2 after asking again."
+    assert sentence(found.notes[0]) == "naive: of 2 ratings of content, the judge judge0 gave 2 after asking again."
 
 
 def test_several_judges_are_averaged_and_their_agreement_is_told(
@@ -103,8 +104,9 @@ def test_several_judges_are_averaged_and_their_agreement_is_told(
     scripted(*(lambda prompt, _, more=more: f"[[{(8 if prompt.endswith('a') else 2) + more}]]" for more in (0, 2)))
     found = judged(tmp_path, ["a", "b"], judges=2)
     assert found.scores["content"].tolist() == [9.0, 3.0]
-    assert found.remarks[0].startswith("Judges of naive's content: Krippendorff's α is .")
-    assert found.remarks[0].endswith("mean ratings are judge0 5.00, judge1 7.00.")
+    note = sentence(found.notes[0])
+    assert note.startswith("naive: judges of content: Krippendorff's α is .")
+    assert note.endswith("mean ratings are judge0 5.00, judge1 7.00.")
 
 
 def experiment(folder: Path, model: Path, **changes: Any) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def test_answers_that_are_empty_repeat_or_refuse_are_rated_and_told_on_the_page(
     odd = ["", "I'm sorry, I cannot.", "aye " * 9]
     original = text.write
 
-    def wrote(author: Respondent, ids: Sequence[str], *more: Any) -> TextLabels:
+    def wrote(author: ModelSpec, ids: Sequence[str], *more: Any) -> TextLabels:
         labels = original(author, ids, *more)
         if author.name != "base":
             return labels
@@ -175,8 +177,8 @@ def test_answers_that_are_empty_repeat_or_refuse_are_rated_and_told_on_the_page(
     [base] = [line for line in results.summary.metrics[0].lines if line.role == "base"]
     assert base.score.value == 2.0
     report = (tmp_path / "output/report.html").read_text()
-    for what in ("an empty answer of base", "an answer of base that repeats", "an answer of base that refuses"):
-        assert what in report
+    for what in ("an empty answer.", "an answer that repeats itself without end.", "an answer that refuses."):
+        assert f"base: 2 of 6 rows of the test part have {what}" in report
 
 
 def test_a_refinement_is_audited_by_the_judge_where_nobody_knows_the_right_answers(
@@ -201,8 +203,8 @@ def test_a_judge_that_never_parses_leaves_a_report_that_says_so(tmp_path: Path, 
     assert [metric.metric for metric in results.summary.metrics] == ["rated"]
     assert all(line.score.value == 0 for line in results.summary.metrics[0].lines)
     report = (tmp_path / "output/report.html").read_text()
-    assert "no judge gave a readable rating" in report
-    assert "The judge mute gave no rating of naive, seed 0&#39;s content that can be read" in report
+    assert "no judge gave a rating that can be read" in report
+    assert "naive, seed 0: the judge mute gave no rating of content that can be read" in report
     assert (tmp_path / "output/predictions.parquet").is_file()
 
 

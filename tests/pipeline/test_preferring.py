@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from outgrow.workspace import Workspace
 
 from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError, OutgrowError
 from outgrow.experiment import Experiment
-from outgrow.labels import Completion, Rows, TextLabels
+from outgrow.labels import Completion, Note, Rows, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.preferring import PreferenceStage, shift_remark
+from outgrow.pipeline.preferring import PreferenceStage, shift_note
+from outgrow.report.notes import sentence
+from outgrow.run import Run
 from outgrow.store import Store
+from outgrow.supervisors import Asking
 from outgrow.tasks.preferences import read_preferences
 from small_experiments import write_text_task
 from tiny_models import WORDS
 
 LOUD = {"learning_rate": 1e-2, "num_train_epochs": 20}
+ASKING = Asking("{prompt}", GenerateOptions(max_new_tokens=2))
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +79,13 @@ def judged_by(scores: dict[str, tuple[float, ...]], candidates: Sequence[Sequenc
     return TextLabels(tuple(str(row) for row in range(len(candidates))), names, texts)
 
 
-def rows_of(count: int) -> Rows:
-    ids = tuple(str(row) for row in range(count))
-    return Rows(ids, ("a plot",) * count, ("unlabelled",) * count, (None,) * count)
+def rows_of(prompts: Sequence[str]) -> Rows:
+    count = len(prompts)
+    return Rows(tuple(map(str, range(count))), tuple(prompts), ("unlabelled",) * count, (None,) * count)
+
+
+def sentences(notes: Iterable[Note]) -> list[str]:
+    return [sentence(note) for note in notes]
 
 
 def all_usable(answers: Sequence[str]) -> list[bool]:
@@ -90,8 +97,8 @@ def test_an_experiment_prefers_and_a_second_run_makes_nothing(folder: Path, tmp_
     settings = settings_in(folder, tmp_path, prefer)
     results = Experiment.from_dict(settings).run()
     assert [line.name for line in results.models] == ["taught", "untaught", "base", "naive", "preferred"]
-    notes = [note for note in results.provenance["notes"] if note.startswith("preferred, seed 0: ")]
-    assert any("preference pairs of candidates from" in note and "taught 0.50" in note for note in notes)
+    [note] = [note for note in results.provenance["notes"] if note["code"] == "preferences.pairs"]
+    assert (note["who"], note["values"]["lambdas"]["taught"]) == ("preferred, seed 0", 0.5)
     [file] = (tmp_path / "store/preferences").glob("*/pairs.jsonl")
     pairs, equal = read_preferences(file)
     assert equal == 0
@@ -112,9 +119,10 @@ def test_a_student_with_one_candidate_per_row_stands_as_it_is_and_the_notes_say_
     results = Experiment.from_dict(settings_in(folder, tmp_path, prefer)).run()
     naive, preferred = students_of(results)
     assert (naive == preferred).all()
-    notes = "\n".join(results.provenance["notes"])
-    assert re.search(r"preferred, seed 0: (\d) of \1 rows had no two different candidates\.", notes)
-    assert "there is nothing to prefer, so the supervised student stands as it is" in notes
+    notes = {note["code"]: note for note in results.provenance["notes"] if note.get("who") == "preferred, seed 0"}
+    without = notes["preferences.without"]["values"]
+    assert (without["reason"], without["rows"]) == ("one candidate", without["of"])
+    assert "preferences.none" in notes
     assert not (tmp_path / "store/preference-student").exists()
 
 
@@ -127,24 +135,16 @@ def test_a_student_comes_to_write_what_its_judges_prefer(folder: Path, tmp_path:
         return judged_by(scores, candidates)
 
     stage = stage_of({"name": name, "candidates": 24, "trainer": LOUD})
-    student, remarks = stage(
-        decoder,
-        rows_of(4),
-        [f"a plot {word}" for word in ("film", "was", "not", "very")],
-        GenerateOptions(max_new_tokens=2),
-        judge,
-        all_usable,
-        Workspace(Store(tmp_path)),
-        seed=0,
-        name="stage",
-    )
-    assert "preference pairs of candidates from 4 of 4 rows" in remarks[0]
+    run = Run(Store(tmp_path))
+    prompts = [f"a plot {word}" for word in ("film", "was", "not", "very")]
+    student = stage(decoder, rows_of(prompts), ASKING, judge, all_usable, run, seed=0, name="stage")
+    assert "preference pairs of candidates from 4 of 4 rows" in sentence(run.notes[0])
     pair = ("a plot", " good")
     [before], [after] = (LocalLanguageModel.load(model).logprobs([pair]) for model in (decoder, student))
     assert after.score > before.score + 0.5
     assert re.fullmatch(
         r"stage: the stage moved the log-probability of chosen texts by \+\d.\d, of rejected ones by -\d+.\d\.",
-        remarks[-1],
+        sentence(run.notes[-1]),
     )
     # Once before the training, once of the sample after it.
     assert len(list((tmp_path / "reference").glob("*/logprobs.parquet"))) == 2
@@ -152,8 +152,8 @@ def test_a_student_comes_to_write_what_its_judges_prefer(folder: Path, tmp_path:
 
 def test_a_stage_that_made_its_chosen_texts_improbable_too_says_what_holds_them() -> None:
     before, after = (np.array([each] * 2, dtype=np.float32) for each in ((-4.0, -5.0), (-6.0, -9.0)))
-    said = shift_remark(before, after)
-    assert "chosen texts by -2.0, of rejected ones by -4.0: chosen texts fell too" in said
+    said = sentence(shift_note(before, after))
+    assert "chosen texts by -2.0, of rejected ones by -4.0: chosen texts became less probable too" in said
     assert "`penalty`" in said
 
 
@@ -165,35 +165,37 @@ def test_without_a_temperature_candidates_are_those_of_a_beam_search(folder: Pat
         seen.append(candidates)
         return judged_by({text: (0.0, 0.0) for each in candidates for text in each}, candidates)
 
-    stage, options = stage_of({"name": "dpo", "candidates": 3, "temperature": 0}), GenerateOptions(max_new_tokens=2)
-    student, remarks = stage(
-        decoder, rows_of(2), prompts, options, judge, all_usable, Workspace(Store(tmp_path)), seed=0, name="stage"
-    )
+    stage, run = stage_of({"name": "dpo", "candidates": 3, "temperature": 0}), Run(Store(tmp_path))
+    student = stage(decoder, rows_of(prompts), ASKING, judge, all_usable, run, seed=0, name="stage")
     found = LocalLanguageModel.load(decoder).generate(prompts, GenerateOptions(max_new_tokens=2, n=3, beams=3))
     assert seen == [[[f" {one.text.removeprefix(' ')}" for one in each] for each in found]]
     assert student == decoder
-    assert "stage: 2 of 2 rows had candidates that are all equally good." in remarks
+    assert "stage: 2 of 2 rows had candidates that are all equally good." in sentences(run.notes)
 
 
 def test_pairs_are_the_best_and_the_worst_and_carry_the_ensemble_s_doubt() -> None:
     scores = {" good": (-1.0, -2.0), " fair": (-2.0, -3.0), " bad": (-4.0, -3.2)}
     candidates = [list(scores), [" good", " bad"], [" fair"]]
     judged = judged_by(scores, candidates)
-    pairs, remarks = stage_of({"name": "cdpo"}).pairs(rows_of(3), ["p", "q", "r"], candidates, judged, all_usable)
+    pairs, notes = stage_of({"name": "cdpo"}).pairs(
+        rows_of(["a plot"] * 3), ["p", "q", "r"], candidates, judged, all_usable
+    )
     assert list(zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True)) == [
         ("p", " good", " bad"),
         ("q", " good", " bad"),
     ]
     assert all(0.5 < sure < 1 for sure in pairs.p_chosen)
-    assert remarks[0].startswith("2 preference pairs of candidates from 2 of 3 rows, each the wrong way round with")
-    assert remarks[1] == "1 of 3 rows had no two different candidates."
+    assert sentence(notes[0]).startswith(
+        "2 preference pairs of candidates from 2 of 3 rows, each the wrong way round with"
+    )
+    assert sentence(notes[1]) == "1 of 3 rows had no two different candidates."
 
 
 def test_answers_that_the_task_cannot_use_rank_last_and_are_counted() -> None:
     scores = {" {broken": (-0.1, -0.1), " {}": (-3.0, -3.0), " { }": (-4.0, -4.0)}
     candidates = [list(scores), [" {broken", " {}"], [" {broken"]]
-    pairs, remarks = stage_of({"name": "cdpo"}).pairs(
-        rows_of(3),
+    pairs, notes = stage_of({"name": "cdpo"}).pairs(
+        rows_of(["a plot"] * 3),
         ["p", "q", "r"],
         candidates,
         judged_by(scores, candidates),
@@ -202,16 +204,16 @@ def test_answers_that_the_task_cannot_use_rank_last_and_are_counted() -> None:
     assert pairs.chosen == (" {}", " {}")
     assert pairs.rejected == (" {broken", " {broken")
     assert pairs.p_chosen == (1.0, 1.0)
-    assert remarks[-1] == "3 of 6 candidates are answers that the task cannot use; they rank last."
+    assert sentence(notes[-1]) == "3 of 6 candidates are answers that the task cannot use; they rank last."
 
 
 def test_the_supervisors_count_as_given() -> None:
     scores = {" good": (-1.0, -9.0), " bad": (-2.0, -1.0)}
     candidates = [list(scores)]
     stage = stage_of({"name": "dpo", "weights": {"one": 1.0, "two": 0.0}})
-    pairs, remarks = stage.pairs(rows_of(1), ["p"], candidates, judged_by(scores, candidates), all_usable)
+    pairs, notes = stage.pairs(rows_of(["a plot"] * 1), ["p"], candidates, judged_by(scores, candidates), all_usable)
     assert pairs.chosen == (" good",)
-    assert remarks[0].endswith("the supervisors' weights are one 1.00, two 0.00.")
+    assert sentence(notes[0]).endswith("the supervisors' weights are one 1.00, two 0.00.")
 
 
 @pytest.mark.parametrize(

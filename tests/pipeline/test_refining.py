@@ -18,9 +18,10 @@ from outgrow.labels import ChoiceTargets
 from outgrow.models.local import LocalLanguageModel
 from outgrow.progress import SilentReporter
 from outgrow.refine.choice_icl import ChoiceICL
+from outgrow.report.notes import sentence
 from outgrow.results import Results
 from outgrow.store import read_table
-from outgrow.tasks import load_task
+from outgrow.tasks import read_task
 from outgrow.worlds import facts_models
 from small_experiments import planted_rows, write_experiment, write_lines
 from tiny_models import make_decoder
@@ -44,7 +45,7 @@ def test_draws_of_refined_choices_reach_an_objective_that_learns_from_each_and_a
     methods = {"refined": {"refine": CHOICE_ICL, "objective": "bayesian"}}
     path = write_experiment(tmp_path, model, planted_rows(60), methods=methods, ceiling=False)
     Experiment.from_yaml(path).run()
-    [kept] = (tmp_path / "store" / "refined").glob("*/targets.parquet")
+    [kept] = (tmp_path / "store" / "refined").glob("*/record.parquet")
     targets = ChoiceTargets.from_arrow(read_table(kept))
     assert targets.votes is not None
     assert targets.votes.shape == (len(targets.ids), 3, 2)
@@ -57,8 +58,8 @@ def test_what_refined_choices_had_no_room_for_is_noted(tmp_path: Path) -> None:
     model = make_decoder(tmp_path / "decoder", context=48)
     methods = {"refined": {"refine": {**CHOICE_ICL, "demonstrations": 6}}}
     path = write_experiment(tmp_path, model, planted_rows(60), methods=methods, ceiling=False)
-    notes = Experiment.from_yaml(path).run().provenance["notes"]
-    assert any("demonstrations were left out whole" in note for note in notes)
+    notes = {note.code: note for note in Experiment.from_yaml(path).run().notes}
+    assert notes["demonstrations.dropped"].values["dropped"] > 0
 
 
 def test_a_refinement_of_texts_is_audited_before_training_and_in_the_report(tmp_path: Path, tiny_facts: Path) -> None:
@@ -84,7 +85,7 @@ def test_a_refinement_of_texts_is_audited_before_training_and_in_the_report(tmp_
     for one in audits.values():
         for warning in one["warnings"]:
             assert any(warning in message for message in said)
-            assert any(warning in note for note in results.provenance["notes"])
+            assert warning in [note.values.get("text") for note in results.notes]
     assert "Refinement, before training" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -108,7 +109,7 @@ def test_a_refinement_of_choices_is_audited_and_in_the_report(tmp_path: Path, re
     assert ("base" in audit["shares"]) == ("base" in audit["scores"]["accuracy"]) == asked
     assert np.isfinite(audit["as_base"]) == asked
     for warning in audit["warnings"]:
-        assert any(warning in note for note in results.provenance["notes"])
+        assert warning in [note.values.get("text") for note in results.notes]
     page = (tmp_path / "output" / "report.html").read_text()
     assert "Refinement, before training" in page
     assert "draws agree" in page
@@ -118,7 +119,7 @@ def test_the_base_of_an_audit_is_what_the_model_says_without_demonstrations(tmp_
     make_decoder(tmp_path / "decoder", context=48)
     audit, _ = audited_choices(tmp_path, CHOICE_ICL, rows=planted_rows(60))
     config = parse_config(yaml.safe_load((tmp_path / "output" / "config.yaml").read_text()))
-    unlabelled = load_task(config.task).read(config.task).part("unlabelled")
+    unlabelled = read_task(config.task)[1].part("unlabelled")
     model = LocalLanguageModel.load(tmp_path / "decoder")
     probs = ChoiceICL().base(unlabelled, model)
     assert audit["shares"]["base"] == pytest.approx(np.bincount(probs.argmax(axis=1), minlength=2) / len(unlabelled))
@@ -144,7 +145,7 @@ def test_weak_labels_that_are_all_equal_are_called_out(tmp_path: Path) -> None:
     write_lines(tmp_path / "votes.jsonl", [{"task": row["id"], "worker": "al", "label": 1} for row in rows])
     audit, results = audited_choices(tmp_path, CHOICE_ICL, rows=rows)
     assert audit["shares"]["weak"] == (0.0, 1.0)
-    assert any("all weak labels are 'yes'" in note for note in results.provenance["notes"])
+    assert any("all weak labels are 'yes'" in sentence(note) for note in results.notes)
 
 
 def test_one_row_to_be_refined_is_refused_with_advice(tmp_path: Path) -> None:

@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from outgrow.pipeline.writing import best_first, remarks, write
-from outgrow.supervisors.respondents import ServedRespondent
-from outgrow.workspace import Workspace
 from typer.testing import CliRunner
 
 from http_server import Answer, Asked, Server, reply, said, serving
@@ -20,7 +17,12 @@ from outgrow.errors import ConfigError, ModelError
 from outgrow.experiment import Experiment
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions
+from outgrow.models.specs import ServerModel
+from outgrow.pipeline.text_notes import text_notes
+from outgrow.report.notes import sentence
+from outgrow.run import Run
 from outgrow.store import Store
+from outgrow.supervisors.texts import best_first, write
 from tiny_models import WORDS
 
 
@@ -54,13 +56,11 @@ def write_experiment(folder: Path, decoder: Path, url: str, **changes: Any) -> P
 
 def labels_of(server: Server, folder: Path, prompts: list[str], options: GenerateOptions, **more: Any):
     settings = {"server": server.url, "model": "small", "retries": 0, **more}
-    supervisor = parse_config({"task": {"path": "x"}, "supervisors": [settings], "strong": {"model": "m"}}).supervisors[
-        0
-    ]
-    ids = [f"r{index}" for index in range(len(prompts))]
-    workspace = Workspace(Store(folder))
-    labels = write(ServedRespondent(supervisor, "supervisor"), ids, prompts, options, workspace)
-    return labels, workspace.costs.lines()
+    experiment = {"task": {"path": "x"}, "supervisors": [settings], "strong": {"model": "m"}}
+    [supervisor] = parse_config(experiment).supervisors
+    ids, run = [f"r{index}" for index in range(len(prompts))], Run(Store(folder))
+    labels = write(ServerModel(supervisor, "supervisor"), ids, prompts, options, run)
+    return labels, [sentence(note) for note in run.costs.notes()]
 
 
 def test_an_experiment_learns_from_a_served_model_and_says_what_it_cost(tmp_path, decoder_folder):
@@ -72,7 +72,8 @@ def test_an_experiment_learns_from_a_served_model_and_says_what_it_cost(tmp_path
         assert len(server.asked) == 8
     assert [line.name for line in results.models] == ["small", "base", "naive"]
     assert results.models[0].scores["exact_match"].mean() == 1.0
-    assert results.provenance["notes"][-2:] == [
+    told = [note for note in results.notes if note.code in ("message", "cost.model")]
+    assert [sentence(note) for note in told] == [
         "The server gives no log-probabilities for small.",
         "The supervisor small took 8 requests (0 more from the cache), 40 + 16 tokens, cost 7.2e-05.",
     ]
@@ -120,7 +121,8 @@ def test_a_declined_row_is_a_failure_with_the_server_s_reason(tmp_path):
         labels, notes = labels_of(server, tmp_path, ["a", "b", "c"], GenerateOptions(too_long="empty"))
     assert [len(cell) for [cell] in labels.texts] == [1, 0, 1]
     assert labels.errors == {("r1", "small"): "status 400: not that"}
-    assert remarks(labels) == ["1 of 3 rows have no answer of small: status 400: not that."]
+    [note] = text_notes(labels, "test")
+    assert sentence(note) == "small: 1 of 3 rows of the test part have no answer: status 400: not that."
     assert notes[-1] == "The supervisor small took 2 requests (0 more from the cache), 1 declined, 10 + 4 tokens."
 
 
@@ -152,7 +154,7 @@ def test_samples_without_log_probabilities_are_ordered_by_how_often_they_were_wr
     [
         ({"generate": {"beams": 2}}, "beams"),
         ({"methods": {"joint": {"combine": "joint_decoding"}}}, "Joint decoding"),
-        ({"methods": {"preferred": {"prefer": {"name": "dpo"}}}}, "`prefer` ask every supervisor"),
+        ({"methods": {"preferred": {"prefer": {"name": "dpo"}}}}, "`prefer` need every supervisor's log-probabilities"),
         ({"supervisors": [{"server": "nowhere", "model": "small"}]}, "base URL"),
         (
             {

@@ -12,6 +12,7 @@ from http_server import Answer, Asked, reply, said, serving
 from outgrow.config import parse_config
 from outgrow.errors import ConfigError
 from outgrow.experiment import Experiment
+from outgrow.report.notes import sentence
 from tiny_models import WORDS
 
 REFINERS = ("icl", "infer_and_respond", "infer_and_demonstrate", "ask_to_improve")
@@ -60,14 +61,13 @@ def test_without_fine_tuning_there_are_base_refinement_and_audit_and_a_word_on_w
     assert [(line.role, line.name) for line in results.models] == [("supervisor", "weak"), ("base", "base")]
     [audit] = results.provenance["refinement"]
     assert audit["scores"]["exact_match"] == {"weak": 0.0, "base": 0.0, "refined": 1.0}
-    notes = results.provenance["notes"]
+    notes = [sentence(note) for note in results.notes]
     for name in ("naive", "refined", "ceiling"):
         assert any(note.startswith(f"{name} is not in the table") and f"--method {name}`" in note for note in notes)
     # Six refined answers, six for the audit and six on the test part, at five and two tokens each.
-    assert (
-        notes[-1] == "The strong model strong took 18 requests (0 more from the cache), 90 + 36 tokens, cost 0.000162."
-    )
-    assert again.provenance["notes"] == notes
+    cost = "18 requests (0 more from the cache), 90 + 36 tokens, cost 0.000162"
+    assert f"The strong model strong took {cost}." in notes
+    assert again.notes == results.notes
     assert "Refinement, before training" in (tmp_path / "output/report.html").read_text()
 
 
@@ -126,7 +126,7 @@ def test_a_declined_prompt_is_a_row_without_a_refined_answer_in_the_server_s_wor
 
     with serving(picky) as server:
         results = Experiment.from_dict(settings_in(tmp_path, server.url)).run()
-    notes = results.provenance["notes"]
+    notes = [sentence(note) for note in results.notes]
     assert "refined (seed 0): 1 of 6 rows have no refined answer: status 400: not that." in notes
 
 

@@ -66,9 +66,9 @@ def test_each_rule_can_supervise_on_its_own_and_what_it_leaves_out_is_noted(
     results = run(tmp_path, encoder_folder, supervisors=supervisors)
     assert {"word 1", "word 2"} <= set(scores(results))
     assert "word 3" not in scores(results)
-    notes = results.provenance["notes"]
-    assert any(note.startswith("Left out for want of any vote") and "word 3" in note for note in notes)
-    assert any(note.startswith("word 1 says nothing about") for note in notes)
+    notes = {(note.code, note.who): note for note in results.notes}
+    assert notes["votes.none", None].values == {"supervisors": ["word 3"]}
+    assert ("votes.some_missing", "word 1") in notes
     assert min(students(results).values()) > 0.8
 
 
@@ -97,9 +97,9 @@ def test_failures_of_a_labelling_function_are_counted_in_the_notes_and_the_rest_
 ) -> None:
     results = run(tmp_path, encoder_folder, supervisors=[{"function": "planted", "word": "good"}])
     judged = results.provenance["sizes"]["unlabelled"] + results.provenance["sizes"]["test"]
-    said = next(note for note in results.provenance["notes"] if "failed" in note)
-    assert said.endswith(f" of {judged} rows, first with: LookupError: <b>unreadable</b>")
-    assert 0 < int(said.split()[3]) < judged
+    [note] = [note for note in results.notes if note.code == "votes.failed"]
+    assert 0 < note.values["failed"] < note.values["rows"] == judged
+    assert note.values["first"] == "LookupError: <b>unreadable</b>"
     assert scores(results)["naive"] > 0.75
     page = (tmp_path / "output/report.html").read_text()
     assert "&lt;b&gt;unreadable" in page
@@ -122,7 +122,7 @@ def test_a_supervisor_that_never_votes_changes_nothing_and_is_named(
     alone = run(with_votes(tmp_path, *voters), encoder_folder, methods=methods)
     beside = run(with_votes(tmp_path, *voters, votes_of("mute", silence)), encoder_folder, methods=methods)
     assert scores(beside) == scores(alone)
-    assert "Left out for want of any vote on the unlabelled and test rows: mute." in beside.provenance["notes"]
+    assert [note.values["supervisors"] for note in beside.notes if note.code == "votes.none"] == [["mute"]]
 
 
 def test_a_supervisor_that_always_says_the_same_does_no_harm_beside_others(

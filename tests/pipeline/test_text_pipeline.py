@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outgrow.workspace import Workspace
 
 from outgrow.errors import ConfigError, OutgrowError
 from outgrow.experiment import Experiment
 from outgrow.pipeline.text import TextPipeline
+from outgrow.report.notes import sentence
+from outgrow.run import Run
 from outgrow.store import Store
-from outgrow.tasks import load_task
+from outgrow.tasks import read_task
 from small_experiments import write_text_task
 from tiny_models import WORDS, letter_decoder, make_decoder
 
@@ -42,8 +43,7 @@ def settings_in(folder: Path, where: Path, **changes: Any) -> dict[str, Any]:
 
 def pipeline_in(folder: Path, where: Path, **changes: Any) -> TextPipeline:
     config = Experiment.from_dict(settings_in(folder, where, **changes)).config
-    task = load_task(config.task)
-    return TextPipeline(config, task, task.read(config.task), Workspace(Store(where / "store")))
+    return TextPipeline(config, *read_task(config.task), Run(Store(where / "store")))
 
 
 def test_a_run_writes_everything_and_a_second_run_makes_nothing(folder: Path, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_what_a_task_remarks_on_answers_is_noted_with_their_author(tmp_path: Pat
     pipeline = pipeline_in(tmp_path, tmp_path, **changes)
     found = pipeline.supervisors(0)["first"]
     test = len(pipeline.rows.part("test"))
-    assert pipeline.notes == [f"first: Of {test} answers, {test} no JSON of slots."]
+    assert [sentence(note) for note in pipeline.run.notes] == [f"first: Of {test} answers, {test} no JSON of slots."]
     # Nothing was to be found, and nothing was: right, and of no weight.
     assert found.scores["slu_f1"].tolist() == [1.0] * test
     assert found.weights["slu_f1"].tolist() == [0.0] * test
@@ -113,7 +113,8 @@ def test_joint_decoding_and_token_objectives_run_from_a_file_with_n_best_texts(f
     settings = settings_in(folder, tmp_path, methods=methods, generate=generate, ceiling=False)
     results = Experiment.from_dict(settings).run()
     assert [line.name for line in results.models][-4:] == ["naive", "joint", "bayesian", "both"]
-    assert any("the supervisors' weights are first 0.50, second 0.50" in note for note in results.provenance["notes"])
+    weights = [note.values["weights"] for note in results.notes if note.code == "combine.weights"]
+    assert {"first": 0.5, "second": 0.5} in weights
     again = Experiment.from_dict(settings).run()
     assert set(again.provenance["seconds"]) == {"total"}
 
@@ -126,16 +127,16 @@ def test_the_mean_of_texts_takes_weights_from_agreement(folder: Path, tmp_path: 
     methods = {"mean": {"combine": {"name": "mean", "weights": "estimated"}}}
     pipeline = pipeline_in(folder, tmp_path, supervisors=supervisors, generate=generate, methods=methods)
     pipeline.student("mean", 0)
-    [note] = [note for note in pipeline.notes if "the supervisors' weights are" in note]
+    [note] = [sentence(note) for note in pipeline.run.notes if note.code == "combine.weights"]
     assert "a 0.50, b 0.50, c 0.00" in note  # two that are one and the same, and one that knows nothing of them
 
 
 def test_what_became_of_weak_texts_and_how_unsure_they_are_is_noted(folder: Path, tmp_path: Path) -> None:
     pipeline = pipeline_in(folder, tmp_path)
     pipeline.student("naive", 0)
-    notes = [note for note in pipeline.notes if "the best texts of" in note]
-    assert len(notes) == 2
-    assert all("nats a token in the median" in note for note in notes)
+    notes = [note for note in pipeline.run.notes if note.code == "texts.endings"]
+    assert [note.who for note in notes] == ["first", "second"]
+    assert all(len(note.values["entropy"]) == 3 for note in notes)
 
 
 def test_supervisors_with_different_tokenizers_judge_each_other_s_texts(folder: Path, tmp_path: Path) -> None:
@@ -157,8 +158,8 @@ def test_a_prompt_that_is_too_long_for_a_supervisor_is_counted_and_not_fatal(fol
         pipeline.student(method, 0)
     scores = pipeline.supervisors(0)["short"]
     assert scores.answers == ("",) * len(scores.answers)
-    parts = {note for note in pipeline.notes if "have no answer of short" in note}
-    assert len(parts) == 2
+    missing = [(note.who, note.values["part"]) for note in pipeline.run.notes if note.code == "texts.missing"]
+    assert missing == [("short", "unlabelled"), ("short", "test")]
 
 
 @pytest.mark.parametrize(
@@ -196,5 +197,5 @@ def test_parts_of_a_method_that_are_for_choice_tasks_are_refused(
 
 
 def test_relabelling_of_choice_tasks_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="`refine: neighbours` is for choice tasks"):
+    with pytest.raises(ConfigError, match="methods.m.refine: the refiner 'neighbours' cannot be used in a text task"):
         pipeline_in(folder, tmp_path, methods={"m": {"refine": "neighbours"}})

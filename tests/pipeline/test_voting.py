@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from outgrow.cli import main
-from outgrow.config import VotesSupervisor
 from outgrow.errors import DataError
 from outgrow.pipeline.voting import combine_table
 from outgrow.report.voting import summary_of, voting_text
+from outgrow.supervisors import VotesSupervisor
 
 
 def crowd(count: int = 400) -> tuple[list[str], pa.Table]:

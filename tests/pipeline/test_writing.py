@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from outgrow.pipeline.writing import best_first, census, remarks, score, write
-from outgrow.supervisors.respondents import LocalRespondent
-from outgrow.workspace import Workspace
 
 from outgrow.labels import Completion, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
+from outgrow.models.specs import LocalModel
+from outgrow.pipeline.text_notes import entropy_notes, text_notes
+from outgrow.report.notes import sentence
+from outgrow.run import Run
 from outgrow.store import Store
+from outgrow.supervisors.texts import best_first, score, write
 from tiny_models import make_decoder
 
 PROMPTS = ["the film was", "a plot", "the plot was very"]
@@ -24,8 +26,8 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make_decoder(tmp_path_factory.mktemp("models") / "decoder"))
 
 
-def weak(decoder: str) -> LocalRespondent:
-    return LocalRespondent(decoder, "weak", batch_size=4)
+def weak(decoder: str) -> LocalModel:
+    return LocalModel(decoder, "weak", batch_size=4)
 
 
 def said(text: str, *logprobs: float, finished: bool = True) -> Completion:
@@ -38,9 +40,9 @@ def test_the_best_of_equal_texts_is_kept_and_the_best_text_comes_first() -> None
 
 
 def test_samples_are_distinct_and_best_first_and_made_once(decoder: str, tmp_path: Path) -> None:
-    workspace = Workspace(Store(tmp_path))
+    run = Run(Store(tmp_path))
     options = GenerateOptions(2, temperature=2.0, n=6)
-    first, again = (write(weak(decoder), IDS, PROMPTS, options, workspace) for _ in range(2))
+    first, again = (write(weak(decoder), IDS, PROMPTS, options, run) for _ in range(2))
     assert first == again
     assert len([path for path in (tmp_path / "texts").iterdir() if path.is_dir()]) == 1
     for [cell] in first.texts:
@@ -51,15 +53,16 @@ def test_samples_are_distinct_and_best_first_and_made_once(decoder: str, tmp_pat
 def test_a_prompt_without_room_is_an_error_of_its_row_alone(decoder: str, tmp_path: Path) -> None:
     prompts = [*PROMPTS[:2], "good " * 40]
     options = GenerateOptions(2, too_long="empty")
-    labels = write(weak(decoder), IDS, prompts, options, Workspace(Store(tmp_path)))
+    labels = write(weak(decoder), IDS, prompts, options, Run(Store(tmp_path)))
     assert [len(cell) for [cell] in labels.texts] == [1, 1, 0]
     assert set(labels.errors) == {("c", "weak")}
-    assert remarks(labels) == ["1 of 3 rows have no answer of weak: its prompt is longer than the model's context."]
+    [note] = text_notes(labels, "test")
+    assert (note.code, note.values["why"]) == ("texts.missing", "its prompt is longer than the model's context")
 
 
 def test_candidates_are_scored_in_their_order_with_their_end(decoder: str, tmp_path: Path) -> None:
     candidates = [[" good", " very bad"], [], [" no", " good" * 40]]
-    scored = score(weak(decoder), IDS, PROMPTS, candidates, Workspace(Store(tmp_path)))
+    scored = score(weak(decoder), IDS, PROMPTS, candidates, Run(Store(tmp_path)))
     assert [[one.text for one in cell] for [cell] in scored.texts] == candidates
     plain = LocalLanguageModel.load(decoder).logprobs([(PROMPTS[0], text) for text in candidates[0]], end=True)
     for one, other in zip(scored.texts[0][0], plain, strict=True):
@@ -71,26 +74,25 @@ def test_every_status_and_the_entropy_of_a_supervisor_s_texts_are_told() -> None
     endless = said("so it is" + 4 * " so it is", -3.0, finished=False)
     cells = [(said("fine", -1.0),), (said("cut", -2.0, finished=False),), (endless,), (said(" "),), ()]
     labels = TextLabels(tuple("abcde"), ("weak", "mute"), tuple((cell, ()) for cell in cells))
-    assert census(labels) == [
-        "the best texts of weak: 1 with an end of their own, 1 cut at the length or a stop string, "
-        "1 cut while repeating, 1 empty; its entropy is 2.00 nats a token in the median, "
-        "1.50 to 2.50 in half of the rows."
-    ]
+    [note] = entropy_notes(labels, 0)
+    assert sentence(note) == (
+        "weak (seed 0): best texts: 1 with an end of their own, 1 cut at the length or a stop string, "
+        "1 cut while repeating, 1 empty; median entropy 2.00 nats a token, 1.50 to 2.50 in half of the rows."
+    )
 
 
 def test_of_texts_that_all_ended_and_were_sure_nothing_is_told() -> None:
     labels = TextLabels(("a",), ("weak",), (((said("fine", -0.001),),),))
-    assert census(labels) == []
+    assert entropy_notes(labels, 0) == []
 
 
 def test_empty_and_endless_texts_are_counted() -> None:
     endless = said("so it is" + 4 * " so it is", -1.0, finished=False)
     cells = [(said(" ", -1.0),), (endless,), (said("fine", -1.0),)]
     labels = TextLabels(("a", "b", "c"), ("weak",), tuple((cell,) for cell in cells))
-    assert remarks(labels) == [
-        "1 of 3 rows have an empty answer of weak.",
-        "1 of 3 rows have an answer of weak that repeats itself without an end.",
-    ]
+    found = [(note.code, note.who, note.values) for note in text_notes(labels, "unlabelled", 3)]
+    values = {"count": 1, "rows": 3, "part": "unlabelled"}
+    assert found == [("texts.empty", "weak", values), ("texts.repeating", "weak", values)]
 
 
 def test_refusals_are_counted() -> None:
@@ -100,4 +102,5 @@ def test_refusals_are_counted() -> None:
         (said("I can.", -1.0),),
     ]
     labels = TextLabels(("a", "b", "c"), ("weak",), tuple((cell,) for cell in cells))
-    assert remarks(labels) == ["2 of 3 rows have an answer of weak that refuses."]
+    [note] = text_notes(labels, "test")
+    assert sentence(note) == "weak: 2 of 3 rows of the test part have an answer that refuses."

@@ -51,6 +51,7 @@ def test_no_note_is_lost_none_told_twice_and_the_gravest_come_first(made: list[t
         (Note("score.below_base", who="n", values={"other": 1}), "n: score.below_base: other=1"),
         (Note("acme/odd", values={"rows": 2, "names": ["a"]}), "acme/odd: rows=2, names=['a']"),
         (Note("acme/odd"), "acme/odd"),
+        (Note("cost.model", who="the judge {big}", values={"usage": "2 requests"}), "The judge {big} took 2 requests."),
         (Note("combine.weights", who="m", values={"weights": {"{who}": 0.5, "b": None}, "single": 1, "rows": 2}),
          "m: the supervisors' weights are {who} 0.50, b unknown; 1 of 2 rows"),
         (Note("seeds.few", values={"seeds": None}), "Students were trained with unknown seeds"),

@@ -2,22 +2,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outgrow.workspace import Workspace
 
 from outgrow import registry
-from outgrow.config import FunctionSupervisor
 from outgrow.errors import ConfigError, DataError, UnknownNameError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.registry import register
+from outgrow.run import Run
 from outgrow.store import Store
-from outgrow.supervisors import ask, choice_supervisor
+from outgrow.supervisors import Asking, FunctionSupervisor, ask
 from outgrow.supervisors.functions import distribution
 
 ROWS = Rows(
@@ -54,7 +55,7 @@ def asked() -> Iterator[list[str]]:
 
 
 def label(**settings: Any) -> ChoiceVotes:
-    return choice_supervisor(FunctionSupervisor(**settings)).label(ROWS, Workspace(Store.default()), seed=0)
+    return FunctionSupervisor(**settings).vote(ROWS, Run(Store.default()), seed=0)
 
 
 def answered(answer: object) -> ChoiceVotes:
@@ -78,18 +79,46 @@ def test_an_object_that_can_be_called_is_a_labelling_function() -> None:
 
 
 def test_a_function_is_asked_once_for_all_seeds(asked: list[str]) -> None:
-    supervisor = choice_supervisor(FunctionSupervisor(function="long", says="yes"))
-    votes = [supervisor.label(ROWS, Workspace(Store.default()), seed=seed) for seed in range(3)]
+    supervisor = FunctionSupervisor(function="long", says="yes")
+    votes = [supervisor.vote(ROWS, Run(Store.default()), seed=seed) for seed in range(3)]
     assert asked == list(ROWS.prompts[1:])
     assert all(np.array_equal(votes[0].probs, other.probs, equal_nan=True) for other in votes[1:])
 
 
-def test_a_changed_function_is_asked_again_in_the_next_run(asked: list[str]) -> None:
-    workspace = Workspace(Store.default())
-    for _ in range(2):
-        choice_supervisor(FunctionSupervisor(function="long", says="yes")).label(ROWS, workspace, seed=0)
-    assert len(asked) == 6
-    assert workspace.store.made == []
+def test_a_function_is_asked_again_once_its_source_has_changed(tmp_path: Path) -> None:
+    counts = []
+    for limit in (2, 2, 3):
+        (tmp_path / "lengths.py").write_text(
+            "from outgrow import register\n\n\n@register('labelling_function', 'lengthy')\n"
+            f"def lengthy(prompt):\n    return int(len(prompt.split()) > {limit})\n"
+        )
+        registry.load_plugin(str(tmp_path / "lengths.py"))
+        run = Run(Store.default())
+        FunctionSupervisor(function="lengthy").vote(ROWS, run, seed=0)
+        counts.append(len(run.store.made))
+    del registry._REGISTERED["labelling_function"]["lengthy"]
+    assert counts == [1, 0, 1]
+
+
+def test_what_cannot_be_hashed_is_kept_for_the_run_alone_and_noted() -> None:
+    asked, lock = [], threading.Lock()
+
+    @register("labelling_function", "locked")
+    def locked(prompt: str) -> int:
+        with lock:
+            asked.append(prompt)
+        return 1
+
+    try:
+        for _ in range(2):
+            run = Run(Store.default())
+            for seed in (0, 1):
+                FunctionSupervisor(function="locked").vote(ROWS, run, seed=seed)
+            assert [(note.code, note.who) for note in run.notes] == [("store.not_kept", "locked")]
+            assert run.store.made == []
+    finally:
+        del registry._REGISTERED["labelling_function"]["locked"]
+    assert len(asked) == 2 * len(ROWS.prompts[1:])  # once in each run, for all seeds
 
 
 @pytest.mark.parametrize("answer", ["yes", 1, 1.0, True, np.int64(1), np.str_("yes"), np.bool_(True)])
@@ -167,14 +196,13 @@ def test_what_is_misspelt_is_said_before_anything_is_asked(
     settings: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        choice_supervisor(FunctionSupervisor(**settings))
+        FunctionSupervisor(**settings).check("choice", Asking())
 
 
-def test_something_that_cannot_be_called_is_no_labelling_function(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_something_that_cannot_be_called_is_no_labelling_function() -> None:
     @dataclasses.dataclass(frozen=True)
     class Mute:
         """Has no `__call__`."""
 
-    monkeypatch.setitem(registry._REGISTERED["labelling_function"], "mute", Mute)
-    with pytest.raises(ConfigError, match="'mute' cannot be called"):
-        choice_supervisor(FunctionSupervisor(function="mute"))
+    with pytest.raises(ConfigError, match=r"'mute' lacks a method(.|\n)*__call__"):
+        register("labelling_function", "mute")(Mute)

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outgrow.workspace import Workspace
 
 from outgrow.config import ExperimentConfig, parse_config
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceVotes, Rows
+from outgrow.run import Run
 from outgrow.store import Store
-from outgrow.supervisors import choice_supervisor
 from outgrow.supervisors.rules import decide
 
 PROMPTS = ("gold", "great film", "Great and bad", "neither of both", "bad\nGREAT")
@@ -35,8 +34,8 @@ def parsed(*rules: dict[str, Any], **settings: Any) -> ExperimentConfig:
 
 def label(*rules: dict[str, Any], rows: Rows = ROWS, **settings: Any) -> ChoiceVotes:
     """What rules say about the unlabelled and the test rows."""
-    config = parsed(*rules, **settings).supervisors[0]
-    return choice_supervisor(config).label(rows, Workspace(Store.default()), seed=0)
+    [supervisor] = parsed(*rules, **settings).supervisors
+    return supervisor.vote(rows, Run(Store.default()), seed=0)
 
 
 GREAT = {"pattern": r"(?i)\bgreat\b", "label": "yes"}

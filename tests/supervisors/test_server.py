@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outgrow.workspace import Workspace
 
 from http_server import Answer, Asked, reply, said, serving
-from outgrow.config import ServerSupervisor
 from outgrow.errors import ConfigError
 from outgrow.experiment import Experiment
 from outgrow.labels import Completion, Rows
+from outgrow.report.notes import sentence
+from outgrow.run import Run
 from outgrow.store import Store
-from outgrow.supervisors.server import ServerLabeller, find_choice, read_vote
+from outgrow.supervisors import Asking, ServerSupervisor
+from outgrow.supervisors.server import find_choice, read_vote
 from small_experiments import planted_rows, write_experiment
 
 ROWS = Rows(
@@ -34,13 +35,13 @@ async def critic(asked: Asked) -> Answer:
     return Answer(reply("Yes." if "good" in prompt else "No." if "bad" in prompt else "I cannot say."))
 
 
-def labeller(url: str, **more: Any) -> ServerLabeller:
-    return ServerLabeller(ServerSupervisor(server=url, model="small", retries=0, **more))
+def supervisor(url: str, **more: Any) -> ServerSupervisor:
+    return ServerSupervisor(server=url, model="small", retries=0, **more)
 
 
 def test_answers_become_votes_and_what_names_no_choice_is_a_failure(tmp_path: Path) -> None:
     with serving(critic) as server:
-        votes = labeller(server.url).label(ROWS, Workspace(Store(tmp_path)), seed=0)
+        votes = supervisor(server.url).vote(ROWS, Run(Store(tmp_path)), seed=0)
         prompts = [said(asked) for asked in server.asked]
     assert "good film\n\nAnswer with one of these and nothing else: no, yes" in prompts
     np.testing.assert_array_equal(votes.probs[:, 0], [[0, 1], [1, 0], [np.nan, np.nan]])
@@ -48,9 +49,9 @@ def test_answers_become_votes_and_what_names_no_choice_is_a_failure(tmp_path: Pa
 
 
 def test_votes_are_kept_and_shared_by_all_seeds(tmp_path: Path) -> None:
-    workspace = Workspace(Store(tmp_path))
+    run = Run(Store(tmp_path))
     with serving(critic) as server:
-        first, second = (labeller(server.url, samples=2).label(ROWS, workspace, seed=seed) for seed in (0, 1))
+        first, second = (supervisor(server.url, samples=2).vote(ROWS, run, seed=seed) for seed in (0, 1))
         assert len(server.asked) == 6
     np.testing.assert_array_equal(first.probs, second.probs)
 
@@ -62,7 +63,7 @@ def test_samples_vote_by_their_shares_and_unreadable_ones_do_not_count(tmp_path:
         return Answer(reply(next(answers)))
 
     with serving(unsure) as server:
-        votes = labeller(server.url, samples=4).label(ROWS.take([0]), Workspace(Store(tmp_path)), seed=0)
+        votes = supervisor(server.url, samples=4).vote(ROWS.take([0]), Run(Store(tmp_path)), seed=0)
         assert {asked.body["temperature"] for asked in server.asked} == {1.0}
     np.testing.assert_allclose(votes.probs[0, 0], [1 / 3, 2 / 3])
 
@@ -72,7 +73,7 @@ def test_a_declined_row_is_a_failure_in_the_server_s_words(tmp_path: Path) -> No
         return Answer({"detail": "no films"}, status=400) if "bad" in said(asked) else await critic(asked)
 
     with serving(picky) as server:
-        votes = labeller(server.url).label(ROWS.take([0, 1]), Workspace(Store(tmp_path)), seed=0)
+        votes = supervisor(server.url).vote(ROWS.take([0, 1]), Run(Store(tmp_path)), seed=0)
     assert votes.errors == {("b", "small"): "status 400: no films"}
 
 
@@ -127,7 +128,7 @@ def test_an_experiment_on_choices_learns_from_a_served_model(tmp_path: Path, enc
         asked = len(server.asked)
     assert line.startswith(f"the supervisor small: {asked} requests (0 more from the cache)")
     assert results.models[0].scores["accuracy"].mean() == 1.0
-    assert f"The supervisor small took {asked} requests" in results.provenance["notes"][-1]
+    assert any(f"The supervisor small took {asked} requests" in sentence(note) for note in results.notes)
     assert json.loads((tmp_path / "output" / "results.json").read_text())
 
 
@@ -137,9 +138,9 @@ def test_an_experiment_on_choices_learns_from_a_served_model(tmp_path: Path, enc
 )
 def test_what_cannot_work_is_refused_at_once(changes: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
-        labeller("http://localhost:1/v1", **changes)
+        supervisor("http://localhost:1/v1", **changes).check("choice", Asking())
 
 
 def test_a_url_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="base URL"):
-        labeller("localhost")
+        supervisor("localhost").check("choice", Asking())

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outgrow.workspace import Workspace
 from pydantic import ValidationError
 
-from outgrow.config import Columns, Split, TaskConfig, VotesSupervisor
+from outgrow.config import Columns, Split, TaskConfig
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, Rows
+from outgrow.run import Run
 from outgrow.store import Store
-from outgrow.supervisors import choice_supervisor
+from outgrow.supervisors import VotesSupervisor
 from outgrow.supervisors.gold import judged_rows
-from outgrow.tasks import load_task
+from outgrow.tasks import read_task
 
 ROWS = Rows(
     ids=("g", "u1", "u2", "t"),
@@ -33,8 +33,7 @@ def label(folder: Path, lines: list[dict[str, Any]] | str, rows: Rows = ROWS, **
     """The votes that a table gives; lines are written as JSON, a string as csv."""
     path = folder / ("votes.csv" if isinstance(lines, str) else "votes.jsonl")
     path.write_text(lines if isinstance(lines, str) else "".join(json.dumps(line) + "\n" for line in lines))
-    reader = choice_supervisor(VotesSupervisor(votes=str(path), **settings))
-    return reader.label(rows, Workspace(Store(folder / "store")), seed=0)
+    return VotesSupervisor(votes=str(path), **settings).vote(rows, Run(Store(folder / "store")), seed=0)
 
 
 def test_a_long_table_makes_one_supervisor_of_every_worker(tmp_path: Path) -> None:
@@ -185,8 +184,8 @@ def test_the_answers_of_thirty_systems_are_read(real_data: Path) -> None:
         split=Split(gold=0, unlabelled=0.6, test=0.4),
     )
     votes = VotesSupervisor(votes=task.path, task="id", answers="pred.*", abstain=("[invalid]",))
-    rows = load_task(task).read(task)
-    found = choice_supervisor(votes).label(rows, Workspace(Store.default()), seed=0)
+    _, rows = read_task(task)
+    found = votes.vote(rows, Run(Store.default()), seed=0)
     gold = judged_rows(rows).gold_indices()
     right = {name: (found.probs[:, m, 1] == gold).mean() for m, name in enumerate(found.supervisors)}
     assert len(found.supervisors) == 25

@@ -6,7 +6,9 @@ from scipy.integrate import dblquad
 
 from outgrow.errors import ConfigError
 from outgrow.theory.decay import GROUPS, DecayCurve, decay_curve, mean_rate, typical_rate
-from outgrow.theory.regression import refined_excess_risk
+from outgrow.theory.estimators import Refined
+from outgrow.theory.regression import simulate
+from outgrow.theory.world import orthonormal_world
 
 
 def test_matched_noise_gives_the_rate_of_bhattacharyya() -> None:
@@ -44,8 +46,9 @@ def test_with_many_concepts_the_typical_risk_lags_behind_its_rate_and_catches_up
 def test_the_curve_starts_at_the_risks_of_the_regression_world() -> None:
     curve = decay_curve(0.5, 4, concepts=5, sigma=0.5, repetitions=4000, seed=0)
     error = curve.means.std(axis=0, ddof=1) / GROUPS**0.5
+    world = orthonormal_world(kappa=0.5, dimension=6, concepts=5, rotated=False)
     for n in (1, 2, 4):
-        risk = refined_excess_risk(0.5, n, dimension=6, concepts=5, repetitions=4000, rotated=False)
+        risk = simulate(world, Refined(), n=n, repetitions=4000, seed=0)
         assert abs(curve.means.mean(axis=0)[n - 1] - risk.mean) < 4 * np.hypot(error[n - 1], risk.standard_error)
 
 

@@ -82,7 +82,6 @@ def test_equal_concepts_are_named_as_confounded_and_keep_the_proportions_of_the_
     assert found.prior[2] == pytest.approx(2 * found.prior[1])
     assert np.isinf(found.standard_error[1:3]).all()
     assert np.isfinite(found.standard_error[[0, 3]]).all()
-    assert "prose, verse cannot be told apart" in found.notes(("law", "prose", "verse", "maths"))[0]
 
 
 def test_a_mixture_that_equals_another_mixture_is_not_identified() -> None:
@@ -143,9 +142,9 @@ def test_a_concept_that_the_source_has_never_seen_is_never_found() -> None:
         relabelling_risks(world, n=1, prompts=1, repetitions=1, seed=0)
 
 
-def test_too_few_rounds_are_said() -> None:
+def test_too_few_rounds_leave_a_shortfall() -> None:
     found = estimate_prior(planted([0.6, 0.3, 0.1], n=1), rounds=2)
-    assert "below the maximum" in found.notes()[0]
+    assert found.shortfall > 0.1
 
 
 def test_impossible_units_and_wrong_numbers_are_refused() -> None:

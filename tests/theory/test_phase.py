@@ -7,8 +7,9 @@ import pytest
 
 from outgrow.errors import ConfigError, UnknownNameError
 from outgrow.theory.deconvolution import Deconvolved
+from outgrow.theory.estimators import Refined
 from outgrow.theory.phase import METHODS, Grid, excess_grid, recommend
-from outgrow.theory.regression import refined_excess_risk, simulate
+from outgrow.theory.regression import simulate
 from outgrow.theory.topics.phase import log_spaced
 from outgrow.theory.world import orthonormal_world
 
@@ -24,8 +25,8 @@ def grid() -> Grid:
 def test_every_cell_is_the_risk_that_a_simulation_of_its_own_gives(grid: Grid) -> None:
     for row, (kappa, noise) in enumerate(zip(grid.kappas, grid.noises, strict=True)):
         for column, n in enumerate(grid.counts):
-            alone = refined_excess_risk(kappa, n, noise=noise, repetitions=8000, seed=5, **SMALL)
             world = orthonormal_world(kappa=kappa, noise=noise, **SMALL)
+            alone = simulate(world, Refined(), n=n, repetitions=8000, seed=5)
             pooled = simulate(world, Deconvolved(prompts=8), n=n, repetitions=400, seed=5)
             for method, risk in ((REFINED, alone), (DECONVOLVED, pooled)):
                 error = np.hypot(grid.standard_error[row, column, method], risk.standard_error)

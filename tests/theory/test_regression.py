@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outgrow.errors import ConfigError, DataError
-from outgrow.theory.estimators import Naive, Refined, RefinedStudent, Source, shrunk_least_squares
-from outgrow.theory.regression import naive_excess_risk, naive_lower_bound, refined_excess_risk, simulate
+from outgrow.theory.estimators import Naive, Refined, RefinedStudent, shrunk_least_squares
+from outgrow.theory.regression import naive_excess_risk, naive_lower_bound, simulate
 from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world, posterior, random_rotations
 
 REFERENCE = {
@@ -26,7 +26,7 @@ REFERENCE = {
 @pytest.mark.parametrize(("kappa", "noise"), REFERENCE)
 def test_refinement_has_the_reference_risks(kappa: float, noise: float) -> None:
     for n, wanted in zip((1, 2, 4, 8, 16, 32, 64), REFERENCE[kappa, noise], strict=True):
-        risk = refined_excess_risk(kappa, n, noise=noise, repetitions=1000, seed=7)
+        risk = simulate(orthonormal_world(kappa=kappa, noise=noise), Refined(), n=n, repetitions=1000, seed=7)
         assert abs(risk.mean - wanted) < 3 * np.hypot(risk.standard_error, 0.0013)
 
 
@@ -142,7 +142,7 @@ def test_no_item_is_a_demonstration_for_itself() -> None:
     np.testing.assert_allclose(first, second, atol=1e-12)
 
 
-@pytest.mark.parametrize("estimator", [Source(), Naive(), Naive(0.1), Refined(), RefinedStudent(eta=1e9)])
+@pytest.mark.parametrize("estimator", [Naive(), Naive(0.1), Refined(), RefinedStudent(eta=1e9)])
 def test_without_demonstrations_everything_is_the_source(estimator: object) -> None:
     world = orthonormal_world()
     risk = simulate(world, estimator, n=0, repetitions=3, seed=0)  # type: ignore[arg-type]
@@ -188,9 +188,9 @@ def test_zero_noise_is_refused_for_the_strong_model_and_fine_for_the_weak_one() 
 
 def test_negative_counts_and_no_repetitions_are_refused() -> None:
     with pytest.raises(ConfigError, match="n must be at least 0"):
-        refined_excess_risk(1.0, -1)
+        simulate(orthonormal_world(), Refined(), n=-1, repetitions=1, seed=0)
     with pytest.raises(ConfigError, match="repetitions must be at least 1"):
-        refined_excess_risk(1.0, 1, repetitions=0)
+        simulate(orthonormal_world(), Refined(), n=1, repetitions=0, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_a_batch_is_its_prompts_one_by_one(world, decoder):
 
 def test_prompts_longer_than_the_decoders_context_are_refused(world, decoder):
     x, y = np.zeros((1, POINTS + 1, 3)), np.zeros((1, POINTS + 1))
-    with pytest.raises(DataError, match="longer than the decoder's context"):
+    with pytest.raises(DataError, match="longer than the model's context"):
         decoder_predictions(decoder, x, y)
 
 

@@ -37,7 +37,7 @@ def piece_offsets(text: str, pieces: Sequence[str]) -> list[Span]:
 
 
 def _places(source: str, text: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Position in `text` of each of the `len(source) + 1` gaps around the characters of `source`."""
+    # Position in the text of each of the gaps around the characters of the source.
     from rapidfuzz.distance import Levenshtein
 
     places = np.full(len(source) + 1, -1, dtype=np.int64)

@@ -31,12 +31,7 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bridging:
-    """Settings of the bridge.
-
-    Example:
-        >>> Bridging(where="words", split="student")  # as in [BW]
-        Bridging(where='words', split='student')
-    """
+    """Settings of the bridge; `Bridging(where="words", split="student")` is that of [BW]."""
 
     where: Where = "characters"
     """Where texts are cut."""
@@ -71,7 +66,7 @@ def bridge(
     last character (end of sequence) are a segment of their own if both sides have any, else part of the last segment.
 
     Args:
-        text: The text, L characters.
+        text: The text.
         weak_offsets: Spans of the weak model's I tokens; see `Offsets`.
         weak_logprobs: Their natural log-probabilities, shape (I,).
         student_offsets: Spans of the student's J tokens.
@@ -82,7 +77,6 @@ def bridge(
     Raises:
         DataError: A span is outside the text, log-probabilities are positive or do not match the tokens, or only one
             side has tokens.
-        ConfigError: An unknown `split`, or `student` without confidences.
 
     Source: ours, in place of [BW]'s word bridge (arXiv 2406.03199), which is `bridge_words`.
 
@@ -110,8 +104,8 @@ def bridge_many(
     """Apply `bridge` to N texts at once, at millions of characters a second; with `where="words"`, `bridge_words`.
 
     Example:
-        >>> [found.logprobs.tolist() for found in bridge_many(["ab", ""], [[(0, 2)], []], [[-2.0], []], [[(0, 2)], []])]
-        [[-2.0], []]
+        >>> [found.logprobs.tolist() for found in bridge_many(["ab"], [[(0, 2)]], [[-2.0]], [[(0, 1), (1, 2)]])]
+        [[-1.0, -1.0]]
     """
     if where not in get_args(Where):
         raise ConfigError(f"There is no bridge over {where!r}.", wanted="characters or words")
@@ -166,7 +160,7 @@ def _logprobs(values: Sequence[ArrayLike], weak: Line) -> _Floats:
 
 
 def _weights(split: Split, student: Line, confidences: Sequence[ArrayLike] | None) -> _Floats:
-    """Share of each student token in its segment, before normalization; all positive."""
+    # Shares before normalization; all positive.
     if split == "uniform":
         return np.ones(len(student.spans))
     if split == "characters":
@@ -190,7 +184,6 @@ def _transfer(weak: Line, student: Line, logprobs: _Floats, weights: _Floats, cu
 
 
 def _by_text(weak: Line, student: Line, logprobs: _Floats, segments: Ints) -> list[Bridged]:
-    """Split the result into texts, with tokens counted from 0 in each."""
     places = np.append(0, np.searchsorted(segments[:, 1], weak.ends, side="right")).tolist()
     weak_begins, begins = ([0, *line.ends[:-1].tolist()] for line in (weak, student))
     bases = [np.array([first, first, second, second]) for first, second in zip(weak_begins, begins, strict=False)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from outgrow.objectives.bayesian import Bayesian, bayesian
 from outgrow.objectives.confidence import Confidence, class_offsets, confidence
 from outgrow.objectives.cross_entropy import CrossEntropy, cross_entropy
-from outgrow.objectives.dirichlet_multinomial import DirichletMultinomial, dirichlet_multinomial
 from outgrow.objectives.evidential import Evidential, evidential
 from outgrow.objectives.preference import (
     DPO,
@@ -23,10 +21,8 @@ from outgrow.objectives.protocol import (
     PreferenceObjective,
     StepContext,
     TokenObjective,
-    WeighingObjective,
     WeightMemory,
 )
-from outgrow.objectives.raven import Raven
 from outgrow.objectives.robust import (
     GCE,
     Bootstrap,
@@ -39,6 +35,7 @@ from outgrow.objectives.robust import (
 )
 from outgrow.objectives.token_methods import TokenBayesian, TokenCrossEntropy, TokenEvidential
 from outgrow.objectives.tokens import token_divergence, token_evidential
+from outgrow.objectives.votes import Bayesian, DirichletMultinomial, Raven, bayesian, dirichlet_multinomial
 
 __all__ = [
     "DPO",
@@ -62,7 +59,6 @@ __all__ = [
     "TokenCrossEntropy",
     "TokenEvidential",
     "TokenObjective",
-    "WeighingObjective",
     "WeightMemory",
     "bayesian",
     "bootstrap",

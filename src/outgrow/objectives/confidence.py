@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from outgrow.errors import ConfigError, DataError
+from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
-from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
 
 
 def confidence(
@@ -24,19 +24,18 @@ def confidence(
 ) -> Tensor:
     """(1 − c)·CE(p, y) + c·CE(p, ŷ), with ŷ the student's own hardened prediction, through which no gradient flows.
 
+    Logits, targets, `weights` and `reduction` are those of `cross_entropy`.
+
     Args:
-        logits: Shape (N, K), K ≥ 2.
-        targets: Weak labels, class indices (N,) or probabilities (N, K).
+        logits: Shape (N, K).
+        targets: Weak labels.
         coefficient: c in [0, 1].
         proportions: Class proportions (K,) that the hardened predictions of this batch should have, as nearly as N rows
-            allow. None hardens by plain argmax.
+            allow. Default: harden by plain argmax.
         offsets: Instead of `proportions`: offsets (K,) added to the log-probabilities before the argmax, from
             `class_offsets` on a larger set of predictions, so that minibatches of one row work.
-        weights: Row weights, shape (N,).
-        reduction: `none` gives (N,), `mean` the weighted mean.
-
-    Raises:
-        DataError: Shapes do not fit, a coefficient outside [0, 1], or both `proportions` and `offsets`.
+        weights: Row weights.
+        reduction: `none` or `mean`.
 
     Source:
         Burns et al. 2023 (arXiv 2312.09390), appendix A.4: for K = 2 a threshold on p such that the hardened
@@ -63,19 +62,12 @@ def confidence(
 
 
 def class_offsets(log_probs: Tensor, proportions: Tensor, *, sweeps: int = 50) -> Tensor:
-    """Return offsets b such that argmax_k(log p_k + b_k) falls on each class as often as `proportions` say.
+    """Return offsets b (K,) such that argmax_k(log p_k + b_k) of N rows falls on each class in given proportions (K,).
 
     For K = 2 this is the quantile of log p_1 − log p_0. For more classes each class in turn gets the offset that gives
-    it its exact share while the others stay (coordinate descent on the dual of the assignment problem). Every share
-    ends within a few rows of the wanted one.
-
-    Args:
-        log_probs: Predictions, shape (N, K).
-        proportions: Wanted shares, shape (K,), summing to one; a share of 0 removes the class.
-        sweeps: Most passes over the classes.
-
-    Returns:
-        Offsets of shape (K,), the first being 0 (or −inf if its share is 0).
+    it its exact share while the others stay, in at most so many sweeps (coordinate descent on the dual of the
+    assignment problem). Every share ends within a few rows of the wanted one. The first offset is 0; a class of
+    proportion 0 has −inf.
 
     Source:
         Ours; for K = 2 equal to the adaptive threshold of Burns et al. 2023.
@@ -130,12 +122,8 @@ class Confidence(Objective):
     """Number of predictions, at least, for the class proportions; 0 hardens by plain argmax."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.maximum <= 1 or not 0 <= self.warmup <= 1 or self.window < 0:
-            raise ConfigError(
-                "The confidence objective has a parameter out of range.",
-                found=self,
-                wanted="0 ≤ maximum ≤ 1, 0 ≤ warmup ≤ 1, window ≥ 0",
-            )
+        fits = 0 <= self.maximum <= 1 and 0 <= self.warmup <= 1 and self.window >= 0
+        check_parameters(self, fits, "0 ≤ maximum ≤ 1, 0 ≤ warmup ≤ 1, window ≥ 0")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""

@@ -17,18 +17,10 @@ Reduction = Literal["none", "mean"]
 def cross_entropy(
     logits: Tensor, targets: Tensor, *, weights: Tensor | None = None, reduction: Reduction = "mean"
 ) -> Tensor:
-    """−Σ_k t_k log softmax(z)_k, in nats.
+    """−Σ_k t_k log softmax(z)_k, in nats, from logits z (N, K) and class indices (N,) or probabilities t (N, K).
 
-    No gradient flows into the targets. Half-precision logits are computed on in fp32.
-
-    Args:
-        logits: Shape (N, K).
-        targets: Class indices (N,) of an integer type, or probabilities (N, K).
-        weights: Row weights, shape (N,).
-        reduction: `none` gives (N,), each row times its weight; `mean` the weighted mean.
-
-    Raises:
-        DataError: Shapes or types do not fit together.
+    No gradient flows into the targets. Half-precision logits are computed on in fp32. Row weights are (N,). Reduction
+    `none` gives (N,), each row times its weight; `mean` the weighted mean.
 
     Source:
         Burns et al. 2023 (arXiv 2312.09390), naive finetuning; Cui et al. 2025 (arXiv 2406.03199), naive multi-weak
@@ -39,7 +31,7 @@ def cross_entropy(
         0.6931471824645996
     """
     check_logits_and_targets(logits, targets)
-    log_probs = torch.log_softmax(logits.float() if logits.dtype in _HALF else logits, dim=-1)
+    log_probs = torch.log_softmax(logits.float() if logits.itemsize < 4 else logits, dim=-1)
     if targets.ndim == 1:
         losses = -log_probs.gather(-1, targets[:, None].long()).squeeze(-1)
     else:
@@ -49,23 +41,25 @@ def cross_entropy(
     return reduce(losses, weights, reduction)
 
 
-def reduce(losses: Tensor, weights: Tensor | None, reduction: Reduction) -> Tensor:
-    """Weighs and reduces per-row losses (N,): `mean` divides by the sum of weights."""
+def reduce(losses: Tensor, weights: Tensor | None, reduction: Reduction, counted: Tensor | None = None) -> Tensor:
+    """Return losses (N,) times weights, or their weighted mean; rows that are not `counted` (N,) have loss 0."""
+    if counted is not None:
+        losses = torch.where(counted, losses, torch.zeros_like(losses))
+        weights = counted.to(losses.dtype) if weights is None else weights * counted
     if weights is not None:
         losses = losses * weights
     if reduction == "none":
         return losses
-    if reduction == "mean":
-        return losses.mean() if weights is None else losses.sum() / weights.sum()
-    raise DataError("Unknown reduction.", found=reduction, wanted="'none' or 'mean'")
+    if reduction != "mean":
+        raise DataError("Unknown reduction.", found=reduction, wanted="'none' or 'mean'")
+    if weights is None:
+        return losses.mean()
+    mass = weights.sum()
+    return losses.sum() / (mass if counted is None else mass.clamp_min(torch.finfo(mass.dtype).tiny))
 
 
 def check_logits_and_targets(logits: Tensor, targets: Tensor) -> None:
-    """Checks that logits are (N, K) and targets are indices (N,) or probabilities (N, K).
-
-    Raises:
-        DataError: They are not; float targets of shape (N,) are refused rather than read as indices.
-    """
+    """Raise `DataError` unless logits are (N, K) and targets whole numbers (N,) or floats (N, K)."""
     indices = targets.ndim == 1 and not targets.is_floating_point()
     probabilities = targets.ndim == 2 and targets.is_floating_point() and targets.shape == logits.shape
     if logits.ndim != 2 or len(targets) != len(logits) or not (indices or probabilities):
@@ -74,9 +68,6 @@ def check_logits_and_targets(logits: Tensor, targets: Tensor) -> None:
             found=f"logits {tuple(logits.shape)}, targets {tuple(targets.shape)} of {targets.dtype}",
             wanted="logits (N, K) with integer targets (N,) or float targets (N, K)",
         )
-
-
-_HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from outgrow.errors import ConfigError, DataError
+from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, reduce
-from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
 from outgrow.objectives.special import unit_divergence
 from outgrow.objectives.sweep import Evidence, Plan, evidence_of, sweep
 
@@ -21,6 +21,8 @@ REGULARIZATION = {"default": 0.1, "paper": 1e-4}
 of that probability (with 1 it is off by up to .15), and evidence for wrong answers is still reduced."""
 PAPER_CEILING = 2e5
 """Concentrations are capped here in the regulariser of the `paper` preset."""
+EVIDENTIAL = "evidence `exp`, `softplus` or `relu`, preset `default` or `paper`, regularization ≥ 0 and finite"
+"""Parameters of every evidential objective."""
 
 
 def evidential(
@@ -44,12 +46,8 @@ def evidential(
       means the same for 2 choices and for 32,000 tokens. ρ = 0.1.
     - `paper`: α̃ = (α − 1)(1 − t) + 1, at most 2·10⁵, R as it is, ρ = 10⁻⁴.
 
-    Logits z are (N, K), K ≥ 2, computed on in fp32 (float64 for float64 logits); targets class indices (N,) or
-    probabilities (N, K); row weights (N,). `progress` is the share of training that is done. ρ ≥ 0 (`regularization`)
-    None takes the preset's, 0 leaves R out. `reduction`: `none` gives (N,), `mean` the weighted mean.
-
-    Raises:
-        DataError: Shapes do not fit, or a parameter is out of range.
+    Logits z (N, K), K ≥ 2, targets, `weights` and `reduction` are those of `cross_entropy`. `progress` is the share of
+    training that is done. ρ ≥ 0 (`regularization`): None takes the preset's, 0 leaves R out.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), after Sensoy et al. 2018 (arXiv 1806.01768); the default preset is ours.
@@ -71,12 +69,11 @@ def evidential_plan(
     choices: int, evidence: Evidence, preset: Preset, progress: float, regularization: float | None
 ) -> Plan:
     """Return what `evidential` computes; raises `DataError` where a parameter is out of range."""
-    problem = _problem(evidence, preset, regularization)
-    if problem or choices < 2 or not progress >= 0:
+    if not evidential_fits(evidence, preset, regularization) or choices < 2 or not progress >= 0:
         raise DataError(
-            problem or "The evidential objective cannot be computed on this.",
-            found=f"{choices} choices, progress {progress}",
-            wanted="at least 2 choices, progress ≥ 0",
+            "The evidential objective cannot be computed on this.",
+            found=f"{choices} choices, {evidence=}, {preset=}, {progress=}, {regularization=}",
+            wanted=f"at least 2 choices, progress ≥ 0, {EVIDENTIAL}",
         )
     rho = REGULARIZATION[preset] if regularization is None else regularization
     strength = rho * min(1.0, progress)
@@ -85,28 +82,9 @@ def evidential_plan(
     return Plan(evidence, strength * unit_divergence(2) / unit_divergence(choices))
 
 
-def dirichlet_mean(logits: Tensor, evidence: Evidence) -> Tensor:
-    """Return α/S, the prediction of a student trained with evidence; shape (N, K), rows sum to one.
-
-    Example:
-        >>> import torch
-        >>> dirichlet_mean(torch.tensor([[2.0, 0.0]]), "relu").tolist()
-        [[0.75, 0.25]]
-    """
-    alpha, _ = _scaled_alpha(logits, evidence)
-    return alpha / alpha.sum(-1, keepdim=True)
-
-
-def vacuity(logits: Tensor, evidence: Evidence) -> Tensor:
-    """Return K/S, shape (N,): 1 where the student has no evidence at all, towards 0 as evidence grows.
-
-    Example:
-        >>> import torch
-        >>> vacuity(torch.tensor([[2.0, 0.0], [0.0, 0.0]]), "relu").tolist()
-        [0.5, 1.0]
-    """
-    alpha, shift = _scaled_alpha(logits, evidence)
-    return logits.shape[-1] / alpha.sum(-1) * (-shift.squeeze(-1)).exp()
+def evidential_fits(evidence: str, preset: str, regularization: float | None) -> bool:
+    """Return whether parameters of an evidential objective are as `EVIDENTIAL` says."""
+    return evidence in get_args(Evidence) and preset in REGULARIZATION and 0 <= (regularization or 0.0) < math.inf
 
 
 def _scaled_alpha(logits: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
@@ -118,23 +96,6 @@ def _scaled_alpha(logits: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
     return 1 + evidence_of(z, evidence), z.new_zeros(len(z), 1)
 
 
-def check_parameters(name: str, evidence: str, preset: str, regularization: float | None) -> None:
-    """Raise `ConfigError` where a parameter of an experiment file is out of range."""
-    problem = _problem(evidence, preset, regularization)
-    if problem:
-        raise ConfigError(f"The objective {name!r} has a parameter out of range.", found=problem)
-
-
-def _problem(evidence: str, preset: str, regularization: float | None) -> str | None:
-    if evidence not in get_args(Evidence):
-        return f"Unknown evidence {evidence!r}; known: {', '.join(get_args(Evidence))}."
-    if preset not in REGULARIZATION:
-        return f"Unknown preset {preset!r}; known: {', '.join(REGULARIZATION)}."
-    if regularization is not None and not (0 <= regularization < math.inf):
-        return f"A regularization of {regularization}, which is not ≥ 0 and finite."
-    return None
-
-
 class DirichletStudent(Objective):
     """An objective whose students predict a Dirichlet distribution with α = evidence(z) + 1 and S = Σα."""
 
@@ -143,11 +104,13 @@ class DirichletStudent(Objective):
 
     def predict(self, logits: Tensor) -> Tensor:
         """Return α/S, shape (N, K)."""
-        return dirichlet_mean(logits, self.evidence)
+        alpha, _ = _scaled_alpha(logits, self.evidence)
+        return alpha / alpha.sum(-1, keepdim=True)
 
     def vacuity(self, logits: Tensor) -> Tensor:
-        """Return K/S, shape (N,)."""
-        return vacuity(logits, self.evidence)
+        """Return K/S, shape (N,): 1 where the student has no evidence at all, towards 0 as evidence grows."""
+        alpha, shift = _scaled_alpha(logits, self.evidence)
+        return logits.shape[-1] / alpha.sum(-1) * (-shift.squeeze(-1)).exp()
 
 
 @dataclass(frozen=True)
@@ -163,9 +126,8 @@ class Evidential(DirichletStudent):
     """Share of training over which ρ rises."""
 
     def __post_init__(self) -> None:
-        check_parameters("evidential", self.evidence, self.preset, self.regularization)
-        if not 0 <= self.warmup <= 1:
-            raise ConfigError("The warm-up of the evidential objective is outside [0, 1].", found=self.warmup)
+        fits = evidential_fits(self.evidence, self.preset, self.regularization) and 0 <= self.warmup <= 1
+        check_parameters(self, fits, f"{EVIDENTIAL}, 0 ≤ warmup ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
-from outgrow.errors import ConfigError, DataError
+from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, reduce
-from outgrow.objectives.protocol import PreferenceObjective
+from outgrow.objectives.protocol import PreferenceObjective, check_parameters
 
 
 def dpo(
@@ -132,8 +132,32 @@ def kto_reference_point(policy: Tensor, reference: Tensor, weights: Tensor) -> T
     return ((ratios * weights).sum() / mass).clamp_min(0.0)
 
 
+class _UncertainPairs(PreferenceObjective):
+    beta: float
+    epsilon: float | Literal["ensemble"] = 0.0
+    penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        fits = self.beta > 0 and self.penalty >= 0 and (self.epsilon == "ensemble" or 0 <= self.epsilon < 0.5)
+        check_parameters(self, fits, "beta > 0, penalty ≥ 0, and epsilon from 0 to below 0.5 or `ensemble`")
+
+    @property
+    def takes_doubt(self) -> bool:
+        return self.epsilon == "ensemble"
+
+    def __call__(
+        self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
+    ) -> Tensor:
+        return dpo(
+            policy, reference, beta=self.beta, epsilon=self._wrong(wrong), penalty=self.penalty, reduction="none"
+        )
+
+    def _wrong(self, wrong: Tensor | None) -> float | Tensor:
+        return _given(wrong, "wrong") if self.epsilon == "ensemble" else self.epsilon
+
+
 @dataclass(frozen=True)
-class DPO(PreferenceObjective):
+class DPO(_UncertainPairs):
     """Direct preference optimisation, pairs taken as certain (`prefer: dpo`); see `dpo`."""
 
     beta: float = 0.1
@@ -141,18 +165,9 @@ class DPO(PreferenceObjective):
     penalty: float = 0.0
     """λ, how much a fall of the chosen text's own probability costs (DPO-positive)."""
 
-    def __post_init__(self) -> None:
-        _check(self, self.beta, penalty=self.penalty)
-
-    def __call__(
-        self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
-    ) -> Tensor:
-        """Return the loss of each pair, shape (N,)."""
-        return dpo(policy, reference, beta=self.beta, penalty=self.penalty, reduction="none")
-
 
 @dataclass(frozen=True)
-class ConservativeDPO(PreferenceObjective):
+class ConservativeDPO(_UncertainPairs):
     """DPO on pairs that may be the wrong way round (`prefer: cdpo`); see `dpo`."""
 
     beta: float = 0.1
@@ -162,24 +177,9 @@ class ConservativeDPO(PreferenceObjective):
     penalty: float = 0.0
     """λ, how much a fall of the better text's own probability costs (DPO-positive)."""
 
-    def __post_init__(self) -> None:
-        _check(self, self.beta, self.epsilon, self.penalty)
-
-    @property
-    def takes_doubt(self) -> bool:
-        """Whether ε is each pair's own."""
-        return self.epsilon == "ensemble"
-
-    def __call__(
-        self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
-    ) -> Tensor:
-        """Return the loss of each pair, shape (N,)."""
-        epsilon = _given(wrong, "wrong") if self.epsilon == "ensemble" else self.epsilon
-        return dpo(policy, reference, beta=self.beta, epsilon=epsilon, penalty=self.penalty, reduction="none")
-
 
 @dataclass(frozen=True)
-class KTO(PreferenceObjective):
+class KTO(_UncertainPairs):
     """Kahneman–Tversky optimisation: chosen texts are good, rejected ones bad, unpaired (`prefer: kto`); see `kto`.
 
     Source:
@@ -199,38 +199,21 @@ class KTO(PreferenceObjective):
     """Probability that a pair is the wrong way round, below ½; `ensemble` takes each pair's own."""
 
     def __post_init__(self) -> None:
-        _check(self, self.beta, self.epsilon)
-        if min(self.gain, self.loss) < 0 or self.gain + self.loss == 0:
-            raise ConfigError(
-                "The weights of kto are out of range.", found=self, wanted="gain and loss ≥ 0, not both 0"
-            )
-
-    @property
-    def takes_doubt(self) -> bool:
-        """Whether ε is each pair's own."""
-        return self.epsilon == "ensemble"
+        super().__post_init__()
+        check_parameters(self, min(self.gain, self.loss) >= 0 < self.gain + self.loss, "gain and loss ≥ 0, not both 0")
 
     def __call__(
         self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
     ) -> Tensor:
         """Return the loss of each pair, shape (N,): the mean over its two texts."""
-        if self.epsilon == "ensemble":
-            epsilon = _given(wrong, "wrong")
-        else:
-            epsilon = policy.new_full(
-                policy.shape[:1], self.epsilon, dtype=torch.promote_types(policy.dtype, torch.float32)
-            )
-        both = torch.stack([1 - epsilon, epsilon], dim=1)
-        losses = kto(
-            policy.flatten(),
-            reference.flatten(),
-            both.flatten(),
-            _given(reference_point, "reference_point"),
-            beta=self.beta,
-            gain=self.gain,
-            loss=self.loss,
-            reduction="none",
-        )
+        epsilon = self._wrong(wrong)
+        if isinstance(epsilon, float):
+            precise = torch.promote_types(policy.dtype, torch.float32)
+            epsilon = policy.new_full(policy.shape[:1], epsilon, dtype=precise)
+        good = torch.stack([1 - epsilon, epsilon], dim=1).flatten()
+        point = _given(reference_point, "reference_point")
+        flat = policy.flatten(), reference.flatten(), good, point
+        losses = kto(*flat, beta=self.beta, gain=self.gain, loss=self.loss, reduction="none")
         return losses.reshape(-1, 2).mean(1)
 
 
@@ -249,12 +232,3 @@ def _probability(value: float | Tensor, like: Tensor) -> Tensor:
             wanted=f"one number in [0, 1], or {len(like)} of them",
         )
     return given.expand_as(like)
-
-
-def _check(objective: object, beta: float, epsilon: float | Literal["ensemble"] = 0.0, penalty: float = 0.0) -> None:
-    if beta <= 0 or penalty < 0 or (epsilon != "ensemble" and not 0 <= epsilon < 0.5):
-        raise ConfigError(
-            "A parameter of the preference objective is out of range.",
-            found=objective,
-            wanted="beta > 0, penalty ≥ 0, and epsilon from 0 to below 0.5 or `ensemble`",
-        )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from outgrow.bridge import Bridging
+from outgrow.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,11 +35,17 @@ NO_CONTEXT = StepContext()
 """The context outside a trainer: warm-ups are over, and nothing is known of other rows."""
 
 
+def check_parameters(objective: object, fits: bool, wanted: str) -> None:
+    """Raise `ConfigError` where the parameters of an objective do not fit."""
+    if not fits:
+        raise ConfigError("A parameter of the objective is out of range.", found=objective, wanted=wanted)
+
+
 class Objective(Protocol):
     """An objective of choice tasks: a frozen dataclass whose fields are its parameters (`objective:`).
 
-    Objectives that report evidence also have `vacuity`, those that learn λ have `memory`; see `EvidentialObjective` and
-    `WeighingObjective`.
+    Objectives that report evidence also have `vacuity` (see `EvidentialObjective`). Those that learn the supervisors'
+    weights together with the student have `memory(lambdas)`, which returns a `WeightMemory` that starts from λ (M,).
     """
 
     @property
@@ -65,13 +72,6 @@ class EvidentialObjective(Objective, Protocol):
 
     def vacuity(self, logits: Tensor) -> Tensor:
         """Return the lack of evidence of each row, shape (N,): 1 for none, towards 0 for much."""
-
-
-class WeighingObjective(Objective, Protocol):
-    """An objective that learns the supervisors' weights together with the student."""
-
-    def memory(self, lambdas: Tensor) -> WeightMemory:
-        """Return the state that learns λ, starting from these (M,)."""
 
 
 class WeightMemory(Protocol):
@@ -123,11 +123,11 @@ class PreferenceObjective(Protocol):
     def __call__(
         self, policy: Tensor, reference: Tensor, wrong: Tensor | None = None, reference_point: Tensor | None = None
     ) -> Tensor:
-        """Return the loss of each pair, shape (N,).
+        """Return the loss of each pair (N,) from log-probabilities of chosen and rejected texts, both (N, 2).
 
         Args:
-            policy: Log-probabilities of the chosen and the rejected text under the student, shape (N, 2).
-            reference: The same under the reference, shape (N, 2).
+            policy: Under the student.
+            reference: Under the reference.
             wrong: Probability that the rejected text is the better one, shape (N,); needed if `takes_doubt`.
             reference_point: A scalar, see `kto_reference_point`; needed if `takes_mismatched`.
         """

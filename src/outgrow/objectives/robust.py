@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from outgrow.errors import ConfigError, DataError
-from outgrow.objectives.bayesian import mean_where
+from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
-from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
+from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
 
 
 def generalized_cross_entropy(
@@ -132,14 +131,10 @@ def confidence_window(
         [0.693, 0.0]
     """
     if not 0 <= low <= high <= 1:
-        raise DataError("The confidence window is not one.", found=f"[{low}, {high}]", wanted="0 ≤ low ≤ high ≤ 1")
+        raise DataError("The confidence window is out of range.", found=f"[{low}, {high}]", wanted="0 ≤ low ≤ high ≤ 1")
     losses = cross_entropy(logits, targets, reduction="none")
     surest = _log_probs(logits.detach()).amax(1).exp()
-    inside = (surest >= low) & (surest <= high)
-    if weights is None or reduction != "mean":
-        return mean_where(losses if weights is None else losses * weights, inside, reduction)
-    kept = weights * inside
-    return (losses * kept).sum() / kept.sum().clamp_min(torch.finfo(losses.dtype).tiny)
+    return reduce(losses, weights, reduction, (surest >= low) & (surest <= high))
 
 
 def _log_probs(logits: Tensor) -> Tensor:
@@ -154,8 +149,7 @@ class GCE(Objective):
     """Between 0 (cross entropy, not included) and 1 (mean absolute error)."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.q <= 1:
-            raise ConfigError("The exponent q of the gce objective is outside (0, 1].", found=self.q)
+        check_parameters(self, 0 < self.q <= 1, "0 < q ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
@@ -174,12 +168,8 @@ class Product(Objective):
     """Share of training over which β rises."""
 
     def __post_init__(self) -> None:
-        if self.alpha < 0 or self.beta < 0 or not 0 <= self.warmup <= 1:
-            raise ConfigError(
-                "The product objective has a parameter out of range.",
-                found=self,
-                wanted="alpha ≥ 0, beta ≥ 0, 0 ≤ warmup ≤ 1",
-            )
+        fits = self.alpha >= 0 and self.beta >= 0 and 0 <= self.warmup <= 1
+        check_parameters(self, fits, "alpha ≥ 0, beta ≥ 0, 0 ≤ warmup ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
@@ -197,8 +187,7 @@ class Bootstrap(Objective):
     """Whether the student's answer is hardened."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.beta <= 1:
-            raise ConfigError("The beta of the bootstrap objective is outside [0, 1].", found=self.beta)
+        check_parameters(self, 0 <= self.beta <= 1, "0 ≤ beta ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,)."""
@@ -215,8 +204,7 @@ class ConfidenceWindow(Objective):
     """Greatest."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high <= 1:
-            raise ConfigError("The confidence window is not one.", found=self, wanted="0 ≤ low ≤ high ≤ 1")
+        check_parameters(self, 0 <= self.low <= self.high <= 1, "0 ≤ low ≤ high ≤ 1")
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,); 0 where the student is sure."""

@@ -57,10 +57,8 @@ _L: tuple[float, ...] = (
     1.3644871746873075,
 )
 
-_GAUSS = (
-    ((np.polynomial.legendre.leggauss(10)[0] + 1) / 2).tolist(),
-    (np.polynomial.legendre.leggauss(10)[1] / 2).tolist(),
-)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
+_GAUSS = (((_NODES + 1) / 2).tolist(), (_WEIGHTS / 2).tolist())
 
 
 def wide(device: torch.device) -> torch.dtype:
@@ -69,24 +67,14 @@ def wide(device: torch.device) -> torch.dtype:
 
 
 def trigamma_tail(t: Tensor, out: Tensor | None = None) -> Tensor:
-    """V(t), with ψ′(1/t) = t + t²·V(t), for t in [0, 1]; any shape, absolute error 10⁻⁸.
-
-    Example:
-        >>> t = torch.tensor(0.5)
-        >>> round((t + t * t * trigamma_tail(t)).item(), 6), round(torch.special.polygamma(1, 1 / t).item(), 6)
-        (0.644934, 0.644934)
-    """
+    """V(t), with ψ′(1/t) = t + t²·V(t), for t in [0, 1]; any shape, absolute error 10⁻⁸."""
     return _polynomial(_V, t, out)
 
 
 def excess(t: Tensor, s: Tensor, out: Tensor | None = None, scratch: Tensor | None = None) -> Tensor:
     """D(e) = e ψ(1+e) − lnΓ(1+e) − e·s, with t = 1/(1+e) and s = e·t; any shape, relative error about 10⁻⁷.
 
-    Args:
-        t: 1/(1+e), in (0, 1].
-        s: e/(1+e), in [0, 1); given apart because 1 − t loses small evidence.
-        out: Where to write; a fresh tensor if None.
-        scratch: Overwritten; a fresh tensor if None.
+    s is given apart because 1 − t loses small evidence. The result goes to `out`; `scratch` is overwritten.
     """
     # log(1+e) − s is a series in s up to s = ½ (e = 1), and beyond that the value there plus what the logarithm adds.
     # Clamping picks the part without a mask, which costs a hundred times more here than an elementwise product.
@@ -107,13 +95,9 @@ def tail_probability(total: Tensor, choices: int) -> tuple[Tensor, Tensor]:
 
 
 def total_part(total: Tensor, choices: int, product_sum: Tensor, share_sum: Tensor) -> Tensor:
-    """lnΓ(K+E) − lnΓ(K) − E ψ(K+E) + Σ_k e_k s_k, for K ≥ 2.
+    """lnΓ(K+E) − lnΓ(K) − E ψ(K+E) + Σ_k e_k s_k, for K ≥ 2 and E ≥ 0 of any shape and the type of `wide`.
 
-    Args:
-        total: E ≥ 0, of any shape and the type of `wide`.
-        choices: K.
-        product_sum: Σ_k e_k s_k; only used up to E = K, so it may have overflowed beyond.
-        share_sum: Σ_k s_k = E − Σ_k e_k s_k.
+    Σ_k e_k s_k (`product_sum`) is used up to E = K only, so it may have overflowed beyond; Σ_k s_k is `share_sum`.
 
     Source:
         Ours. Up to E = K an integral without cancellation, −∫₀^E v ψ′(K+v) dv, by Gauss-Legendre quadrature; beyond it
@@ -144,12 +128,7 @@ def total_part_of_many(total: Tensor, choices: int, share_sum: Tensor) -> Tensor
 
 @functools.lru_cache(maxsize=256)
 def unit_divergence(choices: int) -> float:
-    """c(K): the divergence of Dir(2, …, 2) from the uniform Dirichlet over K choices, in nats.
-
-    Example:
-        >>> round(unit_divergence(2), 5), round(unit_divergence(32_000), 2)
-        (0.12509, 3709.71)
-    """
+    """c(K): the divergence of Dir(2, …, 2) from the uniform Dirichlet over K choices, in nats."""
     one = torch.ones((), dtype=torch.float64)
     sums = (one * choices / 2 for _ in range(2))
     return float(total_part(one * choices, choices, *sums) + choices * excess(one / 2, one / 2))
@@ -176,23 +155,13 @@ def opinion_gain(alpha: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def divergence(e: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """R = KL(Dir(1 + e) ‖ Dir(1)) in nats, and its derivative in e.
+    """R = KL(Dir(1 + e) ‖ Dir(1)) in nats, (n,), and ∂R/∂e_k = e_k ψ′(1+e_k) − E ψ′(K+E), (n, K).
 
-    Args:
-        e: Evidence ≥ 0, shape (n, K), K ≥ 2; a class whose evidence is to be left out has 0.
-        total: Row sums of `e`, shape (n,), in the type of `special.wide`.
-
-    Returns:
-        R, shape (n,), and ∂R/∂e_k = e_k ψ′(1+e_k) − E ψ′(K+E), shape (n, K).
+    Evidence e ≥ 0 is (n, K), K ≥ 2, with 0 for a class that is to be left out; its row sums `total` are (n,), in the
+    type of `wide`.
 
     Source:
-        Sensoy et al. 2018 (arXiv 1806.01768), eq. after (5); the arrangement is ours (see `special`).
-
-    Example:
-        >>> e = torch.tensor([[1.0, 1.0]])
-        >>> value, slopes = divergence(e, e.double().sum(1))
-        >>> round(value.item(), 5), [round(each, 5) for each in slopes[0].tolist()]
-        (0.12509, [0.07729, 0.07729])
+        Sensoy et al. 2018 (arXiv 1806.01768), eq. after (5); the arrangement is ours.
     """
     choices = e.shape[1]
     t = (1 + e).reciprocal_()
@@ -215,10 +184,8 @@ def divergence(e: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
 def expected_divergence(e: Tensor, top: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     """Σ_k t_k R(e without its k-th entry), the mean of R over labels drawn from t, and its derivative in e.
 
-    Args:
-        e: Evidence, shape (n, K), in the type of `special.wide`.
-        top: The class with most evidence in each row, shape (n,).
-        shares: t ≥ 0, shape (n, K), of the same type; rows need not sum to one.
+    Evidence e and shares t ≥ 0, which need not sum to one, are (n, K) in the type of `wide`; `top` (n,) is the class
+    with most evidence.
     """
     choices, at = e.shape[1], top[:, None]
     t = 1 / (1 + e)
@@ -258,7 +225,7 @@ def _polynomial(coefficients: tuple[float, ...], x: Tensor, out: Tensor | None) 
 
 @functools.lru_cache(maxsize=64)
 def _constants(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
-    """Numbers as tensors of no dimension, which fused operations want on the device."""
+    # Tensors of no dimension, which fused operations want on the device.
     return tuple(torch.tensor(values, dtype=dtype, device=device).unbind())
 
 

@@ -1,15 +1,17 @@
-"""Loss and gradient of the evidential objectives in one sweep over cache-sized chunks of rows."""
+"""Loss and gradient of rows of logits together, over cache-sized chunks of rows; and those of evidential objectives."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from outgrow.objectives.chunks import in_chunks, rows_per_chunk
 from outgrow.objectives.special import divergence, expected_divergence, opinion_gain, wide
 
 NARROW = 128
@@ -17,6 +19,78 @@ NARROW = 128
 
 Evidence = Literal["exp", "softplus", "relu"]
 """How a logit z becomes evidence e ≥ 0: exp(z), log(1 + exp z) or max(z, 0)."""
+
+Chunk = Callable[[slice, Tensor, Tensor | None], Tensor]
+"""Losses (n,) of the rows of a slice, given their logits (n, K); writes the gradient to the last argument, if any."""
+
+
+def in_chunks(logits: Tensor, chunk: Chunk, *, rows: int, work: torch.dtype) -> Tensor:
+    """Return losses (N,) of logits (N, K), with the gradient that `chunk` computes beside them.
+
+    Autograd would keep several tensors as large as the logits; this keeps one, the gradient. A chunk has `rows` rows,
+    whose logits are computed on in the type `work`.
+    """
+    differentiate = torch.is_grad_enabled() and logits.requires_grad
+    losses: Tensor = _InChunks.apply(logits, chunk, rows, work, differentiate)  # type: ignore[no-untyped-call]
+    return losses
+
+
+def rows_per_chunk(logits: Tensor) -> int:
+    """Return the rows of half a megabyte on a CPU (its cache); on an accelerator enough to keep it busy."""
+    most = 2**17 if logits.device.type == "cpu" else max(2**18, min(2**22, logits.numel() // 32))
+    return max(1, most // logits.shape[1])
+
+
+class _InChunks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, chunk: Chunk, rows: int, work: torch.dtype, differentiate: bool) -> Tensor:
+        losses, gradient = _all_chunks(logits, chunk, rows, work, differentiate)
+        if differentiate:
+            ctx.save_for_backward(logits)
+            ctx.how, ctx.gradient = (chunk, rows, work), gradient
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:
+        # The buffer is scaled in place and released; a second pass over a retained graph computes it again.
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:
+            (logits,), (chunk, rows, work) = ctx.saved_tensors, ctx.how
+            gradient = _all_chunks(logits, chunk, rows, work, True)[1]
+        return gradient.mul_(outer[:, None].to(gradient.dtype)), None, None, None, None
+
+
+def _all_chunks(
+    logits: Tensor, chunk: Chunk, rows: int, work: torch.dtype, differentiate: bool
+) -> tuple[Tensor, Tensor | None]:
+    losses = logits.new_empty(len(logits), dtype=torch.promote_types(logits.dtype, torch.float32))
+    gradient = torch.empty_like(logits, memory_format=torch.contiguous_format) if differentiate else None
+
+    def do(start: int) -> None:
+        part = slice(start, start + rows)
+        out = None if gradient is None else gradient[part]
+        with torch.no_grad():  # per thread
+            losses[part] = chunk(part, logits[part].to(work), out)
+
+    _for_each(do, range(0, len(logits), rows), logits)
+    return losses, gradient
+
+
+def _for_each(do: Callable[[int], None], starts: range, logits: Tensor) -> None:
+    # On a CPU as many chunks at a time as torch has threads, each in one thread. Threads that share every small
+    # operation wait for each other after each of them: on two busy cores that takes six times as long.
+    threads = torch.get_num_threads()
+    if logits.device.type != "cpu" or threads == 1 or len(starts) < 2 * threads:
+        for start in starts:
+            do(start)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(do, starts))
+    finally:
+        # The setting is per thread, but new threads start with the last one made.
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -37,7 +111,7 @@ class Plan:
 
 
 def sweep(logits: Tensor, targets: Tensor, plan: Plan) -> Tensor:
-    """Losses (N,) of logits (N, K) and targets: classes (N,), or shares or counts (N, K) that no gradient reaches."""
+    """Return losses (N,) of logits (N, K) and targets: classes (N,), or shares or counts (N, K), without gradient."""
     targets = targets.detach()
     # A few choices cost nothing in float64, and a soft target near the prediction needs it: its gradient is a small
     # difference. Of many tokens one rounding more or less does not show.
@@ -73,7 +147,6 @@ class _Pivot(NamedTuple):
 
 
 def _chunk(z: Tensor, targets: Tensor, plan: Plan, out: Tensor | None) -> Tensor:
-    """Losses (n,) of a chunk of logits; writes the gradient to `out`."""
     shift = None
     if plan.evidence == "exp" and bool(z.amax() > _limit(z)):
         # Sums would overflow. In float64 they do not below a logit of 690; beyond that the row moves down to it.
@@ -104,7 +177,7 @@ def _chunk(z: Tensor, targets: Tensor, plan: Plan, out: Tensor | None) -> Tensor
 
 
 def _label_terms(e: Tensor, pivot: _Pivot, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Losses (n,) for classes, and their derivative in the evidence of all other classes, (n, 1) or (n, K)."""
+    """Losses (n,) for classes, and their derivative in the evidence of the other classes, (n, 1) or (n, K)."""
     losses = torch.nn.functional.softplus(pivot.odds)
     common = (1 / (pivot.rest + 1 + pivot.evidence)).to(e.dtype)[:, None]
     if not plan.strength:
@@ -159,7 +232,6 @@ def _soft_terms(
 
 
 def _capped_divergence(e: Tensor, total: Tensor, ceiling: float) -> tuple[Tensor, Tensor]:
-    """The divergence at evidence of at most `ceiling` per class, with no derivative above it."""
     if ceiling == math.inf:
         return divergence(e, total)
     capped = e.clamp(max=ceiling)
@@ -168,7 +240,6 @@ def _capped_divergence(e: Tensor, total: Tensor, ceiling: float) -> tuple[Tensor
 
 
 def _opinion_terms(e: Tensor, size: Tensor, pivot: _Pivot, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """What a Dirichlet–multinomial likelihood adds to the data term (n,), and the derivative in all evidence (n, K)."""
     counts = counts.to(size.dtype)
     alpha = 1 + e.to(size.dtype).scatter(1, pivot.label[:, None], pivot.evidence[:, None])
     value, slope = opinion_gain(size, counts.sum(1))
@@ -180,7 +251,7 @@ def _opinion_terms(e: Tensor, size: Tensor, pivot: _Pivot, counts: Tensor) -> tu
 
 
 def _set_apart(z: Tensor, e: Tensor, index: Tensor, shift: Tensor | None, evidence: Evidence) -> _Pivot:
-    """Takes one class per row out of the evidence `e` (set to 0 there) and gathers what is needed of it."""
+    # Also sets the class's evidence in `e` to 0.
     at, precise = index[:, None], wide(z.device)
     own = z.gather(1, at).to(precise)
     offset = 0.0 if shift is None else shift.to(precise)
@@ -199,12 +270,12 @@ def _set_apart(z: Tensor, e: Tensor, index: Tensor, shift: Tensor | None, eviden
 
 
 def _limit(z: Tensor) -> float:
-    """The largest logit at which K exponentials can still be added up in the type of `z`."""
+    # The largest logit at which K exponentials can still be added up in the type of `z`.
     return math.log(torch.finfo(z.dtype).max) - math.log(z.shape[1]) - 1
 
 
 def evidence_of(z: Tensor, evidence: Evidence, out: Tensor | None = None) -> Tensor:
-    """Evidence e ≥ 0 of logits, any shape."""
+    """Return the evidence e ≥ 0 of logits, any shape."""
     if evidence == "exp":
         return torch.exp(z, out=out)
     if evidence == "relu":
@@ -214,5 +285,4 @@ def evidence_of(z: Tensor, evidence: Evidence, out: Tensor | None = None) -> Ten
 
 
 def _slope(z: Tensor, evidence: Evidence) -> Tensor:
-    """Derivative of the evidence in the logit, for evidence that is not its own derivative."""
     return torch.sigmoid(z) if evidence == "softplus" else (z > 0).to(z.dtype)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from outgrow.bridge import Bridging, Split, Where
-from outgrow.errors import ConfigError
 from outgrow.objectives.cross_entropy import cross_entropy
-from outgrow.objectives.evidential import Preset, check_parameters
-from outgrow.objectives.protocol import NO_CONTEXT, StepContext, TokenObjective
+from outgrow.objectives.evidential import Preset, evidential_fits
+from outgrow.objectives.protocol import NO_CONTEXT, StepContext, TokenObjective, check_parameters
 from outgrow.objectives.tokens import token_divergence, token_evidential
 
 _BRIDGES: dict[Preset, Bridging] = {"default": Bridging(), "paper": Bridging("words", "student")}
@@ -71,13 +70,9 @@ class TokenEvidential(TokenObjective):
         return 0.0
 
     def __post_init__(self) -> None:
-        check_parameters("evidential", "exp", self.preset, self.regularization)
-        if not 0 <= self.own_share <= 1 or not 0 <= self.warmup <= 1:
-            raise ConfigError(
-                "The evidential objective of tokens has a parameter out of range.",
-                found=self,
-                wanted="warmup, and gamma where it has one, from 0 to 1",
-            )
+        fits = evidential_fits("exp", self.preset, self.regularization) and 0 <= self.own_share <= 1
+        wanted = "warmup and gamma from 0 to 1, regularization ≥ 0 and finite, preset `default` or `paper`"
+        check_parameters(self, fits and 0 <= self.warmup <= 1, wanted)
 
     @property
     def bridging(self) -> Bridging:

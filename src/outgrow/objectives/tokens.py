@@ -4,15 +4,14 @@ The target of a position is s on its label and, on the other tokens, the student
 weak model gives no information on them. No gradient flows into the target, and it is never formed: only sums over the
 other tokens are needed. Every 1 − p is a sum over the others, never a difference.
 
-Both objectives take logits z (N, V), V ≥ 2, token ids y (N,), log-confidences log s ≤ 0 (N,), weights of the positions
-(N,), and a `reduction`: `none` gives (N,), `mean` the weighted mean. They raise `DataError` where shapes do not fit or
-a number is out of range.
+Both objectives take logits z (N, V), V ≥ 2, token ids y (N,), log-confidences log s ≤ 0 (N,), and weights of the
+positions (N,); `none` gives (N,), `mean` the weighted mean. The other functions prepare log s.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import sys
 from typing import NamedTuple
 
 import torch
@@ -20,11 +19,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from outgrow.errors import DataError
-from outgrow.objectives.chunks import Chunk, in_chunks, rows_per_chunk
 from outgrow.objectives.cross_entropy import Reduction, reduce
 from outgrow.objectives.evidential import PAPER_CEILING, REGULARIZATION, Preset
 from outgrow.objectives.special import divergence, unit_divergence, wide
+from outgrow.objectives.sweep import Chunk, in_chunks, rows_per_chunk
 
+_LEAST = math.log(sys.float_info.min)
+"""Pooled log-confidences are clipped here, so that they stay finite where all weak models give probability 0."""
 _MOST = 600.0
 """Logits are clipped here in the regulariser: the sum over a vocabulary then stays finite in float64."""
 
@@ -122,10 +123,35 @@ def token_evidential(
     return reduce(_in_chunks(logits, chunk), weights, reduction)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What `token_evidential` computes."""
+def largest_probabilities(logits: Tensor) -> Tensor:
+    """Return the largest probability at each position, shape (N,), of logits (N, V), without a gradient."""
 
+    def chunk(part: slice, z: Tensor, out: Tensor | None) -> Tensor:
+        return 1 / (z - z.amax(1, keepdim=True)).exp_().sum(1)
+
+    return _in_chunks(logits.detach(), chunk)
+
+
+def student_split(logprobs: Tensor, segments: Tensor, confidence: Tensor) -> Tensor:
+    """Split each segment's log-probability by the softmax of −m over its tokens: log s_j = ω_j · Σ_segment log p.
+
+    As `split="student"` of `outgrow.bridge.bridge`, for a batch; Σ log s over a segment does not change. All are
+    (…, T): log-probabilities of the tokens in any other split; a number in [0, T) that the tokens of a segment share;
+    and m (`confidence`, may broadcast, without gradient), the student's largest probability at each token.
+
+    Source:
+        Cui et al. 2025 (arXiv 2406.03199), the weights ω of the word bridge.
+    """
+    doubt = (-confidence.detach()).exp().to(logprobs).expand_as(logprobs)
+    return _over_segments(logprobs, segments) * (doubt / _over_segments(doubt, segments))
+
+
+def pooled(log_s: Tensor, shares: Tensor) -> Tensor:
+    """Return log Σ_i λ_i s_i, the mean of O opinions: shape (…, T) from log s (…, O, T) and shares λ (…, O)."""
+    return torch.logsumexp(log_s + shares.log()[..., None], dim=-2).clamp(_LEAST, 0.0)
+
+
+class _Plan(NamedTuple):
     own_share: float
     strength: float
     preset: Preset
@@ -152,7 +178,7 @@ class _Others(NamedTuple):
 
 
 def _others(z: Tensor, labels: Tensor, out: Tensor | None) -> _Others:
-    """Sets the labels apart; `scaled` is written into `out` where its type is that of the logits."""
+    """Set the labels apart; `scaled` is written into `out` where its type is that of the logits."""
     at, precise = labels[:, None], wide(z.device)
     buffer = out if out is not None and out.dtype == z.dtype else torch.empty_like(z)
     scaled = buffer.copy_(z).scatter_(1, at, -math.inf)
@@ -253,3 +279,7 @@ def _checked(logits: Tensor, labels: Tensor, log_confidences: Tensor) -> tuple[T
             wanted="at most 0",
         )
     return labels.long(), log_s
+
+
+def _over_segments(values: Tensor, segments: Tensor) -> Tensor:
+    return torch.zeros_like(values).scatter_add(-1, segments, values).gather(-1, segments)

@@ -16,8 +16,8 @@ Wording = str | Callable[[Mapping[str, Any]], str]
 It starts in lower case and may use `{who}`, which includes the seed; otherwise who and seed are put in front. Formats:
 `{n:row|rows}` a count with its noun, `{x:score}`, `{x:share}` (per cent), `{x:estimate}` and `{x:change}` (a value, or
 a list of value and interval ends), `{x:rating}`, `{n:of}` ("3 of"), `{x:weights}` (a mapping of names to numbers),
-`{x:names}` (a list, of which the first five are named). Values belong into places, never into the format string: a name
-may have braces."""
+`{x:names}` (a list, of which the first five are named), `{x:capital}` (with a capital letter). Values belong into
+places, never into the format string: a name may have braces."""
 
 MOST_SHOWN = 8
 """Notes of severity `info` in sight; the others are folded or counted."""
@@ -76,7 +76,7 @@ WORDINGS: dict[str, Wording] = {
     "only.",
     "concept.missing": "no concept could be inferred for {missing:of} {rows:row|rows}.",
     "cost.all": "all servers with prices together cost {money}.",
-    "cost.model": "{who} took {usage}.",
+    "cost.model": "{who:capital} took {usage}.",
     "demonstrations.dropped": lambda values: (
         "{dropped:demonstration was|demonstrations were} left out whole, because the context has no room for them"
         + ("; {bare:prompt has|prompts have} none left." if values["bare"] else ".")
@@ -165,6 +165,8 @@ class _Formatter(string.Formatter):
             return f"{value:,} {singular if value == 1 else plural}"
         if spec == "of":
             return f"{value:,} of"
+        if spec == "capital":
+            return str(value)[:1].upper() + str(value)[1:]
         if spec == "rating":
             return number_text(value, decimals=2)
         if spec in ("estimate", "change"):

@@ -6,12 +6,12 @@ are plain functions and frozen dataclasses; topics (`outgrow theory NAME`) put t
 
 from outgrow.theory.decay import decay_curve, mean_rate, typical_rate
 from outgrow.theory.deconvolution import Deconvolved, PriorEstimate, estimate_prior
-from outgrow.theory.estimators import HullLeastSquares, Naive, Refined, RefinedStudent, Source
+from outgrow.theory.estimators import HullLeastSquares, Naive, Refined, RefinedStudent
 from outgrow.theory.forward import concept_posterior, next_token
 from outgrow.theory.hmm import HiddenMarkovWorld, make_ginc, sample_documents
 from outgrow.theory.hull import project_to_hull, statistical_dimension
 from outgrow.theory.phase import Advice, excess_grid, recommend
-from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound, refined_excess_risk, simulate
+from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound, simulate
 from outgrow.theory.world import RegressionWorld, orthonormal_world, posterior
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "RefinedStudent",
     "RegressionWorld",
     "Risk",
-    "Source",
     "concept_posterior",
     "decay_curve",
     "estimate_prior",
@@ -39,7 +38,6 @@ __all__ = [
     "posterior",
     "project_to_hull",
     "recommend",
-    "refined_excess_risk",
     "sample_documents",
     "simulate",
     "statistical_dimension",

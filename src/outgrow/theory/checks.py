@@ -38,17 +38,10 @@ def probability(name: str, value: float) -> None:
 
 
 def distribution(name: str, values: ArrayLike, size: int) -> Floats:
-    """Return probabilities of shape (size,), normalised, after checking them.
+    """Return probabilities of shape (size,), normalised.
 
     Raises:
         ConfigError: Another shape, a negative or missing value, or a sum that is not 1.
-
-    Example:
-        >>> distribution("The prior", [0.5, 0.6], 2)
-        Traceback (most recent call last):
-        ...
-        outgrow.errors.ConfigError: The prior does not sum to 1.
-          found:  1.1
     """
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (size,):

@@ -1,8 +1,7 @@
 """Predicted and measured decay of refinement's excess risk with the number of demonstrations.
 
-Each demonstration adds cκ/σ² to the expected log-odds of the right concept. So the excess risk of a *typical* prompt
-falls like exp(−2cκn/σ²). The *mean* over prompts falls much more slowly: it is dominated by the rare prompts whose
-demonstrations point to a wrong concept, and its rate is a large-deviation rate (Chernoff's) with a factor 1/√n.
+The excess risk of a typical prompt falls like exp(−2cκn/σ²). The mean over prompts is dominated by the rare prompts
+whose demonstrations point to a wrong concept, and falls much more slowly: at Chernoff's rate, with a factor 1/√n.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def typical_rate(kappa: float, sigma: float) -> float:
     """Return the rate of the mean logarithm of the excess risk: twice the drift of the log-odds, 2cκ/σ².
 
     Source:
-        Drift: [TL] §4, reconstruction. That it is the rate of the typical risk follows from the law of large numbers.
+        [TL] §4, reconstruction; the typical risk falls at this rate by the law of large numbers.
 
     Example:
         >>> round(typical_rate(1.0, 0.5), 3)
@@ -65,12 +64,9 @@ def mean_rate(kappa: float, sigma: float, noise: float = 1.0) -> float:
     """Return the rate of the mean excess risk per demonstration: Chernoff's, −log min_θ E exp(−θΛ) with 0 ≤ θ ≤ 2.
 
     Λ = [(y′ − β_kᵀx)² − (y′ − β*ᵀx)²] / 2σ² is what one demonstration adds to the log-odds against concept k; θ ends
-    at 2 because the excess risk is about min(1, exp(−2ΣΛ)). The mean over the noise is closed, the one over x is taken
-    by Gauss–Legendre quadrature in a coordinate basis, where β*ᵀx, β_kᵀx and the weak bias are independent. Where the
-    drift is not positive nothing decays, and the rate is 0. `noise` is in multiples of σ.
-
-    Raises:
-        ConfigError: κ is outside [−1, 1], or σ is not above 0.
+    at 2 because the excess risk is about min(1, exp(−2ΣΛ)). The mean over x is taken by Gauss–Legendre quadrature in a
+    coordinate basis, where β*ᵀx, β_kᵀx and the weak bias are independent. The rate is 0 where the drift is not
+    positive. `noise` is in multiples of σ.
 
     Source:
         Chernoff 1952; ours for refinement.
@@ -101,19 +97,9 @@ def mean_rate(kappa: float, sigma: float, noise: float = 1.0) -> float:
 def decay_curve(
     kappa: float, longest: int, *, concepts: int, sigma: float, noise: float = 1.0, repetitions: int, seed: int
 ) -> DecayCurve:
-    """Measure the excess risk of refinement at every n up to `longest`, also where it is too small for a float.
+    """Measure the excess risk of refinement at n = 1 … `longest` (at least 2), also where it is too small for a float.
 
-    Args:
-        kappa: κ.
-        longest: Largest n.
-        concepts: K, at least 2.
-        sigma: σ.
-        noise: Noise of weak labels in multiples of σ.
-        repetitions: Prompts, at least one for each of the `GROUPS`.
-        seed: Seed of all draws.
-
-    Raises:
-        ConfigError: A parameter is out of range.
+    There are at least 2 concepts, and at least `GROUPS` repetitions (prompts). `noise` is in multiples of σ.
 
     Example:
         >>> curve = decay_curve(1.0, 40, concepts=2, sigma=0.5, repetitions=400, seed=0)

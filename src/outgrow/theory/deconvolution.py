@@ -1,9 +1,7 @@
-"""The target's prior over concepts, estimated from all weak data together.
+"""The target's prior over concepts, estimated from the likelihoods of all weak data together.
 
-The input is likelihoods alone: one row per unit of data, one column per concept. In the regression world a unit is a
-prompt (if its demonstrations share a concept) or a single item; in the HMM world it is a sequence. Refinement, which
-averages per-unit posteriors under the source's prior, is the first round of this EM: it stops part of the way from
-the source's prior to the target's.
+A unit of data is a prompt or an item in the regression world, and a sequence in the HMM world. Refinement, which
+averages posteriors under the source's prior, is the first round of this EM.
 """
 
 from __future__ import annotations
@@ -36,22 +34,7 @@ class PriorEstimate:
     rounds: int
     """Rounds of EM."""
     shortfall: float
-    """Upper bound, in nats, on the distance of the log-likelihood from its maximum."""
-
-    def notes(self, names: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Return the caveats of the estimate, one sentence each.
-
-        `names` are those of the concepts; by default their numbers.
-        """
-        called = names or tuple(str(index) for index in range(len(self.prior)))
-        said = tuple(
-            f"Concepts {', '.join(called[member] for member in group)} cannot be told apart by these data: "
-            f"together they have a share of {self.prior[list(group)].sum():.3f}."
-            for group in self.confounded
-        )
-        if self.shortfall > 0.1:
-            said += (f"EM stopped {self.shortfall:.2g} nats below the maximum; allow more rounds.",)
-        return said
+    """Upper bound, in nats, on the distance of the log-likelihood from its maximum; if large, allow more rounds."""
 
 
 def estimate_prior(
@@ -60,14 +43,14 @@ def estimate_prior(
     """Maximise the likelihood of the mixture Σ_k π_k r_k(unit) by EM, and check what can be identified.
 
     The log-likelihood is concave in π. At π it is at most N·(max_k D_k − 1) below its maximum, with
-    D_k = mean_i r_k(i) / Σ_l π_l r_l(i); this bound is the stopping rule. Directions of next to no curvature, among
-    concepts that the data do not rule out, are not identified.
+    D_k = mean_i r_k(i) / Σ_l π_l r_l(i); EM stops where this bound is below `tolerance`. Directions of next to no
+    curvature, among concepts that the data do not rule out, are not identified.
 
     Args:
         log_likelihood: log r_k of each unit, up to a constant per unit, shape (N, K); −inf is impossible.
         start: Where EM starts, shape (K,), by default uniform. A concept that starts at 0 stays there.
         rounds: Most rounds of EM.
-        tolerance: Nats below the maximum, over all units together, at which EM stops.
+        tolerance: Nats below the maximum, over all units together.
 
     Raises:
         DataError: No units, a unit that is impossible under every concept, or numbers that are not finite.
@@ -81,8 +64,6 @@ def estimate_prior(
         >>> found = estimate_prior([likely] * 70 + [unlikely] * 30)
         >>> found.prior.round(2).tolist(), found.confounded
         ([0.75, 0.25], ())
-        >>> estimate_prior([[0.0, 0.0]] * 10).notes()
-        ('Concepts 0, 1 cannot be told apart by these data: together they have a share of 1.000.',)
     """
     scores = np.asarray(log_likelihood, dtype=np.float64)
     if scores.ndim != 2 or not scores.size:
@@ -108,21 +89,9 @@ def estimate_prior(
 
 
 def maximise(likelihood: Floats, start: Floats, *, rounds: int, tolerance: float) -> tuple[Floats, int]:
-    """Run EM for the prior of many data sets at once.
+    """Run EM from `start`, shape (K,), on R data sets of unit likelihoods (R, N, K), N above 0; return priors (R, K).
 
-    Args:
-        likelihood: r_k of each unit, up to a factor per unit, shape (R, N, K), N above 0.
-        start: Shape (K,).
-        rounds: Most rounds.
-        tolerance: Nats below the maximum at which a data set is done.
-
-    Returns:
-        π̂, shape (R, K), and the rounds of the slowest data set.
-
-    Example:
-        >>> prior, _ = maximise(np.array([[[0.9, 0.1], [0.9, 0.1]]]), np.array([0.5, 0.5]), rounds=100, tolerance=1e-3)
-        >>> prior.round(3).tolist()
-        [[1.0, 0.0]]
+    A data set is done when it is at most `tolerance` nats below its maximum. Also return the rounds of the slowest one.
     """
     prior = np.tile(start, (len(likelihood), 1))
     enough = tolerance / likelihood.shape[1]
@@ -163,28 +132,13 @@ class Deconvolved(Estimator):
 
 
 def relabelling_risks(world: RegressionWorld, *, n: int, prompts: int, repetitions: int, seed: int) -> dict[str, Risk]:
-    """Return the excess risk of refined labels relative to each prompt's own concept, by the prior of the posterior.
+    """Return the excess risk of refined labels relative to each prompt's own concept, by prior of the posterior.
 
-    Args:
-        world: With one concept per prompt.
-        n: Demonstrations in a prompt, at least 1.
-        prompts: m: prompts that are refined and from which the prior is estimated.
-        repetitions: R, data sets.
-        seed: Seed of all draws.
-
-    Returns:
-        `refined` (the source's prior), `deconvolved` (the estimated prior) and `oracle` (the target's prior).
+    The priors are `refined` (the source's), `deconvolved` (estimated from all prompts together) and `oracle` (the
+    target's). There are `repetitions` data sets of `prompts` prompts with n demonstrations, all at least 1.
 
     Raises:
-        ConfigError: Concepts change within prompts, the source's prior excludes a concept of the target, or a count is
-            too small.
-
-    Example:
-        >>> from outgrow.theory.world import orthonormal_world
-        >>> world = orthonormal_world(target=[0.6, 0.3, 0.1])
-        >>> risks = relabelling_risks(world, n=2, prompts=200, repetitions=20, seed=0)
-        >>> risks["oracle"].mean < risks["deconvolved"].mean < risks["refined"].mean
-        True
+        ConfigError: Concepts change within prompts, or the source's prior excludes a concept of the target.
     """
     if world.mixing != "prompt":
         raise ConfigError("Relabelling needs one concept per prompt.", found=f"mixing {world.mixing!r}")

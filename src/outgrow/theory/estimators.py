@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.special import softmax
 
 from outgrow.errors import ConfigError
 from outgrow.theory.checks import Floats, at_least
@@ -25,17 +26,6 @@ class Estimator(Protocol):
 
     def __call__(self, world: RegressionWorld, x: Floats, y: Floats) -> Floats:
         """Return predictors of shape (R, d) for inputs (R, m, n, d) and weak labels (R, m, n)."""
-
-
-@dataclass(frozen=True)
-class Source(Estimator):
-    """The untouched strong model: the mean over its prior, without reading the data."""
-
-    prompts = 0
-
-    def __call__(self, world: RegressionWorld, x: Floats, y: Floats) -> Floats:
-        """Return β_P for every repetition."""
-        return np.broadcast_to(world.source, (len(x), world.dimension))
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ class Naive(Estimator):
 
 @dataclass(frozen=True)
 class HullLeastSquares(Estimator):
-    """Least squares over the convex hull of the concepts: a student that can only mix known concepts.
+    """Least squares over the convex hull of the concepts; without labels the source.
 
     Source:
         [TL] §3, reconstruction.
@@ -128,9 +118,7 @@ class RefinedStudent(Estimator):
         scores = log_likelihood(x, y, world.components, world.sigma)
         with np.errstate(divide="ignore"):
             others = scores.sum(axis=2, keepdims=True) - scores + np.log(world.prior)
-        weights = np.exp(others - others.max(axis=-1, keepdims=True))
-        weights /= weights.sum(axis=-1, keepdims=True)
-        refined = np.einsum("rmnk,rmnk->rmn", weights, x @ world.components.T)
+        refined = np.einsum("rmnk,rmnk->rmn", softmax(others, axis=-1), x @ world.components.T)
         return Naive(self.eta)(world, x, refined)
 
 
@@ -138,10 +126,6 @@ def shrunk_least_squares(x: Floats, y: Floats, centre: Floats, eta: float) -> Fl
     """Return argmin_β (1/n) Σ (y − βᵀx)² + η ‖β − centre‖², shape (R, d).
 
     Of several minimisers it is the one nearest the centre. Inputs have shape (R, n, d), labels (R, n), the centre (d,).
-
-    Example:
-        >>> shrunk_least_squares(np.array([[[1.0, 0.0]]]), np.array([[2.0]]), np.array([1.0, 5.0]), eta=1.0).tolist()
-        [[1.5, 5.0]]
     """
     size = max(x.shape[1], 1)
     gram = x.mT @ x / size

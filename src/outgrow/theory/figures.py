@@ -1,7 +1,6 @@
 """Figures and files of a finding: SVG and PNG, CSV, Markdown.
 
-Figures are `Figure` objects, without pyplot and its global state, in the colours of the report. matplotlib is imported
-only when something is drawn.
+Figures are made without pyplot and its global state; matplotlib is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from outgrow.errors import StoreError
-from outgrow.theory.topic import Finding, Point, Table
+from outgrow.theory.topic import Finding, Point, Table, Topic, page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,15 +40,9 @@ _STYLE = {
 
 
 def write(finding: Finding, name: str, folder: str | Path) -> list[Path]:
-    """Write `NAME.md`, `NAME.svg`, `NAME.png` and `NAME.csv`; equal findings give equal bytes.
+    """Write `NAME.md`, `NAME.svg`, `NAME.png` and `NAME.csv` into a folder, and return their paths in this order.
 
-    Args:
-        finding: Result of a topic.
-        name: Name of the topic.
-        folder: Created if it does not exist.
-
-    Returns:
-        The paths, the page first.
+    Equal findings give equal bytes. Missing folders are created.
 
     Raises:
         StoreError: The folder cannot be written to.
@@ -172,6 +165,23 @@ class Chart:
         axes = figure.subplots(1, len(self.panels), sharey=self.share_y, squeeze=False)[0]
         for one, panel in zip(axes, self.panels, strict=True):
             panel.draw(one, [point for point in points if point.panel == panel.name], self.colors)
+
+
+def charted(
+    name: str,
+    topic: Topic,
+    summary: Table,
+    points: Sequence[Point],
+    chart: Chart,
+    *,
+    size: tuple[float, float],
+    x: str = "n",
+    value: str = "excess risk",
+    facts: Mapping[str, str] | None = None,
+) -> Finding:
+    """Return the finding of a topic of points, in columns called `x` and `value`; for facts see `page`."""
+    data = Table(("panel", "series", "kind", x, value, "standard error"), points)
+    return Finding(summary, data, chart, page(name, topic, summary, **(facts or {})), size)
 
 
 def counts_axis(axes: Axes, ticks: Sequence[float]) -> None:

@@ -1,7 +1,7 @@
-"""Exact inference in a hidden Markov world: the forward algorithm, for all concepts and a batch of sequences at once.
+"""Exact inference in a hidden Markov world: the forward algorithm for all concepts and a batch of sequences at once.
 
-A state is a pair (entity, property) whose parts move independently, so one step costs E²P + EP² instead of (EP)².
-Forward probabilities are rescaled at every step and the scales kept as logarithms: any length is safe in float64.
+The parts of a state (entity, property) move independently, so one step costs E²P + EP² instead of (EP)². Forward
+probabilities are rescaled at every step, so any length is safe in float64.
 """
 
 from __future__ import annotations
@@ -30,28 +30,26 @@ class Filtered:
 
 
 def forward(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Filtered:
-    """Run the forward algorithm.
+    """Run the forward algorithm on sequences of equal length, shape (N, T); T = 0 leaves the start distribution.
 
-    Args:
-        world: The world.
-        tokens: Sequences of equal length, shape (N, T); T = 0 leaves the start distribution.
-        jump: Probability in [0, 1] of a step to a uniformly drawn state. Most transitions in GINC have probability 0,
-            and prompts make transitions that no document makes: with 0 many are impossible under every concept.
+    `jump` is the probability of a step to a uniformly drawn state. Most transitions in GINC have probability 0, and
+    prompts make transitions that no document makes: without jumps many are impossible under every concept.
 
     Raises:
         DataError: A token is not in the vocabulary.
-        ConfigError: `jump` is out of range.
 
     Source:
         Baum & Petrie 1966; rescaling as in Rabiner 1989. The jump is ours.
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> forward(make_ginc(seed=0), np.zeros((1, 0), dtype=np.int64)).log_likelihood.tolist()
-        [[0.0, 0.0, 0.0, 0.0, 0.0]]
     """
     probability("jump", jump)
-    _check_tokens(world, tokens)
+    if tokens.ndim != 2:
+        raise DataError("Sequences of tokens have the wrong shape.", found=tokens.shape, wanted="(sequences, length)")
+    if tokens.min(initial=0) < 0 or tokens.max(initial=0) >= world.vocabulary:
+        raise DataError(
+            "A sequence holds a token that is not in the vocabulary.",
+            found=f"tokens {tokens.min()} to {tokens.max()}",
+            wanted=f"0 to {world.vocabulary - 1}",
+        )
     step = max(1, _CELLS_AT_ONCE // world.start.size)
     parts = [_forward(world, tokens[first : first + step], jump) for first in range(0, max(len(tokens), 1), step)]
     return Filtered(
@@ -64,21 +62,12 @@ def concept_posterior(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0
 
     Raises:
         DataError: A sequence is impossible under every concept.
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc, sample_documents
-        >>> world = make_ginc(seed=0)
-        >>> documents = sample_documents(world, count=3, length=200, seed=0)
-        >>> bool((concept_posterior(world, documents.tokens).argmax(axis=1) == documents.concept).all())
-        True
     """
     return posterior_of(world, forward(world, tokens, jump=jump), tokens)
 
 
 def next_token(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Floats:
     """Return the exact Bayes prediction of the next token, shape (N, V), given sequences, shape (N, T).
-
-    It averages over the posterior of the concepts; for `jump` see `forward`.
 
     Raises:
         DataError: A sequence is impossible under every concept.
@@ -90,19 +79,14 @@ def next_token(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> 
         [1.0, 1.0]
     """
     filtered = forward(world, tokens, jump=jump)
-    return np.asarray(np.einsum("nc,ncv->nv", posterior_of(world, filtered, tokens), spoken(world, filtered.ahead)))
+    posterior, under_each = posterior_of(world, filtered, tokens), token_probabilities(world, filtered.ahead)
+    return np.asarray(np.einsum("nc,ncv->nv", posterior, under_each))
 
 
 def log_probability(world: HiddenMarkovWorld, tokens: Ints, *, jump: float = 0.0) -> Floats:
     """Return the log-probability in nats, shape (N,), of sequences, shape (N, T), under the mixture of all concepts.
 
-    Its negative over the length is the loss of a perfect language model of the world. For `jump` see `forward`.
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> every = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-        >>> round(float(np.exp(log_probability(make_ginc(vocabulary=2, seed=0), every)).sum()), 12)
-        1.0
+    Its negative over the length is the loss of a perfect language model of the world.
     """
     return mixed(world, forward(world, tokens, jump=jump).log_likelihood)
 
@@ -115,12 +99,20 @@ def mixed(world: HiddenMarkovWorld, log_likelihood: Floats) -> Floats:
 def posterior_of(world: HiddenMarkovWorld, filtered: Filtered, tokens: Ints) -> Floats:
     """Return the concept posterior, shape (N, C), of a result of `forward`; DataError if a sequence is impossible."""
     total = mixed(world, filtered.log_likelihood)
-    if not np.isfinite(total).all():
-        _refuse_impossible(world, tokens, int(np.flatnonzero(~np.isfinite(total))[0]))
+    for row in np.flatnonzero(~np.isfinite(total)):
+        shown = " ".join(map(str, tokens[row, :20])) + (" …" if tokens.shape[1] > 20 else "")
+        unsaid = np.setdiff1d(tokens[row], world.memory)
+        if unsaid.size:
+            raise DataError(f"Sequence {row} is impossible: no state emits token {unsaid[0]}.", found=shown)
+        raise DataError(
+            f"Sequence {row} is impossible under every concept: it makes a transition that none of them allows.",
+            found=shown,
+            fix="Allow jumps (jump=1e-3), which prompts made of several examples need.",
+        )
     return np.asarray(world.prior * np.exp(filtered.log_likelihood - total[:, None]))
 
 
-def spoken(world: HiddenMarkovWorld, states: Floats) -> Floats:
+def token_probabilities(world: HiddenMarkovWorld, states: Floats) -> Floats:
     """Map probabilities of states, shape (…, E, P), to probabilities of tokens, shape (…, V)."""
     says = np.zeros((world.memory.size, world.vocabulary))
     says[np.arange(world.memory.size), world.memory.ravel()] = 1.0
@@ -140,26 +132,3 @@ def _forward(world: HiddenMarkovWorld, tokens: Ints, jump: float) -> Filtered:
         if jump:
             ahead = (1 - jump) * ahead + jump * (scale > 0)[:, :, None, None] / world.memory.size
     return Filtered(log_likelihood, np.asarray(ahead))
-
-
-def _check_tokens(world: HiddenMarkovWorld, tokens: Ints) -> None:
-    if tokens.ndim != 2:
-        raise DataError("Sequences of tokens have the wrong shape.", found=tokens.shape, wanted="(sequences, length)")
-    if tokens.min(initial=0) < 0 or tokens.max(initial=0) >= world.vocabulary:
-        raise DataError(
-            "A sequence holds a token that is not in the vocabulary.",
-            found=f"tokens {tokens.min()} to {tokens.max()}",
-            wanted=f"0 to {world.vocabulary - 1}",
-        )
-
-
-def _refuse_impossible(world: HiddenMarkovWorld, tokens: Ints, row: int) -> None:
-    shown = " ".join(map(str, tokens[row, :20])) + (" …" if tokens.shape[1] > 20 else "")
-    unsaid = np.setdiff1d(tokens[row], world.memory)
-    if unsaid.size:
-        raise DataError(f"Sequence {row} is impossible: no state emits token {unsaid[0]}.", found=shown)
-    raise DataError(
-        f"Sequence {row} is impossible under every concept: it makes a transition that none of them allows.",
-        found=shown,
-        fix="Allow jumps (jump=1e-3), which prompts made of several examples need.",
-    )

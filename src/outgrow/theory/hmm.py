@@ -1,8 +1,8 @@
 """The GINC world: documents of a hidden Markov chain with a latent concept.
 
-A hidden state is a pair of an entity and a property. The state emits one token, the one that a memory shared by all
-concepts holds for that pair; property 0 always emits the delimiter, token 0. Entities and properties move
-independently: the entity mostly stays, in the same way under every concept, and the property follows the concept.
+A hidden state is a pair of an entity and a property, which move independently: the entity in the same way under every
+concept, the property as the concept says. The state emits the token that a memory, shared by all concepts, holds for
+it; property 0 always emits the delimiter, token 0.
 
 Source:
     Xie, Raghunathan, Liang & Ma 2021 (arXiv 2111.02080), section 4.1 and its released generator, whose parameters are
@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from outgrow.errors import ConfigError
 from outgrow.theory.checks import Floats, Ints, above_zero, at_least, probability
@@ -40,15 +41,19 @@ class HiddenMarkovWorld:
     """Number of tokens V, including the delimiter; some may never be emitted."""
 
     def __post_init__(self) -> None:
-        shape = (self.concepts, self.entities, self.properties)
-        wanted = {
-            "entity_transition": (shape[1], shape[1]),
-            "property_transition": (shape[0], shape[2], shape[2]),
-            "start": shape,
-            "prior": (shape[0],),
-        }
-        for name, expected in wanted.items():
-            _check_distributions(name, getattr(self, name), expected, last=2 if name == "start" else 1)
+        concepts, entities, properties = self.concepts, self.entities, self.properties
+        for name, shape in (
+            ("entity_transition", (entities, entities)),
+            ("property_transition", (concepts, properties, properties)),
+            ("start", (concepts, entities, properties)),
+            ("prior", (concepts,)),
+        ):
+            values = getattr(self, name)
+            if values.shape != shape:
+                raise ConfigError(f"{name} has the wrong shape.", found=values.shape, wanted=shape)
+            total = values.sum(axis=(-2, -1) if name == "start" else -1)
+            if not (values >= 0).all() or np.abs(total - 1).max() > 1e-9:
+                raise ConfigError(f"{name} is not a probability distribution.", wanted="values ≥ 0 that sum to 1")
         if self.memory.min(initial=0) < 0 or self.memory.max(initial=0) >= self.vocabulary:
             raise ConfigError(
                 "The memory holds a token that is not in the vocabulary.",
@@ -87,21 +92,9 @@ def make_ginc(
     """Draw a world as GINC does.
 
     Transition matrices are mixtures of random permutations, so that all states are equally frequent in the long run.
-    With few permutations many transitions are impossible, and so may be a prompt that jumps between examples.
-
-    Args:
-        concepts: Number of concepts.
-        entities: Number of entities.
-        properties: Number of properties, including the delimiter's.
-        vocabulary: Number of tokens, including the delimiter.
-        permutations: Random permutations in each mixture.
-        temperature: Of the softmax over their weights; at a low temperature one of them prevails.
-        start_temperature: Of the softmax over first states; at a high temperature they are nearly uniform.
-        self_transition: Probability, in [0, 1], that the entity stays before the mixture applies.
-        seed: Seed of all draws.
-
-    Raises:
-        ConfigError: A size is too small, or a temperature or probability out of range.
+    With few permutations many transitions are impossible, and so may be a prompt that jumps between examples. The
+    temperatures are those of the softmax over the permutations' weights and over first states; `self_transition` is the
+    probability that the entity stays before the mixture applies. Properties and vocabulary include the delimiter.
 
     Example:
         >>> world = make_ginc(seed=1)
@@ -119,7 +112,7 @@ def make_ginc(
     memory[:, 0] = DELIMITER
     moves = _mixed_permutations(rng, entities, permutations, temperature)
     chains = [_mixed_permutations(rng, properties, permutations, temperature) for _ in range(concepts)]
-    start = _softmax(rng.random((concepts, entities * properties)) / start_temperature)
+    start = softmax(rng.random((concepts, entities * properties)) / start_temperature, axis=-1)
     return HiddenMarkovWorld(
         memory=memory,
         entity_transition=(1 - self_transition) * moves + self_transition * np.eye(entities),
@@ -147,18 +140,7 @@ class Documents:
 def sample_documents(
     world: HiddenMarkovWorld, *, count: int, length: int, seed: int | np.random.Generator, concept: Ints | None = None
 ) -> Documents:
-    """Draw documents, all at once.
-
-    Args:
-        world: The world.
-        count: Number of documents N.
-        length: Tokens T in each; may be 0.
-        seed: Seed or generator.
-        concept: Concept of each document, shape (N,); by default drawn from the prior.
-
-    Raises:
-        ConfigError: `count` or `length` is negative, or a concept does not exist.
-    """
+    """Draw `count` documents of `length` tokens; `concept`, shape (count,), is by default drawn from the prior."""
     at_least("count", count, 0)
     at_least("length", length, 0)
     rng = np.random.default_rng(seed)
@@ -184,17 +166,6 @@ def faulty_memory(world: HiddenMarkovWorld, share: float, *, seed: int) -> Ints:
 
     A wrong cell holds another token than the world's, drawn from all but the delimiter. The share, in [0, 1], is
     rounded to whole cells; the delimiter's cells are always right.
-
-    Raises:
-        ConfigError: The share is out of range, or there is no second token.
-
-    Source:
-        Ours: the counterpart in this world of a supervisor that knows the concept but lacks knowledge.
-
-    Example:
-        >>> world = make_ginc(entities=2, properties=3, vocabulary=20, seed=0)
-        >>> int((faulty_memory(world, 0.5, seed=0) != world.memory).sum())
-        2
     """
     probability("share", share)
     cells = world.entities * (world.properties - 1)
@@ -213,23 +184,9 @@ def faulty_memory(world: HiddenMarkovWorld, share: float, *, seed: int) -> Ints:
     return memory
 
 
-def _check_distributions(name: str, values: Floats, shape: tuple[int, ...], *, last: int) -> None:
-    if values.shape != shape:
-        raise ConfigError(f"{name} has the wrong shape.", found=values.shape, wanted=shape)
-    total = values.sum(axis=tuple(range(-last, 0)))
-    if not (values >= 0).all() or np.abs(total - 1).max() > 1e-9:
-        raise ConfigError(f"{name} is not a probability distribution.", wanted="values ≥ 0 that sum to 1")
-
-
-def _softmax(values: Floats) -> Floats:
-    weights = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
-
-
 def _mixed_permutations(rng: np.random.Generator, size: int, count: int, temperature: float) -> Floats:
-    weights = _softmax(rng.random(count) / temperature)
     mixed = np.zeros((size, size))
-    for weight in weights:
+    for weight in softmax(rng.random(count) / temperature):
         mixed[np.arange(size), rng.permutation(size)] += weight
     return mixed
 

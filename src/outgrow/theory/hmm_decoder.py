@@ -15,7 +15,7 @@ from outgrow.progress import Reporter, SilentReporter
 from outgrow.theory.checks import Floats, Ints, at_least, probability
 from outgrow.theory.hmm import HiddenMarkovWorld, sample_documents
 from outgrow.theory.prompts import Prompts, answers, check_prompt_size, sample_prompts, tasks_of
-from outgrow.theory.training import Schedule, Shape, decoder_config, device, fit
+from outgrow.theory.training import Schedule, Shape, check_context, decoder_config, device, fit
 
 
 def pretrain_language_model(
@@ -31,35 +31,14 @@ def pretrain_language_model(
     seed: int,
     reporter: Reporter,
 ) -> Any:
-    """Train a `GPT2LMHeadModel` on random windows of documents of all concepts.
+    """Train a `GPT2LMHeadModel` on random windows of `context` tokens from documents of all concepts.
 
-    Args:
-        world: World from which documents are drawn.
-        shape: Shape of the decoder.
-        schedule: Schedule of its training.
-        context: Its longest sequence, and the length of the windows.
-        documents: Number of documents.
-        length: Tokens in each, more than `context`.
-        lists: Share, in [0, 1], of sequences that are lists of examples of one task, laid out like a prompt.
-        example: k: tokens of an example in them.
-        seed: Seed of weights, documents and windows.
-        reporter: Receives progress updates.
-
-    Raises:
-        ConfigError: The documents are no longer than the context, or a share or size is out of range.
+    The documents are longer than the context. `lists` is the share, in [0, 1], of sequences that are not windows but
+    lists of examples of one task, k = `example` tokens each, laid out like a prompt.
 
     Source:
         Xie et al. 2021, section 4.2: 1,000 documents of 10,240 tokens. They read each five times in blocks; here
         windows begin anywhere. Lists are ours: pretraining corpora of language models hold many of them.
-
-    Example:
-        >>> from outgrow.progress import SilentReporter
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> options = {"context": 6, "documents": 3, "length": 20, "seed": 0, "reporter": SilentReporter()}
-        >>> shape, schedule = Shape(width=8, layers=1, heads=1), Schedule(steps=2, batch=2, learning_rate=1e-3)
-        >>> model = pretrain_language_model(make_ginc(seed=0), shape, schedule, **options)
-        >>> answer_distribution(model, np.zeros((4, 5), dtype=np.int64)).shape
-        (4, 50)
     """
     from transformers import GPT2LMHeadModel
 
@@ -92,27 +71,10 @@ def pretrain_language_model(
 
 
 def fine_tune(model: Any, inputs: Ints, labels: Ints, schedule: Schedule, *, seed: int, reporter: Reporter) -> Any:
-    """Return a student: a copy of the model, trained to answer single inputs with the given labels.
-
-    Args:
-        model: The strong model, left unchanged.
-        inputs: Inputs, shape (N, k − 1).
-        labels: Tokens, shape (N,).
-        schedule: Schedule of its training.
-        seed: Seed of the batches.
-        reporter: Receives progress updates.
+    """Return a copy of the model, trained to answer single inputs (N, k − 1) with the given labels (N,).
 
     Raises:
         DataError: There are no inputs.
-
-    Example:
-        >>> from outgrow.progress import SilentReporter
-        >>> from transformers import GPT2LMHeadModel
-        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=4, vocabulary=5)).eval()
-        >>> schedule, inputs = Schedule(steps=50, batch=4, learning_rate=0.01), np.array([[1, 2], [3, 4]])
-        >>> student = fine_tune(model, inputs, np.array([4, 0]), schedule, seed=0, reporter=SilentReporter())
-        >>> answer_distribution(student, inputs).argmax(axis=1).tolist()
-        [4, 0]
     """
     if not len(inputs):
         raise DataError("A student needs at least one labelled input.")
@@ -131,31 +93,21 @@ def fine_tune(model: Any, inputs: Ints, labels: Ints, schedule: Schedule, *, see
 
 @torch.no_grad()
 def answer_distribution(model: Any, tokens: Ints, *, batch: int = 500) -> Floats:
-    """Return the model's probabilities of the next token, shape (N, V), after sequences of shape (N, T), T ≥ 1.
-
-    Raises:
-        DataError: The sequences are longer than the model's context.
-    """
-    _check_context(model, tokens)
+    """Return the model's probabilities of the next token, shape (N, V), after sequences of shape (N, T), T ≥ 1."""
+    check_context(tokens.shape[1], model.config.n_positions)
     found = []
-    for first in range(0, len(tokens), batch):
-        part = torch.from_numpy(tokens[first : first + batch]).to(model.device)
-        logits = model(input_ids=part, logits_to_keep=1).logits[:, -1]
+    for part in torch.split(torch.from_numpy(tokens), batch):
+        logits = model(input_ids=part.to(model.device), logits_to_keep=1).logits[:, -1]
         found.append(logits.double().softmax(-1).cpu().numpy())
     return np.concatenate(found)
 
 
 @torch.no_grad()
 def language_model_loss(model: Any, tokens: Ints, *, batch: int = 100) -> Floats:
-    """Return the mean negative log-probability in nats, shape (N,), of sequences (N, T) without their first token.
-
-    Raises:
-        DataError: The sequences are longer than the model's context.
-    """
-    _check_context(model, tokens[:, 1:])
+    """Return the mean negative log-probability in nats, shape (N,), of sequences (N, T) without their first token."""
+    check_context(tokens.shape[1] - 1, model.config.n_positions)
     found = []
-    for first in range(0, len(tokens), batch):
-        part = torch.from_numpy(tokens[first : first + batch]).to(model.device)
+    for part in torch.split(torch.from_numpy(tokens).to(model.device), batch):
         logits = model(input_ids=part[:, :-1]).logits
         losses = functional.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten(), reduction="none")
         found.append(losses.view(len(part), -1).double().mean(1).cpu().numpy())
@@ -175,38 +127,14 @@ def weak_to_strong(
     length: int = 3,
     seed: int,
 ) -> dict[str, float]:
-    """Return the accuracy of all models and labels on one task.
+    """Return accuracies on one task: base, weak supervisor, naive student, refined labels, refined student, ceiling.
 
-    Args:
-        model: The strong model, see `pretrain_language_model`; left unchanged.
-        tasks: See `tasks_of`.
-        task: Index of the task.
-        memory: Memory of the weak supervisor, see `faulty_memory`.
-        schedule: Schedule of every student's training.
-        rows: Inputs that the weak supervisor labels.
-        test: Test inputs. A task has few distinct inputs, so rows and test inputs overlap.
-        demonstrations: Weakly labelled rows in a refinement prompt.
-        length: k.
-        seed: Seed of rows, demonstrations and batches.
-
-    Returns:
-        Accuracies by name: base, weak supervisor, naive student, refined labels (on the rows themselves), refined
-        student, ceiling.
-
-    Raises:
-        DataError: Too few rows with another input to demonstrate, or prompts longer than the model's context.
+    The weak supervisor labels `rows` inputs from its faulty `memory`; the strong model is left unchanged, and all
+    students are trained by the schedule. Refined labels are scored on the rows, everything else on `test` inputs; a
+    task has few distinct inputs, so the two overlap. k is `length`.
 
     Source:
         [TL] Algorithm 1 in the world of Xie et al. 2021: ours.
-
-    Example:
-        >>> from transformers import GPT2LMHeadModel
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> model = GPT2LMHeadModel(decoder_config(Shape(8, 1, 1), positions=16, vocabulary=50)).eval()
-        >>> tasks, schedule = tasks_of(make_ginc(seed=0)), Schedule(steps=2, batch=4, learning_rate=1e-3)
-        >>> options = {"rows": 20, "test": 9, "demonstrations": 3, "seed": 0}
-        >>> weak_to_strong(model, tasks, 4, tasks.memory, schedule, **options)["weak supervisor"]
-        1.0
     """
     for name, count in (("rows", rows), ("test", test), ("demonstrations", demonstrations)):
         at_least(name, count, 1)
@@ -229,16 +157,12 @@ def weak_to_strong(
 
 
 def demonstrations_for(rows: Ints, count: int, rng: np.random.Generator) -> Ints:
-    """Return indices, shape (N, n), of the rows to show with each row: random ones with another input than its own.
+    """Return indices, shape (N, n), of n random rows to show with each row; none has that row's own input.
 
-    So no row is shown its own weak answer. `rows` are inputs of shape (N, k − 1), `count` is n.
+    So no row is shown its own weak answer. Inputs have shape (N, k − 1).
 
     Raises:
         DataError: Some row has fewer than n rows with another input.
-
-    Example:
-        >>> demonstrations_for(np.array([[1], [1], [2]]), 1, np.random.default_rng(0))[:2].tolist()
-        [[2], [2]]
     """
     other = (rows[:, None] != rows).any(axis=2)
     if (other.sum(axis=1) < count).any():
@@ -254,13 +178,3 @@ def demonstrations_for(rows: Ints, count: int, rng: np.random.Generator) -> Ints
 
 def _answer(model: Any, tokens: Ints) -> Ints:
     return np.asarray(answer_distribution(model, tokens).argmax(axis=1))
-
-
-def _check_context(model: Any, tokens: Ints) -> None:
-    if tokens.shape[1] > model.config.n_positions:
-        raise DataError(
-            "The prompts are longer than the model's context.",
-            found=f"{tokens.shape[1]} tokens",
-            wanted=f"at most {model.config.n_positions}",
-            fix="Use fewer demonstrations, or pretrain with a longer context.",
-        )

@@ -36,16 +36,12 @@ def project_to_hull(points: ArrayLike, components: ArrayLike) -> Floats:
 
 
 def simplex_least_squares(gram: Floats, linear: Floats) -> Floats:
-    """Return argmin_w ½ wᵀHw − fᵀw over the simplex {w ≥ 0, Σw = 1}, exactly, for many problems at once.
+    """Return argmin_w ½ wᵀHw − fᵀw over the simplex {w ≥ 0, Σw = 1}, exactly, for R problems at once.
 
-    A primal active-set method. Each problem has a set of active concepts and steps towards the minimiser over their
-    affine hull; a weight that reaches 0 on the way leaves the set, and at the minimiser the concept with the most
-    negative reduced gradient joins. A concept that joins is affinely independent of the set in the metric of H (else
-    its gradient would be a mean of theirs), so singular H are no problem.
-
-    Args:
-        gram: H, positive semidefinite, shape (R, K, K).
-        linear: f, shape (R, K).
+    H (`gram`, shape (R, K, K)) is positive semidefinite, f (`linear`) has shape (R, K). A primal active-set method: a
+    problem steps towards the minimiser over the affine hull of its active concepts; a weight that reaches 0 on the
+    way leaves the set, and at the minimiser the concept with the most negative reduced gradient joins. A concept that
+    joins is affinely independent of the set in the metric of H, so singular H are no problem.
 
     Source:
         Lawson & Hanson 1974, Wolfe 1976 (minimum-norm points), batched by us.
@@ -85,9 +81,6 @@ def statistical_dimension(concepts: int, active: int = 1) -> float:
     Σ_S (b − g_i) exceeds what the others outside S have above b. That probability is inverted from its characteristic
     function (Gil-Pelaez) and integrated over b, to about 1e-9.
 
-    Raises:
-        ConfigError: `active` is not in 1 … K.
-
     Source:
         Formula: [TL] §3; Amelunxen et al. 2014 (arXiv 1303.6672). The quadrature is ours.
 
@@ -109,7 +102,7 @@ def statistical_dimension(concepts: int, active: int = 1) -> float:
 
 
 def _joins(b: Floats, active: int, others: int) -> Floats:
-    """P(W > 0), W = active·b − √active·Z − Σ (g − b)₊, the sum over `others` standard normal g; shape of b."""
+    # P(W > 0) with W = active·b − √active·Z − Σ (g − b)₊, the sum over `others` standard normal g; shape of b.
     density, above = np.exp(-(b**2) / 2) / np.sqrt(2 * np.pi), ndtr(-b)
     excess = density - b * above
     variance = active + others * ((1 + b**2) * above - b * density - excess**2)
@@ -127,7 +120,6 @@ def _joins(b: Floats, active: int, others: int) -> Floats:
 
 
 def _affine_minimum(gram: Floats, linear: Floats, active: NDArray[np.bool_]) -> Floats:
-    """Minimisers over the affine hull of the active concepts, from the Lagrange equations."""
     problems, size = linear.shape
     system = np.zeros((problems, size + 1, size + 1))
     both = active[:, :, None] & active[:, None, :]

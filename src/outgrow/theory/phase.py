@@ -1,8 +1,7 @@
 """The best method for a weak supervisor: the untouched source, naive training, refinement or deconvolution.
 
 In the orthonormal world with a single target concept, the evidence of a prompt is linear in κ, √(1 − κ²) and the
-noise. So prompts are drawn once and their sums are taken at every n; every cell of a map reuses them. All cells share
-their random numbers, and boundaries are smooth.
+noise. So prompts are drawn once, every cell of a map reuses their sums, and boundaries are smooth.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ class Grid:
     """Excess risks over pairs of weak supervisor and number of demonstrations."""
 
     kappas: tuple[float, ...]
-    """κ of each weak supervisor, length P."""
+    """κ of each of the P weak supervisors."""
     noises: tuple[float, ...]
-    """Its noise in multiples of σ, length P."""
+    """Noise of each, in multiples of σ."""
     counts: tuple[int, ...]
     """n, length N."""
     mean: Floats
@@ -46,11 +45,7 @@ class Grid:
     """Shape (P, N, methods); base and naive are exact."""
 
     def best(self, methods: Sequence[str] = METHODS) -> Ints:
-        """Return the index into `METHODS` of the simplest allowed method with the least risk up to `TIE`, shape (P, N).
-
-        Raises:
-            UnknownNameError: `methods` holds a name that is not in `METHODS`.
-        """
+        """Return the index into `METHODS` of the simplest allowed method with the least risk up to `TIE`, (P, N)."""
         columns = [_column(name) for name in sorted(methods, key=_column)]
         means = self.mean[:, :, columns]
         return np.asarray(np.array(columns)[(means <= means.min(axis=2, keepdims=True) + TIE).argmax(axis=2)])
@@ -68,16 +63,6 @@ class Advice:
     """Excess risk of every allowed method."""
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Sums over a prompt's demonstrations that give its likelihoods for any κ and noise; shape (N, R, m, K)."""
-
-    own: Floats
-    bias: Floats
-    noise: Floats
-    square: Floats
-
-
 def excess_grid(
     weak: Iterable[tuple[float, float]],
     counts: Sequence[int],
@@ -89,23 +74,11 @@ def excess_grid(
     repetitions: int = 1000,
     seed: int = 0,
 ) -> Grid:
-    """Return the excess risks of all methods for every weak supervisor and number of demonstrations.
+    """Return the excess risks of all methods for every weak supervisor and number of demonstrations, 0 or more.
 
-    Args:
-        weak: (κ, noise in multiples of σ) of each weak supervisor.
-        counts: n, each 0 or more.
-        dimension: d, more than K.
-        concepts: K.
-        sigma: σ.
-        prompts: m: prompts that deconvolution pools.
-        repetitions: R, each in a random orthonormal basis.
-        seed: Seed of all draws; the numbers do not depend on the number of cores.
-
-    Raises:
-        ConfigError: See `orthonormal_world`; no weak supervisor, or no or negative counts.
-
-    Source:
-        Risks as in `outgrow.theory.regression`; the maps are ours.
+    A weak supervisor is given by κ and its noise in multiples of σ. Deconvolution pools m = `prompts` prompts. The weak
+    bias needs a `dimension` above the number of concepts. Every repetition has a random orthonormal basis; the numbers
+    do not depend on the number of cores.
 
     Example:
         >>> grid = excess_grid([(1.0, 1.0), (0.3, 1.0)], [0, 32], repetitions=100)
@@ -120,9 +93,7 @@ def excess_grid(
     for n in counts:
         at_least("n", n, 0)
     for kappa, noise in pairs:
-        orthonormal_world(
-            dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise
-        )  # raises ConfigError
+        orthonormal_world(dimension=dimension, concepts=concepts, sigma=sigma, kappa=kappa, noise=noise)  # checks
     if concepts >= dimension:
         # A world with κ = 1 needs no bias, but the same draws serve every κ.
         raise ConfigError(
@@ -154,25 +125,18 @@ def excess_grid(
 
 
 def recommend(kappa: float, n: int, noise: float = 1.0, *, methods: Sequence[str] = METHODS, **settings: Any) -> Advice:
-    """Return the best method for a weak supervisor: one cell of the maps.
+    """Return the best method for a weak supervisor with alignment κ and `noise` in multiples of σ: a cell of the maps.
 
-    Args:
-        kappa: κ: alignment of the supervisor with the concept.
-        n: Demonstrations that fit into a prompt.
-        noise: Its noise in multiples of σ.
-        methods: Allowed methods; deconvolution needs likelihoods under every concept.
-        settings: Other parameters of `excess_grid`, such as `sigma` and `repetitions`.
+    n demonstrations fit into a prompt. Deconvolution needs likelihoods under every concept; where there are none, leave
+    it out of `methods`. `settings` are other parameters of `excess_grid`.
 
     Raises:
-        ConfigError: No method is allowed; see also `excess_grid`.
+        ConfigError: No method is allowed.
         UnknownNameError: An unknown method.
 
     Example:
-        >>> allowed = ("base", "naive", "refined")
-        >>> recommend(0.7, 64, methods=allowed, repetitions=100).best
+        >>> recommend(0.7, 64, methods=("base", "naive", "refined"), repetitions=100).best
         'refined'
-        >>> recommend(0.3, 4, methods=allowed, repetitions=100).best
-        'base'
     """
     if not methods:
         raise ConfigError("No method is allowed.", wanted=f"some of {', '.join(METHODS)}")
@@ -194,7 +158,11 @@ def _column(name: str) -> int:
 
 def _sums(
     rng: np.random.Generator, size: int, prompts: int, counts: Sequence[int], dimension: int, concepts: int
-) -> _Sums:
+) -> tuple[Floats, ...]:
+    """Sums over a prompt's demonstrations that give its likelihoods for any κ and noise, shape (N, R, m, K) each.
+
+    They are those of x*·x_k, of the bias·x_k, of the noise·x_k and of x_k².
+    """
     longest = max(counts)
     x = rng.uniform(-1.0, 1.0, (size, prompts, longest, dimension))
     x = x @ random_rotations(rng, size, dimension)[:, None, :, : concepts + 1]
@@ -205,14 +173,15 @@ def _sums(
         np.cumsum(terms, axis=2, out=running[:, :, 1:])
         return np.ascontiguousarray(np.moveaxis(running[:, :, list(counts)], 2, 0))
 
-    return _Sums(taken(known[..., :1] * known), taken(bias * known), taken(noise * known), taken(known**2))
+    return taken(known[..., :1] * known), taken(bias * known), taken(noise * known), taken(known**2)
 
 
-def _excess(sums: _Sums, index: int, sigma: float, kappa: float, noise: float) -> Floats:
+def _excess(sums: tuple[Floats, ...], index: int, sigma: float, kappa: float, noise: float) -> Floats:
     """Excess risks of refinement, averaged over the prompts, and of deconvolution; shape (R, 2)."""
-    scores = kappa * sums.own[index] + np.sqrt(1 - kappa**2) * sums.bias[index]
-    scores += noise * sigma * sums.noise[index]
-    scores -= 0.5 * sums.square[index]
+    own, bias, errors, squares = (part[index] for part in sums)
+    scores = kappa * own + np.sqrt(1 - kappa**2) * bias
+    scores += noise * sigma * errors
+    scores -= 0.5 * squares
     scores /= sigma**2
     likelihood = np.exp(scores - scores.max(axis=-1, keepdims=True))
     concepts = likelihood.shape[-1]

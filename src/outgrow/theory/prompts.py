@@ -7,9 +7,9 @@ M 17 │ 4 │ 0 │ 31 17 │ 22 │ 0 │ … │ 8 17 │ ?
      output
 ```
 
-A *task* is a concept and the property at which every example starts; examples differ in their entity. All H = C·(P − 1)
-tasks are the concepts of another hidden Markov world, `tasks_of(world)`, so one forward algorithm serves documents and
-prompts. Sequences of examples have shapes (N, k − 1) for inputs and queries and (N,) for outputs.
+A *task* is a concept and the property at which every example starts. All H = C·(P − 1) tasks are the concepts of
+another hidden Markov world, `tasks_of(world)`, so one forward algorithm serves documents and prompts. Inputs and
+queries have shape (N, k − 1), outputs (N,).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.theory.checks import Floats, Ints, at_least, probability
-from outgrow.theory.forward import forward, mixed, spoken
+from outgrow.theory.forward import forward, mixed, token_probabilities
 from outgrow.theory.hmm import DELIMITER, HiddenMarkovWorld, sample_documents
 
 
@@ -38,12 +38,7 @@ class Prompts:
 
     @property
     def tokens(self) -> Ints:
-        """The prompts as sequences, shape (N, n(k + 1) + k − 1).
-
-        Example:
-            >>> Prompts(np.array([[[3, 4]]]), np.array([[5]]), np.array([[6, 7]])).tokens.tolist()
-            [[3, 4, 5, 0, 6, 7]]
-        """
+        """The prompts as sequences, shape (N, n(k + 1) + k − 1)."""
         delimiter = np.full_like(self.outputs[:, :, None], DELIMITER)
         examples = np.concatenate([self.inputs, self.outputs[:, :, None], delimiter], axis=2)
         # Not reshaped to -1: there may be no prompts, or no demonstrations in them.
@@ -51,23 +46,11 @@ class Prompts:
         return np.concatenate([examples.reshape(count, shots * length), self.query], axis=1)
 
 
-def prompt_length(demonstrations: int, length: int) -> int:
-    """Return the number of tokens of a prompt before its answer."""
-    return demonstrations * (length + 1) + length - 1
-
-
 def tasks_of(world: HiddenMarkovWorld) -> HiddenMarkovWorld:
-    """Return the world of tasks: task c·(P − 1) + s − 1 is concept c started at property s.
-
-    Entities start uniformly, and no example starts at the delimiter.
+    """Return the world of tasks: task c·(P − 1) + s − 1 is concept c started at property s, with a uniform entity.
 
     Source:
         Xie et al. 2021, section 4.1 and released generator.
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> tasks_of(make_ginc(seed=0)).concepts
-        45
     """
     starts = world.properties - 1
     start = np.zeros((starts, world.entities, world.properties))
@@ -89,32 +72,17 @@ def sample_prompts(
     corruption: float = 0.0,
     seed: int | np.random.Generator,
 ) -> Prompts:
-    """Draw prompts as GINC does: examples of one task, whose outputs are drawn from the chain and then corrupted.
+    """Draw prompts as GINC does: examples of k = `length` tokens, with outputs from the chain that are then corrupted.
 
-    Args:
-        tasks: See `tasks_of`.
-        task: Task of each prompt, shape (N,).
-        demonstrations: Number n of examples with an output; 0 leaves the query alone.
-        length: Tokens k of an example including its output, at least 2.
-        corruption: Probability in [0, 1] that an output is replaced by a random token other than the delimiter.
-        seed: Seed or generator.
-
-    Raises:
-        ConfigError: A size is too small, or the corruption out of range.
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> tasks = tasks_of(make_ginc(seed=0))
-        >>> sample_prompts(tasks, np.array([3, 7]), demonstrations=2, length=3, seed=0).tokens.shape
-        (2, 10)
+    `task` has shape (N,), or (N, n + 1) for one task per example. `corruption` is the probability that an output is
+    replaced by a random token other than the delimiter.
     """
     probability("corruption", corruption)
     check_prompt_size(demonstrations, length, None)
     rng = np.random.default_rng(seed)
-    per_prompt = demonstrations + 1
-    examples = sample_documents(
-        tasks, count=len(task) * per_prompt, length=length, seed=rng, concept=task.repeat(per_prompt)
-    ).tokens.reshape(len(task), per_prompt, length)
+    each = np.broadcast_to(task[:, None] if task.ndim == 1 else task, (len(task), demonstrations + 1))
+    drawn = sample_documents(tasks, count=each.size, length=length, seed=rng, concept=each.ravel())
+    examples = drawn.tokens.reshape(*each.shape, length)
     outputs = examples[:, :-1, -1]
     noise = rng.integers(1, tasks.vocabulary, size=outputs.shape)
     outputs = np.where(rng.random(outputs.shape) < corruption, noise, outputs)
@@ -122,33 +90,22 @@ def sample_prompts(
 
 
 def answers(tasks: HiddenMarkovWorld, task: Ints, inputs: Ints, *, memory: Ints | None = None) -> Ints:
-    """Return the most probable output of each input, shape (N,), under a known task: GINC's gold label, or a weak one.
+    """Return the most probable output of each input (N, k − 1), shape (N,), under its task (N,): GINC's gold label.
 
-    Args:
-        tasks: See `tasks_of`.
-        task: Task of each row, shape (N,).
-        inputs: Shape (N, k − 1).
-        memory: Memory from which outputs are read, see `faulty_memory`; inputs are always read with the true one.
+    With the `faulty_memory` of a weak supervisor it is the weak label; inputs are always read with the true memory.
 
     Raises:
         DataError: An input is impossible under its task.
 
     Source:
         Gold labels: Xie et al. 2021, released generator. Weak ones: ours.
-
-    Example:
-        >>> from outgrow.theory.hmm import faulty_memory, make_ginc
-        >>> tasks = tasks_of(make_ginc(seed=0))
-        >>> one = np.array([7]), tasks.memory[:1, 8:9]
-        >>> bool(answers(tasks, *one) != answers(tasks, *one, memory=faulty_memory(tasks, 1.0, seed=0)))
-        True
     """
     distinct, row = np.unique(inputs, axis=0, return_inverse=True)
     filtered = forward(tasks, distinct)
     if not np.isfinite(filtered.log_likelihood[row, task]).all():
         raise DataError("An input is impossible under its task.", fix="Draw the inputs from the same task.")
     speaker = tasks if memory is None else dataclasses.replace(tasks, memory=memory)
-    return np.asarray(spoken(speaker, filtered.ahead[row, task]).argmax(axis=1))
+    return np.asarray(token_probabilities(speaker, filtered.ahead[row, task]).argmax(axis=1))
 
 
 def task_log_likelihoods(
@@ -156,11 +113,7 @@ def task_log_likelihoods(
 ) -> Floats:
     """Return the log-probability in nats of single examples under every task, shape (N, H); −inf where impossible.
 
-    `corruption` is the assumed probability that an output is a random token, as in `sample_prompts`; for `jump` see
-    `forward`.
-
-    Raises:
-        ConfigError: `corruption` is out of range.
+    `corruption` is the assumed probability that an output is a random token; for `jump` see `forward`.
     """
     probability("corruption", corruption)
     distinct, row = np.unique(np.column_stack([inputs, outputs]), axis=0, return_inverse=True)
@@ -180,13 +133,6 @@ def task_posterior(tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: fl
 
     Raises:
         DataError: A prompt is impossible under every task.
-
-    Example:
-        >>> from outgrow.theory.hmm import make_ginc
-        >>> tasks = tasks_of(make_ginc(seed=0))
-        >>> prompts = sample_prompts(tasks, np.array([7]), demonstrations=50, length=3, seed=0)
-        >>> int(task_posterior(tasks, prompts).argmax())
-        7
     """
     count, shots, _ = prompts.inputs.shape
     evidence = forward(tasks, prompts.query, jump=jump).log_likelihood
@@ -209,13 +155,13 @@ def task_posterior(tasks: HiddenMarkovWorld, prompts: Prompts, *, corruption: fl
 
 
 def answer_probabilities(tasks: HiddenMarkovWorld, query: Ints, posterior: Floats) -> Floats:
-    """Return the probability of each answer to a query, shape (N, V), averaged over the tasks.
+    """Return the probability of each answer to a query, shape (N, V), averaged over the tasks with weights (N, H).
 
-    With the `task_posterior`, shape (N, H), this is refinement by exact inference.
+    With the `task_posterior` this is refinement by exact inference.
     """
     distinct, row = np.unique(query, axis=0, return_inverse=True)
     states = forward(tasks, distinct).ahead[row]
-    return spoken(tasks, np.einsum("nh,nhep->nep", posterior, states))
+    return token_probabilities(tasks, np.einsum("nh,nhep->nep", posterior, states))
 
 
 def check_prompt_size(demonstrations: int, length: int, context: int | None) -> None:
@@ -223,7 +169,7 @@ def check_prompt_size(demonstrations: int, length: int, context: int | None) -> 
     if length < 2:
         raise ConfigError("An example needs an input and an output.", found=f"length {length}", wanted="at least 2")
     at_least("demonstrations", demonstrations, 0)
-    needed = prompt_length(demonstrations, length) + 1
+    needed = demonstrations * (length + 1) + length
     if context is not None and needed > context:
         raise DataError(
             "The prompts are longer than the context.",

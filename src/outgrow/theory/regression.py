@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from outgrow.errors import DataError
 from outgrow.theory.checks import Floats, above_zero, at_least
-from outgrow.theory.estimators import Estimator, Refined
-from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world
+from outgrow.theory.estimators import Estimator
+from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld
 
 BLOCK = 2_000_000
 """Most numbers drawn at a time (16 MB). It takes part in fixing the random numbers: another value gives other draws."""
@@ -31,12 +30,7 @@ class Risk:
         return self.mean - 1.96 * self.standard_error, self.mean + 1.96 * self.standard_error
 
     def text(self, digits: int = 3) -> str:
-        """Return the mean and half of the 95 % interval.
-
-        Example:
-            >>> Risk(0.0718, 0.0018).text()
-            '.072±.004'
-        """
+        """Return the mean and half of the 95 % interval."""
         ends = (f"{value:.{digits}f}".removeprefix("0") for value in (self.mean, 1.96 * self.standard_error))
         return "±".join(ends)
 
@@ -48,21 +42,13 @@ class Risk:
 
 
 def simulate(world: RegressionWorld, estimator: Estimator, *, n: int, repetitions: int, seed: int) -> Risk:
-    """Return the mean excess risk of an estimator over fresh weakly labelled data.
+    """Return the mean excess risk of an estimator over `repetitions` fresh weakly labelled data sets.
 
-    Args:
-        world: The world that the data are drawn from.
-        estimator: The estimator.
-        n: Demonstrations in a prompt, or weak labels where the estimator pools them; may be 0.
-        repetitions: R, independent data sets.
-        seed: Seed of all draws.
-
-    Raises:
-        ConfigError: n is negative or there are no repetitions.
+    n, at least 0, is the number of demonstrations in a prompt, or of weak labels where the estimator pools them.
 
     Example:
-        >>> from outgrow.theory.estimators import Source
-        >>> round(simulate(orthonormal_world(), Source(), n=4, repetitions=10, seed=0).mean, 4)
+        >>> from outgrow.theory import Naive, orthonormal_world
+        >>> round(simulate(orthonormal_world(), Naive(), n=0, repetitions=10, seed=0).mean, 4)
         0.3
     """
     at_least("n", n, 0)
@@ -77,58 +63,20 @@ def simulate(world: RegressionWorld, estimator: Estimator, *, n: int, repetition
 
 
 def blocks(repetitions: int, drawn: int, seed: int) -> Iterator[tuple[np.random.Generator, int]]:
-    """Split repetitions into blocks that fit into memory; yield a generator and a size for each.
-
-    `drawn` is the number of values that one repetition holds, `seed` the root of all generators.
-    """
+    """Split repetitions of `drawn` values each into blocks that fit into memory; yield a generator and size of each."""
     size = max(1, BLOCK // max(drawn, 1))
     for block, start in enumerate(range(0, repetitions, size)):
         yield np.random.default_rng([seed, block]), min(size, repetitions - start)
 
 
-def refined_excess_risk(kappa: float, n: int, *, repetitions: int = 20_000, seed: int = 0, **world: Any) -> Risk:
-    """Return the excess risk of one prompt's refinement: c·[(1 − w_{k*})² + Σ_{k≠k*} w_k²] with the exact posterior w.
-
-    Args:
-        kappa: κ.
-        n: Demonstrations.
-        repetitions: Prompts.
-        seed: Seed of all draws.
-        world: Other parameters of `orthonormal_world`, such as `noise`.
-
-    Raises:
-        ConfigError: See `orthonormal_world` and `simulate`.
-
-    Source:
-        [TL] §4, reconstruction.
-
-    Example:
-        >>> round(refined_excess_risk(1.0, 0, repetitions=2).mean, 4)
-        0.3
-        >>> refined_excess_risk(1.0, 16).mean < 0.02
-        True
-    """
-    return simulate(orthonormal_world(kappa=kappa, **world), Refined(), n=n, repetitions=repetitions, seed=seed)
-
-
 def naive_lower_bound(source_bias: ArrayLike, weak_bias: ArrayLike, *, covariance_scale: float) -> float:
     """Return the least excess risk of naive training over all η: c·min_t ‖t u + (1 − t) v‖², t in [0, 1].
 
-    With infinitely many weak labels the minimiser is β_P + (c / (c + η))·(β^w − β_P): it stays on the segment between
-    the source and the weak supervisor. With n labels its mean does (the distribution of the inputs is symmetric in the
-    coordinates and their signs), so by Jensen's inequality the bound holds for the mean excess risk at every n.
-
-    Args:
-        source_bias: u = β_P − β*, shape (d,).
-        weak_bias: v = β^w − β*, shape (d,).
-        covariance_scale: c, above 0.
-
-    Returns:
-        c·‖u‖²‖v‖² / (‖u‖² + ‖v‖²) where u is orthogonal to v.
-
-    Raises:
-        ConfigError: c is not above 0: a singular covariance hides errors instead of bounding them.
-        DataError: The two biases have different shapes.
+    u = β_P − β* is `source_bias` and v = β^w − β* `weak_bias`, shape (d,). Where they are orthogonal the bound is
+    c·‖u‖²‖v‖² / (‖u‖² + ‖v‖²). With infinitely many weak labels the minimiser is β_P + (c / (c + η))·(β^w − β_P): it
+    stays on the segment between the source and the weak supervisor. With n labels its mean does (the distribution of
+    the inputs is symmetric in the coordinates and their signs), so by Jensen's inequality the bound holds for the mean
+    excess risk at every n. c must be above 0: a singular covariance hides errors instead of bounding them.
 
     Source:
         [TL] §3, reconstruction; the argument for finite n is ours.
@@ -154,6 +102,7 @@ def naive_excess_risk(world: RegressionWorld, eta: float) -> float:
         [TL] §3, reconstruction.
 
     Example:
+        >>> from outgrow.theory import orthonormal_world
         >>> round(naive_excess_risk(orthonormal_world(kappa=0.8), eta=0.0), 3)
         0.133
     """

@@ -1,8 +1,7 @@
 """What a topic of the theory lab is: settings that can be called, and the finding they return.
 
 A topic is a frozen dataclass, registered under the kind `topic`; `--set key=value` changes its fields. Its numbers are
-one tidy table of `Point`s, from which the CSV file, the summary and the figure are made. Drawing comes last, so that
-numbers need no matplotlib.
+one tidy table of `Point`s, from which the CSV file, the summary and the figure are made.
 """
 
 from __future__ import annotations
@@ -42,12 +41,7 @@ class Point(NamedTuple):
 def curve(
     panel: str, series: str, kind: str, xs: Iterable[float | str | None], values: Iterable[object]
 ) -> list[Point]:
-    """Return the points of one curve, with a `Risk` (measured) or a number (computed) for each position in `xs`.
-
-    Example:
-        >>> curve("Refined labels", "κ = 1", "measured", [4], [Risk(0.17, 0.003)])[0].standard_error
-        0.003
-    """
+    """Return the points of one curve, with a `Risk` (measured) or a number (computed) for each position in `xs`."""
     points = []
     for x, value in zip(xs, values, strict=True):
         risk = value if isinstance(value, Risk) else Risk(float(value), math.nan)  # type: ignore[arg-type]
@@ -58,15 +52,7 @@ def curve(
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns and rows of numbers or words.
-
-    Example:
-        >>> table = Table(("n", "excess risk"), [(1, 0.2731), (64, None)])
-        >>> print(table.text())
-        n   excess risk
-        1        0.2731
-        64            –
-    """
+    """Named columns and rows of numbers or words."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[object]]
@@ -105,11 +91,6 @@ class Table:
         ]
 
 
-def tidy(points: Sequence[Point], *, x: str = "n", value: str = "excess risk") -> Table:
-    """Return the table of a topic: one row per point, with names for the columns of `x` and `value`."""
-    return Table(("panel", "series", "kind", x, value, "standard error"), points)
-
-
 def pivot(
     points: Iterable[Point],
     by: Mapping[str, str],
@@ -118,22 +99,10 @@ def pivot(
     x: str = "n = {}",
     cell: Callable[[Point], object] = lambda point: point.value,
 ) -> Table:
-    """Return a summary of the points: one row per curve, one column per position.
+    """Return a summary of the points: one row per curve, one column for each position `at`.
 
-    Args:
-        points: The points to show.
-        by: Fields of `Point` that tell the curves apart, with the names of their columns.
-        at: Positions. A value that does not depend on x is repeated for all of them.
-        x: Format of the column names.
-        cell: What to show of a point.
-
-    Example:
-        >>> points = curve("A", "κ = 1", "measured", [1, 2], [0.3, 0.2])
-        >>> points += curve("A", "source", "computed", [None], [0.4])
-        >>> print(pivot(points, {"series": "weak labels"}, [1, 2]).text())
-        weak labels  n = 1  n = 2
-        κ = 1          0.3    0.2
-        source         0.4    0.4
+    `by` are the fields of `Point` that tell the curves apart, with the names of their columns; `x` is the format of the
+    other column names. A value that does not depend on x is repeated for all positions.
     """
     rows: dict[tuple[object, ...], dict[object, object]] = {}
     for point in points:
@@ -178,13 +147,9 @@ class Topic(Protocol):
 
 
 def page(name: str, topic: Topic, table: Table, **facts: str) -> str:
-    """Return a page of `outgrow/theory/pages` with settings and measured numbers filled in.
+    """Fill settings, facts and the table into the template `pages/NAME.md`, which has `$$` for a dollar sign.
 
-    Args:
-        name: Name of the topic; the template is `pages/NAME.md`, with `$$` for a dollar sign.
-        topic: Its fields replace `$field`.
-        table: Replaces `$table`.
-        facts: Replace `$key`, before fields of the same name.
+    `$key` is a fact or, where there is none, the topic's field of that name.
 
     Raises:
         KeyError: The template has a placeholder without a value.

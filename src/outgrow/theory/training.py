@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from outgrow.errors import ConfigError
+from outgrow.errors import ConfigError, DataError
 from outgrow.optimize import minimize
 from outgrow.progress import Reporter
 from outgrow.theory.checks import above_zero, at_least, probability
@@ -53,10 +53,7 @@ class Schedule:
 
 
 def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
-    """Return a `GPT2Config` without dropout.
-
-    `positions` is the longest sequence; `vocabulary` is 1 where sequences are given as vectors.
-    """
+    """Return a `GPT2Config` without dropout; the vocabulary is 1 where sequences are given as vectors."""
     from transformers import GPT2Config
 
     return GPT2Config(
@@ -76,6 +73,17 @@ def decoder_config(shape: Shape, *, positions: int, vocabulary: int) -> Any:
     )
 
 
+def check_context(length: int, context: int) -> None:
+    """Refuse sequences that are longer than a decoder's context."""
+    if length > context:
+        raise DataError(
+            "The prompts are longer than the model's context.",
+            found=f"{length} tokens or examples",
+            wanted=f"at most {context}",
+            fix="Use fewer demonstrations, or pretrain with a longer context.",
+        )
+
+
 def device() -> torch.device:
     """Return the GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -84,26 +92,9 @@ def device() -> torch.device:
 def fit(
     model: torch.nn.Module, loss: Callable[[], Tensor], schedule: Schedule, *, reporter: Reporter, name: str
 ) -> torch.nn.Module:
-    """Train a model by AdamW with linear warm-up and decay.
+    """Train a model in place by AdamW with linear warm-up and decay, and return it in evaluation mode.
 
-    Args:
-        model: Trained in place.
-        loss: Draws a batch and returns its mean loss.
-        schedule: Number of steps and learning rate.
-        reporter: Receives every step.
-        name: Name of the training in progress reports.
-
-    Returns:
-        The model, in evaluation mode.
-
-    Example:
-        >>> from outgrow.progress import SilentReporter
-        >>> model = torch.nn.Linear(1, 1)
-        >>> one = torch.ones(1, 1)
-        >>> schedule = Schedule(steps=300, batch=1, learning_rate=0.05)
-        >>> _ = fit(model, lambda: (model(one) - 3).square().mean(), schedule, reporter=SilentReporter(), name="line")
-        >>> round(model(one).item(), 1)
-        3.0
+    `loss` draws a batch and returns its mean loss; `name` is that of the step in progress reports.
     """
     steps, climb = schedule.steps, max(1.0, schedule.warm_up * schedule.steps)
 
@@ -111,13 +102,7 @@ def fit(
         return LambdaLR(optimizer, lambda step: min((step + 1) / climb, (steps - step) / (steps - climb + 1)))
 
     model.train()
-    with reporter.step(name, steps) as progress:
-        minimize(
-            model.parameters(),
-            loss,
-            rates,
-            steps=steps,
-            learning_rate=schedule.learning_rate,
-            advance=progress.advance,
-        )
+    rate = schedule.learning_rate
+    with reporter.step(name, steps) as step:
+        minimize(model.parameters(), loss, rates, steps=steps, learning_rate=rate, advance=step.advance)
     return model.eval()

@@ -1,7 +1,6 @@
 """A decoder pretrained on regression prompts: refinement by a network that does not know Bayes' rule.
 
-Position i of a prompt holds demonstration i − 1 and input i, and is trained to predict label i. The exact predictor
-for comparison knows the concepts and their prior; the decoder has only seen prompts.
+Position i of a prompt holds demonstration i − 1 and input i, and is trained to predict label i.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 
-from outgrow.errors import ConfigError, DataError
+from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
 from outgrow.theory.checks import Floats, at_least
-from outgrow.theory.training import Schedule, Shape, decoder_config, device, fit
+from outgrow.theory.training import Schedule, Shape, check_context, decoder_config, device, fit
 from outgrow.theory.world import RegressionWorld, log_likelihood
 
 
 class RegressionDecoder(torch.nn.Module):
-    """GPT-2's body between a linear layer that embeds examples and one that predicts labels."""
+    """GPT-2's body, with a linear layer before it for examples and one after it for labels."""
 
     def __init__(self, shape: Shape, *, dimension: int, points: int) -> None:
         from transformers import GPT2Model
@@ -45,32 +44,15 @@ class RegressionDecoder(torch.nn.Module):
 def pretrain_decoder(
     world: RegressionWorld, shape: Shape, schedule: Schedule, *, points: int, seed: int, reporter: Reporter
 ) -> RegressionDecoder:
-    """Train a decoder on fresh prompts of the strong model's mixture.
-
-    Args:
-        world: Its components, prior and σ define the mixture; its weak supervisor is not used.
-        shape: Shape of the decoder.
-        schedule: Schedule of its training.
-        points: n, examples in a prompt.
-        seed: Seed of weights and prompts.
-        reporter: Receives progress updates.
+    """Train a decoder on fresh prompts of `points` examples from the strong model's mixture, see `pretraining_world`.
 
     Raises:
-        ConfigError: The world draws a new basis in every repetition, which cannot be learned; or points < 1.
+        ConfigError: The world draws a new basis in every repetition, which cannot be learned.
 
     Source:
         [TL] §4 assumes an exact posterior for the strong model. Pretraining on regression prompts: Garg et al. 2022
         (arXiv 2208.01066). That a position holds the example before it is ours: half the length, and one layer less to
         bring inputs and labels together.
-
-    Example:
-        >>> from outgrow.progress import SilentReporter
-        >>> from outgrow.theory.world import orthonormal_world
-        >>> world = orthonormal_world(dimension=2, concepts=2, kappa=1.0, rotated=False)
-        >>> shape, schedule = Shape(width=8, layers=1, heads=1), Schedule(steps=2, batch=4, learning_rate=1e-3)
-        >>> decoder = pretrain_decoder(world, shape, schedule, points=3, seed=0, reporter=SilentReporter())
-        >>> decoder_predictions(decoder, np.zeros((5, 3, 2)), np.zeros((5, 3))).shape
-        (5, 3)
     """
     at_least("points", points, 1)
     if world.rotated:
@@ -100,41 +82,22 @@ def pretraining_world(world: RegressionWorld) -> RegressionWorld:
 
 @torch.no_grad()
 def decoder_predictions(decoder: RegressionDecoder, x: Floats, y: Floats, *, batch: int = 1000) -> Floats:
-    """Return the decoder's predictions, shape (N, n), for inputs (N, n, d) given the examples before each.
-
-    Raises:
-        DataError: The prompts are longer than the decoder's context.
-    """
-    if x.shape[1] > decoder.points:
-        raise DataError(
-            "The prompts are longer than the decoder's context.",
-            found=f"{x.shape[1]} examples",
-            wanted=f"at most {decoder.points}",
-            fix="Pretrain with more points.",
-        )
-    parts = [
-        decoder(_tensor(x[first : first + batch]), _tensor(y[first : first + batch])).cpu().numpy()
-        for first in range(0, len(x), batch)
-    ]
-    return np.concatenate(parts).astype(np.float64) if parts else np.empty(x.shape[:2])
+    """Return the decoder's predictions, shape (N, n), for inputs (N, n, d) given the examples before each."""
+    check_context(x.shape[1], decoder.points)
+    found = np.empty(x.shape[:2])
+    for first in range(0, len(x), batch):
+        part = slice(first, first + batch)
+        found[part] = decoder(_tensor(x[part]), _tensor(y[part])).cpu().numpy()
+    return found
 
 
 def exact_predictions(world: RegressionWorld, x: Floats, y: Floats) -> Floats:
-    """Return the Bayes prediction for each input given the examples before it.
+    """Return the Bayes prediction, shape (N, n), for inputs (N, n, d) and labels (N, n) of the examples before.
 
-    Inputs have shape (N, n, d), labels (N, n); the last label is not used.
-
-    Returns:
-        Σ_k w_k β_kᵀx with w_k ∝ α_k exp(−Σ_{j<i} (y_j − β_kᵀx_j)² / 2σ²), shape (N, n).
+    It is Σ_k w_k β_kᵀx with w_k ∝ α_k exp(−Σ_{j<i} (y_j − β_kᵀx_j)² / 2σ²); the last label is not used.
 
     Source:
         [TL] §2, reconstruction.
-
-    Example:
-        >>> from outgrow.theory.world import orthonormal_world
-        >>> world = orthonormal_world(dimension=2, concepts=2, sigma=0.1, rotated=False)
-        >>> exact_predictions(world, np.array([[[1.0, 0.0], [1.0, 0.0]]]), np.array([[1.0, 0.0]])).round(3).tolist()
-        [[0.5, 1.0]]
     """
     each = log_likelihood(x, y, world.components, world.sigma)
     with np.errstate(divide="ignore"):

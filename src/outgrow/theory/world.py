@@ -101,17 +101,9 @@ class RegressionWorld:
     def sample(
         self, rng: np.random.Generator, repetitions: int, prompts: int, items: int, concept: Ints | None = None
     ) -> tuple[Floats, Floats]:
-        """Draw weakly labelled prompts.
+        """Draw weakly labelled prompts: inputs of shape (R, m, n, d) and weak labels of shape (R, m, n).
 
-        Args:
-            rng: Source of randomness.
-            repetitions: R, independent data sets.
-            prompts: m, in each of them.
-            items: n, demonstrations in each prompt.
-            concept: Of every prompt or item, shape (R, m, 1) or (R, m, n); by default drawn from the target.
-
-        Returns:
-            Inputs of shape (R, m, n, d) and weak labels of shape (R, m, n).
+        `concept` is that of every prompt or item, shape (R, m, 1) or (R, m, n); by default it is drawn from the target.
         """
         x = rng.uniform(-1.0, 1.0, (repetitions, prompts, items, self.dimension))
         if self.rotated:
@@ -137,18 +129,9 @@ def orthonormal_world(
 ) -> RegressionWorld:
     """Return the world of the paper: orthonormal concepts, and weak components of unit norm with β_kᵀβ_k^w = κ.
 
-    The rest of a weak component lies in one direction orthogonal to all concepts: the bias of the supervisor.
-
-    Args:
-        dimension: d.
-        concepts: K.
-        sigma: σ.
-        kappa: κ in [−1, 1]: alignment of a weak component with its concept.
-        noise: Noise of weak labels in multiples of σ.
-        target: π, padded with zeros; by default the first concept alone.
-        prior: α, by default uniform.
-        mixing: See `RegressionWorld`.
-        rotated: See `RegressionWorld`.
+    The rest of a weak component lies in one direction orthogonal to all concepts: the bias of the supervisor. The noise
+    of weak labels is in multiples of σ. The target is padded with zeros and is by default the first concept alone; the
+    prior is by default uniform. For the other parameters see `RegressionWorld`.
 
     Raises:
         ConfigError: κ is outside [−1, 1], or there are more concepts than orthonormal directions.
@@ -200,17 +183,10 @@ def log_likelihood(x: Floats, y: Floats, components: Floats, sigma: float) -> Fl
 def posterior(x: ArrayLike, y: ArrayLike, components: ArrayLike, sigma: float, prior: ArrayLike) -> Floats:
     """Return the posterior of the concepts after a prompt's demonstrations, shape (…, K).
 
-    w_k ∝ α_k exp(−Σ_i (y_i − β_kᵀx_i)² / 2σ²); without demonstrations it is the prior.
-
-    Args:
-        x: Inputs, shape (…, n, d).
-        y: Labels, shape (…, n).
-        components: β_k, shape (K, d).
-        sigma: σ, above 0.
-        prior: α, shape (K,).
+    w_k ∝ α_k exp(−Σ_i (y_i − β_kᵀx_i)² / 2σ²) from inputs (…, n, d), labels (…, n), components (K, d) and the prior α
+    (K,); without demonstrations it is the prior.
 
     Raises:
-        ConfigError: σ is not above 0, or the prior is not a distribution.
         DataError: The shapes do not match.
 
     Source:

@@ -19,7 +19,7 @@ from outgrow.labels import TextTargets
 from outgrow.models.adapters import Adapter
 from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
 from outgrow.objectives import StepContext, TokenObjective
-from outgrow.objectives.token_shares import largest_probabilities, pooled, student_split
+from outgrow.objectives.tokens import largest_probabilities, pooled, student_split
 from outgrow.registry import create, names
 from outgrow.run import Run
 from outgrow.store import Artefact, table_hash

@@ -12,12 +12,8 @@ Answer: Arr, cocoa, matey!
         style content style
 ```
 
-Half of the documents name their style, before their questions or after them, so that a model pretrained on them can
-follow a style that a prompt names, and name the style of given answers:
-
-```
-Manner: Answer like a pirate.
-```
+Half of the documents name their style (`Manner: Answer like a pirate.`) before their questions or after them, so that
+the strong model can follow a style that a prompt names, and name the style of given answers.
 """
 
 from __future__ import annotations
@@ -26,7 +22,7 @@ import dataclasses
 import gzip
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,13 +84,13 @@ class Style:
     """The style in one sentence."""
 
     def render(self, content: str) -> str:
-        """The content in this style.
-
-        Example:
-            >>> Style("pirate", "Arr, ", ", matey!", "Answer like a pirate.").render("cocoa")
-            'Arr, cocoa, matey!'
-        """
+        """The content in this style."""
         return f"{self.before}{content}{self.after}"
+
+    def frames(self, text: str) -> bool:
+        """Whether a text is some content in this style."""
+        longer = len(text) > len(self.before) + len(self.after)
+        return longer and text.startswith(self.before) and text.endswith(self.after)
 
 
 STYLES = (
@@ -116,13 +112,7 @@ class Parsed(NamedTuple):
 
 @dataclass(frozen=True)
 class World:
-    """Facts, styles and the supervisors' beliefs.
-
-    Example:
-        >>> world = make_world(entities=4, relations=2)
-        >>> world.question(0, 0), world.truth(0, 0) in world.relations[0].values
-        ('Where does Mira live?', True)
-    """
+    """Facts, styles and the supervisors' beliefs."""
 
     entities: tuple[str, ...]
     """Names of the E entities."""
@@ -162,18 +152,11 @@ class World:
         return self.relations[relation].values[self.beliefs[supervisor][entity][relation]]
 
     def parse(self, answer: str) -> Parsed:
-        """Parse content and style of an answer, independently of each other.
-
-        Example:
-            >>> make_world().parse("Arr, cocoa, matey!")
-            Parsed(content='cocoa', style='pirate')
-            >>> make_world().parse("Arr, cocoa.")
-            Parsed(content='cocoa', style=None)
-        """
+        """Parse content and style of an answer, independently of each other."""
         text = answer.strip()
         values = {value for relation in self.relations for value in relation.values}
         named = values.intersection(re.findall(r"\w+", text))
-        styles = (style.name for style in self.styles if _framed(text, style))
+        styles = (style.name for style in self.styles if style.frames(text))
         return Parsed(named.pop() if len(named) == 1 else None, next(styles, None))
 
     def rows(self, seed: int = 0) -> Rows:
@@ -200,11 +183,7 @@ class World:
 
     @classmethod
     def from_json(cls, text: str) -> World:
-        """Read what `to_json` wrote.
-
-        Raises:
-            DataError: The text is not a world.
-        """
+        """Read what `to_json` wrote; DataError if the text is not a world."""
         try:
             fields: dict[str, Any] = json.loads(text)
             fields["relations"] = tuple(
@@ -222,23 +201,15 @@ class World:
 
 
 def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8, known: Mapping[str, float] = KNOWN) -> World:
-    """Draw the facts and the supervisors' beliefs (see `draw_beliefs`).
+    """Draw the facts and the supervisors' beliefs; `known` is the share of the facts that each supervisor knows.
 
     Each value of a relation belongs to about the same number of entities, so guessing the most frequent one gains
-    nothing.
-
-    Args:
-        seed: Seed of all draws.
-        entities: Number of entities, E.
-        relations: Number of relations, R; there are E × R facts.
-        known: Share of the facts that each supervisor knows, by name.
+    nothing. A supervisor answers an unknown question with its favourite value of the relation, or with its second
+    favourite where the favourite would be right: its errors are systematic, as those of real models are; a student
+    would average random ones away.
 
     Raises:
         ConfigError: Too many entities or relations, or a share outside [0, 1].
-
-    Example:
-        >>> len(make_world(entities=8, relations=3).facts)
-        24
     """
     for what, count, most in (("entities", entities, len(_NAMES.split())), ("relations", relations, len(_RELATIONS))):
         if not 1 <= count <= most:
@@ -247,69 +218,38 @@ def make_world(*, seed: int = 0, entities: int = 30, relations: int = 8, known: 
     chosen = tuple(Relation(name, question, tuple(words.split())) for name, question, words in _RELATIONS[:relations])
     columns = [rng.permutation(np.arange(entities) % len(relation.values)) for relation in chosen]
     answers = np.stack(columns, axis=1)
-    beliefs = draw_beliefs(answers, [len(relation.values) for relation in chosen], known, rng)
-    tables = {name: _table(own.tolist()) for name, own in beliefs.items()}
-    return World(tuple(_NAMES.split()[:entities]), chosen, _table(answers.tolist()), tables)
+    beliefs = _draw_beliefs(answers, chosen, known, rng)
+    return World(tuple(_NAMES.split()[:entities]), chosen, _table(answers), beliefs)
 
 
 def with_supervisors(world: World, known: Mapping[str, float], *, seed: int) -> World:
     """Replace the supervisors of a world; `known` and errors as in `make_world`.
 
     With the same seed, a supervisor with a larger share knows all that it would know with a smaller one.
-
-    Example:
-        >>> taught = with_supervisors(make_world(), {"expert": 1.0, "fool": 0.0}, seed=3)
-        >>> [sum(taught.belief(name, *fact) == taught.truth(*fact) for fact in taught.facts) for name in taught.beliefs]
-        [240, 0]
     """
-    values = [len(relation.values) for relation in world.relations]
-    beliefs = draw_beliefs(np.array(world.answers), values, known, np.random.default_rng(seed))
-    return dataclasses.replace(world, beliefs={name: _table(own.tolist()) for name, own in beliefs.items()})
+    beliefs = _draw_beliefs(np.array(world.answers), world.relations, known, np.random.default_rng(seed))
+    return dataclasses.replace(world, beliefs=beliefs)
 
 
-def draw_beliefs(
-    answers: NDArray[np.int64], values: Sequence[int], known: Mapping[str, float], rng: np.random.Generator
-) -> dict[str, NDArray[np.int64]]:
-    """Draw which facts each supervisor knows, and what it believes instead of the others.
-
-    A supervisor answers an unknown question with its favourite value of the relation, or with its second favourite
-    where the favourite would be right. Its errors are thus systematic, as those of real models are; a student would
-    average random ones away. A supervisor's draws do not depend on its share.
-
-    Args:
-        answers: Index of the true value for every entity and relation, shape (E, R).
-        values: Number of values of each relation, at least two.
-        known: Share of the facts that each supervisor knows, by name.
-        rng: Source of all draws.
-
-    Returns:
-        Believed indices by supervisor, shape (E, R); the share `known` of them, rounded, is right.
-
-    Raises:
-        ConfigError: A share is outside [0, 1].
-
-    Example:
-        >>> answers = np.array([[0, 1], [1, 0], [2, 1]])
-        >>> beliefs = draw_beliefs(answers, [3, 2], {"expert": 1.0, "fool": 0.0}, np.random.default_rng(0))
-        >>> [int((own == answers).sum()) for own in beliefs.values()]
-        [6, 0]
-    """
+def _draw_beliefs(
+    answers: NDArray[np.int64], relations: Sequence[Relation], known: Mapping[str, float], rng: np.random.Generator
+) -> dict[str, tuple[tuple[int, ...], ...]]:
     beliefs = {}
     for name, share in known.items():
         if not 0 <= share <= 1:
             raise ConfigError(f"{name!r} cannot know this share of the facts.", found=share, wanted="0 to 1")
         knows = rng.permutation(answers.size).reshape(answers.shape) < round(share * answers.size)
-        first, second = np.stack([rng.permutation(count)[:2] for count in values], axis=1)
-        beliefs[name] = np.where(knows, answers, np.where(answers == first, second, first))
+        favourites = [rng.permutation(len(relation.values))[:2] for relation in relations]
+        first, second = np.stack(favourites, axis=1)
+        beliefs[name] = _table(np.where(knows, answers, np.where(answers == first, second, first)))
     return beliefs
 
 
 def score(world: World, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Score content and style of N answers to questions of `World.rows`; space around answers does not matter.
+    """Score N answers to questions of `World.rows`; space around answers does not matter.
 
-    Returns:
-        `content`: 1.0 where the answer names the right value and no other, shape (N,).
-        `concept`: 1.0 where the answer is in the target style, shape (N,).
+    `content`, shape (N,), is 1.0 where the answer names the right value and no other; `concept`, shape (N,), where the
+    answer is in the target style.
 
     Raises:
         DataError: A prompt is not a question of this world, or the lengths differ.
@@ -344,10 +284,5 @@ def write_rows(rows: Rows, path: Path) -> None:
     path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
 
 
-def _framed(text: str, style: Style) -> bool:
-    longer = len(text) > len(style.before) + len(style.after)
-    return longer and text.startswith(style.before) and text.endswith(style.after)
-
-
-def _table(rows: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+def _table(rows: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(value) for value in row) for row in rows)

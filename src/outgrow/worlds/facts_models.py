@@ -50,9 +50,7 @@ class Recipe:
     width: int
     """Hidden size; heads are 32 wide."""
     layers: int
-    """Transformer blocks."""
     steps: int
-    """Optimizer steps."""
     documents: int
     """Documents per step."""
     questions: int
@@ -95,20 +93,12 @@ Draw = Callable[[np.random.Generator], list[Block]]
 
 
 def build(folder: str | Path, *, seed: int = 0, reporter: Reporter | None = None, size: Size = "demo") -> Path:
-    """Make a world and pretrain its three models.
+    """Make a world and pretrain its three models; return the folder.
 
     Writes `world.json`, `rows.jsonl.gz` (id, prompt, gold, part) and the model folders `models/strong`, `models/words`
     and `models/characters`. Each model folder is renamed into place when it is complete, and kept by a later call, so a
-    killed build continues with the model it was at. The same seed gives the same files on the same machine.
-
-    Args:
-        folder: Output folder; made if it does not exist.
-        seed: Seed of the world, its split and all pretraining.
-        reporter: Receives the progress of each model. Default: none.
-        size: `demo` takes about a minute on two cores; `tiny` is for tests.
-
-    Returns:
-        The folder.
+    killed build continues with the model it was at. The same seed gives the same files on the same machine. The size
+    `demo` takes about a minute on two cores; `tiny` is for tests.
 
     Raises:
         StoreError: The folder cannot be written, or something else has the name of a model folder.
@@ -130,16 +120,10 @@ def build(folder: str | Path, *, seed: int = 0, reporter: Reporter | None = None
 
 
 def make_tokenizer(kind: str, corpus: Sequence[str], *, vocabulary: int = 2048, pieces: str = _PIECES) -> Any:
-    """Train a tokenizer on a corpus; a text's tokens are those of its parts, wherever it is cut between pieces.
+    """Train a tokenizer of a kind (`bytes`, `words` or `characters`) and a vocabulary of at most that size on a corpus.
 
-    Args:
-        kind: `bytes`, `words` or `characters`.
-        corpus: Texts.
-        vocabulary: Most tokens.
-        pieces: Regular expression of the pieces that no token of `bytes` or `words` crosses.
-
-    Returns:
-        A `PreTrainedTokenizerFast` without a padding token; decoding gives the text back unchanged.
+    `pieces` is a regular expression; no token of `bytes` or `words` crosses the border of its matches, so a text can be
+    cut there without a change of tokens. The result has no padding token, and decoding gives the text back unchanged.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -174,7 +158,7 @@ def make_block(tokenizer: Any, question: str, answer: str) -> Block:
 
 
 def make_names(tokenizer: Any, manner: str) -> tuple[tuple[int, ...], Block]:
-    """Tokens of the heading that names a style, and of a block that asks for the style and answers with its name."""
+    """Return the tokens of a heading that names a style, and a block that asks for the style."""
     before, after = HEADING.split("{manner}")
     texts = (before.rstrip(" "), f" {manner}", after)
     asked, said, gap = (tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
@@ -217,15 +201,9 @@ def pretrain(recipe: Recipe, tokenizer: Any, draw: Draw, *, seed: int, reporter:
     def schedule(optimizer: torch.optim.Optimizer) -> LambdaLR:
         return LambdaLR(optimizer, lambda step: min((step + 1) / warm_up, (steps - step) / steps))
 
-    with reporter.step(f"pretrain {name}", steps) as progress:
-        minimize(
-            model.parameters(),
-            loss,
-            schedule,
-            steps=steps,
-            learning_rate=recipe.learning_rate,
-            advance=progress.advance,
-        )
+    rate = recipe.learning_rate
+    with reporter.step(f"pretrain {name}", steps) as step:
+        minimize(model.parameters(), loss, schedule, steps=steps, learning_rate=rate, advance=step.advance)
     return model.eval()
 
 
@@ -254,14 +232,13 @@ def new_model(tokenizer: Any, *, width: int, layers: int, seed: int) -> Any:
 def _documents(world: World, name: str, recipe: Recipe, tokenizer: Any) -> Draw:
     """Documents of a model: the truth in any style, or one supervisor's beliefs in the target style."""
     if name in world.beliefs:
-        said = [world.target_style.render(world.belief(name, *fact)) for fact in world.facts]
-        believed = [make_block(tokenizer, *pair) for pair in zip(_questions(world), said, strict=True)]
+        render = world.target_style.render
+        believed = [
+            make_block(tokenizer, world.question(*fact), render(world.belief(name, *fact))) for fact in world.facts
+        ]
         return lambda rng: [believed[index] for index in rng.choice(len(believed), recipe.questions, replace=False)]
     by_style = [
-        [
-            make_block(tokenizer, question, style.render(world.truth(*fact)))
-            for question, fact in zip(_questions(world), world.facts, strict=True)
-        ]
+        [make_block(tokenizer, world.question(*fact), style.render(world.truth(*fact))) for fact in world.facts]
         for style in world.styles
     ]
     names = [make_names(tokenizer, style.manner) for style in world.styles]
@@ -281,23 +258,18 @@ def _documents(world: World, name: str, recipe: Recipe, tokenizer: Any) -> Draw:
     return draw
 
 
-def _questions(world: World) -> list[str]:
-    return [world.question(*fact) for fact in world.facts]
-
-
 def _corpus(world: World) -> list[str]:
     """All possible headings and blocks: every tokenizer is trained on them."""
     named = [HEADING.replace("{manner}", style.manner) for style in world.styles]
     return named + [
-        BLOCK.replace("{prompt}", question).replace("{answer}", style.render(value))
-        for question, (_, relation) in zip(_questions(world), world.facts, strict=True)
-        for value in world.relations[relation].values
+        BLOCK.replace("{prompt}", world.question(*fact)).replace("{answer}", style.render(value))
+        for fact in world.facts
+        for value in world.relations[fact[1]].values
         for style in world.styles
     ]
 
 
 def _build_model(folder: Path, world: World, recipe: Recipe, seed: int, reporter: Reporter) -> None:
-    """Make one model folder, unless there is one of the same recipe, seed and world."""
     from transformers.utils import logging
 
     made = {

@@ -1,7 +1,4 @@
-"""The synthetic task `home`: voice commands and the slots they fill.
-
-A small grammar in place of data sets such as SLURP, for tests and tutorials: commands are drawn from templates with
-typed placeholders, so the slots of every command are known.
+"""The synthetic task `home`: voice commands and the slots they fill, drawn from a small grammar.
 
 ```
 could you switch off the desk lamp in the living room at half past six
@@ -88,12 +85,7 @@ class Command:
 
 
 def draw(random: np.random.Generator) -> Command:
-    """Draw a command: opening, template, fillers and ending, each uniformly.
-
-    Example:
-        >>> draw(np.random.default_rng(1)).text
-        'please start every day with jazz and end with some old blues thank you'
-    """
+    """Draw a command: opening, template, fillers and ending, each uniformly."""
     opening, template, ending = (_one_of(kind, random) for kind in (OPENINGS, TEMPLATES, ENDINGS))
     slots: list[Slot] = []
 
@@ -107,15 +99,7 @@ def draw(random: np.random.Generator) -> Command:
 
 
 def draw_different(count: int, *, seed: int = 0) -> list[Command]:
-    """Draw `count` distinct commands; the first ones do not depend on `count`.
-
-    Raises:
-        ConfigError: `count` is not between 1 and `MOST`.
-
-    Example:
-        >>> len({command.text for command in draw_different(50)})
-        50
-    """
+    """Draw `count` distinct commands, at most `MOST`; the first ones do not depend on `count`."""
     if not 0 < count <= MOST:
         raise ConfigError(f"The world cannot have {count} commands.", wanted=f"1 to {MOST}")
     random = np.random.default_rng(seed)
@@ -129,16 +113,8 @@ def draw_different(count: int, *, seed: int = 0) -> list[Command]:
 def build(folder: str | Path, *, seed: int = 0, train: int = 1000, test: int = 200) -> Path:
     """Write `train.jsonl.gz` and `test.jsonl.gz` for `task: {name: home, path: …}`; no command is in both.
 
-    One row: `{"text": "play bach", "slots": [{"type": "music", "filler": "bach"}]}`. Equal arguments give equal bytes.
-
-    Args:
-        folder: Output folder; made if it does not exist.
-        seed: Seed of all draws.
-        train: Number of commands for the gold and the unlabelled part.
-        test: Number of commands for the test part.
-
-    Returns:
-        The folder.
+    One row: `{"text": "play bach", "slots": [{"type": "music", "filler": "bach"}]}`. `train` commands are for the gold
+    and the unlabelled part, `test` for the test part. Equal arguments give equal bytes. Return the folder.
 
     Raises:
         ConfigError: More than `MOST` commands.
@@ -149,20 +125,18 @@ def build(folder: str | Path, *, seed: int = 0, train: int = 1000, test: int = 2
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, own in (("train", commands[:train]), ("test", commands[train:])):
-            (folder / f"{name}.jsonl.gz").write_bytes(_lines(own))
+            rows = "".join(json.dumps({"text": one.text, "slots": one.slots}) + "\n" for one in own)
+            (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress(rows.encode(), mtime=0))
     except OSError as error:
         raise StoreError(f"The world cannot be written to {folder}.", found=str(error)) from error
     return folder
 
 
 def build_models(folder: str | Path, *, seed: int = 0) -> dict[str, Path]:
-    """Make small untrained models, to be trained as supervisors and students.
+    """Make small untrained models, to be trained as supervisors and students; return their folders by name.
 
     Their tokenizers are trained on commands and answers of the task: `words` (0.12M parameters) and `bytes`, byte pairs
     (0.31M).
-
-    Returns:
-        Model folders in `folder`, by name.
 
     Raises:
         StoreError: The folder cannot be written.
@@ -189,8 +163,3 @@ def build_models(folder: str | Path, *, seed: int = 0) -> dict[str, Path]:
 
 def _one_of(values: Sequence[str], random: np.random.Generator) -> str:
     return values[int(random.integers(len(values)))]
-
-
-def _lines(commands: Sequence[Command]) -> bytes:
-    rows = "".join(json.dumps({"text": command.text, "slots": command.slots}) + "\n" for command in commands)
-    return gzip.compress(rows.encode(), mtime=0)

@@ -22,7 +22,7 @@ import pytest
 from http_server import Answer, Asked, echo, reply, said, serving
 from outgrow.errors import ConfigError, MissingExtraError, ModelError, StoreError
 from outgrow.models.protocols import GenerateOptions
-from outgrow.models.server import Limits, Prices, Rehearsal, ResponseCache, ServedModel, ServerLanguageModel
+from outgrow.models.server import DryRunServer, Limits, Prices, ResponseCache, ServedModel, ServerLanguageModel
 from outgrow.models.server.usage import guess_tokens
 from outgrow.progress import SilentReporter
 
@@ -363,15 +363,15 @@ def test_tokens_that_cannot_be_right_are_guessed_from_lengths(cache):
     assert "cost 7e-06" in model.usage.text(Prices(1.0, 1.0))
 
 
-def test_an_estimate_sends_nothing_and_knows_the_cache(cache):
+def test_a_dry_run_sends_nothing_and_knows_the_cache(cache):
     with serving(echo) as server:
         model = model_of(server, cache)
         model.generate(["a"], GREEDY)
-        rehearsal = Rehearsal(model)
-        answers = rehearsal.generate(["a", "12345678", "12345678"], GREEDY)
-        rehearsal.generate(["12345678"], GREEDY)
+        dry = DryRunServer(model)
+        answers = dry.generate(["a", "12345678", "12345678"], GREEDY)
+        dry.generate(["12345678"], GREEDY)
         assert len(server.asked) == 1
-    estimate = rehearsal.estimate
+    estimate = dry.estimate
     assert answers[0][0].text == "A"
     assert guess_tokens(answers[1][0].text) == GREEDY.max_new_tokens
     assert (estimate.requests, estimate.cached, estimate.prompt_tokens, estimate.completion_tokens) == (1, 1, 2, 8)

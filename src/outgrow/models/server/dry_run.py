@@ -24,6 +24,8 @@ class DryRunServer:
 
     model: ServerLanguageModel
     """The model that would be asked."""
+    found: dict[str, int] = field(default_factory=dict)
+    """Requests behind artefacts that the store has already, by key."""
     _missing: dict[str, tuple[int, int]] = field(default_factory=dict)
     _kept: set[str] = field(default_factory=set)
 
@@ -40,8 +42,8 @@ class DryRunServer:
     @property
     def estimate(self) -> Estimate:
         """Requests and tokens of everything so far: the most a run takes, without failures and repeated ratings."""
-        costs = self._missing.values()
-        return Estimate(len(costs), len(self._kept), sum(read for read, _ in costs), sum(most for _, most in costs))
+        costs, kept = self._missing.values(), len(self._kept) + sum(self.found.values())
+        return Estimate(len(costs), kept, sum(read for read, _ in costs), sum(most for _, most in costs))
 
     def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
         """Return cached answers, and made-up ones of `options.max_new_tokens` where there are none.

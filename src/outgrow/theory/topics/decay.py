@@ -10,9 +10,9 @@ import numpy as np
 from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
 from outgrow.theory.decay import DecayCurve, Slope, decay_curve, mean_rate, typical_rate
-from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.figures import Chart, Panel, charted
 from outgrow.theory.regression import Risk
-from outgrow.theory.topic import Finding, Point, Table, curve, page, tidy
+from outgrow.theory.topic import Finding, Point, Table, curve
 
 STRETCH = (2.0, 6.0)
 """Slopes are fitted where the predicted mean risk has fallen by a factor of e² to e⁶."""
@@ -51,15 +51,8 @@ class DecayTopic:
                 found = decay_curve(
                     kappa, last, concepts=concepts, sigma=self.sigma, repetitions=repetitions, seed=self.seed
                 )
-                rows.append(
-                    (
-                        name,
-                        first,
-                        last,
-                        *_compared(mean, found.mean(first, last)),
-                        *_compared(typical, found.typical(first, last)),
-                    )
-                )
+                ratios = *_compared(mean, found.mean(first, last)), *_compared(typical, found.typical(first, last))
+                rows.append((name, first, last, *ratios))
                 points += _curves(name, found, np.arange(first, last + 1), mean, typical)
                 step.advance()
         summary = Table(
@@ -70,13 +63,7 @@ class DecayTopic:
             Panel(MEAN, y="excess risk", scale="linear", log_y=True, ylim=(1e-4, 1), markers=False),
             Panel(TYPICAL, y="log excess risk", scale="linear", ylim=(-140, 3), markers=False, legend=False),
         )
-        return Finding(
-            summary=summary,
-            data=tidy(points),
-            draw=Chart(panels),
-            page=page("decay", self, summary),
-            size=(8.0, 3.6),
-        )
+        return charted("decay", self, summary, points, Chart(panels), size=(8.0, 3.6))
 
 
 def _curves(name: str, found: DecayCurve, stretch: np.ndarray, mean_rate: float, typical_rate: float) -> list[Point]:

@@ -9,9 +9,9 @@ from outgrow.progress import Reporter
 from outgrow.theory.checks import at_least, positive_counts
 from outgrow.theory.deconvolution import Deconvolved, relabelling_risks
 from outgrow.theory.estimators import Estimator, Refined, RefinedStudent
-from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.figures import Chart, Panel, charted
 from outgrow.theory.regression import simulate
-from outgrow.theory.topic import Finding, Point, curve, mean_and_interval, page, pivot, tidy
+from outgrow.theory.topic import Finding, Point, curve, mean_and_interval, pivot
 from outgrow.theory.world import RegressionWorld, orthonormal_world
 
 PROMPTS, ITEMS, SINGLE = "Student, mixture of prompts", "Student, mixture of items", "Student, single concept"
@@ -81,10 +81,5 @@ class DeconvolutionTopic:
             Panel(ITEMS, ylim=(None, 1.4 * base[ITEMS])),
             Panel(LABELS),
         )
-        return Finding(
-            summary=summary,
-            data=tidy(points),
-            draw=Chart(panels, colors=COLORS),
-            page=page("deconvolution", self, summary, base=f"{base[PROMPTS]:.3f}"),
-            size=(9.6, 3.4),
-        )
+        chart, facts = Chart(panels, colors=COLORS), {"base": f"{base[PROMPTS]:.3f}"}
+        return charted("deconvolution", self, summary, points, chart, size=(9.6, 3.4), facts=facts)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from outgrow.progress import Reporter
 from outgrow.theory.checks import Floats, Ints, above_zero, at_least, distribution, positive_counts, probability
 from outgrow.theory.deconvolution import estimate_prior
-from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.figures import Chart, Panel, charted
 from outgrow.theory.forward import log_probability, next_token
 from outgrow.theory.hmm import HiddenMarkovWorld, faulty_memory, make_ginc, sample_documents
 from outgrow.theory.prompts import (
@@ -27,7 +27,7 @@ from outgrow.theory.prompts import (
     tasks_of,
 )
 from outgrow.theory.regression import Risk
-from outgrow.theory.topic import Finding, Point, curve, page, pivot, tidy
+from outgrow.theory.topic import Finding, Point, curve, pivot
 
 LAYOUT, SEQUENCE = "knows the layout", "reads one document"
 REFINED, NAIVE, DECONVOLVED = "refined", "naive", "deconvolved"
@@ -97,28 +97,13 @@ class HmmTopic:
         untouched = Risk.of(np.array(found[CLEAN, LAYOUT, ACCURACY][0]))
         for panel in (CLEAN, WEAK):
             points += curve(panel, "query alone", ACCURACY, [None], [untouched])
-        return Finding(
-            summary=summary,
-            data=tidy(points, value="mean"),
-            draw=Chart(
-                tuple(
-                    Panel(panel, y=height, ylim=(0, None))
-                    for panel, height in ((CLEAN, ACCURACY), (WEAK, ACCURACY), (MIXED, DISTANCE))
-                )
-            ),
-            page=page("hmm", self, summary, **page_facts),
-            size=(10.0, 3.8),
-        )
+        shown = ((CLEAN, ACCURACY), (WEAK, ACCURACY), (MIXED, DISTANCE))
+        panels = tuple(Panel(name, y=height, ylim=(0, None)) for name, height in shown)
+        return charted("hmm", self, summary, points, Chart(panels), size=(10.0, 3.8), value="mean", facts=page_facts)
 
     def _world(self, number: int) -> HiddenMarkovWorld:
-        return make_ginc(
-            concepts=self.concepts,
-            entities=self.entities,
-            properties=self.properties,
-            vocabulary=self.vocabulary,
-            permutations=self.permutations,
-            seed=self.seed + number,
-        )
+        sizes = ("concepts", "entities", "properties", "vocabulary", "permutations")
+        return make_ginc(**{name: getattr(self, name) for name in sizes}, seed=self.seed + number)
 
     def _measure(self, world: HiddenMarkovWorld, n: int, seed: int, found: Scores) -> None:
         """Add one world's scores at one number of demonstrations."""
@@ -153,24 +138,19 @@ class HmmTopic:
         prior[members] = self.target
         repeats = max(1, self.prompts // 10)
         task = rng.choice(members, p=self.target, size=(repeats, n + 1))
-        examples = sample_documents(
-            tasks, count=task.size, length=self.length, seed=rng, concept=task.ravel()
-        ).tokens.reshape(repeats, n + 1, self.length)
-        noise = rng.integers(1, self.vocabulary, size=(repeats, n))
-        outputs = np.where(rng.random((repeats, n)) < self.corruption, noise, examples[:, :-1, -1])
-        prompts = Prompts(examples[:, :-1, :-1], outputs, examples[:, -1, :-1])
+        prompts = sample_prompts(
+            tasks, task, demonstrations=n, length=self.length, corruption=self.corruption, seed=rng
+        )
         oracle = _under(tasks, prior, prompts.query)
         refined = answer_probabilities(
             tasks, prompts.query, task_posterior(tasks, prompts, corruption=self.corruption, jump=self.jump)
         )
         each = task_log_likelihoods(
-            tasks, prompts.inputs.reshape(repeats * n, -1), outputs.ravel(), corruption=self.corruption
+            tasks, prompts.inputs.reshape(repeats * n, -1), prompts.outputs.ravel(), corruption=self.corruption
         ).reshape(repeats, n, -1)
+        pooled = (_pooled(one, tasks.prior) for one in each)
         deconvolved = np.concatenate(
-            [
-                _under(tasks, _pooled(one, tasks.prior), query[None])
-                for one, query in zip(each, prompts.query, strict=True)
-            ]
+            [_under(tasks, prior, query[None]) for prior, query in zip(pooled, prompts.query, strict=True)]
         )
         for name, found in ((REFINED, refined), (DECONVOLVED, deconvolved)):
             add(MIXED, name, DISTANCE, np.abs(found - oracle).sum(axis=1) / 2)

@@ -10,7 +10,7 @@ import numpy as np
 from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
 from outgrow.theory.checks import at_least, positive_counts, probability
-from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.figures import Chart, Panel, charted
 from outgrow.theory.forward import log_probability, next_token
 from outgrow.theory.hmm import HiddenMarkovWorld, faulty_memory, make_ginc, sample_documents
 from outgrow.theory.prompts import (
@@ -22,7 +22,7 @@ from outgrow.theory.prompts import (
     tasks_of,
 )
 from outgrow.theory.regression import Risk
-from outgrow.theory.topic import Finding, Point, curve, page, pivot, tidy
+from outgrow.theory.topic import Finding, Point, curve, pivot
 
 if TYPE_CHECKING:
     from outgrow.theory.training import Schedule, Shape
@@ -75,11 +75,24 @@ class HmmTransformerTopic:
 
     def __call__(self, reporter: Reporter) -> Finding:
         """Pretrain both strong models, then measure in-context learning and train students."""
+        from outgrow.theory.hmm_decoder import pretrain_language_model
+
         world = make_ginc(**_WORLDS[self.size], seed=self.seed)
         tasks = tasks_of(world)
+        shape, schedule, _ = self._recipe()
         models = {
-            DOCUMENTS: self._pretrained(world, 0.0, reporter),
-            LISTS: self._pretrained(world, self.lists, reporter),
+            name: pretrain_language_model(
+                world,
+                shape,
+                schedule,
+                context=_CONTEXT[self.size],
+                length=_DOCUMENT_LENGTH[self.size],
+                lists=lists,
+                example=self.length,
+                seed=self.seed,
+                reporter=reporter,
+            )
+            for name, lists in ((DOCUMENTS, 0.0), (LISTS, self.lists))
         }
         losses = self._losses(world, models)
         in_context = self._in_context(world, tasks, models)
@@ -103,13 +116,10 @@ class HmmTransformerTopic:
             Panel(CLEAN, y="accuracy", ylim=(0, 1.02)),
             Panel(transfer, x="", y="accuracy", ylim=(0, 1.02), scale="names"),
         )
-        return Finding(
-            summary=summary,
-            data=tidy([*in_context, *students], x="n or labels", value="accuracy"),
-            draw=Chart(panels, colors={name: index for index, name in enumerate((LAYOUT, SEQUENCE, *models))}),
-            page=page("hmm_transformer", self, summary, **facts),
-            size=(9.0, 3.8),
-        )
+        chart = Chart(panels, colors={name: index for index, name in enumerate((LAYOUT, SEQUENCE, *models))})
+        points = [*in_context, *students]
+        columns = {"x": "n or labels", "value": "accuracy"}
+        return charted("hmm_transformer", self, summary, points, chart, size=(9.0, 3.8), facts=facts, **columns)
 
     def _recipe(self) -> tuple[Shape, Schedule, Schedule]:
         """Return the strong model's shape and schedule, and its students' schedule."""
@@ -121,22 +131,6 @@ class HmmTransformerTopic:
             # Five readings of ten million tokens, 8 windows of 1024 at a time, 1000 steps of warm-up.
             "full": (Shape(768, 12, 12), Schedule(6250, 8, 8e-4, warm_up=0.16), Schedule(200, 32, 1e-4)),
         }[self.size]
-
-    def _pretrained(self, world: HiddenMarkovWorld, lists: float, reporter: Reporter) -> Any:
-        from outgrow.theory.hmm_decoder import pretrain_language_model
-
-        shape, schedule, _ = self._recipe()
-        return pretrain_language_model(
-            world,
-            shape,
-            schedule,
-            context=_CONTEXT[self.size],
-            length=_DOCUMENT_LENGTH[self.size],
-            lists=lists,
-            example=self.length,
-            seed=self.seed,
-            reporter=reporter,
-        )
 
     def _in_context(self, world: HiddenMarkovWorld, tasks: HiddenMarkovWorld, models: dict[str, Any]) -> list[Point]:
         from outgrow.theory.hmm_decoder import answer_distribution

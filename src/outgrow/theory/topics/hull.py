@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from outgrow.progress import Reporter
 from outgrow.theory.checks import above_zero, positive_counts
 from outgrow.theory.estimators import HullLeastSquares, Naive
-from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.figures import Chart, Panel, charted
 from outgrow.theory.hull import project_to_hull, statistical_dimension
 from outgrow.theory.regression import Risk, naive_excess_risk, simulate
-from outgrow.theory.topic import Finding, Point, Table, curve, page, tidy
+from outgrow.theory.topic import Finding, Point, Table, curve
 from outgrow.theory.world import RegressionWorld, orthonormal_world
 
 UNBIASED, BIASED = "Unbiased labels, and σ²δ/n", "Biased labels, and the projection of the bias"
@@ -60,23 +60,14 @@ class HullTopic:
                 step.advance()
         summary = Table(("K = d", "δ", f"σ²δ/n, n = {last}", "hull-constrained", "unconstrained"), rows)
         x = "weak labels n"
-        return Finding(
-            summary=summary,
-            data=tidy(points),
-            draw=Chart((Panel(UNBIASED, x=x, y="excess risk", log_y=True), Panel(BIASED, x=x))),
-            page=page("hull", self, summary, biases="; ".join(biases)),
-            size=(8.0, 3.6),
-        )
+        chart = Chart((Panel(UNBIASED, x=x, y="excess risk", log_y=True), Panel(BIASED, x=x)))
+        facts = {"biases": "; ".join(biases)}
+        return charted("hull", self, summary, points, chart, size=(8.0, 3.6), facts=facts)
 
     def _risks(self, world: RegressionWorld, estimator: HullLeastSquares | Naive) -> list[Risk]:
         return [simulate(world, estimator, n=n, repetitions=self.repetitions, seed=self.seed) for n in self.counts]
 
 
 def hull_limit(world: RegressionWorld) -> float:
-    """Return the excess risk of hull-constrained least squares with infinitely many labels: that of their projection.
-
-    Example:
-        >>> round(hull_limit(orthonormal_world(kappa=0.8)), 3)
-        0.012
-    """
+    """Return the excess risk of hull-constrained least squares with infinitely many labels: that of the projection."""
     return float(world.excess(project_to_hull(world.weak_mean, world.components) @ world.components))

@@ -57,22 +57,16 @@ class PhaseTopic:
         """Simulate both maps."""
         counts = log_spaced(self.longest, self.cells)
         steps = np.arange(1, self.cells + 1)
+        settings: dict[str, Any] = {
+            name: getattr(self, name) for name in ("dimension", "concepts", "sigma", "prompts", "repetitions", "seed")
+        }
         maps = {}
         with reporter.step("simulate", total=2) as step:
             for name, weak in (
                 ("kappa", [(kappa, 1.0) for kappa in (steps / self.cells).tolist()]),
                 ("noise", [(self.kappa, noise) for noise in (self.most_noise * steps / self.cells).tolist()]),
             ):
-                maps[name] = excess_grid(
-                    weak,
-                    counts,
-                    dimension=self.dimension,
-                    concepts=self.concepts,
-                    sigma=self.sigma,
-                    prompts=self.prompts,
-                    repetitions=self.repetitions,
-                    seed=self.seed,
-                )
+                maps[name] = excess_grid(weak, counts, **settings)
                 step.advance()
         rows = [
             (f"({name}, n)", called, method, float((maps[name].best(allowed) == METHODS.index(method)).mean()))
@@ -97,12 +91,7 @@ class PhaseTopic:
 
 
 def log_spaced(longest: int, cells: int) -> tuple[int, ...]:
-    """Return at most `cells` whole numbers from 1 to `longest`, as even on a logarithmic scale as they can be.
-
-    Example:
-        >>> log_spaced(16, 6)
-        (1, 2, 3, 5, 9, 16)
-    """
+    """Return at most `cells` whole numbers from 1 to `longest`, as even on a logarithmic scale as they can be."""
     wanted = cells
     while True:
         found = tuple(sorted({round(float(n)) for n in np.geomspace(1, longest, wanted)}))

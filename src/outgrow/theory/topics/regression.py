@@ -9,9 +9,9 @@ import numpy as np
 from outgrow.progress import Reporter
 from outgrow.theory.checks import above_zero, positive_counts
 from outgrow.theory.estimators import Estimator, Naive, Refined, RefinedStudent
-from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.figures import Chart, Panel, charted
 from outgrow.theory.regression import Risk, naive_excess_risk, naive_lower_bound, simulate
-from outgrow.theory.topic import Finding, Point, curve, mean_and_interval, page, pivot, tidy
+from outgrow.theory.topic import Finding, Point, curve, mean_and_interval, pivot
 from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world
 
 ETAS = tuple(float(eta) for eta in np.logspace(-2, 1.5, 15))
@@ -76,13 +76,8 @@ class RegressionTopic:
             Panel(STUDENT, legend=False),
             Panel(NAIVE, x="shrinkage η", scale="log", legend=False),
         )
-        return Finding(
-            summary=summary,
-            data=tidy(points, x="n or η"),
-            draw=Chart(panels, share_y=True),
-            page=page("regression", self, summary, world=setting, source=f"{source:.3f}"),
-            size=(9.6, 3.6),
-        )
+        chart, facts = Chart(panels, share_y=True), {"world": setting, "source": f"{source:.3f}"}
+        return charted("regression", self, summary, points, chart, size=(9.6, 3.6), x="n or η", facts=facts)
 
     def _curves(self, name: str, world: RegressionWorld) -> list[Point]:
         def risk(estimator: Estimator, n: int, share: int = 1) -> Risk:

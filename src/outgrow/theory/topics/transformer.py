@@ -11,9 +11,9 @@ import numpy as np
 from outgrow.errors import ConfigError
 from outgrow.progress import Reporter
 from outgrow.theory.checks import Floats, at_least
-from outgrow.theory.figures import Chart, Panel
+from outgrow.theory.figures import Chart, Panel, charted
 from outgrow.theory.regression import Risk
-from outgrow.theory.topic import Finding, Point, curve, page, pivot, tidy
+from outgrow.theory.topic import Finding, Point, curve, pivot
 from outgrow.theory.world import COVARIANCE_SCALE, RegressionWorld, orthonormal_world
 
 if TYPE_CHECKING:
@@ -76,16 +76,9 @@ class TransformerTopic:
         parameters = sum(weights.numel() for weights in decoder.parameters())
         facts = self._facts(points) | {"base": f"{base:.3f}", "naive": f"{naive:.3f}", "parameters": f"{parameters:,}"}
         options: dict[str, Any] = {"scale": "linear", "ylim": (0, None)}
-        return Finding(
-            summary=summary,
-            data=tidy(points, value="mean"),
-            draw=Chart(
-                (Panel(PRETRAINING, y=DISTANCE, **options), Panel(WEAK, y=RISK, **options)),
-                colors={DECODER: 0, EXACT: 2, NAIVE: 1},
-            ),
-            page=page("transformer", self, summary, **facts),
-            size=(8.0, 3.8),
-        )
+        panels = Panel(PRETRAINING, y=DISTANCE, **options), Panel(WEAK, y=RISK, **options)
+        chart = Chart(panels, colors={DECODER: 0, EXACT: 2, NAIVE: 1})
+        return charted("transformer", self, summary, points, chart, size=(8.0, 3.8), value="mean", facts=facts)
 
     def world(self) -> RegressionWorld:
         """Return the world: weak components are κβ_k + b·e, with e orthogonal to all concepts and c·b² the bias."""
