@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,8 +154,7 @@ def reliability_diagram(lines: Sequence[CalibrationLine], prefix: str) -> str:
         _histogram(axes, line.bins)
         _rates(axes, [each.level for each in line.bins], line.bins, line.role)
 
-    frame = _Frame((left - 0.04, 1.04), (-0.02, 1.04), "confidence", "accuracy")
-    return _panels(lines, draw, frame, prefix)
+    return _panels(lines, draw, ("confidence", left - 0.04, 1.04), ("accuracy", -0.02, 1.04), prefix)
 
 
 def vacuity_plot(lines: Sequence[CalibrationLine], prefix: str) -> str:
@@ -175,22 +173,16 @@ def vacuity_plot(lines: Sequence[CalibrationLine], prefix: str) -> str:
             area = f"AUROC {number_text(vacuity.detection.value, decimals=2)}"
             axes.text(0.04, 0.9, area, transform=axes.transAxes, fontsize=8.5, color=COLORS["ink"])
 
-    frame = _Frame((-0.03, 1.03), (-0.02 * top, top), "share with less vacuity", "error rate")
-    return _panels(lines, draw, frame, prefix)
+    x, y = ("share with less vacuity", -0.03, 1.03), ("error rate", -0.02 * top, top)
+    return _panels(lines, draw, x, y, prefix)
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Axes shared by all panels."""
-
-    x_limits: tuple[float, float]
-    y_limits: tuple[float, float]
-    x_label: str
-    y_label: str
+_Axis = tuple[str, float, float]
+"""Label, lower and upper end."""
 
 
 def _panels(
-    lines: Sequence[CalibrationLine], draw: Callable[[Axes, CalibrationLine], None], frame: _Frame, prefix: str
+    lines: Sequence[CalibrationLine], draw: Callable[[Axes, CalibrationLine], None], x: _Axis, y: _Axis, prefix: str
 ) -> str:
     from matplotlib.figure import Figure
 
@@ -201,17 +193,17 @@ def _panels(
             row, column = divmod(index, _COLUMNS)
             left, top = _MARGIN + column * (_SIDE + _GAP), _HEAD + row * (_HEAD + _SIDE + _FOOT)
             axes = bare_axes(figure, left, top, _SIDE, _SIDE)
-            axes.set_xlim(*frame.x_limits)
-            axes.set_ylim(*frame.y_limits)
+            axes.set_xlim(*x[1:])
+            axes.set_ylim(*y[1:])
             axes.grid(color=COLORS["line"], linewidth=0.6)
             axes.set_axisbelow(True)
             axes.locator_params(nbins=4)
             axes.tick_params(labelsize=8.5, labelleft=column == 0)
             axes.set_title(shortened(line.name), fontsize=9.5, loc="left", color=COLORS[line.role], pad=5)
             if column == 0:
-                axes.set_ylabel(frame.y_label, fontsize=9, color=COLORS["ink"])
+                axes.set_ylabel(y[0], fontsize=9, color=COLORS["ink"])
             if index + _COLUMNS >= len(lines):
-                axes.set_xlabel(frame.x_label, fontsize=9)
+                axes.set_xlabel(x[0], fontsize=9)
             draw(axes, line)
         return svg(figure, prefix)
 

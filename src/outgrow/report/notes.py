@@ -224,7 +224,6 @@ class NoteGroup:
     text: str
     """The first note."""
     severity: Severity
-    """Severity of all of them."""
     alike: tuple[str, ...] = ()
     """The other notes, in order."""
 

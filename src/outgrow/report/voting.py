@@ -49,21 +49,20 @@ def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
 def summary_of(combined: Combined) -> dict[str, Any]:
     """Return the diagnostics as JSON values; accuracy is None for supervisors that never voted."""
     about = combined.diagnostics
-    supervisors = [
-        {
-            "name": name,
-            "votes": int(about.votes[m]),
-            "accuracy": None if about.votes[m] == 0 else float(about.accuracy[m]),
-            "accuracy_interval": None if about.votes[m] == 0 else about.accuracy_interval[m].tolist(),
-            "weight": float(combined.weights[m]),
-        }
-        for m, name in enumerate(about.names)
-    ]
     return {
         "tasks": len(combined.usable),
         "usable_tasks": int(combined.usable.sum()),
         "effective_supervisors": combined.effective_supervisors,
-        "supervisors": supervisors,
+        "supervisors": [
+            {
+                "name": name,
+                "votes": int(about.votes[m]),
+                "accuracy": float(about.accuracy[m]) if about.votes[m] else None,
+                "accuracy_interval": about.accuracy_interval[m].tolist() if about.votes[m] else None,
+                "weight": float(combined.weights[m]),
+            }
+            for m, name in enumerate(about.names)
+        ],
         "copies": [list(group) for group in about.copies],
         "notes": list(about.notes),
     }

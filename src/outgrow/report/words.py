@@ -40,16 +40,14 @@ def typeset(text: str) -> str:
 
 
 def split_cell(text: str) -> tuple[str, str]:
-    """Return number and interval of a cell, typeset; they are separated by a line break."""
+    """Return number and interval of a cell, which a line break separates, typeset."""
     value, _, interval = text.partition("\n")
     return typeset(value), typeset(interval)
 
 
 def estimate_cell(estimate: Estimate | None, signed: bool) -> tuple[str, str]:
     """Return number and interval of an estimate, both empty without one."""
-    if estimate is None:
-        return "", ""
-    return split_cell(estimate.text(signed=signed, separator="\n"))
+    return ("", "") if estimate is None else split_cell(estimate.text(signed=signed, separator="\n"))
 
 
 def best_student(summary: Summary) -> str | None:
