@@ -24,7 +24,7 @@ MOST_SHOWN = 8
 
 
 def _floor(text: str) -> Wording:
-    """The wording of a note on a gap, in which FLOOR is the supervisor that it is measured against."""
+    # FLOOR is the supervisor that a gap is measured against.
     only, best, mean = "the supervisor ({who})", "the best supervisor ({who})", "the average supervisor"
     return lambda values: text.replace(
         "FLOOR", mean if not values["who"] else best if values["best_of_several"] else only
@@ -250,7 +250,6 @@ class NoteGroup:
     text: str
     """The first note."""
     severity: Severity
-    """Severity of all of them."""
     alike: tuple[str, ...] = ()
     """The other notes, in order."""
 
