@@ -116,7 +116,7 @@ class Tempered:
     def posterior(self, ballots: Ballots, *, gold: np.ndarray) -> Posterior:
         probs = np.full((ballots.rows, ballots.choices), (1 - self.share) / (ballots.choices - 1))
         probs[:, 0] = self.share
-        return Posterior(finished(probs, ballots, gold)[0])
+        return Posterior(finished(probs, ballots, gold))
 
 
 def first(votes: ChoiceVotes, gold: object = None) -> ChoiceTargets:

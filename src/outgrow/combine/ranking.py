@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from outgrow.combine.scores import Scale, centred, joint_scores, standardised
+from outgrow.combine.texts import Scale, centred, joint_scores, standardised
 from outgrow.errors import DataError
 
 Array = NDArray[np.float64]
