@@ -77,7 +77,7 @@ def test_minus_one_abstains_unless_it_is_named_as_a_choice() -> None:
     ("votes", "message"),
     [
         (pa.table({"task": [1], "label": ["a"]}), "lacks a column"),
-        ([("a", "x")], "no .task, worker, label."),
+        ([("a", "x")], "not .task, worker, label."),
         ([("a", None, "yes"), ("a", "x", "no")], "no task or no worker"),
         ([("a", "x", "yes")], "nothing to choose from"),
         (np.array([[0.5, 0.5]]), "wrong shape"),
@@ -92,7 +92,7 @@ def test_votes_of_no_known_form_are_refused(votes: object, message: str) -> None
 def test_labels_and_gold_outside_the_choices_are_refused() -> None:
     with pytest.raises(DataError, match=r"outside the choices(.|\n)*no"):
         combine(TUPLES, choices=("yes", "maybe"))
-    with pytest.raises(DataError, match="about no row"):
+    with pytest.raises(DataError, match="does not occur"):
         combine(TUPLES, gold={"c": "yes"})
 
 

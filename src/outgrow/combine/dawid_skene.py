@@ -89,20 +89,20 @@ class DawidSkene(PosteriorCombiner):
             notes = (f"Expectation–maximisation had not settled after {self.iterations} rounds.",)
         return Posterior(probs[merged.of_row], notes=notes, unheld=unheld[merged.of_row])
 
-    def _likelihoods(self, merged: Merged) -> list[ConfusionMatrices | Accuracies | SoftVotes]:
+    def _likelihoods(self, merged: Merged) -> list[_ConfusionMatrices | _Accuracies | SoftVotes]:
         ballots = merged.ballots
         soft = ballots.soft_supervisors()[ballots.supervisor]
-        found: list[ConfusionMatrices | Accuracies | SoftVotes] = []
+        found: list[_ConfusionMatrices | _Accuracies | SoftVotes] = []
         if not soft.all():
             hard = ballots.select(~soft)
-            kind = ConfusionMatrices if ballots.choices <= FULL_CONFUSION_UP_TO else Accuracies
+            kind = _ConfusionMatrices if ballots.choices <= FULL_CONFUSION_UP_TO else _Accuracies
             found.append(kind(hard, self.smoothing))
         if soft.any():
             found.append(SoftVotes(ballots.select(soft), discount=self.discount))
         return found
 
 
-class ConfusionMatrices:
+class _ConfusionMatrices:
     """A confusion matrix per supervisor, kept for the (supervisor, label) pairs that occur."""
 
     def __init__(self, ballots: Ballots, smoothing: float) -> None:
@@ -111,12 +111,11 @@ class ConfusionMatrices:
         # One sparse matrix, rows × pairs with one entry per vote, serves both steps of EM.
         self._votes = ballots.incidence(column, len(pairs))
         self._count = ballots.count
-        self._owner, self._label = pairs // k, pairs % k
+        self._owner = pairs // k
         self._people = len(ballots.names)
         self._log_confusion = np.zeros((len(pairs), k))
 
     def fit(self, responsibilities: Array) -> None:
-        """Set each confusion matrix to its posterior mean."""
         k = responsibilities.shape[1]
         counts = self._votes.T @ (self._count[:, None] * responsibilities)
         totals = np.full((self._people, k), self._smoothing, dtype=np.float64)
@@ -124,11 +123,10 @@ class ConfusionMatrices:
         self._log_confusion = np.log((counts + self._smoothing / k) / totals[self._owner])
 
     def add_to(self, log_joint: Array) -> None:
-        """Add the log-probability of every vote under each answer."""
         log_joint += self._votes @ self._log_confusion
 
 
-class Accuracies:
+class _Accuracies:
     """One accuracy per supervisor; errors are uniform over the other choices."""
 
     def __init__(self, ballots: Ballots, smoothing: float) -> None:
@@ -138,7 +136,7 @@ class Accuracies:
         self._bonus = np.zeros(len(ballots.names))
 
     def fit(self, responsibilities: Array) -> None:
-        """Set each accuracy to its posterior mean, as the log-odds that a vote adds to its choice."""
+        # The posterior mean, as the log-odds that a vote adds to its choice.
         ballots = self._ballots
         right = self._count * responsibilities[ballots.row, ballots.label]
         chance = self._smoothing / ballots.choices
@@ -147,7 +145,6 @@ class Accuracies:
         self._bonus = np.log(accuracy * (ballots.choices - 1) / (1 - accuracy))
 
     def add_to(self, log_joint: Array) -> None:
-        """Add each supervisor's log-odds to the choice it voted for."""
         ballots = self._ballots
         np.add.at(log_joint, (ballots.row, ballots.label), self._bonus[ballots.supervisor])
 

@@ -155,7 +155,7 @@ class NamedBallots(NamedTuple):
         place_of, index_of = ({name: at for at, name in enumerate(each)} for each in (rows, choices))
         unknown = [f"{row}: {answer}" for row, answer in known.items() if row not in place_of or answer not in index_of]
         if unknown:
-            raise DataError("A gold answer is about no row, or outside the choices.", found=", ".join(unknown[:5]))
+            raise DataError("A gold answer is for a row or choice that does not occur.", found=", ".join(unknown[:5]))
         gold = np.full(self.ballots.rows, -1)
         for row, answer in known.items():
             gold[place_of[row]] = index_of[answer]
@@ -180,7 +180,9 @@ def read_votes(votes: Any, choices: int | Sequence[Any] | None = None) -> NamedB
         wrong = [vote for vote in votes if len(vote) != 3]
         if wrong:
             raise DataError(
-                "A vote is no (task, worker, label).", found=wrong[0], fix="Pass a label matrix as lists or an array."
+                "A vote is not (task, worker, label).",
+                found=wrong[0],
+                fix="Pass a label matrix as lists or an array.",
             )
         return _long(list(zip(*votes, strict=True)), choices)
     count = None if choices is None else len(choices)
