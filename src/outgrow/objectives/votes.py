@@ -38,9 +38,9 @@ def bayesian(
     The mean over labels is taken of the whole loss, regulariser included, so both presets are linear in the votes; they
     differ in ρ, in the scale of R and in the cap on its evidence (see `evidential`).
 
-    λ ≥ 0 (`weights`, (M,) or per row (N, M)) is normalised over the supervisors that voted on the row; by default it is
-    uniform. γ in [0, 1] (`gamma`) is the trust in the student's own answer. `evidence`, `preset`, `progress` and
-    `regularization` are those of `evidential`.
+    Logits z are (N, K), votes y (N, M, K) with K NaNs for an abstention. λ ≥ 0 (`weights`, (M,) or per row (N, M)) is
+    normalised over the supervisors that voted on the row; by default it is uniform. γ in [0, 1] (`gamma`) is the trust
+    in the student's own answer. `evidence`, `preset`, `progress` and `regularization` are those of `evidential`.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), eqs. 4–5.
