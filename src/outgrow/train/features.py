@@ -46,7 +46,7 @@ class FrozenFeatures:
 
         def make(folder: Path) -> None:
             network = load_encoder(self.model)
-            encoder = Encoder(self.model, network, max_length=self.max_length)
+            encoder = Encoder.load(self.model, network, max_length=self.max_length)
             pooling = default_pooling(network)
 
             def work(prompts: Sequence[str]) -> pa.Table:

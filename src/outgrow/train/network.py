@@ -62,7 +62,7 @@ class NetworkLearner:
 
         def make(folder: Path) -> None:
             network = new_network(self.model, self.adapter, targets.probs.shape[1], seed=seed)
-            encoder = Encoder(self.model, network.backbone, max_length=self.max_length)
+            encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
             train_choice(
                 network,
                 encoder,
@@ -98,7 +98,7 @@ class NetworkLearner:
         def make(folder: Path) -> None:
             # The model as named now: an equal one may have lain elsewhere when the student was trained.
             network = load_network(trained.path, model=self.model)
-            encoder = Encoder(self.model, network.backbone, max_length=self.max_length)
+            encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
 
             def work(prompts: Sequence[str]) -> pa.Table:
                 return matrix_table(predict_logits(network, encoder, prompts, batch_size=self.batch_size))
