@@ -159,7 +159,7 @@ class EncoderReward:
         from outgrow.models.loading import load_encoder
 
         network = load_encoder(self.model)
-        encoder, pooling = Encoder(self.model, network, max_length=self.max_length), default_pooling(network)
+        encoder, pooling = Encoder.load(self.model, network, max_length=self.max_length), default_pooling(network)
         seen = self._embed(network, encoder, pooling, [p + a for p, a in zip(pairs.prompts, pairs.chosen, strict=True)])
         scale = np.maximum(seen.std(axis=0), 1e-6)
 

@@ -78,7 +78,7 @@ def test_a_saved_network_comes_back_the_same_even_if_its_model_moves(
     save_network(network, tmp_path / "saved", model=str(model), adapter=adapter)
     model.rename(tmp_path / "after")
     back = load_network(tmp_path / "saved", model=str(tmp_path / "after"))
-    encoder = Encoder(str(encoder_folder), load_encoder(str(encoder_folder)), max_length=None)
+    encoder = Encoder.load(str(encoder_folder), load_encoder(str(encoder_folder)), max_length=None)
     texts = ["the film was good", "bad plot"]
     torch.testing.assert_close(predict_logits(back, encoder, texts), predict_logits(network, encoder, texts))
 

@@ -49,7 +49,7 @@ def trained_weights(model: Path, folder: Path, objective: Named, **trainer: obje
     """All weights of a choice student, in one vector."""
     torch.manual_seed(0)
     network = ChoiceNetwork(load_encoder(str(model)), 2)
-    encoder = Encoder(str(model), network.backbone, max_length=None)
+    encoder = Encoder.load(str(model), network.backbone, max_length=None)
     texts, targets = texts_and_targets()
     weights = np.linspace(0.5, 1.5, len(texts))
     made: Objective = create("objective", objective.name, objective.params)
@@ -158,7 +158,7 @@ def test_early_stopping_ends_training_and_keeps_the_best_weights(tmp_path: Path)
     """A student that overfits random labels: its held-out loss rises after the first epochs."""
     torch.manual_seed(0)
     network = ChoiceNetwork(load_encoder(str(make_encoder(tmp_path / "model"))), 2)
-    encoder = Encoder(str(tmp_path / "model"), network.backbone, max_length=None)
+    encoder = Encoder.load(str(tmp_path / "model"), network.backbone, max_length=None)
     texts, _ = texts_and_targets()
     random_labels = np.eye(2)[np.random.default_rng(1).integers(2, size=len(texts))]
     steps: list[int] = []

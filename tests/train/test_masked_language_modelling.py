@@ -57,7 +57,7 @@ def test_special_tokens_are_never_hidden_and_of_every_other_text_at_least_one_to
 def losses_and_batch(folder: Path, texts: list[str]) -> tuple[Any, MaskedLosses, Any, list[Any]]:
     torch.manual_seed(0)
     model, tokenizer = load_masked_lm(str(folder)), load_tokenizer(str(folder))
-    encoder = Encoder(str(folder), model, max_length=None)
+    encoder = Encoder.load(str(folder), model, max_length=None)
     rows = maskable(encoder.tokenise(texts), tokenizer.all_special_ids, 0.4)
     losses = MaskedLosses(mask=tokenizer.mask_token_id, vocabulary=len(tokenizer), seed=3)
     return model, losses, collate_masked(encoder), rows

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.agreement import agreement_of
-from outgrow.combine.ballots import Ballots, Index, Merged, checked_gold
+from outgrow.combine.ballots import Ballots, Index, Merged, checked_gold, pooled
 from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.diagnostics import effective_supervisors, shared_errors
-from outgrow.combine.mean import pooled
 from outgrow.combine.result import Posterior, held, normalised
 
 Array = NDArray[np.float64]

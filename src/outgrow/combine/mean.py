@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.ballots import Ballots, checked_gold, pooled, split_ties
 from outgrow.combine.combiner import CombinedTexts, Combiner, PosteriorCombiner
 from outgrow.combine.result import Posterior, finished, targets_of
 from outgrow.combine.texts import naive_targets, score_matrices
@@ -133,34 +133,3 @@ class Majority(PosteriorCombiner):
         known = checked_gold(gold, ballots.rows, ballots.choices)
         shares = pooled(ballots, weights, favourites=True)
         return Posterior(finished(split_ties(shares) if self.harden else shares, ballots, known))
-
-
-def pooled(
-    ballots: Ballots, weights: NDArray[np.float64] | None = None, *, favourites: bool = False
-) -> NDArray[np.float64]:
-    """Return the mean vote of each row, shape (N, K), weighted by λ (M,); uniform where nobody voted.
-
-    If all voters of a row have λ = 0 they count alike. With `favourites` the most probable choice of each vote counts
-    (a tie is split) instead of its probabilities.
-    """
-    k = ballots.choices
-    strength = np.ones(len(ballots.row)) if weights is None else weights[ballots.supervisor]
-    mass = np.bincount(ballots.row, strength, minlength=ballots.rows)
-    strength = np.where(mass[ballots.row] > 0, strength, 1.0)
-    if ballots.probs is None:
-        cell = np.multiply(ballots.row, k, dtype=np.int64) + ballots.label
-        total = np.bincount(cell, strength, minlength=ballots.rows * k)
-        total = total.reshape(ballots.rows, k)
-    else:
-        votes = split_ties(ballots.probs) if favourites else ballots.probs
-        columns = [np.bincount(ballots.row, strength * column, minlength=ballots.rows) for column in votes.T]
-        total = np.stack(columns, axis=1)
-    mass = total.sum(axis=1, keepdims=True)
-    return np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), 1.0 / k)
-
-
-def split_ties(probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return distributions (N, K) with all probability on the most probable choice; ties share it."""
-    best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
-    shares: NDArray[np.float64] = best / best.sum(axis=1, keepdims=True)
-    return shares
