@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from outgrow.combine.filtering import surest
+from outgrow.combine.targets import surest
 from outgrow.config import ExperimentConfig, Method, Pretune, Strong, weights_of
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Rows
