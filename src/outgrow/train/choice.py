@@ -46,7 +46,7 @@ class NetworkLearner(FineTuning):
 
         def make(folder: Path) -> None:
             network = new_network(self.model, self.adapter, targets.probs.shape[1], seed=seed)
-            encoder = Encoder(self.model, network.backbone, max_length=self.max_length)
+            encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
             arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed)
             patience, reporter = self.early_stopping, run.reporter
             train_choice(
@@ -65,7 +65,7 @@ class NetworkLearner(FineTuning):
         def load() -> Callable[[Sequence[str]], Tensor]:
             # The model as named now: an equal one may have lain elsewhere when the student was trained.
             network = load_network(trained.path, model=self.model)
-            encoder = Encoder(self.model, network.backbone, max_length=self.max_length)
+            encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
             return lambda prompts: predict_logits(network, encoder, prompts, batch_size=self.batch_size)
 
         recipe = {"student": trained.key, "max_length": self.max_length}

@@ -105,7 +105,7 @@ class FrozenFeatures:
 
     def _load(self) -> Callable[[Sequence[str]], Tensor]:
         network = load_encoder(self.model)
-        encoder = Encoder(self.model, network, max_length=self.max_length)
+        encoder = Encoder.load(self.model, network, max_length=self.max_length)
         pooling = default_pooling(network)
 
         def states(**batch: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ class ContinuedPretraining:
     def _causal(self, prompts: Sequence[str]) -> tuple[Any, list[Mapping[str, Any]], Any, RowLosses]:
         """The network, its rows, their collate function and losses."""
         network = load_causal_lm(self.model)
-        tokens = Encoder(self.model, network, max_length=self.max_length).tokenise(prompts)
+        tokens = Encoder.load(self.model, network, max_length=self.max_length).tokenise(prompts)
         ids = [row["input_ids"] for row in tokens if len(row["input_ids"]) > 1]
         rows: list[Mapping[str, Any]] = [certain_line(each) for each in ids]
         return network, rows, collate, TokenLosses(TokenCrossEntropy())
@@ -109,7 +109,7 @@ class ContinuedPretraining:
     def _masked(self, prompts: Sequence[str], seed: int) -> tuple[Any, list[Mapping[str, Any]], Any, RowLosses]:
         torch.manual_seed(seed)  # of a fresh head
         network, tokenizer = load_masked_lm(self.model), load_tokenizer(self.model)
-        encoder = Encoder(self.model, network, max_length=self.max_length)
+        encoder = Encoder.load(self.model, network, max_length=self.max_length)
         rows = maskable(encoder.tokenise(prompts), tokenizer.all_special_ids, self.settings.mask)
         losses = MaskedLosses(mask=tokenizer.mask_token_id, vocabulary=len(tokenizer), seed=seed)
         return network, rows, collate_masked(encoder), losses
