@@ -11,25 +11,23 @@ model before, a second takes from the store.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from outgrow.pipeline.relabelling import relabelled
-from outgrow.workspace import Workspace
 
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Named, load_config
 from outgrow.evaluate.intervals import percentile_interval, resampled_means
 from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels import ChoiceTargets, Rows, positions
+from outgrow.pipeline.refining import refined_choices
 from outgrow.progress import PlainReporter
+from outgrow.run import Run
 from outgrow.store import Store
-from outgrow.supervisors import choice_supervisor
-from outgrow.tasks import load_task
+from outgrow.tasks import read_task
 
 EXAMPLE = Path(__file__).parents[1] / "examples/choices/choices.yaml"
 WEAK = (20, 30, 100)
@@ -54,27 +52,27 @@ def hits(targets: ChoiceTargets, rows: Rows) -> NDArray[np.float64]:
     return (targets.probs.argmax(axis=1) == own.gold_indices()) * 1.0
 
 
-def measured(config: ExperimentConfig, gold: int, workspace: Workspace) -> tuple[dict[str, list[Any]], list[Any]]:
+def measured(config: ExperimentConfig, gold: int, run: Run) -> tuple[dict[str, list[Any]], list[Any]]:
     """By way the hits of each seed, beginning with the weak labels', and all audits."""
-    rows = load_task(config.task).read(config.task)
+    _, rows = read_task(config.task)
     unlabelled = rows.part("unlabelled")
-    supervisor = choice_supervisor(config.supervisors[0].model_copy(update={"rows": gold, "name": f"tfidf {gold}"}))
+    supervisor = config.supervisors[0].model_copy(update={"rows": gold, "name": f"tfidf {gold}"})
     refine = config.methods["refined"].refine
     assert refine is not None
     found: dict[str, list[Any]] = {"weak": []}
     audits = []
     for seed in config.seeds:
-        votes = supervisor.label(rows, workspace, seed=seed)
+        votes = supervisor.vote(rows, run, seed=seed)
         weak = Mean().choices(votes.take(positions(votes.ids, unlabelled.ids)))
         found["weak"].append(hits(weak, rows))
         for way, changed in WAYS.items():
             if gold != ALL and way not in FEW:
                 continue
             named = Named(name="icl", **{**refine.params, **changed})
-            step = f"{gold} gold rows, {way}, seed {seed}"
-            refined, audit, _ = relabelled(named, config.trained, weak, rows, workspace, seed=seed, name=step)
+            name = f"{gold} gold rows, {way}"
+            refined = refined_choices(named, config.trained, weak, rows, run, seed=seed, method=name)
             found.setdefault(way, []).append(hits(refined, rows))
-            audits.append((way, audit))
+            audits.append((way, run.audits[-1]))
     return found, audits
 
 
@@ -87,7 +85,7 @@ def lines(found: Mapping[str, list[Any]], audits: list[Any], gold: int) -> list[
         accuracy = estimate_text(float(own.mean()), percentile_interval(draws[:, place]))
         gain = float(own.mean() - scores["weak"].mean())
         change = estimate_text(gain, percentile_interval(draws[:, place] - draws[:, 0]), signed=True)
-        seen = [dataclasses.asdict(audit) for name, audit in audits if name == way]
+        seen = [audit for name, audit in audits if name == way]
         kept, base, first = (
             number_text(float(np.mean([pick(each) for each in seen])), decimals=2) if seen else ""
             for pick in (lambda a: a["as_weak"], lambda a: a["as_base"], lambda a: a["shares"]["refined"][0])
@@ -105,12 +103,12 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("outgrow-runs/choice-refinement/store"))
     given, other = parser.parse_known_args()
     config = load_config(EXAMPLE, [f"task.split.unlabelled={given.rows}", f"seeds={given.seeds}", *other])
-    workspace = Workspace(Store(given.store), PlainReporter())
+    run = Run(Store(given.store), PlainReporter())
     print(
         "| gold rows | labels | accuracy | − weak | as weak | as base | first choice |\n|---|---|---|---|---|---|---|"
     )
     for gold in [given.only] if given.only else WEAK:
-        for line in lines(*measured(config, gold, workspace), gold):
+        for line in lines(*measured(config, gold, run), gold):
             print(line, flush=True)
 
 

@@ -25,11 +25,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from outgrow.pipeline.served import strong_respondent
-from outgrow.pipeline.text_supervisors import asked
-from outgrow.pipeline.writing import write
-from outgrow.supervisors.respondents import LocalRespondent
-from outgrow.workspace import Workspace
 
 from outgrow import Experiment
 from outgrow.combine.texts import naive_targets
@@ -40,10 +35,14 @@ from outgrow.evaluate.intervals import bounded_interval, percentile_interval, re
 from outgrow.evaluate.wording import estimate_text
 from outgrow.labels import Completion, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions
-from outgrow.pipeline.refining import make_refiner, refined
+from outgrow.models.specs import LocalModel, model_spec
+from outgrow.pipeline.refining import make_refiner, refined_texts
 from outgrow.progress import PlainReporter
 from outgrow.report.sweeps import sweep_sentences
+from outgrow.run import Run
 from outgrow.store import Store
+from outgrow.supervisors import Asking
+from outgrow.supervisors.texts import write
 from outgrow.train.text import text_learner
 from outgrow.worlds import facts, facts_models
 
@@ -121,13 +120,14 @@ class Bench:
     """The world, its strong model, and students of planted supervisors."""
 
     def __init__(self, output: Path, seeds: int) -> None:
-        self.workspace = Workspace(Store(output / "store"), PlainReporter())
-        folder = facts_models.build(output / "world", reporter=self.workspace.reporter)
+        self.run = Run(Store(output / "store"), PlainReporter())
+        folder = facts_models.build(output / "world", reporter=self.run.reporter)
         self.world = facts.World.from_json((folder / "world.json").read_text(encoding="utf-8"))
         self.settings = demo_settings(folder, output / "methods", seeds=seeds) | {"store": str(output / "store")}
         self.config = parse_config(self.settings)
         generate = self.config.generate
-        self.options = GenerateOptions(max_new_tokens=generate.max_new_tokens, stop=generate.stop, too_long="empty")
+        options = GenerateOptions(max_new_tokens=generate.max_new_tokens, stop=generate.stop, too_long="empty")
+        self.asking = Asking(generate.template, options)
         rows = self.world.rows()
         self.rows = {part: rows.part(part) for part in ("unlabelled", "test")}
 
@@ -135,9 +135,8 @@ class Bench:
         """What a model answers in both parts."""
         found = {}
         for part, rows in self.rows.items():
-            author = LocalRespondent(model, "model", self.config.trained.batch_size)
-            labels = write(author, rows.ids, asked(self.config, rows), self.options, self.workspace)
-            found[part] = best_texts(labels)
+            author = LocalModel(model, "model", self.config.trained.batch_size)
+            found[part] = best_texts(write(author, rows.ids, self.asking.prompts(rows), self.asking.options, self.run))
         return found
 
     def labels(self, setting: Setting, refine: Mapping[str, Any] | None, seed: int) -> TextLabels:
@@ -146,19 +145,19 @@ class Bench:
         labels = setting.labels(self.world, rows, seed)
         if refine is None:
             return labels
-        chosen, strong = Named(**refine), strong_respondent(self.config.strong, "base")
-        refiner = make_refiner(chosen, {"query": self.config.generate.template})
+        query, strong = {"query": self.asking.template}, model_spec(self.config.strong, "strong model", name="base")
+        refiner = make_refiner(Named(**refine), "texts", method=str(setting), defaults=query)
         how: dict[str, Any] = {"seed": seed, "name": f"refine for {setting}, seed {seed}"}
-        return refined(chosen, refiner, strong, rows, labels, self.options, self.workspace, **how).labels
+        return refined_texts(refiner, strong, rows, labels, self.asking.options, self.run, **how).labels
 
     def student(self, setting: Setting, refine: Mapping[str, Any] | None, seed: int) -> dict[str, list[str]]:
         """What a student answers that was taught by planted supervisors, refined or not."""
         labels = self.labels(setting, refine, seed)
         weights = dict.fromkeys(labels.supervisors, 1 / len(labels.supervisors))
-        targets = naive_targets(labels, asked(self.config, self.rows["unlabelled"]), weights)
+        targets = naive_targets(labels, self.asking.prompts(self.rows["unlabelled"]), weights)
         learner = text_learner(self.config.trained, self.config.trainer)
         name = f"train {refine['name'] if refine else 'naive'} of {setting}, seed {seed}"
-        trained = learner.train(targets, Named(name="cross_entropy"), self.workspace, seed=seed, name=name)
+        trained = learner.train(targets, Named(name="cross_entropy"), self.run, seed=seed, name=name)
         return self.answers(str(trained.path / "model"))
 
     def styles(self, runs: list[list[str]]) -> dict[str, NDArray[np.float64]]:
@@ -195,7 +194,7 @@ def methods(bench: Bench) -> list[str]:
     given = bench.settings["methods"]
     chosen = {"naive": {}} | {f"icl-{n}": {"refine": {"name": "icl", "demonstrations": n}} for n in DEMONSTRATIONS}
     chosen |= {name: given[name] for name in ("inferred", "refined-bayesian")}
-    results = Experiment.from_dict(bench.settings | {"methods": chosen}).run(reporter=bench.workspace.reporter)
+    results = Experiment.from_dict(bench.settings | {"methods": chosen}).run(reporter=bench.run.reporter)
     content, concept = (
         Columns({each.name: each.scores[metric] for each in results.models}) for metric in ("content", "concept")
     )

@@ -26,7 +26,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from outgrow.objectives import StepContext, TokenBayesian, TokenCrossEntropy, TokenEvidential
-from outgrow.train.answers import Heard, collate
+from outgrow.train.answers import BridgedOpinion, collate
 from outgrow.train.text import TokenLosses
 
 ROUNDS, PROMPTS, ASKED, SAID, TEXTS = 5, 16, 48, 16, 3
@@ -74,7 +74,10 @@ def lines_of(tokens: int, prompts: int, texts: int, *, opinions: int = 0) -> lis
             }
         )
         if opinions:
-            heard = [[Heard(1 / opinions, np.array(own), segments)] * opinions for own in lines[-1]["log_confidences"]]
+            heard = [
+                [BridgedOpinion(1 / opinions, np.array(own), segments)] * opinions
+                for own in lines[-1]["log_confidences"]
+            ]
             lines[-1]["opinions"] = heard
     return lines
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from outgrow.workspace import Workspace
 
 from example_scripts import load_script
 from outgrow.config import load_config
 from outgrow.evaluate import final_answer
 from outgrow.pipeline.scoring import Scorer
+from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.tasks import load_task, scores_texts
 from outgrow.worlds.facts import make_world
@@ -29,7 +29,7 @@ def test_each_example_has_the_judge_that_its_task_needs(name: str, tmp_path: Pat
     config = load_config(FOLDER / f"{name}.yaml")
     task = load_task(config.task)
     assert scores_texts(task, config.task)
-    Scorer(config, task, Workspace(Store(tmp_path))).check()
+    Scorer(config, task, Run(Store(tmp_path))).check()
 
 
 def test_the_judge_reads_the_rubrics_of_the_examples_with_the_ratings_of_the_world() -> None:

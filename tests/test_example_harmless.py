@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from outgrow.workspace import Workspace
 
 from example_scripts import load_script
 from outgrow.models.loading import load_tokenizer
+from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.tasks.preferences import read_preferences
 from outgrow.tasks.split import normalise
@@ -54,8 +54,9 @@ def test_weak_judges_teach_a_student_that_is_scored_on_every_test_pair(
     monkeypatch.setattr(harmless, "OBJECTIVES", {name: harmless.OBJECTIVES[name] for name in ("dpo", "cdpo, ensemble")})
     few = dataclasses.replace(halves, gold=halves.gold.take(range(80)))
     trainer = {"num_train_epochs": 1, "learning_rate": 1e-3}
-    workspace = Workspace(Store(tmp_path))
-    scores = harmless.run(few, student, workspace, encoder=None, seeds=[0], reading=trainer, trainer=trainer)
+    scores = harmless.compare(
+        few, student, Run(Store(tmp_path)), encoder=None, seeds=[0], reading=trainer, trainer=trainer
+    )
     assert [*scores][-4:] == ["all judges together", "dpo", "cdpo, ensemble", "ceiling: dpo on gold pairs"]
     assert all(own.shape == (1, 12) and set(np.unique(own)) <= {0.0, 0.5, 1.0} for own in scores.values())
     judged, _ = read_preferences(tmp_path / "weak_pairs.jsonl")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from outgrow.workspace import Workspace
 
 from outgrow.config import load_config
+from outgrow.run import Run
 from outgrow.store import Store
-from outgrow.supervisors import choice_supervisor
-from outgrow.tasks import load_task
+from outgrow.tasks import read_task
 
 FOLDER = Path(__file__).parents[1] / "examples"
 FILES = sorted(FOLDER.rglob("*.yaml"))
@@ -27,7 +26,7 @@ def test_an_example_is_an_experiment(path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_votes_of_an_example_are_read(name: str, voters: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINILM", "encoder")
     config = load_config(FOLDER / f"{name}.yaml")
-    rows = load_task(config.task).read(config.task)
-    votes = choice_supervisor(config.supervisors[0]).label(rows, Workspace(Store.default()), seed=0)
+    _, rows = read_task(config.task)
+    votes = config.supervisors[0].vote(rows, Run(Store.default()), seed=0)
     assert len(votes.supervisors) == voters
     assert len(votes.ids) == len(rows)

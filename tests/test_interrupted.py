@@ -19,7 +19,7 @@ from outgrow.experiment import Experiment
 from outgrow.progress import SilentReporter
 from outgrow.results import Results
 from outgrow.scale import generation
-from outgrow.train import learners
+from outgrow.train import features
 from tiny_models import WORDS, make_decoder, make_encoder
 
 
@@ -124,7 +124,7 @@ def same_numbers(first: Path, second: Path) -> bool:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learners, "SHARD_ROWS", 16)
+    monkeypatch.setattr(features, "SHARD_ROWS", 16)
     monkeypatch.setattr(generation, "SHARD_ROWS", 8)
 
 

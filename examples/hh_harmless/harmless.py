@@ -29,11 +29,11 @@ from outgrow.labels import PreferencePairs, TextTargets
 from outgrow.models.loading import load_tokenizer
 from outgrow.objectives import preference_margins
 from outgrow.progress import reporter_for
+from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
 from outgrow.train.preference import PreferenceLearner
 from outgrow.train.text import TextLearner
-from outgrow.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER_AFTER = "\n\nAssistant:"
@@ -102,32 +102,30 @@ def fit_judges(gold: PreferencePairs, encoder: str | None) -> list[RewardModel]:
     return judges
 
 
-def read_answers(student: str, pairs: PreferencePairs, workspace: Workspace, trainer: Mapping[str, object]) -> str:
+def read_answers(student: str, pairs: PreferencePairs, run: Run, trainer: Mapping[str, object]) -> str:
     """The student after it has read both answers of every pair, not told which is better."""
     ids = tuple(str(row) for row in range(len(pairs)) for _ in range(2))
     prompts = tuple(prompt for prompt in pairs.prompts for _ in range(2))
     texts = tuple(text for both in zip(pairs.chosen, pairs.rejected, strict=True) for text in both)
     targets = TextTargets(ids, prompts, texts, (1.0,) * len(ids), ("either",) * len(ids))
     learner = TextLearner(student, Named(name="none"), trainer=trainer)
-    learned = learner.train(targets, Named(name="cross_entropy"), workspace, seed=0, name="read the answers")
+    learned = learner.train(targets, Named(name="cross_entropy"), run, seed=0, name="read the answers")
     return str(learned.path / "model")
 
 
-def margins_of(
-    student: str, start: str, pairs: PreferencePairs, workspace: Workspace, name: str
-) -> NDArray[np.float64]:
+def margins_of(student: str, start: str, pairs: PreferencePairs, run: Run, name: str) -> NDArray[np.float64]:
     """How much more a student prefers each chosen text than the model it started from, shape (N,)."""
     policy, reference = (
-        torch.tensor(PreferenceLearner(model, Named(name="none")).reference(pairs, workspace, name=f"ask {who}"))
+        torch.tensor(PreferenceLearner(model, Named(name="none")).reference(pairs, run, name=f"ask {who}"))
         for model, who in ((student, name), (start, "the student before"))
     )
     return preference_margins(policy, reference).double().numpy()
 
 
-def run(
+def compare(
     halves: Halves,
     student: str,
-    workspace: Workspace,
+    run: Run,
     *,
     encoder: str | None,
     seeds: Sequence[int],
@@ -139,7 +137,7 @@ def run(
     Args:
         halves: What `read_halves` returned.
         student: The student's folder.
-        workspace: Store and reporter.
+        run: Store and progress.
         encoder: An encoder for one more reward model.
         seeds: Training seeds of the students.
         reading: TrainingArguments of the reading before.
@@ -154,20 +152,20 @@ def run(
     weak = judged_pairs(halves.weak, judges, Mean())
     right = set(zip(halves.weak.prompts, halves.weak.chosen, strict=True))
     agreed = np.mean([pair in right for pair in zip(weak.prompts, weak.chosen, strict=True)])
-    workspace.reporter.note(
+    run.reporter.note(
         f"{len(weak)} pairs judged: {agreed:.3f} the right way round, {np.mean(weak.p_chosen):.3f} sure on average"
     )
-    write_preferences(workspace.store.root / "weak_pairs.jsonl", weak)
+    write_preferences(run.store.root / "weak_pairs.jsonl", weak)
 
-    start = read_answers(student, halves.weak, workspace, reading)
+    start = read_answers(student, halves.weak, run, reading)
     learner = PreferenceLearner(start, Named(name="none"), trainer=trainer)
     runs = {name: (weak, objective) for name, objective in OBJECTIVES.items()}
     runs["ceiling: dpo on gold pairs"] = (halves.weak, OBJECTIVES["dpo"])
     for name, (pairs, objective) in runs.items():
         found = []
         for seed in seeds:
-            trained = learner.train(pairs, objective, workspace, seed=seed, name=f"{name}, seed {seed}")
-            found.append(margins_of(str(trained.path / "model"), start, halves.test, workspace, name))
+            trained = learner.train(pairs, objective, run, seed=seed, name=f"{name}, seed {seed}")
+            found.append(margins_of(str(trained.path / "model"), start, halves.test, run, name))
         scores[name] = np.stack([preference_accuracy(own) for own in found])
     return scores
 
@@ -216,10 +214,10 @@ def main() -> None:
         halves = read_halves(given.data / "hh_harmless", student=student, context=given.context, pairs=given.pairs)
         for remark in halves.remarks:
             reporter.note(remark)
-        scores = run(
+        scores = compare(
             halves,
             student,
-            Workspace(Store(given.output), reporter),
+            Run(Store(given.output), reporter),
             encoder=given.encoder,
             seeds=range(given.seeds),
             reading={"num_train_epochs": given.epochs, "learning_rate": 2e-3},

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine.combiner import ChoiceCombiner
 from outgrow.errors import ConfigError, DataError
-from outgrow.labels import ChoiceTargets, ChoiceVotes, PreferencePairs
+from outgrow.labels import ChoiceVotes, PreferencePairs
 
 if TYPE_CHECKING:
     from outgrow.models.classifier import Encoder
@@ -158,7 +159,7 @@ class EncoderReward:
         from outgrow.models.loading import load_encoder
 
         network = load_encoder(self.model)
-        encoder, pooling = Encoder(self.model, network, max_length=self.max_length), default_pooling(network)
+        encoder, pooling = Encoder.load(self.model, network, max_length=self.max_length), default_pooling(network)
         seen = self._embed(network, encoder, pooling, [p + a for p, a in zip(pairs.prompts, pairs.chosen, strict=True)])
         scale = np.maximum(seen.std(axis=0), 1e-6)
 
@@ -198,7 +199,7 @@ def reward_votes(models: Sequence[RewardModel], pairs: PreferencePairs) -> Choic
 def judged_pairs(
     pairs: PreferencePairs,
     models: Sequence[RewardModel],
-    combiner: Callable[[ChoiceVotes], ChoiceTargets],
+    combiner: ChoiceCombiner,
     *,
     seed: int = 0,
 ) -> PreferencePairs:
@@ -217,5 +218,5 @@ def judged_pairs(
         DataError: See `reward_votes` and the combiner.
     """
     shown = pairs.turned(np.random.default_rng(seed).random(len(pairs)) < 0.5)
-    targets = combiner(reward_votes(models, shown))
+    targets = combiner.choices(reward_votes(models, shown))
     return shown.take([int(index) for index in targets.ids]).judged(targets.probs[:, 0])

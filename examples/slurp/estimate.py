@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from outgrow.combine.texts import gold_targets
-from outgrow.config import ExperimentConfig, ModelSupervisor, Named, load_config
+from outgrow.config import ExperimentConfig, Named, load_config
 from outgrow.labels import Rows, TextTargets
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
-from outgrow.tasks import load_task
+from outgrow.supervisors import ModelSupervisor
+from outgrow.tasks import read_task
 from outgrow.templates import fill
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.supervised import training_arguments
@@ -46,7 +47,7 @@ class Job:
 
 def jobs(config: ExperimentConfig) -> Iterator[Job]:
     """What takes long: supervisors learn, label, score and answer; students learn and answer; each for every seed."""
-    rows = load_task(config.task).read(config.task)
+    _, rows = read_task(config.task)
     gold, learned, tested = rows.part("gold"), len(rows.part("unlabelled")), len(rows.part("test"))
     generate, seeds, methods = config.generate, len(config.seeds), config.methods.values()
     answering = GenerateOptions(max_new_tokens=generate.max_new_tokens)

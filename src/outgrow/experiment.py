@@ -30,6 +30,7 @@ from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import loaded_plugins
+from outgrow.report.notes import sentence
 from outgrow.results import Results
 from outgrow.run import Run
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
@@ -90,7 +91,7 @@ class Experiment:
         started, clock = datetime.now(UTC), time.perf_counter()
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now: after hours of work it would be late to fail
-        run = Run(self._store(), reporter or SilentReporter())
+        run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
         task, rows = read_task(self.config.task)
         pipeline = self._pipeline(task, rows, run)
         predictions = without_full_ratings(self._predictions(pipeline, rows, run))
@@ -163,7 +164,7 @@ class Experiment:
         from outgrow.pipeline.text import TextPipeline
 
         task, rows = read_task(self.config.task)
-        pipeline = self._pipeline(task, rows, Run(self._store(), reporter or SilentReporter()))
+        pipeline = self._pipeline(task, rows, Run(self._store(), reporter or SilentReporter(), sentence=sentence))
         if not isinstance(pipeline, TextPipeline):
             what = "What students of choice tasks learn are probabilities, not texts."
             raise ConfigError(what, found=f"task.choices of {self.config.task.name!r}")

@@ -67,7 +67,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "combiner": {
         "mean": "outgrow.combine.mean:Mean",
-        "majority": "outgrow.combine.majority:Majority",
+        "majority": "outgrow.combine.mean:Majority",
         "dawid_skene": "outgrow.combine.dawid_skene:DawidSkene",
         "dependence": "outgrow.combine.dependence:Dependence",
         "joint_decoding": "outgrow.combine.joint_decoding:JointDecoding",

@@ -1,6 +1,6 @@
-"""Progress of long steps: a bar on a terminal, plain lines elsewhere, silence in library use.
+"""Progress of long steps: a bar on a terminal, plain lines elsewhere, nothing in library use.
 
-Library code never prints: it is handed a `Reporter` and calls `step`. The command line picks which one.
+Library code never prints: it gets a `Reporter`, which the command line chooses, and calls `step`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 
 class Step(Protocol):
-    """One running step."""
+    """A running step."""
 
     def advance(self, amount: int = 1) -> None:
-        """Says that `amount` more of the step's total is done."""
+        """Add `amount` to what is done of the step's total."""
 
 
 class Reporter(Protocol):
-    """Where long steps say how far they are."""
+    """Shows the progress of long steps."""
 
     def step(self, name: str, total: int) -> AbstractContextManager[Step]:
-        """Context manager around one long step of `total` units."""
+        """Return a context manager around a step of `total` units."""
 
     def note(self, message: str) -> None:
-        """Says one line that is not progress, such as a warning."""
+        """Show a line that is not progress, such as a warning."""
 
 
 class SilentReporter:
-    """Says nothing: the default of the library."""
+    """Shows nothing: the default of the library."""
 
     @contextmanager
     def step(self, name: str, total: int) -> Iterator[Step]:
-        """Runs the step without a word."""
+        """Yield a step that ignores its progress."""
         yield _Ignored()
 
     def note(self, message: str) -> None:
-        """Drops the message."""
+        """Ignore the message."""
 
 
 class _Ignored:
@@ -50,21 +50,21 @@ class _Ignored:
 
 
 class PlainReporter:
-    """One line when a step starts, one every `every` seconds, one at its end: for logs and pipes."""
+    """Writes a line when a step starts, one every `every` seconds, and one at its end: for logs and pipes."""
 
     def __init__(self, stream: TextIO | None = None, *, every: float = 10.0) -> None:
         self._stream, self._every = stream, every
 
     @contextmanager
     def step(self, name: str, total: int) -> Iterator[Step]:
-        """Runs the step and writes lines about it."""
+        """Write lines on a step."""
         counter = _PlainStep(self, name, total, self._every)
         self.note(f"{name}: started ({total})")
         yield counter
         self.note(f"{name}: done in {counter.elapsed():.1f} s")
 
     def note(self, message: str) -> None:
-        """Writes the message as a line."""
+        """Write the message as a line."""
         print(message, file=self._stream or sys.stderr, flush=True)
 
 
@@ -89,7 +89,7 @@ class _PlainStep:
 
 
 class RichReporter:
-    """Bars with rate and time left, on a terminal. Use as a context manager: it owns the live display."""
+    """Shows bars with rate and time left on a terminal; made by `open`, which owns the live display."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -97,7 +97,7 @@ class RichReporter:
     @classmethod
     @contextmanager
     def open(cls) -> Iterator[RichReporter]:
-        """Starts the live display on standard error and stops it in the end."""
+        """Show the live display on standard error while the context lasts."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -113,13 +113,13 @@ class RichReporter:
 
     @contextmanager
     def step(self, name: str, total: int) -> Iterator[Step]:
-        """Shows a bar while the step runs."""
+        """Show a bar while the step runs."""
         task = self._progress.add_task(name, total=total, rate="")
         yield _RichStep(self._progress, task)
         self._progress.update(task, completed=total)
 
     def note(self, message: str) -> None:
-        """Prints the message above the bars."""
+        """Print the message above the bars."""
         self._progress.console.print(message, highlight=False, markup=False)
 
 
@@ -135,7 +135,7 @@ class _RichStep:
 
 @contextmanager
 def reporter_for(stream: TextIO) -> Iterator[Reporter]:
-    """The reporter that fits a stream: bars on a terminal, plain lines elsewhere."""
+    """Yield the reporter for a stream: bars on a terminal, plain lines elsewhere."""
     if stream.isatty():
         with RichReporter.open() as reporter:
             yield reporter

@@ -92,9 +92,6 @@ class Results:
         """Write `scores.parquet` (a line per example, seed, metric and model), `certainty.parquet` and `results.json`.
 
         `certainty.parquet` has a line per example, seed and model with probabilities, if there is one.
-
-        Raises:
-            StoreError: Disk full or no permission; no half-written file is left.
         """
         folder = Path(folder)
         write_table(folder / "scores.parquet", self._scores())
@@ -106,11 +103,7 @@ class Results:
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
-        """Read a folder written by `save`.
-
-        Raises:
-            StoreError: There are no results in the folder, or they are damaged.
-        """
+        """Read a folder written by `save`."""
         folder = Path(folder)
         about, table = read_json(_existing(folder, "results.json")), read_table(_existing(folder, "scores.parquet"))
         try:
@@ -127,16 +120,11 @@ class Results:
             models, ids = _models(listed, table, certainty)
             return cls(about["name"], models, about["chance"], about["provenance"], ids)
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(
-                f"The results in {folder} are damaged: {error!r}", fix="Run the experiment again."
-            ) from error
+            said = f"The results in {folder} are damaged: {error!r}"
+            raise StoreError(said, fix="Run the experiment again.") from error
 
     def save_report(self, path: str | Path) -> None:
-        """Write one self-contained HTML file.
-
-        Raises:
-            StoreError: Disk full or no permission.
-        """
+        """Write one self-contained HTML file."""
         from outgrow.report.html import report_html
 
         write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes))
@@ -157,7 +145,7 @@ class Results:
         return pa.concat_tables(blocks, promote_options="default")
 
     def _block(self, model: ModelScores, arrays: Mapping[str, NDArray[np.float64]]) -> pa.Table:
-        """Arrays of shape (seeds, examples) as columns, behind those that say whose they are."""
+        # Arrays of shape (seeds, examples) as columns, behind those with role and name of the model.
         seeds, examples = next(iter(arrays.values())).shape
         if self.ids is not None and len(self.ids) != examples:
             raise DataError("There are not as many ids as scores.", found=len(self.ids), wanted=examples)
@@ -179,16 +167,14 @@ def _repeated(text: str, times: int) -> pa.DictionaryArray:
 
 def _existing(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
-        raise StoreError(
-            f"There are no results in {folder}.", found=f"no {name}", fix="Give the folder of a finished run."
-        )
+        fix = "Give the folder of a finished run."
+        raise StoreError(f"There are no results in {folder}.", found=f"no {name}", fix=fix)
     return folder / name
 
 
 def _models(
     about: Sequence[Mapping[str, Any]], table: pa.Table, certainty: pa.Table | None
 ) -> tuple[tuple[ModelScores, ...], tuple[str, ...] | None]:
-    """Models and ids from the files, whose blocks lie in the order of writing."""
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "id"}
     sure = {name: certainty[name].to_numpy() for name in certainty.column_names if name != "id"} if certainty else {}
     models = []
@@ -204,7 +190,6 @@ def _models(
 
 
 def _runs(columns: Mapping[str, NDArray[Any]], model: Mapping[str, Any], name: str, metric: str | None = None) -> Any:
-    """A column of one model (and metric), shape (seeds, examples)."""
     own = (columns["role"] == model["role"]) & (columns["name"] == model["name"])
     if metric is not None:
         own &= columns["metric"] == metric
@@ -212,7 +197,7 @@ def _runs(columns: Mapping[str, NDArray[Any]], model: Mapping[str, Any], name: s
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value without secrets; NaN and infinity become None."""
+    # A JSON value without secrets; NaN and infinity become None.
     if isinstance(value, Note):
         return _plain(value.to_json())
     if isinstance(value, Mapping):

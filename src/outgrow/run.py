@@ -44,6 +44,11 @@ R = TypeVar("R", bound=Record)
 _RECORD = "record.parquet"
 
 
+def _plain_sentence(note: Note) -> str:
+    values = ", ".join(f"{key}={value}" for key, value in note.values.items())
+    return f"{note.who} (seed {note.seed}): {note.code}: {values}"
+
+
 @dataclass(frozen=True)
 class Run:
     """Store, progress, costs and notes of one run of an experiment.
@@ -68,6 +73,8 @@ class Run:
     """What a reader of the results should know, each once."""
     audits: list[dict[str, Any]] = field(default_factory=list)
     """What refinements changed, by `method` and `seed`; see `outgrow.refine.audit`."""
+    sentence: Callable[[Note], str] = field(default=_plain_sentence, repr=False)
+    """Words a note for the reporter; by default code and values."""
     planned: dict[str, tuple[ServerModel, DryRunServer]] = field(default_factory=dict)
     """Servers that a dry run would ask, by role and name."""
 

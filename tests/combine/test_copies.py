@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from voting_worlds import copies, gaussian, independent, one_hot
 
-from outgrow.combine.agreement import Agreement
+from outgrow.combine.agreement import Agreement, find_copies, pool
 from outgrow.combine.ballots import Ballots
-from outgrow.combine.copies import find_copies, pool
 
 
 @pytest.mark.parametrize("seed", range(5))

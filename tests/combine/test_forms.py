@@ -77,7 +77,7 @@ def test_minus_one_abstains_unless_it_is_named_as_a_choice() -> None:
     ("votes", "message"),
     [
         (pa.table({"task": [1], "label": ["a"]}), "lacks a column"),
-        ([("a", "x")], "no .task, worker, label."),
+        ([("a", "x")], "not .task, worker, label."),
         ([("a", None, "yes"), ("a", "x", "no")], "no task or no worker"),
         ([("a", "x", "yes")], "nothing to choose from"),
         (np.array([[0.5, 0.5]]), "wrong shape"),
@@ -92,7 +92,7 @@ def test_votes_of_no_known_form_are_refused(votes: object, message: str) -> None
 def test_labels_and_gold_outside_the_choices_are_refused() -> None:
     with pytest.raises(DataError, match=r"outside the choices(.|\n)*no"):
         combine(TUPLES, choices=("yes", "maybe"))
-    with pytest.raises(DataError, match="about no row"):
+    with pytest.raises(DataError, match="does not occur"):
         combine(TUPLES, gold={"c": "yes"})
 
 
@@ -116,7 +116,7 @@ class Tempered:
     def posterior(self, ballots: Ballots, *, gold: np.ndarray) -> Posterior:
         probs = np.full((ballots.rows, ballots.choices), (1 - self.share) / (ballots.choices - 1))
         probs[:, 0] = self.share
-        return Posterior(finished(probs, ballots, gold)[0])
+        return Posterior(finished(probs, ballots, gold))
 
 
 def first(votes: ChoiceVotes, gold: object = None) -> ChoiceTargets:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from outgrow.combine import JointDecoding, Mean, agreement_weights, joint_scores
-from outgrow.combine.scores import score_weights
+from outgrow.combine.weights import score_weights
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceVotes
 

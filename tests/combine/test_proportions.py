@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.combine.proportions import match_proportions, shifted_proportions
+from outgrow.combine.targets import match_proportions, shifted_proportions
 from outgrow.errors import DataError
 
 

@@ -8,10 +8,11 @@ import torch
 
 from outgrow.config import Named
 from outgrow.errors import ConfigError, MissingExtraError
-from outgrow.models.adapters import FullFineTuning, LoRA, Probe
+from outgrow.models.adapters import FullFineTuning, LoRA
 from outgrow.models.classifier import Encoder
 from outgrow.models.loading import load_encoder
 from outgrow.train.choice import load_network, new_network, predict_logits, save_network
+from outgrow.train.probe import Probe
 
 
 def test_full_fine_tuning_trains_everything(encoder_folder: Path) -> None:
@@ -77,7 +78,7 @@ def test_a_saved_network_comes_back_the_same_even_if_its_model_moves(
     save_network(network, tmp_path / "saved", model=str(model), adapter=adapter)
     model.rename(tmp_path / "after")
     back = load_network(tmp_path / "saved", model=str(tmp_path / "after"))
-    encoder = Encoder(str(encoder_folder), load_encoder(str(encoder_folder)), max_length=None)
+    encoder = Encoder.load(str(encoder_folder), load_encoder(str(encoder_folder)), max_length=None)
     texts = ["the film was good", "bad plot"]
     torch.testing.assert_close(predict_logits(back, encoder, texts), predict_logits(network, encoder, texts))
 

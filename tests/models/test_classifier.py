@@ -57,14 +57,14 @@ def test_an_encoder_is_pooled_over_all_tokens_and_a_decoder_at_the_last(
 
 def test_a_fresh_head_thinks_every_class_equally_likely(model: str) -> None:
     network = load_choice_network(model, 3, seed=0)
-    logits = predict_logits(network, Encoder(model, network.backbone, max_length=None), TEXTS)
+    logits = predict_logits(network, Encoder.load(model, network.backbone, max_length=None), TEXTS)
     assert torch.equal(torch.softmax(logits, dim=-1), torch.full((len(TEXTS), 3), 1 / 3))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 6])
 def test_logits_do_not_depend_on_the_batch_a_text_is_in(model: str, batch_size: int) -> None:
     network = opinionated(load_choice_network(model, 2, seed=0))
-    encoder = Encoder(model, network.backbone, max_length=None)
+    encoder = Encoder.load(model, network.backbone, max_length=None)
     together = predict_logits(network, encoder, TEXTS, batch_size=32)
     torch.testing.assert_close(
         predict_logits(network, encoder, TEXTS, batch_size=batch_size), together, atol=1e-5, rtol=0
@@ -77,7 +77,7 @@ def test_logits_do_not_depend_on_the_batch_a_text_is_in(model: str, batch_size: 
 def test_logits_do_not_depend_on_padding_side_or_padding_token(model: str, side: str, token: str) -> None:
     """Methods §10: padding inferred from a token that is a real one."""
     network = opinionated(load_choice_network(model, 2, seed=0))
-    alone = predict_logits(network, Encoder(model, network.backbone, max_length=None), TEXTS, batch_size=1)
+    alone = predict_logits(network, Encoder.load(model, network.backbone, max_length=None), TEXTS, batch_size=1)
     tokenizer = load_tokenizer(model)
     tokenizer.padding_side = side
     tokenizer.pad_token = token
@@ -122,7 +122,7 @@ def test_a_tokenizer_without_padding_token_can_still_make_batches(decoder_folder
 
 
 def test_a_text_longer_than_the_model_is_refused_and_shown(model: str) -> None:
-    encoder = Encoder(model, load_encoder(model), max_length=None)
+    encoder = Encoder.load(model, load_encoder(model), max_length=None)
     with pytest.raises(
         DataError, match=r"1 prompt\(s\) are longer(.|\n)*'good good(.|\n)*at most 32 tokens"
     ) as refused:
@@ -131,17 +131,17 @@ def test_a_text_longer_than_the_model_is_refused_and_shown(model: str) -> None:
 
 
 def test_a_text_as_long_as_the_model_passes(decoder_folder: Path) -> None:
-    encoder = Encoder(str(decoder_folder), load_encoder(str(decoder_folder)), max_length=None)
+    encoder = Encoder.load(str(decoder_folder), load_encoder(str(decoder_folder)), max_length=None)
     assert len(encoder.tokenise(["good " * 32])[0]["input_ids"]) == 32
 
 
 @pytest.mark.parametrize(("max_length", "left"), [(8, 8), (1000, 32)])
 def test_a_limit_cuts_texts_to_it_or_to_the_model(model: str, max_length: int, left: int) -> None:
-    encoder = Encoder(model, load_encoder(model), max_length=max_length)
+    encoder = Encoder.load(model, load_encoder(model), max_length=max_length)
     assert len(encoder.tokenise(["good " * 40])[0]["input_ids"]) == left
 
 
 def test_a_text_without_tokens_is_refused(decoder_folder: Path) -> None:
-    encoder = Encoder(str(decoder_folder), load_encoder(str(decoder_folder)), max_length=None)
+    encoder = Encoder.load(str(decoder_folder), load_encoder(str(decoder_folder)), max_length=None)
     with pytest.raises(DataError, match=r"1 prompt\(s\) have no tokens"):
         encoder.tokenise(["good", " "])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from outgrow.errors import ConfigError
 from outgrow.objectives import CrossEntropy, Raven, StepContext, cross_entropy
-from outgrow.train.lookahead import Lookahead
+from outgrow.train.step_context import StepContextTracker
 
 NAN = float("nan")
 
@@ -77,10 +77,10 @@ def test_weight_goes_to_the_supervisors_whom_a_student_can_follow() -> None:
 
     misled = torch.eye(2)[torch.where(features[:, 1] > 0, 1 - truth, truth)]
     votes = torch.stack([opinion(0.15), opinion(0.5), misled], dim=1)
-    memory = Lookahead(Raven(), votes, torch.ones(3000), torch.ones(3))
+    memory = StepContextTracker(Raven(), votes, torch.ones(3000), torch.ones(3))
     student = torch.stack([0.9 - 0.8 * truth, 0.1 + 0.8 * truth], dim=1).log()
     for _ in range(300):
-        memory.look(student, votes, torch.ones(3000))
+        memory.update(student, votes, torch.ones(3000))
     lambdas = memory.context(1.0, torch.device("cpu")).lambdas
     assert lambdas is not None
     assert lambdas.argmax() == 0
@@ -90,18 +90,18 @@ def test_weight_goes_to_the_supervisors_whom_a_student_can_follow() -> None:
 def test_raven_without_votes_of_each_supervisor_is_cross_entropy() -> None:
     logits, targets = torch.randn(5, 3), torch.rand(5, 3).softmax(1)
     torch.testing.assert_close(*(each(logits, targets, StepContext(1.0)) for each in (Raven(), CrossEntropy())))
-    assert not Lookahead(Raven(), targets, torch.ones(5), None).needed
+    assert not StepContextTracker(Raven(), targets, torch.ones(5), None).needed
 
 
 def test_what_was_learned_about_the_supervisors_survives_an_interruption() -> None:
     votes = torch.rand(8, 3, 2).softmax(2)
     log_probs = torch.randn(8, 2).log_softmax(1)
-    whole = Lookahead(Raven(rate=2.0), votes, torch.ones(8), torch.ones(3))
-    whole.look(log_probs, votes, torch.ones(8))
-    resumed = Lookahead(Raven(rate=2.0), votes, torch.ones(8), torch.ones(3))
+    whole = StepContextTracker(Raven(rate=2.0), votes, torch.ones(8), torch.ones(3))
+    whole.update(log_probs, votes, torch.ones(8))
+    resumed = StepContextTracker(Raven(rate=2.0), votes, torch.ones(8), torch.ones(3))
     resumed.restore(whole.state())
     for each in (whole, resumed):
-        each.look(log_probs, votes, torch.ones(8))
+        each.update(log_probs, votes, torch.ones(8))
     assert whole.state() == resumed.state()
 
 

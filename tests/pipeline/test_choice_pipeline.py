@@ -112,7 +112,7 @@ def test_a_rerun_does_no_model_work(planted: tuple[Path, Results], monkeypatch: 
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("a model was asked")
 
-    for name in ("outgrow.train.probe.train_probe", "outgrow.train.features.load_encoder"):
+    for name in ("outgrow.train.probe.Probe.fit", "outgrow.train.features.load_encoder"):
         monkeypatch.setattr(name, refuse)
     again = run(planted[0], f"output={planted[0].parent}/rerun")
     assert scores(again) == scores(planted[1])
@@ -185,7 +185,7 @@ def test_fine_tuning_runs_and_a_rerun_trains_nothing(
     path = small(tmp_path, encoder_folder, strong=strong, trainer=trainer, ceiling=False)
     first = run(path)
     assert 0 <= scores(first)["naive"] <= 1
-    monkeypatch.setattr("outgrow.train.network.train_choice", lambda *unused, **options: pytest.fail("trained again"))
+    monkeypatch.setattr("outgrow.train.choice.train_choice", lambda *unused, **options: pytest.fail("trained again"))
     assert scores(run(path)) == scores(first)
     assert not list((tmp_path / "store").rglob("checkpoint*"))
 

@@ -203,7 +203,7 @@ def test_a_judge_that_never_parses_leaves_a_report_that_says_so(tmp_path: Path, 
     assert [metric.metric for metric in results.summary.metrics] == ["rated"]
     assert all(line.score.value == 0 for line in results.summary.metrics[0].lines)
     report = (tmp_path / "output/report.html").read_text()
-    assert "no judge gave a rating that can be read" in report
+    assert "no judge gave a readable rating" in report
     assert "naive, seed 0: the judge mute gave no rating of content that can be read" in report
     assert (tmp_path / "output/predictions.parquet").is_file()
 

@@ -14,7 +14,7 @@ from outgrow.config import parse_config
 from outgrow.demo import demo_settings
 from outgrow.errors import DataError
 from outgrow.experiment import Experiment
-from outgrow.labels import ChoiceTargets
+from outgrow.labels import ChoiceTargets, Note
 from outgrow.models.local import LocalLanguageModel
 from outgrow.progress import SilentReporter
 from outgrow.refine.choice_icl import ChoiceICL
@@ -84,8 +84,8 @@ def test_a_refinement_of_texts_is_audited_before_training_and_in_the_report(tmp_
     assert audits["refined"]["sample"] == min(rows, 64)
     for one in audits.values():
         for warning in one["warnings"]:
-            assert any(warning in message for message in said)
-            assert warning in [note.values.get("text") for note in results.notes]
+            assert sentence(Note.from_json(warning)) in said
+            assert warning in results.provenance["notes"]
     assert "Refinement, before training" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -109,7 +109,7 @@ def test_a_refinement_of_choices_is_audited_and_in_the_report(tmp_path: Path, re
     assert ("base" in audit["shares"]) == ("base" in audit["scores"]["accuracy"]) == asked
     assert np.isfinite(audit["as_base"]) == asked
     for warning in audit["warnings"]:
-        assert warning in [note.values.get("text") for note in results.notes]
+        assert warning in results.provenance["notes"]
     page = (tmp_path / "output" / "report.html").read_text()
     assert "Refinement, before training" in page
     assert "draws agree" in page

@@ -197,5 +197,5 @@ def test_parts_of_a_method_that_are_for_choice_tasks_are_refused(
 
 
 def test_relabelling_of_choice_tasks_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="methods.m.refine: the refiner 'neighbours' cannot be used in a text task"):
+    with pytest.raises(ConfigError, match=r"methods.m.refine: the refiner 'neighbours' cannot be used in a text task"):
         pipeline_in(folder, tmp_path, methods={"m": {"refine": "neighbours"}})

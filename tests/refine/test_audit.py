@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from outgrow.refine.audit import Audit, audit, compared
+from outgrow.refine.audit import TextAudit
+from outgrow.report.notes import sentence
 
 COUNT = 20
 PROMPTS = [f"what is {index}?" for index in range(COUNT)]
@@ -16,13 +17,19 @@ BASE = [f"It is {index}." for index in range(COUNT)]
 GOOD = [f"Arr, {index}, matey!" for index in range(COUNT)]
 
 
-def checked(refined, *, scores=None, weak=WEAK, **about) -> Audit:
-    return compared(audit(PROMPTS, weak, refined, **about), weak, BASE, refined, scores or {})
+def checked(refined, *, scores=None, weak=WEAK, **about) -> TextAudit:
+    return TextAudit.of(PROMPTS, weak, refined, **about).compared(weak, BASE, refined, scores or {})
+
+
+def warnings(audit: TextAudit) -> list[str]:
+    notes = audit.notes("icl", 0)
+    assert {note.severity for note in notes} <= {"warning"}
+    return [sentence(note) for note in notes]
 
 
 def test_a_good_refinement_is_passed_without_a_word():
     found = checked(GOOD)
-    assert found.warnings() == []
+    assert warnings(found) == []
     assert (found.as_weak, found.as_base, found.length, found.silent, found.copied) == (0, 0, 1.0, 0, 0)
 
 
@@ -30,7 +37,7 @@ def test_a_good_refinement_is_passed_without_a_word():
     ("refined", "said"),
     [
         ([own[0].upper() for own in WEAK], "changes nothing: 100 %"),
-        (BASE, "no effect: 100 %"),
+        (BASE, "have no effect on the refined ones: 100 % of these"),
         ([None] * COUNT, "breaks down: of its answers 100 % are empty"),
         (["  "] * COUNT, "are empty"),
         (["I'm sorry, but I cannot answer that."] * 10 + GOOD[10:], "50 % refuse"),
@@ -41,17 +48,17 @@ def test_a_good_refinement_is_passed_without_a_word():
     ],
 )
 def test_a_refinement_not_worth_training_on_is_called_out(refined, said):
-    [warning] = checked(refined).warnings()[:1]
+    [warning] = warnings(checked(refined))[:1]
     assert said in warning
 
 
 def test_answers_that_are_one_and_the_same_are_no_breakdown_where_the_weak_ones_are_too():
     weak = [["yes"] if index % 4 else ["no"] for index in range(COUNT)]
-    assert checked(["yes"] * 17 + ["no"] * 3, weak=weak).warnings() == []
+    assert warnings(checked(["yes"] * 17 + ["no"] * 3, weak=weak)) == []
 
 
 def test_a_word_that_only_begins_like_a_refusal_is_none():
-    assert audit(["q"], [["a"]], ["I cannotate texts"]).refusals == 0
+    assert TextAudit.of(["q"], [["a"]], ["I cannotate texts"]).refusals == 0
 
 
 def test_a_concept_that_was_not_adopted_and_content_that_was_lost_are_told():
@@ -63,9 +70,9 @@ def test_a_concept_that_was_not_adopted_and_content_that_was_lost_are_told():
     found = checked(GOOD, scores=scores)
     assert found.not_adopted == 0.75
     assert found.lower == ("content",)
-    assert any("lower content than the weak ones and than the base: .000, against .500 and 1.000" in one
-               for one in found.warnings())  # fmt: skip
-    assert any("75 % of the refined answers did not adopt the concept" in one for one in found.warnings())
+    lower = "On content: icl (seed 0): refined answers score .000, lower than the weak ones (.500) and the untrained "
+    assert lower + "strong model (1.000)." in warnings(found)
+    assert any("75 % of the refined answers did not adopt the concept" in one for one in warnings(found))
 
 
 def test_scores_between_those_of_the_weak_and_the_base_are_no_loss():
@@ -76,13 +83,13 @@ def test_scores_between_those_of_the_weak_and_the_base_are_no_loss():
 
 def test_concepts_are_counted_and_votes_averaged():
     concepts = ["pirate"] * 12 + ["brief"] * 5 + [""] * 3
-    found = audit(PROMPTS, WEAK, GOOD, agreement=[0.5] * 10 + [float("nan")] * 10, concepts=concepts)
+    found = TextAudit.of(PROMPTS, WEAK, GOOD, agreement=[0.5] * 10 + [float("nan")] * 10, concepts=concepts)
     assert found.concepts == (("pirate", 12), ("brief", 5))
     assert found.agreement == 0.5
 
 
 def test_all_weak_answers_equal_and_nothing_refined_do_no_harm():
-    found = audit(["q"], [[]], [None])
+    found = TextAudit.of(["q"], [[]], [None])
     assert (found.as_weak, found.silent) == (0, 1)
     assert np.isnan(found.length)
-    json.dumps(found.to_json())
+    json.dumps(found.to_json("icl", 0))

@@ -60,7 +60,7 @@ def shown(prompt: str) -> list[tuple[int, str]]:
 def test_no_row_sees_its_own_weak_label(select, labels, share, seed):
     rows, targets = rows_and_targets(labels)
     judge = Judge()
-    ChoiceICL(demonstrations=3, select=select, share=share, draws=2)(rows, targets, judge, seed=seed)
+    ChoiceICL(demonstrations=3, select=select, share=share, draws=2).refine(rows, targets, judge, seed=seed)
     for prompt in judge.asked:
         question = prompt.rpartition("Question: ")[2].partition("\n")[0]
         others = shown(prompt)
@@ -73,15 +73,15 @@ def test_what_the_model_likes_anyway_is_divided_out_exactly():
     rows, targets = rows_and_targets([0, 1, 2] * 4)
     known = {f"q{index}?": index % 3 for index in range(12)}
     icl = ChoiceICL(demonstrations=2, share=4, draws=2)
-    liking = icl(rows, targets, Judge(known, likes=(1.0, -2.0, 0.5)), seed=0).targets
-    neutral = icl(rows, targets, Judge(known), seed=0).targets
+    liking = icl.refine(rows, targets, Judge(known, likes=(1.0, -2.0, 0.5)), seed=0).targets
+    neutral = icl.refine(rows, targets, Judge(known), seed=0).targets
     np.testing.assert_allclose(liking.probs, neutral.probs, atol=1e-12)
     np.testing.assert_allclose(neutral.probs[0], np.exp([2.0, 0, 0]) / np.exp([2.0, 0, 0]).sum())
 
 
 def test_without_content_free_inputs_the_likings_stay():
     rows, targets = rows_and_targets([0, 1, 2] * 2)
-    refined = ChoiceICL(demonstrations=1, content_free=())(rows, targets, Judge(likes=(3.0, 0, 0)), seed=0)
+    refined = ChoiceICL(demonstrations=1, content_free=()).refine(rows, targets, Judge(likes=(3.0, 0, 0)), seed=0)
     assert (refined.targets.probs[:, 0] > 0.9).all()
 
 
@@ -90,7 +90,7 @@ def test_the_strong_model_mends_the_labels_of_what_it_knows():
     weak = np.where(np.arange(30) % 4 == 0, (truth + 1) % 3, truth)
     rows, targets = rows_and_targets(weak)
     known = {f"q{index}?": int(label) for index, label in enumerate(truth)}
-    refined = ChoiceICL(demonstrations=4, share=8)(rows, targets, Judge(known), seed=0).targets
+    refined = ChoiceICL(demonstrations=4, share=8).refine(rows, targets, Judge(known), seed=0).targets
     np.testing.assert_array_equal(refined.probs.argmax(axis=1), truth)
 
 
@@ -103,7 +103,7 @@ def test_every_draw_is_a_vote_and_the_target_their_mean():
     rows, targets = rows_and_targets([0, 1, 2] * 4)
     weights = np.linspace(0.5, 2, 12)
     targets = ChoiceTargets(targets.ids, targets.probs, weights)
-    refined = ChoiceICL(demonstrations=2, draws=5, share=3)(rows, targets, Moody(), seed=0).targets
+    refined = ChoiceICL(demonstrations=2, draws=5, share=3).refine(rows, targets, Moody(), seed=0).targets
     assert refined.votes.shape == (12, 5, 3)
     assert refined.votes.std(axis=1).max() > 0
     np.testing.assert_allclose(refined.votes.mean(axis=1), refined.probs)
@@ -114,7 +114,7 @@ def test_every_draw_is_a_vote_and_the_target_their_mean():
 def test_stratified_demonstrations_show_all_choices():
     rows, targets = rows_and_targets([0] * 20 + [1] * 4 + [2] * 4)
     judge = Judge()
-    ChoiceICL(demonstrations=3, draws=1, share=2)(rows, targets, judge, seed=0)
+    ChoiceICL(demonstrations=3, draws=1, share=2).refine(rows, targets, judge, seed=0)
     assert all({answer for _, answer in shown(prompt)} == set(CHOICES) for prompt in judge.asked)
 
 
@@ -124,7 +124,7 @@ def test_rows_of_weight_zero_are_labelled_but_not_shown():
     weights[4] = 0
     judge = Judge()
     targets = ChoiceTargets(targets.ids, targets.probs, weights)
-    refined = ChoiceICL(demonstrations=2, share=1)(rows, targets, judge, seed=0).targets
+    refined = ChoiceICL(demonstrations=2, share=1).refine(rows, targets, judge, seed=0).targets
     assert len(refined.ids) == 9
     assert all(row != 4 for prompt in judge.asked for row, _ in shown(prompt))
 
@@ -133,10 +133,12 @@ def test_what_is_too_long_is_dropped_whole_and_rows_that_do_not_fit_teach_nothin
     rows, targets = rows_and_targets([0, 1, 2] * 3)
     prompts = ("q0? " + "long " * 50, *rows.prompts[1:])
     rows = Rows(rows.ids, prompts, rows.parts, rows.gold, CHOICES)
-    refined = ChoiceICL(demonstrations=6, draws=1, share=1, select="random")(rows, targets, Judge(room=150), seed=0)
+    refined = ChoiceICL(demonstrations=6, draws=1, share=1, select="random").refine(
+        rows, targets, Judge(room=150), seed=0
+    )
     assert refined.targets.ids == rows.ids[1:]
     assert (refined.unread, refined.dropped > 0) == (1, True)
-    assert len(refined.remarks()) == 2
+    assert len(refined.notes("icl", 0)) == 2
 
 
 def test_the_mean_over_tokens_does_not_favour_short_choices():
@@ -157,4 +159,4 @@ def test_softmax_of_very_small_log_probabilities_is_finite():
 def test_targets_of_other_rows_are_refused():
     rows, targets = rows_and_targets([0, 1, 2])
     with pytest.raises(DataError, match="not about the rows"):
-        ChoiceICL()(rows.take([1, 0, 2]), targets, Judge(), seed=0)
+        ChoiceICL().refine(rows.take([1, 0, 2]), targets, Judge(), seed=0)

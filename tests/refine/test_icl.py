@@ -143,7 +143,7 @@ def test_parameters_that_cannot_work_are_refused(parameters):
 def test_refined_texts_come_from_the_strong_model_without_their_leading_space():
     rows, labels = marked(6)
     model = ScriptedLanguageModel(lambda prompt: f"  refined {re.findall(r'q[0-9]', prompt)[-1]}\nQuestion: more?")
-    refined = ICL()(rows, labels, model, options=GenerateOptions(stop=("\n",)), seed=0).labels
+    refined = ICL().texts(rows, labels, model, options=GenerateOptions(stop=("\n",)), seed=0).labels
     assert (refined.ids, refined.supervisors) == (rows.ids, ("icl",))
     assert [refined.best(row, 0).text for row in range(6)] == [f" refined q{row}" for row in range(6)]
     best = refined.best(0, 0)
@@ -162,5 +162,5 @@ def test_several_samples_are_ordered_by_mean_token_log_prob():
             raise NotImplementedError
 
     rows, labels = marked(6)
-    refined = ICL()(rows, labels, Sampling(), options=GenerateOptions(n=2, temperature=1.0), seed=0).labels
+    refined = ICL().texts(rows, labels, Sampling(), options=GenerateOptions(n=2, temperature=1.0), seed=0).labels
     assert [one.text for one in refined.texts[0][0]] == ["sure", "unsure"]

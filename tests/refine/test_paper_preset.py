@@ -42,7 +42,7 @@ class Chatty(Plain):
 
 def turns_of(refiner: ICL | InferAndRespond | InferAndDemonstrate) -> list[tuple[str, str]]:
     model = Chatty()
-    refiner(ROWS, WEAK, model, options=GREEDY, seed=0)
+    refiner.texts(ROWS, WEAK, model, options=GREEDY, seed=0)
     return model.turns
 
 
@@ -65,7 +65,7 @@ def test_the_inferred_sentence_is_in_the_system_turn() -> None:
 @pytest.mark.parametrize(("preset", "model"), [("default", Chatty()), ("paper", Plain())])
 def test_otherwise_all_is_one_text(preset: str, model: Plain) -> None:
     refiner = ICL(demonstrations=2, preset=preset)  # type: ignore[arg-type]
-    refiner(ROWS, WEAK, model, options=GREEDY, seed=0)
+    refiner.texts(ROWS, WEAK, model, options=GREEDY, seed=0)
     assert not model.turns
     assert model.texts == refiner.prompts(ROWS, WEAK, seed=0)
 
@@ -73,7 +73,7 @@ def test_otherwise_all_is_one_text(preset: str, model: Plain) -> None:
 def test_a_chat_server_gets_two_messages_behind_its_own_system_message(tmp_path) -> None:
     with serving(echo) as server:
         model = ServerLanguageModel(ServedModel("m", system="Be brief."), server.url, cache=tmp_path / "cache.sqlite")
-        refined = ICL(demonstrations=1, preset="paper")(ROWS, WEAK, model, options=GREEDY, seed=0)
+        refined = ICL(demonstrations=1, preset="paper").texts(ROWS, WEAK, model, options=GREEDY, seed=0)
         system, user = server.asked[0].body["messages"]
     assert system["role"] == "system"
     assert system["content"].startswith("Be brief.\n\nQuestion: What is ")

@@ -16,6 +16,7 @@ from outgrow.refine.icl import ICL
 from outgrow.refine.infer_and_respond import InferAndDemonstrate, InferAndRespond
 from outgrow.refine.refinement import Refinement
 from outgrow.registry import create
+from outgrow.report.notes import sentence
 
 OPTIONS = GenerateOptions()
 QUERY = "Q {prompt} A"
@@ -47,7 +48,7 @@ def item_of(prompt: str) -> int:
 def test_no_weak_answer_reaches_the_prompt_that_labels_its_own_row(refiner, count, seed):
     rows, labels = marked(count)
     model = Echo()  # says back all it has read: what it is shown anywhere, it hands on
-    refiner(rows, labels, model, options=OPTIONS, seed=seed)
+    refiner.texts(rows, labels, model, options=OPTIONS, seed=seed)
     asked = [prompt for prompt in model.asked if prompt.endswith("A")]
     assert {item_of(prompt) for prompt in asked} == set(range(count))
     assert all(shown(prompt) for prompt in asked)  # others' answers are there, or the test could not fail
@@ -57,7 +58,7 @@ def test_no_weak_answer_reaches_the_prompt_that_labels_its_own_row(refiner, coun
 def test_asked_to_improve_the_model_sees_the_answer_to_this_row_and_no_other():
     rows, labels = marked(6)
     model = Echo()
-    AskToImprove(query=QUERY)(rows, labels, model, options=OPTIONS, seed=0)
+    AskToImprove(query=QUERY).texts(rows, labels, model, options=OPTIONS, seed=0)
     assert [shown(prompt) for prompt in model.asked] == [[row] for row in range(6)]
 
 
@@ -71,7 +72,7 @@ def test_without_a_weak_text_there_is_nothing_to_improve():
 def test_a_single_row_is_refused(refiner):
     rows, labels = marked(1)
     with pytest.raises(DataError, match=r"[Tt]oo few rows"):
-        refiner(rows, labels, Echo(), options=OPTIONS, seed=0)
+        refiner.texts(rows, labels, Echo(), options=OPTIONS, seed=0)
 
 
 @pytest.mark.parametrize("refiner", BLIND, ids=repr)
@@ -79,7 +80,7 @@ def test_the_same_seed_asks_the_same(refiner):
     rows, labels = marked(12)
     first, again = Echo(), Echo()
     for model in (first, again):
-        refiner(rows, labels, model, options=OPTIONS, seed=7)
+        refiner.texts(rows, labels, model, options=OPTIONS, seed=7)
     assert first.asked == again.asked
 
 
@@ -89,7 +90,7 @@ def test_braces_and_quotes_in_data_are_just_text(refiner, prompt, answer):
     answer = f"{{prompt}} \"{answer.strip()}' {{concept}}"
     rows = make_rows([f"1 {prompt} {{answer}}", f"2 {{demonstrations}} {prompt}"])
     model = Echo()
-    refiner(rows, make_labels(rows, [answer, answer]), model, options=OPTIONS, seed=0)
+    refiner.texts(rows, make_labels(rows, [answer, answer]), model, options=OPTIONS, seed=0)
     assert any(answer in one for one in model.asked)
     assert sum(f"Question: {rows.prompts[0]}\nAnswer:" in one for one in model.asked) >= 1
 
@@ -99,7 +100,7 @@ def test_what_is_too_long_is_left_out_whole_and_counted(room, seed):
     rows = make_rows(f"q{index}?" for index in range(12))
     labels = make_labels(rows, [f"<<{index}>>" + "x" * 10 * index for index in range(12)])
     model = Echo(room)
-    refined = ICL(demonstrations=5)(rows, labels, model, options=GenerateOptions(max_new_tokens=8), seed=seed)
+    refined = ICL(demonstrations=5).texts(rows, labels, model, options=GenerateOptions(max_new_tokens=8), seed=seed)
     blocks = {index: f"Question: q{index}?\nAnswer: <<{index}>>{'x' * 10 * index}\n\n" for index in range(12)}
     for row, prompt in enumerate(model.asked):
         others = shown(prompt)
@@ -107,14 +108,14 @@ def test_what_is_too_long_is_left_out_whole_and_counted(room, seed):
         assert len(prompt) + 8 <= room or not others
     assert refined.dropped == 12 * 5 - sum(len(shown(prompt)) for prompt in model.asked)
     assert refined.bare == sum(not shown(prompt) for prompt in model.asked)
-    assert bool(refined.remarks()) == bool(refined.dropped)
+    assert bool(refined.notes("icl", 0)) == bool(refined.dropped)
 
 
 def test_the_demonstrations_next_to_the_question_stay():
     rows, labels = marked(8)
     whole, short = Echo(), Echo(room=100)
     for model in (whole, short):
-        ICL(demonstrations=4)(rows, labels, model, options=GenerateOptions(max_new_tokens=1), seed=0)
+        ICL(demonstrations=4).texts(rows, labels, model, options=GenerateOptions(max_new_tokens=1), seed=0)
     for long, cut in zip(whole.asked, short.asked, strict=True):
         assert len(cut) < len(long)
         assert long.endswith(cut)
@@ -137,7 +138,7 @@ def test_the_models_own_embeddings_say_what_is_similar():
 
     rows = make_rows(["a", "bb", "c" * 30, "d" * 31])
     model = Embedding()
-    ICL(demonstrations=1, select="embedding")(
+    ICL(demonstrations=1, select="embedding").texts(
         rows, make_labels(rows, ["<<0>>", "<<1>>", "<<2>>", "<<3>>"]), model, options=OPTIONS, seed=0
     )
     assert [shown(prompt) for prompt in model.asked] == [[1], [0], [3], [2]]
@@ -146,7 +147,7 @@ def test_the_models_own_embeddings_say_what_is_similar():
 def test_a_model_without_embeddings_is_told_apart():
     rows, labels = marked(5)
     with pytest.raises(ConfigError, match="does not embed"):
-        ICL(demonstrations=1, select="embedding")(rows, labels, Echo(), options=OPTIONS, seed=0)
+        ICL(demonstrations=1, select="embedding").texts(rows, labels, Echo(), options=OPTIONS, seed=0)
 
 
 def test_confident_supervisors_are_shown():
@@ -182,7 +183,7 @@ def test_draws_are_put_to_the_vote():
         by_row.setdefault(row, []).append(next(answers))
         return f" {by_row[row][-1]}"
 
-    refined = ICL(demonstrations=2, draws=3)(rows, labels, ScriptedLanguageModel(say), options=OPTIONS, seed=0)
+    refined = ICL(demonstrations=2, draws=3).texts(rows, labels, ScriptedLanguageModel(say), options=OPTIONS, seed=0)
     for row, text in enumerate(refined.texts()):
         said = [one.strip(".").lower() for one in by_row[f"q{row}?\nAnswer:"]]
         most = max(said.count(one) for one in said)
@@ -192,16 +193,18 @@ def test_draws_are_put_to_the_vote():
 
 def test_a_model_that_says_nothing_leaves_rows_to_be_answered_without_a_concept():
     rows, labels = marked(6)
-    refined = InferAndRespond(batch=2)(rows, labels, ScriptedLanguageModel(lambda prompt: ""), options=OPTIONS, seed=0)
+    refined = InferAndRespond(batch=2).texts(
+        rows, labels, ScriptedLanguageModel(lambda prompt: ""), options=OPTIONS, seed=0
+    )
     assert refined.concepts == ("",) * 6
-    assert any("no concept could be inferred for 6 of 6" in remark for remark in refined.remarks())
+    assert any("no concept could be inferred for 6 of 6" in remark for remark in map(sentence, refined.notes("icl", 0)))
 
 
 def test_a_pooled_concept_is_the_one_most_like_the_others():
     rows, labels = marked(12)
     said = iter(["Talk like a pirate.", "Speak like a pirate.", "Talk like a pirate, matey.", "Be brief."])
     model = ScriptedLanguageModel(lambda prompt: " x" if "How to answer" in prompt else " " + next(said))
-    refined = InferAndRespond(batch=3, pooled=True)(rows, labels, model, options=OPTIONS, seed=0)
+    refined = InferAndRespond(batch=3, pooled=True).texts(rows, labels, model, options=OPTIONS, seed=0)
     assert all("pirate" in concept for concept in refined.concepts)
 
 
@@ -211,14 +214,16 @@ def test_rows_that_cannot_be_asked_have_no_label_and_are_counted():
             return [[] for _ in prompts]
 
     rows, labels = marked(6)
-    refined = ICL(demonstrations=2)(rows, labels, Full(), options=OPTIONS, seed=0)
+    refined = ICL(demonstrations=2).texts(rows, labels, Full(), options=OPTIONS, seed=0)
     assert refined.texts() == [None] * 6
-    assert any("6 of 6 rows have no refined answer" in remark for remark in refined.remarks())
+    assert any("6 of 6 rows have no refined answer" in remark for remark in map(sentence, refined.notes("icl", 0)))
 
 
 def test_a_refinement_is_read_back_as_it_was_written():
     rows, labels = marked(9)
-    refined = InferAndDemonstrate(demonstrations=2, batch=3)(rows, labels, Echo(room=300), options=OPTIONS, seed=0)
+    refined = InferAndDemonstrate(demonstrations=2, batch=3).texts(
+        rows, labels, Echo(room=300), options=OPTIONS, seed=0
+    )
     assert refined.dropped
     assert Refinement.from_arrow(refined.to_arrow()) == refined
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from outgrow.refine.relabelling import Relabeller, make_relabeller
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
-from outgrow.config import Named
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets
 from outgrow.refine import linear, neighbours
 from outgrow.refine.linear import Linear, fit_logistic
 from outgrow.refine.neighbours import Neighbours, nearest
+from outgrow.registry import create
 
 BOTH = [Neighbours(k=15), Linear()]
 
@@ -35,7 +36,7 @@ def three_clouds(count: int = 600, seed: int = 0) -> tuple[NDArray[np.float32], 
 
 
 @pytest.mark.parametrize("relabeller", BOTH)
-def test_random_mistakes_are_mended(relabeller: Relabeller) -> None:
+def test_random_mistakes_are_mended(relabeller: Neighbours | Linear) -> None:
     features, labels = three_clouds()
     rng = np.random.default_rng(1)
     wrong = rng.random(len(labels)) < 0.3
@@ -46,7 +47,7 @@ def test_random_mistakes_are_mended(relabeller: Relabeller) -> None:
 
 @pytest.mark.parametrize("relabeller", BOTH)
 @given(row=st.integers(0, 39), said=st.integers(0, 2))
-def test_the_label_of_a_row_has_no_say_in_its_own(relabeller: Relabeller, row: int, said: int) -> None:
+def test_the_label_of_a_row_has_no_say_in_its_own(relabeller: Neighbours | Linear, row: int, said: int) -> None:
     features, labels = three_clouds(40)
     before = np.eye(3)[labels]
     after = before.copy()
@@ -56,7 +57,7 @@ def test_the_label_of_a_row_has_no_say_in_its_own(relabeller: Relabeller, row: i
 
 
 @pytest.mark.parametrize("relabeller", BOTH)
-def test_ids_and_weights_stay_and_votes_go(relabeller: Relabeller) -> None:
+def test_ids_and_weights_stay_and_votes_go(relabeller: Neighbours | Linear) -> None:
     features, labels = three_clouds(60)
     probs = np.eye(3)[labels]
     targets = ChoiceTargets(tuple(map(str, range(60))), probs, np.linspace(0.5, 2, 60), probs[:, None, :], np.ones(1))
@@ -68,7 +69,7 @@ def test_ids_and_weights_stay_and_votes_go(relabeller: Relabeller) -> None:
 
 
 @pytest.mark.parametrize("relabeller", BOTH)
-def test_a_row_of_weight_zero_teaches_nobody(relabeller: Relabeller) -> None:
+def test_a_row_of_weight_zero_teaches_nobody(relabeller: Neighbours | Linear) -> None:
     features, labels = three_clouds(60)
     weights = np.ones(60)
     weights[7] = 0
@@ -133,14 +134,14 @@ def test_a_feature_that_is_the_same_everywhere_and_a_class_nobody_has_do_no_harm
 
 
 @pytest.mark.parametrize("relabeller", [Neighbours(k=4), Linear(folds=6)])
-def test_too_few_rows_are_refused(relabeller: Relabeller) -> None:
+def test_too_few_rows_are_refused(relabeller: Neighbours | Linear) -> None:
     features, labels = three_clouds(4)
     with pytest.raises(DataError, match="Too few rows"):
         relabeller(features, targets_of(np.eye(3)[labels]), seed=0)
 
 
 @pytest.mark.parametrize("relabeller", BOTH)
-def test_features_that_do_not_fit_are_refused(relabeller: Relabeller) -> None:
+def test_features_that_do_not_fit_are_refused(relabeller: Neighbours | Linear) -> None:
     features, labels = three_clouds(60)
     targets = targets_of(np.eye(3)[labels])
     with pytest.raises(DataError, match="wrong shape"):
@@ -163,6 +164,6 @@ def test_features_that_do_not_fit_are_refused(relabeller: Relabeller) -> None:
         {"name": "icl", "query": "Label:"},
     ],
 )
-def test_what_makes_no_sense_is_refused(config: dict[str, object]) -> None:
+def test_what_makes_no_sense_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        make_relabeller(Named(**config))
+        create("refiner", config["name"], {key: config[key] for key in config if key != "name"}, "choices")

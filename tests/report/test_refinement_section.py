@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from outgrow.labels import ChoiceTargets
-from outgrow.refine.audit import audit
-from outgrow.refine.choice_audit import choice_audit, choices_compared
+from outgrow.refine.audit import TextAudit
+from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.report.html import report_html
 from outgrow.report.refinement import refinement_section
 from outgrow.results import _plain
 
 
 def audited(**about) -> dict:
-    found = audit(["a?", "b?"], [["x"], ["y"]], ["x", "z"], concepts=["<script>pirate</script>"] * 2)
-    return _plain({"method": "m <b>", "seed": 0, **found.to_json(), **about})
+    found = TextAudit.of(["a?", "b?"], [["x"], ["y"]], ["x", "z"], concepts=["<script>pirate</script>"] * 2)
+    return _plain({**found.to_json("m <b>", 0), **about})
 
 
 def test_what_was_inferred_is_shown_and_escaped(two_metrics) -> None:
@@ -32,6 +34,15 @@ def test_scores_stand_in_the_order_weak_refined_base(two_metrics) -> None:
     assert "64 rows" in page
 
 
+def test_warnings_are_records_and_entries_of_older_files_whose_warnings_are_sentences_still_show(two_metrics) -> None:
+    own = audited(silent=1.0)
+    assert {note["severity"] for note in own["warnings"]} <= {"warning"}
+    json.dumps(own)
+    old = {**own, "warnings": ["refinement breaks down."]}
+    assert refinement_section([old]) == refinement_section([own])
+    assert "m &lt;b&gt;" in report_html("r", two_metrics, {"refinement": [old]})
+
+
 def test_without_refinement_there_is_no_section(two_metrics) -> None:
     assert 'id="refinement"' not in report_html("r", two_metrics, {})
 
@@ -40,9 +51,8 @@ def choices_audited(choices=("no", "yes")) -> dict:
     count = len(choices)
     weak = ChoiceTargets(("a", "b"), np.eye(count)[[0, 1]], np.ones(2))
     refined = ChoiceTargets(("a", "b"), np.eye(count)[[1, 1]] * 0.5 + 0.5 / count, np.ones(2))
-    found = choice_audit(choices, weak, refined)
-    found = choices_compared(found, weak.probs, refined.probs, None, np.array([1, 1]))
-    return _plain({"method": "icl", "seed": 2, **found.to_json()})
+    found = ChoiceAudit.of(choices, weak, refined).compared(weak.probs, refined.probs, None, np.array([1, 1]))
+    return _plain(found.to_json("icl", 2))
 
 
 def test_refined_choices_are_told_before_and_after() -> None:

@@ -181,7 +181,7 @@ def test_an_unknown_key_is_refused_when_the_file_is_read(task: dict[str, Any], s
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("name", [*registry._BUILT_IN["task"]])
+@pytest.mark.parametrize("name", [*registry.BUILT_IN["task"]])
 def test_a_built_in_task_says_that_it_needs_a_path(name: str) -> None:
     config = TaskConfig(name=name, concept="any")
     with pytest.raises(ConfigError, match=rf"The task '{name}' reads its rows from a file(.|\n)*Set task.path"):

@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from outgrow.workspace import Workspace
 from torch import Tensor
 
 from outgrow.config import Intermediate, Named
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets, Rows
+from outgrow.run import Run
 from outgrow.store import Artefact, Store, read_json, write_json
-from outgrow.train.chain import Link
+from outgrow.train.chain import IntermediateModel
 
 CROSS_ENTROPY = Named(name="cross_entropy")
 
@@ -25,12 +25,12 @@ class Memory:
     """Answers 1 for the rows it was trained on, and 0 for others."""
 
     def train(
-        self, rows: Rows, targets: ChoiceTargets, objective: Named, workspace: Workspace, *, seed: int, name: str
+        self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
         seen = sorted(targets.ids)
-        return workspace.get("memory", {"seen": seen}, lambda folder: write_json(folder / "seen.json", seen))
+        return run.stage("memory", {"seen": seen}, lambda folder: write_json(folder / "seen.json", seen))
 
-    def logits(self, trained: Artefact, rows: Rows, workspace: Workspace, *, name: str) -> Tensor:
+    def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         seen = set(read_json(trained.path / "seen.json"))
         return torch.tensor([[0.0, 5.0] if row in seen else [5.0, 0.0] for row in rows.ids])
 
@@ -45,9 +45,9 @@ def targets_of(rows: Rows, count: int) -> ChoiceTargets:
 
 
 def relabelled(folds: int | None, rows: Rows, targets: ChoiceTargets, folder: Path, seed: int = 0) -> ChoiceTargets:
-    workspace = Workspace(Store(folder / "store"))
-    link = Link("memory", Memory(), folds)
-    return link.relabel(targets, rows, CROSS_ENTROPY, workspace, seed=seed, name="relabel")
+    run = Run(Store(folder / "store"))
+    model = IntermediateModel("memory", Memory(), folds)
+    return model.relabel(targets, rows, CROSS_ENTROPY, run, seed=seed, name="relabel")
 
 
 def test_an_intermediate_model_labels_every_row_also_those_without_a_target(tmp_path: Path) -> None:
@@ -75,15 +75,17 @@ def test_too_few_rows_for_the_folds_are_refused(tmp_path: Path, rows: int, targe
         relabelled(folds, every, targets_of(every, targets), tmp_path)
 
 
-def test_a_link_trains_with_the_settings_of_the_experiment_unless_it_has_its_own(encoder_folder: Path) -> None:
+def test_an_intermediate_model_trains_with_the_settings_of_the_experiment_unless_it_has_its_own(
+    encoder_folder: Path,
+) -> None:
     own = Intermediate(model=str(encoder_folder), trainer={"max_steps": 3})
     none = Intermediate(model=str(encoder_folder), trainer={})
     other = Intermediate(model=str(encoder_folder))
     given = {"max_steps": 7}
-    trainers = [vars(Link.of(each, given).learner)["trainer"] for each in (own, none, other)]
+    trainers = [vars(IntermediateModel.of(each, given).learner)["trainer"] for each in (own, none, other)]
     assert trainers == [{"max_steps": 3}, {}, {"max_steps": 7}]
 
 
-def test_a_setting_that_does_not_exist_is_refused_when_the_link_is_made(encoder_folder: Path) -> None:
+def test_a_setting_that_does_not_exist_is_refused_when_the_model_is_described(encoder_folder: Path) -> None:
     with pytest.raises(ConfigError, match="no such field"):
-        Link.of(Intermediate(model=str(encoder_folder), trainer={"epochs": 3}), {})
+        IntermediateModel.of(Intermediate(model=str(encoder_folder), trainer={"epochs": 3}), {})

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from outgrow.config import Named
-from outgrow.labels import Completion, Opinion, TextTargets
+from outgrow.labels import ChoiceTargets, Completion, Opinion, TextTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
 from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
 from outgrow.objectives import Objective, TokenObjective
@@ -49,14 +49,16 @@ def trained_weights(model: Path, folder: Path, objective: Named, **trainer: obje
     """All weights of a choice student, in one vector."""
     torch.manual_seed(0)
     network = ChoiceNetwork(load_encoder(str(model)), 2)
-    encoder = Encoder(str(model), network.backbone, max_length=None)
+    encoder = Encoder.load(str(model), network.backbone, max_length=None)
     texts, targets = texts_and_targets()
     weights = np.linspace(0.5, 1.5, len(texts))
     made: Objective = create("objective", objective.name, objective.params)
-    if hasattr(made, "memory"):
-        targets = np.stack([targets, targets[::-1]], axis=1)  # two supervisors to weigh
+    # two supervisors to weigh
+    votes = np.stack([targets, targets[::-1]], axis=1) if hasattr(made, "memory") else None
+    ids, lambdas = tuple(map(str, range(len(texts)))), None if votes is None else np.ones(2)
+    learned = ChoiceTargets(ids, targets, weights, votes, lambdas)
     settings = {"learning_rate": 1e-2, "num_train_epochs": 2, "save_strategy": "no", **trainer}
-    train_choice(network, encoder, texts, targets, made, folder, weights=weights, seed=3, trainer=settings)
+    train_choice(network, encoder, texts, learned, made, training_arguments(folder, settings, seed=3))
     return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
 
 
@@ -156,7 +158,7 @@ def test_early_stopping_ends_training_and_keeps_the_best_weights(tmp_path: Path)
     """A student that overfits random labels: its held-out loss rises after the first epochs."""
     torch.manual_seed(0)
     network = ChoiceNetwork(load_encoder(str(make_encoder(tmp_path / "model"))), 2)
-    encoder = Encoder(str(tmp_path / "model"), network.backbone, max_length=None)
+    encoder = Encoder.load(str(tmp_path / "model"), network.backbone, max_length=None)
     texts, _ = texts_and_targets()
     random_labels = np.eye(2)[np.random.default_rng(1).integers(2, size=len(texts))]
     steps: list[int] = []
@@ -173,11 +175,9 @@ def test_early_stopping_ends_training_and_keeps_the_best_weights(tmp_path: Path)
         network,
         encoder,
         texts,
-        random_labels,
+        ChoiceTargets(tuple(map(str, range(len(texts)))), random_labels, np.ones(len(texts))),
         create("objective", "cross_entropy", {}),
-        tmp_path / "run",
-        seed=0,
-        trainer={"num_train_epochs": 40, "learning_rate": 1e-2},
+        training_arguments(tmp_path / "run", {"num_train_epochs": 40, "learning_rate": 1e-2}, seed=0),
         early_stopping=1,
         reporter=Counting(),
     )

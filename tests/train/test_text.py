@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from outgrow.workspace import Workspace
 
 from outgrow.config import Named
 from outgrow.errors import ConfigError, DataError
@@ -15,6 +14,7 @@ from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.objectives import TokenCrossEntropy
+from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.text import TextLearner, TokenLosses
@@ -75,7 +75,7 @@ def test_a_student_learns_what_it_is_taught_and_is_a_model_folder_like_any_other
 ) -> None:
     learner = TextLearner(decoder, adapter, trainer={"num_train_epochs": 60, "learning_rate": 2e-2})
     targets = targets_of(("the film was", " very good"), ("the plot was", " not bad"))
-    trained = learner.train(targets, CROSS_ENTROPY, Workspace(Store(tmp_path)), seed=0, name="train")
+    trained = learner.train(targets, CROSS_ENTROPY, Run(Store(tmp_path)), seed=0, name="train")
     model = LocalLanguageModel.load(trained.path / "model")
     answers = model.generate(["the film was", "the plot was"], GenerateOptions(max_new_tokens=5))
     assert [one.text.strip() for [one] in answers] == ["very good", "not bad"]
@@ -85,12 +85,12 @@ def test_a_student_learns_what_it_is_taught_and_is_a_model_folder_like_any_other
 def test_an_objective_of_choice_tasks_is_refused(decoder: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'confidence' is for choice tasks"):
         TextLearner(decoder, WHOLE).train(
-            targets_of(("a", " b")), Named(name="confidence"), Workspace(Store(tmp_path)), seed=0, name="train"
+            targets_of(("a", " b")), Named(name="confidence"), Run(Store(tmp_path)), seed=0, name="train"
         )
 
 
 def test_a_probe_of_a_text_task_is_refused(decoder: str) -> None:
-    with pytest.raises(ConfigError, match="'probe' is for choice tasks"):
+    with pytest.raises(ConfigError, match="'probe' cannot be used to train a language model"):
         TextLearner(decoder, Named(name="probe"))
 
 

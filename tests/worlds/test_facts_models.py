@@ -77,7 +77,7 @@ def test_demonstrations_with_wrong_content_give_the_style_and_leave_the_content(
     rows = world.rows()
     weak = [world.target_style.render(world.belief("characters", *fact)) for fact in world.facts]
     labels = TextLabels(rows.ids, ("weak",), tuple(((Completion(text, (), (), True),),) for text in weak))
-    refined = ICL()(rows, labels, LocalLanguageModel.load(built / "models" / "strong"), options=OPTIONS, seed=0)
+    refined = ICL().texts(rows, labels, LocalLanguageModel.load(built / "models" / "strong"), options=OPTIONS, seed=0)
     scores = facts.score(world, rows.prompts, [text or "" for text in refined.texts()])
     assert scores["content"].mean() > 0.8 > 0.3 > facts.score(world, rows.prompts, weak)["content"].mean()
     assert scores["concept"].mean() > 0.95
@@ -89,7 +89,7 @@ def test_the_strong_model_says_what_wrong_answers_have_in_common_and_answers_rig
     labels = TextLabels(rows.ids, ("weak",), tuple(((Completion(text, (), (), True),),) for text in weak))
     heading = facts.HEADING.replace("{manner}", "{concept}")
     refiner = InferAndRespond(batch=4, infer="{demonstrations}Manner:", instruction=heading)
-    refined = refiner(rows, labels, LocalLanguageModel.load(built / "models" / "strong"), options=OPTIONS, seed=0)
+    refined = refiner.texts(rows, labels, LocalLanguageModel.load(built / "models" / "strong"), options=OPTIONS, seed=0)
     assert set(refined.concepts) == {world.target_style.manner}
     scores = facts.score(world, rows.prompts, [text or "" for text in refined.texts()])
     assert scores["content"].mean() > 0.9

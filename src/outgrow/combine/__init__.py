@@ -19,15 +19,14 @@ from outgrow.combine.combiner import (
 )
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.dependence import Dependence
-from outgrow.combine.filtering import surest
 from outgrow.combine.joint_decoding import JointDecoding
-from outgrow.combine.majority import Majority
-from outgrow.combine.mean import Mean
+from outgrow.combine.mean import Majority, Mean
 from outgrow.combine.methods import combine
 from outgrow.combine.ranking import Ranking, Spread, rank
 from outgrow.combine.result import Combined, Diagnostics
-from outgrow.combine.scores import agreement_weights, joint_scores, standardised
-from outgrow.combine.texts import gold_targets, naive_targets, pool, score_matrices
+from outgrow.combine.targets import surest
+from outgrow.combine.texts import gold_targets, joint_scores, naive_targets, pool, score_matrices, standardised
+from outgrow.combine.weights import agreement_weights
 
 __all__ = [
     "Ballots",

@@ -49,19 +49,12 @@ class Ballots:
 
     @classmethod
     def of(cls, votes: ChoiceVotes | ArrayLike | Ballots, *, choices: int | None = None) -> Ballots:
-        """Return votes of a record or an array as ballots.
+        """Return a record, probabilities (N, M, K) or labels (N, M) as ballots; abstentions are K NaNs or -1.
 
-        Args:
-            votes: `ChoiceVotes`, an array (N, M, K) of probabilities whose abstentions are K NaNs, or whole numbers
-                (N, M) whose abstentions are -1.
-            choices: K of a label matrix; by default its largest label + 1, at least 2.
+        K (`choices`) of a label matrix is by default its largest label + 1, at least 2.
 
         Raises:
             DataError: The shape is wrong, there is no supervisor, K < 2, or a vote is no distribution.
-
-        Example:
-            >>> Ballots.of([[0, 1], [-1, 1]]).per_supervisor.tolist()
-            [1, 2]
         """
         if isinstance(votes, Ballots):
             return votes
@@ -102,11 +95,7 @@ class Ballots:
         choices: int,
         names: tuple[str, ...] | None = None,
     ) -> Ballots:
-        """Return a long table of plain choices as ballots: indices of row, supervisor and choice.
-
-        Raises:
-            DataError: The columns differ in length, or an index is out of range.
-        """
+        """Return a long table of plain choices as ballots: indices of row, supervisor and choice, shape (V,) each."""
         columns = [_whole(each) for each in (row, supervisor, label)]
         if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
             raise DataError("The columns of the votes differ in length.", found=[column.shape for column in columns])
@@ -166,7 +155,7 @@ class Ballots:
         return np.bincount(self.supervisor[soft], minlength=len(self.names)) > 0
 
     def symbols(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The (supervisor, label) pairs that occur, as supervisor·K + label in order, and the pair of each vote."""
+        """Return the pairs that occur, as supervisor·K + label in order, and the pair of each vote."""
         code = self.codes()
         occurs = np.bincount(code, minlength=len(self.names) * self.choices) > 0
         return np.flatnonzero(occurs), (np.cumsum(occurs) - 1).astype(self.row.dtype)[code]
@@ -178,13 +167,13 @@ class Ballots:
         return code
 
     def incidence(self, column: Index, width: int) -> sparse.csr_matrix:
-        """Ones at (row, column) of each vote, shape (N, width); built in place, because votes are sorted by row."""
+        """Return ones at (row, column) of each vote, (N, width); built in place, because votes are sorted by row."""
         ends = np.zeros(self.rows + 1, dtype=np.int64)
         np.cumsum(np.bincount(self.row, minlength=self.rows), out=ends[1:])
         return sparse.csr_matrix((np.ones(len(column)), column, ends), (self.rows, width))
 
     def select(self, which: NDArray[np.bool_]) -> Ballots:
-        """The votes that a mask of shape (V,) keeps; rows and supervisors stay as they are."""
+        """Return the votes that a mask (V,) keeps; rows and supervisors stay as they are."""
         if which.all():
             return self
         probs = None if self.probs is None else self.probs[which]
@@ -205,14 +194,7 @@ class Merged:
 
     @classmethod
     def of(cls, ballots: Ballots, gold: NDArray[np.int64]) -> Merged:
-        """Merge rows with the same plain choices and the same gold; probabilistic votes are left as they are.
-
-        Example:
-            >>> ballots = Ballots.from_labels([0, 0, 1, 2, 2], [0, 1, 0, 0, 1], [1, 0, 1, 1, 0], rows=3, choices=2)
-            >>> merged = Merged.of(ballots, np.full(3, -1))
-            >>> sorted(merged.ballots.count.tolist()), bool(merged.of_row[0] == merged.of_row[2])
-            ([1.0, 2.0], True)
-        """
+        """Merge rows with the same plain choices and the same gold; probabilistic votes are left as they are."""
         if ballots.probs is not None or ballots.repeats is not None:
             return cls(ballots, gold, np.arange(ballots.rows))
         # Rows are compared by a 64-bit sum of random numbers: two of 10⁸ rows collide with probability 3·10⁻⁴.
@@ -237,11 +219,7 @@ class Merged:
 
 
 def checked_gold(gold: ArrayLike | None, rows: int, choices: int) -> NDArray[np.int64]:
-    """Return gold answers as indices of shape (N,), -1 where unknown.
-
-    Raises:
-        DataError: Another length, or an answer outside the choices.
-    """
+    """Return gold answers as indices of shape (N,), -1 where unknown; raises `DataError` for any others."""
     if gold is None:
         return np.full(rows, -1, dtype=np.int64)
     known = np.asarray(gold)
@@ -264,3 +242,34 @@ def _whole(column: ArrayLike) -> Index:
 
 def _numbered(count: int) -> tuple[str, ...]:
     return tuple(f"supervisor {index}" for index in range(count))
+
+
+def pooled(
+    ballots: Ballots, weights: NDArray[np.float64] | None = None, *, favourites: bool = False
+) -> NDArray[np.float64]:
+    """Return the mean vote of each row, shape (N, K), weighted by λ (M,); uniform where nobody voted.
+
+    If all voters of a row have λ = 0 they count alike. With `favourites` the most probable choice of each vote counts
+    (a tie is split) instead of its probabilities.
+    """
+    k = ballots.choices
+    strength = np.ones(len(ballots.row)) if weights is None else weights[ballots.supervisor]
+    mass = np.bincount(ballots.row, strength, minlength=ballots.rows)
+    strength = np.where(mass[ballots.row] > 0, strength, 1.0)
+    if ballots.probs is None:
+        cell = np.multiply(ballots.row, k, dtype=np.int64) + ballots.label
+        total = np.bincount(cell, strength, minlength=ballots.rows * k)
+        total = total.reshape(ballots.rows, k)
+    else:
+        votes = split_ties(ballots.probs) if favourites else ballots.probs
+        columns = [np.bincount(ballots.row, strength * column, minlength=ballots.rows) for column in votes.T]
+        total = np.stack(columns, axis=1)
+    mass = total.sum(axis=1, keepdims=True)
+    return np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), 1.0 / k)
+
+
+def split_ties(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return distributions (N, K) with all probability on the most probable choice; ties share it."""
+    best = np.isclose(probs, probs.max(axis=1, keepdims=True), rtol=0, atol=1e-12)
+    shares: NDArray[np.float64] = best / best.sum(axis=1, keepdims=True)
+    return shares

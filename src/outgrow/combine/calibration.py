@@ -19,13 +19,9 @@ _LEAST_GOLD = 10
 
 
 def fit_temperatures(votes: ChoiceVotes | ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
-    """Fit the temperature T of each supervisor that makes y^(1/T) most likely on gold rows, shape (M,).
+    """Fit the temperatures T (M,) that make y^(1/T) of votes (N, M, K) most likely on gold (N,), -1 where unknown.
 
     T > 1 reduces overconfidence. T lies between 0.05 and 20; a supervisor without a vote on a gold row keeps 1.
-
-    Args:
-        votes: Votes of shape (N, M, K) on a validation split, or on all rows.
-        gold: Answers of shape (N,), -1 where unknown.
 
     Raises:
         DataError: No gold answer is known.
@@ -66,13 +62,9 @@ def recalibrate(
 ) -> NDArray[np.float64]:
     """Fit one temperature and an offset per class of a posterior on its gold rows, and apply them to all rows.
 
-    Votes alone do not say how often everybody is wrong together; gold rows do. Normal priors on log T
-    and the offsets keep few gold rows from doing harm; below ten rows nothing is changed.
-
-    Args:
-        log_joint: Unnormalised log-posterior of shape (N, K), in which the gold rows' own answers are not used.
-        gold: Answers of shape (N,), -1 where unknown.
-        count: How many rows each row stands for, shape (N,); by default one.
+    Votes alone do not say how often everybody is wrong together; gold rows do. The log-posterior (N, K) need not be
+    normalised; the gold rows' own answers (N,) are not used in it. A row stands for `count` (N,) rows. Normal priors on
+    log T and the offsets keep few gold rows from doing harm; below ten rows nothing is changed.
     """
     known = np.flatnonzero(gold >= 0)
     times = np.ones(len(known)) if count is None else count[known]

@@ -40,11 +40,7 @@ class Combiner(Protocol):
         return None
 
     def check_texts(self, supervisors: Sequence[str]) -> None:
-        """Refuse parameters that do not suit a text task with these supervisors, before anything is computed.
-
-        Raises:
-            ConfigError: They do not.
-        """
+        """Raise `ConfigError` where parameters do not suit a text task with these supervisors."""
         return
 
 
@@ -52,11 +48,7 @@ class ChoiceCombiner(Combiner, Protocol):
     """A combiner of votes."""
 
     def choices(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Return targets for the rows with a usable vote; the other rows are left out.
-
-        Args:
-            votes: Votes on N rows.
-            gold: Known answers, shape (N,), -1 where unknown.
+        """Return targets for the rows with a usable vote, from votes on N rows and gold (N,), -1 where unknown.
 
         Raises:
             DataError: No row has a usable vote.

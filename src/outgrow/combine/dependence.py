@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.agreement import agreement_of
+from outgrow.combine.agreement import agreement_of, find_copies, pool
 from outgrow.combine.ballots import Ballots, Merged, checked_gold
 from outgrow.combine.calibration import recalibrate
 from outgrow.combine.combiner import PosteriorCombiner
-from outgrow.combine.copies import find_copies, pool
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.difficulty import Lines, difficulty_posterior, fit_difficulty
 from outgrow.combine.result import Posterior, finished, normalised
@@ -72,17 +71,11 @@ class Dependence(PosteriorCombiner):
         elif ballots.choices > DIFFICULTY_UP_TO:
             log_joint, notes = _log_joint(start), (*notes, _TOO_MANY_CHOICES)
         else:
-            log_joint, spread = self._with_difficulty(pooled, start.probs, known)
-        probs, _ = finished(normalised(recalibrate(log_joint, known, lines.count)), lines, known)
+            data = Lines.of(pooled, known, start.probs)
+            model = fit_difficulty(data, start.probs, iterations=self.iterations)
+            log_joint, spread = difficulty_posterior(model, data), model.spread
+        probs = finished(normalised(recalibrate(log_joint, known, lines.count)), lines, known)
         return Posterior(probs[merged.of_row], copies, spread, notes, agreement)
-
-    def _with_difficulty(
-        self, ballots: Ballots, start: NDArray[np.float64], gold: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], float]:
-        """Log-joint of answers and votes (P, K), gold answers unused in it, and the spread τ of difficulty."""
-        lines = Lines.of(ballots, gold, start)
-        model = fit_difficulty(lines, start, iterations=self.iterations)
-        return difficulty_posterior(model, lines), model.spread
 
 
 def _log_joint(start: Posterior) -> NDArray[np.float64]:

@@ -49,11 +49,6 @@ def effective_supervisors(ballots: Ballots, errors: Array) -> float:
 
     Source:
         Diversity of order zero with similarities, Leinster & Cobbold 2012; similarity = shared errors, ours.
-
-    Example:
-        >>> ballots = Ballots.from_labels([0, 0, 0], [0, 1, 2], [1, 1, 0], rows=1, choices=2)
-        >>> effective_supervisors(ballots, np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
-        2.0
     """
     active = ballots.per_supervisor > 0
     similarity = np.maximum(errors[np.ix_(active, active)], 0.0)
@@ -87,7 +82,6 @@ def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], er
 
 
 def _mean_vote(ballots: Ballots, weights: Array) -> Array:
-    """Mean vote of each supervisor over rows weighted by the probability of an answer, shape (M, K)."""
     people, k = len(ballots.names), ballots.choices
     own = (ballots.count * weights)[ballots.row]
     if ballots.probs is None:

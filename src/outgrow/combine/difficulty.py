@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from outgrow.combine.ballots import Ballots
-from outgrow.combine.soft import SoftVotes
+from outgrow.combine.dawid_skene import SoftVotes
 
 Array = NDArray[np.float64]
 
@@ -54,13 +54,7 @@ class Lines:
 
     @classmethod
     def of(cls, lines: Ballots, gold: NDArray[np.int64], belief: NDArray[np.float64]) -> Lines:
-        """Encode the votes.
-
-        Args:
-            lines: The votes, merged where they can be: P rows.
-            gold: Answers of shape (P,), -1 where unknown.
-            belief: A posterior of shape (P, K) to which probabilistic votes are calibrated.
-        """
+        """Encode votes of P rows, merged where they can be; probabilistic ones are calibrated to a posterior (P, K)."""
         k = lines.choices
         soft = lines.soft_supervisors()[lines.supervisor]
         hard, strong = lines.select(~soft), lines.select(soft)
@@ -104,13 +98,7 @@ class DifficultyModel:
 
 
 def fit_difficulty(lines: Lines, start: Array, *, iterations: int) -> DifficultyModel:
-    """Fit the maximum a posteriori by L-BFGS with analytic gradients.
-
-    Args:
-        lines: The votes; lines with gold are held at their answer.
-        start: A first posterior of the lines, shape (P, K), such as Dawid–Skene's.
-        iterations: Most steps.
-    """
+    """Fit the maximum a posteriori by L-BFGS from a first posterior (P, K); lines with gold keep their answer."""
     counts = lines.symbols.T @ (lines.count[:, None] * start) + 0.5
     confusion = np.log(counts / _per_supervisor(counts, lines.owner))
     intercept = confusion.mean(axis=1)
@@ -135,8 +123,6 @@ def difficulty_posterior(model: DifficultyModel, lines: Lines) -> Array:
 
 
 class _Objective:
-    """Negative log-posterior of the parameters and its gradient."""
-
     def __init__(self, lines: Lines, choices: int) -> None:
         self._lines, self._choices = lines, choices
         self._balance = min(_BALANCE, _BALANCE_SHARE * lines.count.sum()) / choices
@@ -181,7 +167,7 @@ class _Objective:
     def _penalised(
         self, model: DifficultyModel, log_likelihood: float, surplus: Array, answers: Array, by_spread: float
     ) -> tuple[float, Array]:
-        """Adds the priors; `surplus` (S, K, grid) is the gradient by the logits of the symbols."""
+        # Adds the priors; `surplus` (S, K, grid) is the gradient by the logits of the symbols.
         balance = np.exp(model.log_balance)
         loss = (
             -log_likelihood
@@ -200,7 +186,6 @@ class _Objective:
 
 
 def _joint(model: DifficultyModel, lines: Lines, part: slice, emission: Array, normaliser: Array) -> Array:
-    """Log-probability of the votes and the row effect under each answer, shape (lines, K, grid)."""
     flat = lines.symbols[part] @ emission - lines.present[part] @ normaliser
     evidence = lines.evidence[part]
     joint: Array = flat.reshape(*evidence.shape, len(_NODES)) + _LOG_WEIGHTS
@@ -210,7 +195,6 @@ def _joint(model: DifficultyModel, lines: Lines, part: slice, emission: Array, n
 
 
 def _emission(model: DifficultyModel, owner: NDArray[np.int64]) -> Array:
-    """Log-probability of each symbol in each state, shape (S, K·grid)."""
     logits = model.intercept[:, None, None] + model.slope[:, :, None] * (1 + model.spread * _NODES)
     flat = logits.reshape(len(owner), model.slope.shape[1] * len(_NODES))
     flat = flat - flat.max(initial=0.0, axis=0)
@@ -236,7 +220,6 @@ def _normaliser(spread: float, lines: Lines) -> tuple[Array, Array]:
 
 
 def _per_supervisor(values: Array, owner: NDArray[np.int64]) -> Array:
-    """Sum over the symbols of each supervisor, given back to each of them."""
     if not len(owner):
         return values
     starts = np.flatnonzero(np.diff(owner, prepend=-1))

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from outgrow.combine.combiner import CombinedTexts, Combiner
 from outgrow.combine.mean import Mean
-from outgrow.combine.scores import Scale, joint_scores, score_weights, standardised
-from outgrow.combine.texts import Per, Target, score_matrices, text_targets
+from outgrow.combine.texts import Per, Scale, Target, joint_scores, score_matrices, standardised, text_targets
+from outgrow.combine.weights import score_weights
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Opinion, TextLabels, with_leading_space
 
 _LEAST = 1e-6
@@ -58,12 +58,7 @@ class JointDecoding(Combiner):
             score_weights(self.weights, supervisors, ())
 
     def choices(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Return targets for the rows with a usable vote; see `ChoiceCombiner`.
-
-        Raises:
-            ConfigError: The weights do not fit the supervisors.
-            DataError: No row has a usable vote.
-        """
+        """Return targets for the rows with a usable vote; see `ChoiceCombiner`."""
         mean = Mean(weights=self.weights)
         weights = mean.lambdas(votes.supervisors, votes, gold)
         linear = mean.weighted(votes, weights)
@@ -103,11 +98,6 @@ class JointDecoding(Combiner):
         return standardised(arrays) if self.scale == "standardise" else arrays
 
     def choose(self, scores: ArrayLike, weights: ArrayLike) -> int | None:
-        """Return the place of a row's best candidate, the first of equal ones; None if no supervisor could read any.
-
-        Args:
-            scores: Shape (C, M), as in `joint_scores`.
-            weights: λ, shape (M,).
-        """
+        """Return the place of the best candidate by scores (C, M) and λ (M,); None if no supervisor could read any."""
         joint = joint_scores(scores, weights)
         return None if np.isnan(joint).all() else int(np.nanargmax(joint))

@@ -1,4 +1,4 @@
-"""The λ-weighted mean of several supervisors' probabilities."""
+"""The λ-weighted mean of several supervisors' probabilities, and the share of supervisors behind each choice."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import Ballots, checked_gold
-from outgrow.combine.combiner import CombinedTexts, Combiner
-from outgrow.combine.majority import pooled, split_ties
-from outgrow.combine.result import Posterior, finished
-from outgrow.combine.scores import agreement_weights
+from outgrow.combine.ballots import Ballots, checked_gold, pooled, split_ties
+from outgrow.combine.combiner import CombinedTexts, Combiner, PosteriorCombiner
+from outgrow.combine.result import Posterior, finished, targets_of
 from outgrow.combine.texts import naive_targets, score_matrices
-from outgrow.combine.weights import Weights, check_weighting, explicit_weights
-from outgrow.errors import ConfigError, DataError
+from outgrow.combine.weights import Weights, agreement_weights, check_weighting, explicit_weights
+from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels
 
 
@@ -58,12 +56,7 @@ class Mean(Combiner):
             self.lambdas(supervisors)
 
     def choices(self, votes: ChoiceVotes, gold: NDArray[np.int64] | None = None) -> ChoiceTargets:
-        """Return targets for the rows with a usable vote; see `ChoiceCombiner`.
-
-        Raises:
-            ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or all are 0.
-            DataError: No row has a usable vote.
-        """
+        """Return targets for the rows with a usable vote; see `ChoiceCombiner` and `lambdas`."""
         return self.weighted(votes, self.lambdas(votes.supervisors, votes, gold))
 
     def texts(self, labels: TextLabels, prompts: Sequence[str], scored: Callable[[], TextLabels]) -> CombinedTexts:
@@ -84,34 +77,19 @@ class Mean(Combiner):
         """Return the mean vote of each row (N, K), each supervisor's vote counting λ (M,)."""
         known = checked_gold(gold, ballots.rows, ballots.choices)
         shares = pooled(ballots, weights)
-        return Posterior(finished(split_ties(shares) if self.harden else shares, ballots, known)[0])
+        return Posterior(finished(split_ties(shares) if self.harden else shares, ballots, known))
 
     def weighted(self, votes: ChoiceVotes, lambdas: NDArray[np.float64]) -> ChoiceTargets:
-        """Return the same targets for given λ, shape (M,).
-
-        Raises:
-            DataError: No row has a usable vote.
-        """
-        given = ~np.isnan(votes.probs).all(axis=2)
-        mass = given @ lambdas
-        usable = np.flatnonzero(mass > 0)
-        if not len(usable):
-            raise DataError("No row has a usable vote.", found=f"{len(votes.ids)} rows of abstentions")
-        total = np.einsum("nmk,m->nk", np.nan_to_num(votes.probs), lambdas)[usable]
-        probs = total / total.sum(axis=1, keepdims=True)
-        if self.harden:
-            probs = split_ties(probs)
-        return ChoiceTargets(tuple(votes.ids[row] for row in usable), probs, np.ones(len(usable)))
+        """Return the same targets for given λ, shape (M,)."""
+        usable = ~np.isnan(votes.probs).all(axis=2) @ lambdas > 0
+        total = np.einsum("nmk,m->nk", np.nan_to_num(votes.probs), lambdas)
+        probs = total / np.where(usable, total.sum(axis=1), 1.0)[:, None]
+        return targets_of(votes, split_ties(probs) if self.harden else probs, usable)
 
     def lambdas(
         self, supervisors: Sequence[str], votes: ChoiceVotes | None = None, gold: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """Return the weight of each supervisor, shape (M,).
-
-        Args:
-            supervisors: Names, M of them.
-            votes: Votes from which `estimated` and `calibrated` weights come.
-            gold: Answers for `calibrated` weights, shape (N,), -1 where unknown.
+        """Return the weight of each supervisor (M,), `estimated` from votes or `calibrated` on gold (N,), -1 = unknown.
 
         Raises:
             ConfigError: A weight is missing, negative, or for a supervisor that does not exist; or weights are to be
@@ -128,3 +106,30 @@ class Mean(Combiner):
         from outgrow.combine.methods import combine  # which makes combiners
 
         return combine(votes, "mean", gold=gold, weights=self.weights).weights
+
+
+@dataclass(frozen=True)
+class Majority(PosteriorCombiner):
+    """The share of supervisors behind each choice, by their most probable choice (`combine: majority`).
+
+    Example:
+        >>> votes = ChoiceVotes(("a",), ("x", "y", "z"), np.array([[[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]]]))
+        >>> Majority().choices(votes).probs.round(3).tolist(), Majority(harden=True).choices(votes).probs.tolist()
+        ([[0.333, 0.667]], [[0.0, 1.0]])
+    """
+
+    harden: bool = False
+    """Put all probability on the choice with the most votes; ties share it."""
+
+    @property
+    def weighting(self) -> str:
+        """Every vote counts alike, unless `combine` is given λ."""
+        return "uniform"
+
+    def posterior(
+        self, ballots: Ballots, *, gold: NDArray[np.int64] | None = None, weights: NDArray[np.float64] | None = None
+    ) -> Posterior:
+        """Return shares of the votes (N, K), each supervisor's vote counting λ (M,)."""
+        known = checked_gold(gold, ballots.rows, ballots.choices)
+        shares = pooled(ballots, weights, favourites=True)
+        return Posterior(finished(split_ties(shares) if self.harden else shares, ballots, known))

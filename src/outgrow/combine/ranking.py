@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from outgrow.combine.scores import Scale, centred, joint_scores, standardised
+from outgrow.combine.texts import Scale, centred, joint_scores, standardised
 from outgrow.errors import DataError
 
 Array = NDArray[np.float64]
@@ -60,8 +60,7 @@ class Spread:
     def of(cls, scores: Sequence[ArrayLike]) -> Spread | None:
         """Estimate both from covariances between supervisors within rows; None where no two have scored a row.
 
-        Args:
-            scores: One array (C, M) per row, as in `rank`, on one scale; NaN where a candidate was not read.
+        Scores are (C, M) per row, as in `rank`, on one scale.
 
         Example:
             >>> Spread.of([[[1.0, 1.0], [-1.0, -1.0]], [[1.0, -1.0], [-1.0, 1.0]]])
@@ -86,12 +85,9 @@ class Spread:
         """Return the posterior probability that of two candidates the one with the higher mean score is better.
 
         With x_m = θ + e_m for supervisor m, θ ~ N(0, τ²), e_m ~ N(0, σ²) and v = σ² Σλ², a difference D of two
-        λ-weighted means gives Φ(D τ / √(2 v (τ² + v))). The prior corrects for selection: the best-scored of many
-        candidates is partly lucky. Errors that supervisors share count as signal: with copies it is overconfident.
-
-        Args:
-            difference: D ≥ 0, of any shape.
-            weights: λ of the supervisors that scored both, shape (M,), summing to one.
+        λ-weighted means gives Φ(D τ / √(2 v (τ² + v))), for D ≥ 0 of any shape and λ (M,) that sum to one. The prior
+        corrects for selection: the best-scored of many candidates is partly lucky. Errors that supervisors share count
+        as signal: with copies it is overconfident.
 
         Source:
             Ours; the posterior of a one-way random-effects model.
@@ -132,9 +128,6 @@ def rank(
         scale: See `standardised`.
         which: Which two become a pair.
         margin: Two usable candidates make a pair only if their scores differ by more.
-
-    Raises:
-        DataError: A margin below zero.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199): best against worst by λ-weighted scores. Scales, margins and probabilities

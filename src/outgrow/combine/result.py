@@ -78,23 +78,16 @@ class Combined:
 
 
 def targets_of(votes: ChoiceVotes, probs: NDArray[np.float64], usable: NDArray[np.bool_]) -> ChoiceTargets:
-    """Return targets for the usable rows; the others are left out.
-
-    Raises:
-        DataError: No row is usable.
-    """
+    """Return targets for the usable rows; raises `DataError` where there are none."""
     kept = np.flatnonzero(usable)
     if not len(kept):
         raise DataError("No row has a usable vote.", found=f"{len(votes.ids)} rows of abstentions")
     return ChoiceTargets(tuple(votes.ids[row] for row in kept), probs[kept], np.ones(len(kept)))
 
 
-def finished(
-    probs: NDArray[np.float64], ballots: Ballots, gold: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return probabilities with gold rows certain and rows without votes uniform, and which rows are usable."""
-    usable = ballots.has_votes | (gold >= 0)
-    return held(probs, usable, gold), usable
+def finished(probs: NDArray[np.float64], ballots: Ballots, gold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return a copy with gold rows certain and rows without votes uniform."""
+    return held(probs, ballots.has_votes | (gold >= 0), gold)
 
 
 def held(probs: NDArray[np.float64], usable: NDArray[np.bool_], gold: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,4 +1,8 @@
-"""From the texts that supervisors wrote to targets: pooled candidates, their scores, naive and gold targets."""
+"""From the texts that supervisors wrote to targets: pooled candidates, their scores, naive and gold targets.
+
+Scores of candidates are matrices (C, M), C candidates of a row by M supervisors, of mean token log-probabilities; NaN
+where a supervisor could not read a candidate.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels import Completion, Opinion, Rows, TextLabels, TextTargets, with_leading_space
 
+Array = NDArray[np.float64]
 Per = Literal["token", "character"]
 """What a text's log-probability is divided by: the supervisor's own tokens, or characters, the same for all."""
+Scale = Literal["standardise", "none"]
+"""Whether the supervisors' scores are brought to one spread before they are averaged."""
 
 
 class Target(NamedTuple):
@@ -32,25 +39,64 @@ def pool(labels: TextLabels) -> list[list[str]]:
     return [list(dict.fromkeys(with_leading_space(one).text for cell in row for one in cell)) for row in labels.texts]
 
 
-def score_matrices(scored: TextLabels, per: Per = "token") -> list[NDArray[np.float64]]:
-    """Return the log-probabilities of each row's candidates, shape (C, M), NaN where a supervisor could not read one.
-
-    Args:
-        scored: The same candidates in the same order for all M supervisors.
-        per: Divide by the number of each supervisor's tokens (`Completion.score`), or of characters.
-    """
+def score_matrices(scored: TextLabels, per: Per = "token") -> list[Array]:
+    """Return the scores (C, M) of each row's candidates, which are the same in the same order for all supervisors."""
     return [
         np.array([[_score(one, per) for one in cell] for cell in row]).reshape(len(row), -1).T for row in scored.texts
     ]
 
 
+def joint_scores(scores: ArrayLike, weights: ArrayLike) -> Array:
+    """Return the mean score (C,) of each candidate from scores (C, M), weighted by λ ≥ 0 (M,).
+
+    λ is shared out among the supervisors that read a candidate; NaN if none with λ > 0 did.
+
+    Source:
+        Cui et al. 2025 (arXiv 2406.03199), joint decoding.
+
+    Example:
+        >>> joint_scores([[-1.0, -4.0], [-2.0, -2.0]], [0.5, 0.5]).tolist()
+        [-2.5, -2.0]
+    """
+    scores, weights = np.asarray(scores, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    read = ~np.isnan(scores) & (weights > 0)
+    mass = (read * weights).sum(axis=1)
+    total = np.where(read, scores, 0.0) @ weights
+    means: Array = np.divide(total, mass, out=np.full(len(scores), np.nan), where=mass > 0)
+    return means
+
+
+def standardised(scores: Sequence[ArrayLike]) -> list[Array]:
+    """Return scores (C, M) per row, centred, with a within-row standard deviation of 1 for each supervisor.
+
+    Only differences between candidates of one prompt matter for a ranking, and supervisors spread theirs differently.
+    A supervisor that scores all candidates of every row alike gets zeros.
+
+    Example:
+        >>> standardised([[[1.0, 10.0], [3.0, 30.0]]])[0].round(2).tolist()
+        [[-0.71, -0.71], [0.71, 0.71]]
+    """
+    rows = [centred(np.asarray(each, dtype=np.float64)) for each in scores]
+    if not rows:
+        return []
+    squares = np.sum([np.nansum(each**2, axis=0) for each in rows], axis=0)
+    degrees = np.sum([np.maximum((~np.isnan(each)).sum(axis=0) - 1, 0) for each in rows], axis=0)
+    spread = np.sqrt(squares / np.maximum(degrees, 1))
+    return [each / np.where(spread > 0, spread, 1.0) for each in rows]
+
+
+def centred(matrix: Array) -> Array:
+    """Return a matrix (C, M) minus the mean of each column; NaN stays NaN and is left out of the mean."""
+    read = ~np.isnan(matrix)
+    mean = np.where(read, matrix, 0.0).sum(axis=0) / np.maximum(read.sum(axis=0), 1)
+    difference: Array = matrix - mean
+    return difference
+
+
 def naive_targets(labels: TextLabels, prompts: Sequence[str], lambdas: Mapping[str, float]) -> TextTargets:
     """Return one target per row and distinct best text; supervisors that wrote the same text add up their λ.
 
-    Args:
-        labels: What the supervisors wrote for N rows.
-        prompts: What is asked, N of them, as the student will see it.
-        lambdas: λ ≥ 0 of every supervisor; one with 0 is left out.
+    Prompts are what is asked on each row, as the student will see it. Supervisors with λ = 0 are left out.
 
     Raises:
         DataError: No row has a text.
@@ -71,11 +117,7 @@ def naive_targets(labels: TextLabels, prompts: Sequence[str], lambdas: Mapping[s
 
 
 def gold_targets(rows: Rows, prompts: Sequence[str]) -> TextTargets:
-    """Return the gold answers of rows as certain targets.
-
-    Raises:
-        DataError: A row has none.
-    """
+    """Return the gold answers of rows as certain targets; raises `DataError` where a row has none."""
     without = rows.gold.count(None)
     if without:
         raise DataError(
@@ -88,11 +130,7 @@ def gold_targets(rows: Rows, prompts: Sequence[str]) -> TextTargets:
 
 
 def text_targets(targets: Sequence[Target], rows: int) -> TextTargets:
-    """Return the targets as columns.
-
-    Raises:
-        DataError: There are none.
-    """
+    """Return the targets as columns; raises `DataError` where there are none."""
     if not targets:
         raise DataError("No unlabelled row has a text to learn from.", found=f"{rows} rows without text")
     return TextTargets(*zip(*targets, strict=True))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_probabilities
 from outgrow.labels.notes import SEVERITIES, Note, Severity
-from outgrow.labels.predictions import Predictions, Weighted
 from outgrow.labels.preference import PreferencePairs
-from outgrow.labels.rows import PARTS, Part, Rows, positions
+from outgrow.labels.rows import PARTS, Part, Predictions, Rows, Weighted, positions
 from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, TextTargets, with_leading_space
 
 __all__ = [

@@ -17,7 +17,6 @@ from outgrow.labels.arrow import error_column, errors_of, metadata, read_errors,
 Status = Literal["ok", "abstained", "failed", "missing"]
 """A vote was given, withheld, failed with an error, or was never requested."""
 
-
 SUM_TOLERANCE = 1e-3
 """Tolerance of the sum of the probabilities of a vote, for rounding in files."""
 
@@ -56,11 +55,7 @@ class ChoiceVotes:
 
     @classmethod
     def stack(cls, votes: Sequence[ChoiceVotes]) -> ChoiceVotes:
-        """Join the votes of several supervisors on the same rows.
-
-        Raises:
-            DataError: The rows differ.
-        """
+        """Join the votes of several supervisors on the same rows."""
         if any(other.ids != votes[0].ids for other in votes):
             raise DataError("Votes to be joined are about different rows.")
         return cls(
@@ -163,9 +158,8 @@ def check_probabilities(probs: NDArray[np.float64], what: str) -> None:
     if np.isnan(probs).any():
         raise DataError(f"NaN among the probabilities of the {what}.", fix="An abstention leaves the whole vote empty.")
     if probs.min() < 0 or probs.max() > 1 + SUM_TOLERANCE:
-        raise DataError(
-            f"Probabilities of the {what} are outside [0, 1].", found=f"{probs.min():.4g} to {probs.max():.4g}"
-        )
+        found = f"{probs.min():.4g} to {probs.max():.4g}"
+        raise DataError(f"Probabilities of the {what} are outside [0, 1].", found=found)
     worst = np.abs(probs.sum(axis=-1) - 1).max()
     if worst > SUM_TOLERANCE:
         raise DataError(f"Probabilities of the {what} do not sum to one.", found=f"a sum off by {worst:.4g}")

@@ -21,9 +21,6 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 class Note:
     """One remark about a run, for tables and reports.
 
-    Raises:
-        DataError: An unknown severity, or a value that JSON has no type for.
-
     Example:
         >>> note = Note("rows.empty", "caution", who="bpe512", seed=0, values={"rows": np.int64(2), "of": 90})
         >>> note.to_json()
@@ -45,9 +42,8 @@ class Note:
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
-            raise DataError(
-                f"The note {self.code!r} has an unknown severity.", found=self.severity, wanted=", ".join(SEVERITIES)
-            )
+            wanted = ", ".join(SEVERITIES)
+            raise DataError(f"The note {self.code!r} has an unknown severity.", found=self.severity, wanted=wanted)
         try:
             values = json.dumps(dict(self.values), default=_listed)
         except (TypeError, ValueError) as error:
@@ -60,11 +56,7 @@ class Note:
 
     @classmethod
     def from_json(cls, note: Mapping[str, Any] | str) -> Note:
-        """Return the note of a JSON object, or of a plain sentence as in older results.
-
-        Raises:
-            DataError: It is neither.
-        """
+        """Return the note of a JSON object, or of a plain sentence as in older results."""
         if isinstance(note, str):
             return cls("message", values={"text": note})
         try:

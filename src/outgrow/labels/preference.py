@@ -19,9 +19,6 @@ from outgrow.errors import DataError
 class PreferencePairs:
     """Training data of the preference stage; a row may occur in several pairs.
 
-    Raises:
-        DataError: Columns of different lengths, equal texts in a pair, a probability or a weight that is none.
-
     Example:
         >>> PreferencePairs(("a",), ("2 + 2 =",), (" 4",), (" 5",), (0.9,), (1.0,)).doubts().round(1).tolist()
         [0.1]
@@ -56,9 +53,9 @@ class PreferencePairs:
                     found=f"row {self.ids[index]}: {chosen[:60]!r}",
                     fix="Drop it: there is nothing to prefer.",
                 )
-        if not all(0 <= value <= 1 for value in self.p_chosen):
-            wrong = next(value for value in self.p_chosen if not 0 <= value <= 1)
-            raise DataError("A p_chosen of the preference pairs is no probability.", found=wrong, wanted="0 to 1")
+        for value in self.p_chosen:
+            if not 0 <= value <= 1:
+                raise DataError("A p_chosen of the preference pairs is no probability.", found=value, wanted="0 to 1")
         if not all(math.isfinite(value) and value >= 0 for value in self.weights):
             raise DataError("A weight of the preference pairs is negative or no number.", wanted="numbers ≥ 0")
 
@@ -90,13 +87,7 @@ class PreferencePairs:
         )
 
     def judged(self, p_chosen: Sequence[float] | NDArray[np.float64]) -> PreferencePairs:
-        """Return the pairs with other probabilities, shape (N,), swapped where these are below ½.
-
-        Pairs with a probability of ½ carry no preference and are dropped.
-
-        Raises:
-            DataError: Not one number for each pair.
-        """
+        """Return the pairs with other probabilities, shape (N,), swapped where these are below ½, dropped at ½."""
         if len(p_chosen) != len(self):
             raise DataError("Pairs and probabilities differ in number.", found=f"{len(self)} and {len(p_chosen)}")
         seen = dataclasses.replace(self, p_chosen=tuple(map(float, p_chosen)))
@@ -109,16 +100,11 @@ class PreferencePairs:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> PreferencePairs:
-        """Read the table of `to_arrow`; only `prompt`, `chosen` and `rejected` are required.
-
-        Raises:
-            DataError: A column is missing or has values of another type.
-        """
+        """Read the table of `to_arrow`; only `prompt`, `chosen` and `rejected` are required."""
         missing = [name for name in ("prompt", "chosen", "rejected") if name not in table.column_names]
         if missing:
-            raise DataError(
-                f"Preference pairs have no {' and no '.join(missing)}.", found=", ".join(table.column_names)
-            )
+            found = ", ".join(table.column_names)
+            raise DataError(f"Preference pairs have no {' and no '.join(missing)}.", found=found)
         count = table.num_rows
         default: dict[str, list[Any]] = {"id": [*map(str, range(count))]} | dict.fromkeys(_NUMBERS, [1.0] * count)
         default |= dict.fromkeys(_FLAGS, [True] * count)

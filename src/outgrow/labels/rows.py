@@ -1,11 +1,11 @@
-"""The rows of a task."""
+"""The rows of a task, and a model's answers to them with their scores."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -68,22 +68,14 @@ class Rows:
         return Rows(taken(self.ids), taken(self.prompts), taken(self.parts), taken(self.gold), self.choices)
 
     def gold_indices(self) -> NDArray[np.int64]:
-        """Return the gold answers of a choice task as indices, shape (N,).
-
-        Raises:
-            DataError: A row has no gold answer.
-        """
+        """Return the gold answers of a choice task as indices, shape (N,); a DataError if a row has none."""
         missing = sum(answer is None for answer in self.gold)
         if missing:
             raise DataError(f"{missing} of {len(self)} rows have no gold answer.", wanted="gold for every row here")
         return np.asarray(self.gold, dtype=np.int64)
 
     def gold_shares(self) -> NDArray[np.float64]:
-        """Return the share of rows with each of the K choices as gold answer, shape (K,).
-
-        Raises:
-            DataError: A row has no gold answer, or there are no rows.
-        """
+        """Return the share of rows with each of the K choices as gold answer, shape (K,)."""
         if not len(self):
             raise DataError("There are no rows, so shares of gold answers are undefined.")
         return np.bincount(self.gold_indices(), minlength=len(self.choices or ())) / len(self)
@@ -102,6 +94,54 @@ class Rows:
         ids, prompts, parts, gold = (tuple(table[name].to_pylist()) for name in ("id", "prompt", "part", "gold"))
         choices = metadata(table)["choices"]
         return cls(ids, prompts, parts, gold, None if choices is None else tuple(choices))
+
+
+class Weighted(NamedTuple):
+    """Scores of rows whose mean is weighted, such as those of a corpus F1; both of shape (N,), weights not negative."""
+
+    scores: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Answers of one model to N rows, with their scores."""
+
+    ids: tuple[str, ...]
+    answers: tuple[str, ...]
+    """Names of choices, or texts."""
+    scores: Mapping[str, NDArray[np.float64]]
+    """Metric name → score of each row, shape (N,); higher is better."""
+    probs: NDArray[np.float64] | None = None
+    """Choice tasks: predicted distributions of shape (N, K)."""
+    vacuity: NDArray[np.float64] | None = None
+    """Evidential students: 1 without evidence for any answer, towards 0 with much of it, shape (N,)."""
+    weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Metric name → weight of each row, shape (N,), for metrics that are weighted means."""
+
+    def to_arrow(self) -> pa.Table:
+        """Return a table with a line per row; each metric is a column `score.<name>`."""
+        columns = {"id": pa.array(self.ids, pa.string()), "answer": pa.array(self.answers, pa.string())}
+        columns |= {f"score.{name}": pa.array(values, pa.float64()) for name, values in self.scores.items()}
+        columns |= {f"weight.{name}": pa.array(values, pa.float64()) for name, values in self.weights.items()}
+        if self.probs is not None:
+            columns["probs"] = pa.array(self.probs.tolist(), pa.list_(pa.float64()))
+        if self.vacuity is not None:
+            columns["vacuity"] = pa.array(self.vacuity, pa.float64())
+        return pa.table(columns)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Predictions:
+        """Read the table of `to_arrow`."""
+        scores, weights = (
+            {name.removeprefix(kind): table[name].to_numpy() for name in table.column_names if name.startswith(kind)}
+            for kind in ("score.", "weight.")
+        )
+        probs = np.array(table["probs"].to_pylist(), dtype=np.float64) if "probs" in table.column_names else None
+        # In a table of several models the column exists for all of them, and may be empty.
+        known = "vacuity" in table.column_names and not table["vacuity"].null_count
+        vacuity = table["vacuity"].to_numpy() if known else None
+        return cls(tuple(table["id"].to_pylist()), tuple(table["answer"].to_pylist()), scores, probs, vacuity, weights)
 
 
 def positions(among: Sequence[str], ids: Sequence[str]) -> list[int]:

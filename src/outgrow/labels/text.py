@@ -85,11 +85,9 @@ class TextLabels:
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.texts} or {len(self.supervisors)}
         if len(self.texts) != len(self.ids) or widths != {len(self.supervisors)}:
-            raise DataError(
-                "Text labels have the wrong shape.",
-                found=f"{len(self.texts)} rows of {sorted(widths)} supervisors",
-                wanted=f"{len(self.ids)} rows of {len(self.supervisors)} supervisors",
-            )
+            found = f"{len(self.texts)} rows of {sorted(widths)} supervisors"
+            wanted = f"{len(self.ids)} rows of {len(self.supervisors)} supervisors"
+            raise DataError("Text labels have the wrong shape.", found=found, wanted=wanted)
 
     def best(self, row: int, supervisor: int) -> Completion | None:
         """Return the best text of one supervisor for one row, or None."""
@@ -166,11 +164,7 @@ class Opinion:
 
 @dataclass(frozen=True)
 class TextTargets:
-    """Training targets of a text task; a row may occur several times, once per text.
-
-    Raises:
-        DataError: There are opinions, but not for every text, or on another text.
-    """
+    """Training targets of a text task; a row may occur several times, once per text."""
 
     ids: tuple[str, ...]
     """Row id of each target."""
@@ -185,14 +179,12 @@ class TextTargets:
     """Weak models' log-probabilities of each text, one tuple per target; empty for objectives without them."""
 
     def __post_init__(self) -> None:
-        said = zip(self.texts, self.opinions, strict=False)
-        others = any(opinion.completion.text != text for text, opinions in said for opinion in opinions)
+        pairs = zip(self.texts, self.opinions, strict=False)
+        others = any(opinion.completion.text != text for text, opinions in pairs for opinion in opinions)
         if len(self.opinions) not in (0, len(self.ids)) or others:
-            raise DataError(
-                "The opinions do not belong to the texts.",
-                found=f"opinions on {len(self.opinions)} texts" + (", some of them on another text" if others else ""),
-                wanted=f"opinions on each of {len(self.ids)} texts, or none at all",
-            )
+            found = f"opinions on {len(self.opinions)} texts" + (", some of them on another text" if others else "")
+            wanted = f"opinions on each of {len(self.ids)} texts, or none at all"
+            raise DataError("The opinions do not belong to the texts.", found=found, wanted=wanted)
 
     def __len__(self) -> int:
         return len(self.ids)

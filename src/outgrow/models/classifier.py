@@ -12,7 +12,7 @@ from outgrow.errors import DataError
 from outgrow.models.loading import context_length, is_bidirectional, load_encoder, load_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import BatchEncoding, PreTrainedModel
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 Pooling = Literal["mean", "last"]
 
@@ -63,14 +63,20 @@ def default_pooling(backbone: PreTrainedModel) -> Pooling:
 
 
 class Encoder:
-    """Tokenizes prompts for one model (a folder or hub id); texts are truncated only to `max_length`."""
+    """Tokenizes prompts for one model; texts are truncated only to `max_length`."""
 
-    def __init__(self, model: str, backbone: PreTrainedModel, *, max_length: int | None) -> None:
-        self._tokenizer, self._limit = load_tokenizer(model), context_length(backbone)
-        self._max_length = min(max_length, self._limit) if max_length and self._limit else max_length
-        if self._tokenizer.pad_token_id is None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, limit: int | None, max_length: int | None = None) -> None:
+        self._tokenizer, self._limit, self._max_length = tokenizer, limit, max_length
+        if tokenizer.pad_token_id is None:
             # Any token will do: the attention mask marks padding.
-            self._tokenizer.pad_token_id = self._tokenizer.eos_token_id or 0
+            tokenizer.pad_token_id = tokenizer.eos_token_id or 0
+
+    @classmethod
+    def load(cls, model: str, backbone: PreTrainedModel, *, max_length: int | None) -> Encoder:
+        """Load the encoder of a model folder or hub id."""
+        limit = context_length(backbone)
+        max_length = min(max_length, limit) if max_length and limit else max_length
+        return cls(load_tokenizer(model), limit=limit, max_length=max_length)
 
     def tokenise(self, prompts: Sequence[str]) -> list[dict[str, list[int]]]:
         """Return the tokenizer's output for each prompt, not padded."""

@@ -38,9 +38,9 @@ def bayesian(
     The mean over labels is taken of the whole loss, regulariser included, so both presets are linear in the votes; they
     differ in ρ, in the scale of R and in the cap on its evidence (see `evidential`).
 
-    λ ≥ 0 (`weights`, (M,) or per row (N, M)) is normalised over the supervisors that voted on the row; by default it is
-    uniform. γ in [0, 1] (`gamma`) is the trust in the student's own answer. `evidence`, `preset`, `progress` and
-    `regularization` are those of `evidential`.
+    Logits z are (N, K), votes y (N, M, K) with K NaNs for an abstention. λ ≥ 0 (`weights`, (M,) or per row (N, M)) is
+    normalised over the supervisors that voted on the row; by default it is uniform. γ in [0, 1] (`gamma`) is the trust
+    in the student's own answer. `evidence`, `preset`, `progress` and `regularization` are those of `evidential`.
 
     Source:
         Cui et al. 2025 (arXiv 2406.03199), eqs. 4–5.
@@ -190,7 +190,7 @@ class DirichletMultinomial(DirichletStudent):
         return dirichlet_multinomial(logits, counts, evidence=self.evidence, reduction="none")
 
 
-class LearnedWeights:
+class _LearnedWeights:
     """λ = softmax(θ), moved down the gradient of the step's loss by plain steps of size `rate` (`WeightMemory`).
 
     With ℓ_m the student's mean cross entropy against supervisor m, the loss Σ_m λ_m ℓ_m has the gradient
@@ -202,7 +202,6 @@ class LearnedWeights:
         self._logits, self._rate = start.double().log(), rate
 
     def step(self, log_probs: Tensor, votes: Tensor, weights: Tensor) -> Tensor:
-        """Return λ (M,) after a step on rows with log-probabilities (n, K), votes (n, M, K) and weights (n,)."""
         given = ~votes.isnan().any(2)
         shares = weights[:, None] * given
         losses = -(torch.nan_to_num(votes) * log_probs[:, None, :]).sum(2)
@@ -216,11 +215,9 @@ class LearnedWeights:
         return torch.softmax(self._logits, 0).float()
 
     def state(self) -> list[float]:
-        """Return θ as JSON values; floats survive exactly."""
         return [float(each) for each in self._logits]
 
     def restore(self, state: list[float]) -> None:
-        """Set θ."""
         self._logits = torch.tensor(state, dtype=torch.float64)
 
 
@@ -246,9 +243,9 @@ class Raven(Objective):
     def __post_init__(self) -> None:
         check_parameters(self, self.rate >= 0 and 0 <= self.easy < 1, "rate ≥ 0, 0 ≤ easy < 1")
 
-    def memory(self, lambdas: Tensor) -> LearnedWeights:
+    def memory(self, lambdas: Tensor) -> _LearnedWeights:
         """Return the state that learns λ, starting from these (M,)."""
-        return LearnedWeights(lambdas, self.rate)
+        return _LearnedWeights(lambdas, self.rate)
 
     def __call__(self, logits: Tensor, targets: Tensor, context: StepContext = NO_CONTEXT) -> Tensor:
         """Return the loss of each row, shape (N,), from votes (N, M, K) or one combined target per row (N, K)."""

@@ -1,4 +1,4 @@
-"""What a refinement did, compared on a sample with what the strong model answers when it is shown nothing."""
+"""Audits of refinements: all rows are counted, and a sample is compared with the untrained strong model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from outgrow.evaluate.judge import RATED
 from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
 from outgrow.models.specs import ModelSpec
 from outgrow.pipeline.scoring import Scorer
-from outgrow.refine.audit import Audit, audit, compared
-from outgrow.refine.choice_audit import ChoiceAudit, choice_audit, choices_compared
+from outgrow.refine.audit import Audit, TextAudit
+from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.refinement import Refinement, weak_texts
 from outgrow.run import Run
 from outgrow.supervisors.protocol import Asking
 from outgrow.supervisors.texts import write
 
 SAMPLE = 64
-"""Rows that the untouched strong model is asked too, and that are scored: enough to see that something is wrong."""
+"""Rows of the sample in text tasks: enough to see that something is wrong."""
 CHOICE_SAMPLE = 256
-"""The same for choices, which cost less: nothing is written."""
+"""Rows of the sample in choice tasks, where nothing is generated."""
 
 
 def audited(
@@ -32,55 +32,41 @@ def audited(
     asking: Asking,
     scorer: Scorer,
     run: Run,
-) -> Audit:
-    """Audits a refinement before anything is trained on it.
+) -> TextAudit:
+    """Audit a refinement of texts.
 
     Args:
-        rows: The rows that were labelled again, N of them.
-        labels: What the supervisors wrote for them.
+        rows: The refined rows, N of them.
+        labels: The supervisors' texts.
         found: The refinement.
-        strong: The untouched strong model.
-        asking: How it is asked.
+        strong: The untrained strong model.
+        asking: Its prompts and generation options.
         scorer: Scores answers where all gold answers of the sample are known, or the task needs none.
         run: Store and progress.
     """
     weak, texts = weak_texts(rows, labels), found.texts()
-    whole = audit(rows.prompts, weak, texts, agreement=found.agreement, concepts=found.concepts)
+    whole = TextAudit.of(rows.prompts, weak, texts, agreement=found.agreement, concepts=found.concepts)
     picked = sampled(len(rows), SAMPLE)
     sample = rows.take(picked)
     answered = write(strong, sample.ids, asking.prompts(sample), asking.options, run)
     best = [answered.best(row, 0) for row in range(len(picked))]
     base = ["" if one is None else one.text.strip() for one in best]
     own_weak, own_texts = [weak[row] for row in picked], [texts[row] or "" for row in picked]
-    scores = _scores(sample, voices(own_weak, len(labels.supervisors), base, own_texts), scorer)
-    return compared(whole, own_weak, base, own_texts, scores)
-
-
-def voices(
-    weak: Sequence[Sequence[str]], supervisors: int, base: Sequence[str], refined: Sequence[str]
-) -> dict[str, Sequence[str]]:
-    """Whose answers to the sample are scored.
-
-    Args:
-        weak: The supervisors' texts for each row of the sample.
-        supervisors: How many supervisors there are.
-        base: What the untouched strong model answers.
-        refined: What it answers when it labels again.
-    """
-    spoken = {f"weak {place}": [_voice(own, place) for own in weak] for place in range(supervisors)}
-    return {**spoken, "base": base, "refined": refined}
+    by_supervisor = {f"weak {m}": [_text_of(own, m) for own in own_weak] for m in range(len(labels.supervisors))}
+    scores = _scores(sample, {**by_supervisor, "base": base, "refined": own_texts}, scorer)
+    return whole.compared(own_weak, base, own_texts, scores)
 
 
 def audited_choices(
     rows: Rows, weak: ChoiceTargets, refined: ChoiceTargets, base: Callable[[Rows], NDArray[np.float64]] | None
 ) -> ChoiceAudit:
-    """Audits a refinement of choices before anything is trained on it.
+    """Audit a refinement of choices.
 
     Args:
         rows: Rows of the task, those of the targets among them.
-        weak: The combined weak labels.
-        refined: What a relabeller made of them.
-        base: Distributions of the untouched strong model, shape (n, K), for n rows; None where it has no say.
+        weak: The combined weak targets.
+        refined: The refined targets.
+        base: Returns distributions of the untrained strong model, shape (n, K), for n rows; None if it has none.
     """
     place = positions(rows.ids, refined.ids)
     picked = sampled(len(place), CHOICE_SAMPLE)
@@ -88,35 +74,32 @@ def audited_choices(
     before = weak.probs[positions(weak.ids, sample.ids)]
     asked = base(sample) if base is not None and picked else None
     gold = None if None in sample.gold else sample.gold_indices()
-    whole = choice_audit(rows.choices or (), weak, refined)
-    return choices_compared(whole, before, refined.probs[picked], asked, gold)
+    whole = ChoiceAudit.of(rows.choices or (), weak, refined)
+    return whole.compared(before, refined.probs[picked], asked, gold)
 
 
-def tell(checked: Audit | ChoiceAudit, method: str, seed: int, run: Run) -> None:
-    """Keep an audit for the report, and note at once what should keep a user from training."""
-    run.audits.append({"method": method, "seed": seed, **checked.to_json()})
-    for warning in checked.warnings():
-        run.note("audit", "warning", who=method, seed=seed, text=warning)
-        run.reporter.note(f"{method} (seed {seed}): {warning}")
+def report_audit(audit: Audit, method: str, seed: int, run: Run) -> None:
+    """Keep an audit for the report, and show its warnings at once, before training."""
+    run.audits.append(audit.to_json(method, seed))
+    for note in audit.notes(method, seed):
+        run.add(note)
+        run.reporter.note(run.sentence(note))
 
 
 def sampled(count: int, size: int) -> list[int]:
-    """Positions of at most `size` of `count` rows, in order; always the same ones."""
+    """Return the positions of at most `size` of `count` rows, in order; always the same ones."""
     return [int(row) for row in np.sort(np.random.default_rng(count).permutation(count)[:size])]
 
 
-def _voice(texts: Sequence[str], place: int) -> str:
-    """One of a row's weak texts: each supervisor's in turn, where some wrote nothing that of another."""
+def _text_of(texts: Sequence[str], place: int) -> str:
+    # Where a supervisor wrote nothing, the text of another.
     return texts[place % len(texts)] if texts else ""
 
 
 def _scores(
     sample: Rows, said: Mapping[str, Sequence[str]], scorer: Scorer
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Metric → who (`weak` is the mean of the supervisors) → scores; nothing where gold is missing and needed.
-
-    Whether answers have been `rated` is told only where one has not.
-    """
+    """Scores of `weak` (the mean of the supervisors), `base` and `refined`, by metric; `rated` only if any is not."""
     if None in sample.gold and not scorer.needs_no_gold:
         return {}
     scored = {who: scorer(sample, answers, author=f"{who} (audit)").scores for who, answers in said.items()}

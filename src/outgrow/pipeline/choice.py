@@ -18,7 +18,8 @@ from outgrow.registry import can
 from outgrow.run import Run
 from outgrow.supervisors.gold import judged_rows
 from outgrow.supervisors.protocol import Asking
-from outgrow.train.learners import ChoiceLearner, choice_learner, gold_targets, outlook_of
+from outgrow.train.learners import ChoiceLearner, choice_learner, train_and_predict
+from outgrow.train.targets import gold_targets
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
 
@@ -69,7 +70,7 @@ class ChoicePipeline:
         """The strong model trained on gold answers of the unlabelled part."""
         targets, step = gold_targets(self._unlabelled), f"ceiling, seed {seed}"
         return self._on_test(
-            *outlook_of(self._learner, targets, _CROSS_ENTROPY, self._judged, self.run, seed=seed, name=step)
+            *train_and_predict(self._learner, targets, _CROSS_ENTROPY, self._judged, self.run, seed=seed, name=step)
         )
 
     def student(self, method: str, seed: int) -> Predictions:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
 from outgrow.combine.combiner import ChoiceCombiner, WeighingCombiner
-from outgrow.combine.proportions import checked_proportions, match_proportions, shifted_proportions
+from outgrow.combine.targets import checked_proportions, match_proportions, shifted_proportions
 from outgrow.config import Method
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions

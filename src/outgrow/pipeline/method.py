@@ -6,18 +6,19 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from outgrow.combine.filtering import surest
+from outgrow.combine.targets import surest
 from outgrow.config import ExperimentConfig, Method, Pretune, Strong, weights_of
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.pipeline.combination import Combination
 from outgrow.pipeline.refining import check_choice_refiner, refined_choices
 from outgrow.run import Run
-from outgrow.train.chain import Link
-from outgrow.train.learners import ChoiceLearner, Outlook, choice_learner, make_objective, outlook_of
+from outgrow.train.chain import IntermediateModel
+from outgrow.train.learners import ChoiceLearner, PredictedChoices, choice_learner, train_and_predict
+from outgrow.train.targets import make_objective
 
 if TYPE_CHECKING:
-    from outgrow.train.pretune import Pretuner
+    from outgrow.train.pretraining import ContinuedPretraining
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class ChoiceMethod:
     """Votes to targets."""
     learner: ChoiceLearner
     """Trains the strong model as it is."""
-    pretuner: Pretuner | None
-    """Language modelling that comes first; None for none."""
-    chain: tuple[Link, ...]
+    pretraining: ContinuedPretraining | None
+    """Language modelling on the prompts, before the student is trained."""
+    chain: tuple[IntermediateModel, ...]
     """Models between the supervisors and the strong one."""
 
     @classmethod
@@ -55,16 +56,16 @@ class ChoiceMethod:
             raise ConfigError(f"methods.{name}: `prefer` is for text tasks, and {config.task.name} is a choice task.")
         if settings.refine is not None:
             check_choice_refiner(settings.refine, config.trained, method=name)
-        pretuner = None if settings.pretune is None else make_pretuner(config.trained, settings.pretune)
-        chain = tuple(Link.of(each, config.trainer) for each in settings.chain)
-        return cls(name, config, Combination.of(name, settings, rows), learner, pretuner, chain)
+        pretraining = None if settings.pretune is None else continued_pretraining(config.trained, settings.pretune)
+        chain = tuple(IntermediateModel.of(each, config.trainer) for each in settings.chain)
+        return cls(name, config, Combination.of(name, settings, rows), learner, pretraining, chain)
 
     @property
     def settings(self) -> Method:
         """What the experiment file says of it."""
         return self.config.methods[self.name]
 
-    def student(self, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int) -> Outlook:
+    def student(self, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int) -> PredictedChoices:
         """Return what the strong model predicts once it has learnt the combined targets.
 
         Args:
@@ -75,8 +76,8 @@ class ChoiceMethod:
         """
         step, unlabelled = f"{self.name}, seed {seed}", rows.part("unlabelled")
         strong, learner, objective = self.config.trained, self.learner, self.settings.objective
-        if self.pretuner is not None:
-            model = self.pretuner(unlabelled, run, seed=seed, name=f"pretune for {step}")
+        if self.pretraining is not None:
+            model = self.pretraining(unlabelled, run, seed=seed, name=f"pretune for {step}")
             strong = strong.model_copy(update={"model": str(model)})
             learner = choice_learner(strong, self.config.trainer)
         if self.settings.filter is not None:
@@ -85,14 +86,15 @@ class ChoiceMethod:
             targets = refined_choices(self.settings.refine, strong, targets, rows, run, seed=seed, method=self.name)
             if not make_objective(objective).takes_votes:
                 targets = dataclasses.replace(targets, votes=None, lambdas=None)
-        for link in self.chain:
+        for intermediate in self.chain:
             name = f"relabel for {step}"
-            targets = link.relabel(targets, unlabelled, objective, run, seed=seed, name=name)
-        return outlook_of(learner, targets, objective, rows, run, seed=seed, name=step)
+            targets = intermediate.relabel(targets, unlabelled, objective, run, seed=seed, name=name)
+        return train_and_predict(learner, targets, objective, rows, run, seed=seed, name=step)
 
 
-def make_pretuner(strong: Strong, settings: Pretune) -> Pretuner:
-    """The pretuner that an experiment file describes; imported here, as the Trainer takes seconds to import."""
-    from outgrow.train.pretune import Pretuner
+def continued_pretraining(strong: Strong, settings: Pretune) -> ContinuedPretraining:
+    """Return the continued pretraining that an experiment file describes."""
+    # Imported here, because the Trainer takes seconds to import.
+    from outgrow.train.pretraining import ContinuedPretraining
 
-    return Pretuner(weights_of(strong.model), strong.max_length, settings)
+    return ContinuedPretraining(weights_of(strong.model), strong.max_length, settings)

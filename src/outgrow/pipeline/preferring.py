@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.ranking import Ranking, rank
-from outgrow.combine.scores import score_weights
 from outgrow.combine.texts import pool, score_matrices
+from outgrow.combine.weights import score_weights
 from outgrow.config import Prefer, Strong
 from outgrow.errors import ConfigError
 from outgrow.labels import Note, PreferencePairs, Rows, TextLabels, with_leading_space

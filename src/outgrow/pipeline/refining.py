@@ -18,13 +18,13 @@ from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
 from outgrow.models.loading import is_masked_lm
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.models.specs import ModelSpec, model_spec
-from outgrow.pipeline.auditing import audited_choices, tell
+from outgrow.pipeline.auditing import audited_choices, report_audit
 from outgrow.refine.refinement import ChoiceRefinement, Refinement, Refiner
 from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.store import table_hash
 from outgrow.train.features import FrozenFeatures
-from outgrow.train.learners import rows_of
+from outgrow.train.targets import rows_of
 
 
 def make_refiner(refine: Named, ability: str, *, method: str, defaults: Mapping[str, Any] | None = None) -> Refiner:
@@ -106,7 +106,7 @@ def refined_choices(
 
     recipe = {
         "refiner": identity(refiner),
-        "features": FrozenFeatures.of(strong).about() if language_model is None else None,
+        "features": FrozenFeatures.of(strong).recipe() if language_model is None else None,
         "rows": table_hash(own.to_arrow()),
         "targets": table_hash(targets.to_arrow()),
         "seed": seed,
@@ -130,7 +130,7 @@ def refined_choices(
         return probs.values
 
     asked = base if language_model is not None and can(refiner, "base") else None
-    tell(audited_choices(rows, targets, found.targets, asked), method, seed, run)
+    report_audit(audited_choices(rows, targets, found.targets, asked), method, seed, run)
     run.add(*found.notes(method, seed))
     return found.targets
 

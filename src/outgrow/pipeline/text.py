@@ -14,7 +14,7 @@ from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
 from outgrow.models.protocols import check_options
 from outgrow.models.specs import ModelSpec, model_spec
-from outgrow.pipeline.auditing import audited, tell
+from outgrow.pipeline.auditing import audited, report_audit
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.refining import make_refiner, refined_texts
 from outgrow.pipeline.scoring import Scorer
@@ -144,7 +144,7 @@ class TextPipeline:
         )  # fmt: skip
         checked = audited(self._unlabelled, labels, found, strong, asking, self._scorer, self.run)
         self.run.add(*found.notes(method, seed))
-        tell(checked, method, seed, self.run)
+        report_audit(checked, method, seed, self.run)
         return found.labels
 
     def _combined(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:

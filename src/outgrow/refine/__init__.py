@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from outgrow.refine.ask_to_improve import AskToImprove
-from outgrow.refine.audit import audit
-from outgrow.refine.choice_audit import choice_audit
+from outgrow.refine.audit import TextAudit
+from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.choice_icl import ChoiceICL
 from outgrow.refine.icl import ICL
 from outgrow.refine.infer_and_respond import InferAndDemonstrate, InferAndRespond
@@ -15,6 +15,7 @@ from outgrow.refine.refinement import ChoiceRefinement, Refinement, Refiner
 __all__ = [
     "ICL",
     "AskToImprove",
+    "ChoiceAudit",
     "ChoiceICL",
     "ChoiceRefinement",
     "InferAndDemonstrate",
@@ -23,6 +24,5 @@ __all__ = [
     "Neighbours",
     "Refinement",
     "Refiner",
-    "audit",
-    "choice_audit",
+    "TextAudit",
 ]

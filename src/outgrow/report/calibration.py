@@ -1,10 +1,9 @@
-"""The section of the report on calibration: a table, figures and sentences."""
+"""The section of the report on calibration: a table, sentences, and figures with a panel per model."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def calibration_section(calibration: CalibrationSummary) -> dict[str, Any]:
 
 
 def _numbers(line: CalibrationLine, against: str | None) -> Iterator[tuple[Estimate | None, bool]]:
-    """Each number of a row, and whether it is a difference."""
+    # Each number of a row, and whether it is a difference.
     yield line.error, False
     if against is not None:
         yield line.error_change, True
@@ -77,13 +76,13 @@ def calibration_sentences(calibration: CalibrationSummary) -> tuple[str, ...]:
 def _about_confidence(lines: Sequence[CalibrationLine]) -> Iterator[str]:
     over, under, neither = _by_sign([(line, line.overconfidence) for line in lines])
     if over:
-        yield f"Overconfident (mean confidence above accuracy): {_named(over)}."
+        yield f"Overconfident (mean confidence above accuracy): {_named(over, by='by ')}."
     if under:
-        shortfall = [(line, _negated(own)) for line, own in under]
-        yield f"Underconfident (mean confidence below accuracy): {_named(shortfall)}."
+        ends = [(line, own.value, own.interval or (0.0, 0.0)) for line, own in under]
+        shortfall = [(line, Estimate(-value, (-high, -low))) for line, value, (low, high) in ends]
+        yield f"Underconfident (mean confidence below accuracy): {_named(shortfall, by='by ')}."
     if neither:
-        named = _named(neither, by="", signed=True)
-        yield f"Neither over- nor underconfidence is shown on these examples: {named}."
+        yield f"Neither over- nor underconfidence is shown on these examples: {_named(neither)}."
 
 
 def _about_changes(lines: Sequence[CalibrationLine]) -> Iterator[str]:
@@ -92,9 +91,9 @@ def _about_changes(lines: Sequence[CalibrationLine]) -> Iterator[str]:
     worse, better, neither = _by_sign(changes)
     for found, verdict in ((better, "Better calibrated than"), (worse, "Worse calibrated than")):
         if found:
-            yield f"{verdict} “{against}”, by the calibration error: {_named(found, by='', signed=True)}."
+            yield f"{verdict} “{against}”, by the calibration error: {_named(found)}."
     if neither:
-        yield f"Not to be told from “{against}” by the calibration error: {_named(neither, by='', signed=True)}."
+        yield f"Not to be told from “{against}” by the calibration error: {_named(neither)}."
 
 
 def _about_vacuity(lines: Sequence[CalibrationLine]) -> Iterator[str]:
@@ -106,10 +105,8 @@ def _about_vacuity(lines: Sequence[CalibrationLine]) -> Iterator[str]:
 
 
 def _areas(line: CalibrationLine) -> str:
-    """AUROC of vacuity, and of confidence for comparison."""
     areas = (line.vacuity.detection, line.vacuity.confidence_detection) if line.vacuity else ()
-    texts = [each.text() for each in areas if each]
-    return f"{_who(line)}, AUROC " + ", of confidence ".join(texts)
+    return f"{_who(line)}, AUROC " + ", of confidence ".join(each.text() for each in areas if each)
 
 
 def _about_nll(lines: Sequence[CalibrationLine]) -> Iterator[str]:
@@ -126,7 +123,7 @@ _Found = tuple[CalibrationLine, Estimate]
 
 
 def _by_sign(found: Sequence[_Found], *, middle: float = 0.0) -> tuple[list[_Found], list[_Found], list[_Found]]:
-    """Those whose interval lies above the middle, below it, and around it; those without an interval are the last."""
+    # Those whose interval lies above the middle, below it, and around it; those without an interval are the last.
     parts: tuple[list[_Found], list[_Found], list[_Found]] = [], [], []
     for each in found:
         low, high = each[1].interval or (middle, middle)
@@ -134,20 +131,14 @@ def _by_sign(found: Sequence[_Found], *, middle: float = 0.0) -> tuple[list[_Fou
     return parts
 
 
-def _named(found: Sequence[_Found], *, by: str = "by ", signed: bool = False) -> str:
-    """Names with their numbers, the largest first."""
+def _named(found: Sequence[_Found], *, by: str = "") -> str:
     order = sorted(found, key=lambda each: -abs(each[1].value))
-    shown = [f"{_who(line)} ({by}{own.text(signed=signed)})" for line, own in order[:_MOST_NAMED]]
+    shown = [f"{_who(line)} ({by}{own.text(signed=not by)})" for line, own in order[:_MOST_NAMED]]
     return ", ".join(shown) + (f" and {len(order) - _MOST_NAMED} more" if len(order) > _MOST_NAMED else "")
 
 
 def _who(line: CalibrationLine) -> str:
     return "the ceiling" if line.role == "ceiling" else f"“{line.name}”"
-
-
-def _negated(estimate: Estimate) -> Estimate:
-    interval = estimate.interval
-    return Estimate(-estimate.value, None if interval is None else (-interval[1], -interval[0]))
 
 
 def reliability_diagram(lines: Sequence[CalibrationLine], prefix: str) -> str:
@@ -163,8 +154,7 @@ def reliability_diagram(lines: Sequence[CalibrationLine], prefix: str) -> str:
         _histogram(axes, line.bins)
         _rates(axes, [each.level for each in line.bins], line.bins, line.role)
 
-    frame = _Frame((left - 0.04, 1.04), (-0.02, 1.04), "confidence", "accuracy")
-    return _panels(lines, draw, frame, prefix)
+    return _panels(lines, draw, ("confidence", left - 0.04, 1.04), ("accuracy", -0.02, 1.04), prefix)
 
 
 def vacuity_plot(lines: Sequence[CalibrationLine], prefix: str) -> str:
@@ -183,22 +173,16 @@ def vacuity_plot(lines: Sequence[CalibrationLine], prefix: str) -> str:
             area = f"AUROC {number_text(vacuity.detection.value, decimals=2)}"
             axes.text(0.04, 0.9, area, transform=axes.transAxes, fontsize=8.5, color=COLORS["ink"])
 
-    frame = _Frame((-0.03, 1.03), (-0.02 * top, top), "share with less vacuity", "error rate")
-    return _panels(lines, draw, frame, prefix)
+    x, y = ("share with less vacuity", -0.03, 1.03), ("error rate", -0.02 * top, top)
+    return _panels(lines, draw, x, y, prefix)
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Axes shared by all panels."""
-
-    x_limits: tuple[float, float]
-    y_limits: tuple[float, float]
-    x_label: str
-    y_label: str
+_Axis = tuple[str, float, float]
+"""Label, lower and upper end."""
 
 
 def _panels(
-    lines: Sequence[CalibrationLine], draw: Callable[[Axes, CalibrationLine], None], frame: _Frame, prefix: str
+    lines: Sequence[CalibrationLine], draw: Callable[[Axes, CalibrationLine], None], x: _Axis, y: _Axis, prefix: str
 ) -> str:
     from matplotlib.figure import Figure
 
@@ -209,17 +193,17 @@ def _panels(
             row, column = divmod(index, _COLUMNS)
             left, top = _MARGIN + column * (_SIDE + _GAP), _HEAD + row * (_HEAD + _SIDE + _FOOT)
             axes = bare_axes(figure, left, top, _SIDE, _SIDE)
-            axes.set_xlim(*frame.x_limits)
-            axes.set_ylim(*frame.y_limits)
+            axes.set_xlim(*x[1:])
+            axes.set_ylim(*y[1:])
             axes.grid(color=COLORS["line"], linewidth=0.6)
             axes.set_axisbelow(True)
             axes.locator_params(nbins=4)
             axes.tick_params(labelsize=8.5, labelleft=column == 0)
             axes.set_title(shortened(line.name), fontsize=9.5, loc="left", color=COLORS[line.role], pad=5)
             if column == 0:
-                axes.set_ylabel(frame.y_label, fontsize=9, color=COLORS["ink"])
+                axes.set_ylabel(y[0], fontsize=9, color=COLORS["ink"])
             if index + _COLUMNS >= len(lines):
-                axes.set_xlabel(frame.x_label, fontsize=9)
+                axes.set_xlabel(x[0], fontsize=9)
             draw(axes, line)
         return svg(figure, prefix)
 

@@ -39,8 +39,7 @@ CHARACTER = 5.6
 
 _LONGEST_NAME = 26
 
-Point = tuple[float, float]
-
+_Point = tuple[float, float]
 _BESIDE, _ABOVE = 6.0, 3.0
 """Distances of a label from its point."""
 _SIDESTEP = 20.0
@@ -59,7 +58,7 @@ def shortened(name: str) -> str:
 
 
 def drawing() -> AbstractContextManager[None]:
-    """Return a context with the matplotlib settings of all figures; the caller's settings are restored after it."""
+    """Return a context with the matplotlib settings of all figures."""
     import matplotlib
 
     settings: AbstractContextManager[None] = matplotlib.rc_context(
@@ -131,7 +130,7 @@ class Box(NamedTuple):
         """Return the box with a margin around it."""
         return Box(self.left - by, self.bottom - by, self.right + by, self.top + by)
 
-    def distance(self, point: Point) -> float:
+    def distance(self, point: _Point) -> float:
         """Return the distance of the nearest edge from a point; 0 inside."""
         x, y = point
         return math.hypot(max(self.left - x, x - self.right, 0.0), max(self.bottom - y, y - self.top, 0.0))
@@ -176,15 +175,15 @@ def spread_apart(places: Sequence[float], gap: float, top: float) -> list[float]
 
 
 def place_labels(
-    points: Sequence[Point], sizes: Sequence[tuple[float, float]], bars: Sequence[Box], frame: Box
-) -> list[Point]:
+    points: Sequence[_Point], sizes: Sequence[tuple[float, float]], bars: Sequence[Box], frame: Box
+) -> list[_Point]:
     """Return lower left corners for labels of the given sizes (width, height) beside their points.
 
     Each label in turn takes the place around its point that overlaps least with marks, bars, earlier labels and the
     outside of the frame; of equally good places the first, which is to the upper right.
     """
     obstacles = [Box(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points] + list(bars)
-    corners: list[Point] = []
+    corners: list[_Point] = []
     for (x, y), (width, height) in zip(points, sizes, strict=True):
         places = _places(x, y, width, height)
         best = min(places, key=lambda box: _cost(box, obstacles, frame))
@@ -194,7 +193,7 @@ def place_labels(
 
 
 def _places(x: float, y: float, width: float, height: float) -> list[Box]:
-    """Places around a cross, from near to far, upper right first."""
+    # Around a cross, from near to far, upper right first.
     steps = sorted(itertools.product(range(5), range(4)), key=lambda step: step[0] * height + step[1] * _SIDESTEP)
     corners = []
     for up, aside in steps:

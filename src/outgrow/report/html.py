@@ -14,7 +14,7 @@ from outgrow.report.calibration import calibration_section
 from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.plots import dot_plot, plane
 from outgrow.report.refinement import refinement_section
-from outgrow.report.sweeps import sweep_sections
+from outgrow.report.sweeps import sweep_section
 from outgrow.report.table import metric_title, number_columns
 from outgrow.report.words import details, headline, ordered_lines, split_cell, typeset
 
@@ -26,14 +26,7 @@ _KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started"
 
 
 def report_html(name: str, summary: Summary, provenance: Mapping[str, Any], notes: Sequence[Note] | None = None) -> str:
-    """Return the report as HTML text.
-
-    Args:
-        name: Name of the experiment.
-        summary: What to show.
-        provenance: Plain values; every key is optional (see `Results.provenance`).
-        notes: Notes before the numbers, in any order; the gravest are shown first. Default: the notes on the summary.
-    """
+    """Return the report as HTML text; for `provenance` see `Results`, for `notes` `table_text`."""
     import jinja2
     import yaml
 
@@ -56,7 +49,7 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any], note
         setting=list(_setting(config, provenance, summary)),
         metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
         plane=_plane(summary),
-        sweeps=sweep_sections(summary),
+        sweeps=[sweep_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)],
         refinement=refinement_section(provenance.get("refinement") or ()),
         calibration=calibration_section(summary.calibration) if summary.calibration else None,
         resamples=summary.resamples,
@@ -88,12 +81,12 @@ def _metric(metric: MetricSummary, prefix: str) -> dict[str, Any]:
         ],
         # matplotlib escapes the text of its figures; nothing else is marked as safe.
         "plot": Markup(dot_plot(metric, prefix)),
-        "alternative": "; ".join(_spoken(line) for line in ordered_lines(metric)),
+        "alternative": "; ".join(f"{line.name} ({line.role}) {line.score.text()}" for line in ordered_lines(metric)),
     }
 
 
 def _plane(summary: Summary) -> dict[str, Any] | None:
-    """Content against concept, or the only two metrics, if they share a model."""
+    # Content against concept, or the only two metrics, if they share a model.
     from markupsafe import Markup
 
     named = {metric.metric: metric for metric in summary.metrics}
@@ -106,10 +99,6 @@ def _plane(summary: Summary) -> dict[str, Any] | None:
     return {"first": first.metric, "second": second.metric, "plot": Markup(plane(first, second, "plane"))}
 
 
-def _spoken(line: Line) -> str:
-    return f"{line.name} ({line.role}) {line.score.text()}"
-
-
 def _comparison(line: Line) -> tuple[str, str]:
     if line.comparison is None:
         return "", ""
@@ -120,7 +109,7 @@ def _comparison(line: Line) -> tuple[str, str]:
 def _setting(
     config: Mapping[str, Any], provenance: Mapping[str, Any], summary: Summary
 ) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Terms of the description of the experiment, with entries of headword and rest."""
+    # Terms of the description of the experiment, with entries of headword and rest.
     if config.get("task"):
         yield "Task", [_entry(config["task"])]
     sizes = provenance.get("sizes") or {"test": summary.metrics[0].examples}
@@ -145,13 +134,12 @@ def _entry(thing: object) -> tuple[str, str]:
 
 
 def _short(value: object) -> str:
-    """Return a piece of configuration on one line, without unset values."""
+    # Without unset values: {"refine": {"name": "icl", "demonstrations": 4}, "combine": None} is
+    # `refine icl (demonstrations 4)`.
     if isinstance(value, Mapping):
         head = str(value["name"]) if value.get("name") else ""
-        rest = {
-            key: own for key, own in value.items() if own not in (None, {}, [], "") and not (head and key == "name")
-        }
-        parts = ", ".join(f"{key} {_nested(own)}" for key, own in rest.items())
+        given = [(key, own) for key, own in value.items() if own not in (None, {}, [], "")]
+        parts = ", ".join(f"{key} {_nested(own)}" for key, own in given if not (head and key == "name"))
         return f"{head} ({parts})" if head and parts else head or parts
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_nested(each) for each in value)
@@ -180,10 +168,9 @@ def _provenance(provenance: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple
 
 
 def _moment(started: object) -> str:
-    """An ISO time to the minute; other texts are unchanged."""
     try:
         return datetime.fromisoformat(str(started)).strftime("%Y-%m-%d %H:%M %Z").strip() if started else ""
-    except ValueError:
+    except ValueError:  # no ISO time
         return str(started)
 
 

@@ -24,7 +24,7 @@ MOST_SHOWN = 8
 
 
 def _floor(text: str) -> Wording:
-    """The wording of a note on a gap, in which FLOOR is the supervisor that it is measured against."""
+    # FLOOR is the supervisor that a gap is measured against.
     only, best, mean = "the supervisor ({who})", "the best supervisor ({who})", "the average supervisor"
     return lambda values: text.replace(
         "FLOOR", mean if not values["who"] else best if values["best_of_several"] else only
@@ -36,6 +36,12 @@ _ENDINGS = {
     "open": "cut at the length or a stop string",
     "repeating": "cut while repeating",
     "empty": "empty",
+}
+_BROKEN = {
+    "empty": "are empty",
+    "refusing": "refuse",
+    "copied": "repeat the question",
+    "equal": "(more than of the weak texts) are one and the same",
 }
 _WITHOUT_PAIRS = {
     "one candidate": "had no two different candidates",
@@ -70,7 +76,6 @@ WORDINGS: dict[str, Wording] = {
         if values["seeds"] == 1
         else "students were trained with {seeds} seeds: too few for the intervals to show how much runs differ."
     ),
-    "audit": "{text}",
     "ceiling.none": "no ceiling: some unlabelled rows have no gold answer.",
     "combine.weights": "the supervisors' weights are {weights:weights}; {single:of} {rows:row|rows} had one candidate "
     "only.",
@@ -123,6 +128,27 @@ WORDINGS: dict[str, Wording] = {
     "they rank last.",
     "preferences.without": lambda values: (
         "{rows:of} {of:row|rows} " + _WITHOUT_PAIRS.get(values["reason"], "gave no pair ({reason})") + "."
+    ),
+    "refine.broken": lambda values: (
+        "refinement breaks down: of its answers "
+        + ", ".join(f"{{{key}:share}} {text}" for key, text in _BROKEN.items() if key in values)
+        + "."
+    ),
+    "refine.collapsed": "refinement breaks down: {refined:share} of its labels are {choice!r}, against {weak:share} of "
+    "the weak ones.",
+    "refine.lower": lambda values: (
+        "refined {unit} score {refined:score}, lower than the weak ones ({weak:score})"
+        + (" and the untrained strong model ({base:score})." if "base" in values else ".")
+    ),
+    "refine.no_effect": "the weak {unit} have no effect on the refined ones: {share:share} of these equal those of the "
+    "untrained strong model.",
+    "refine.not_adopted": "{share:share} of the refined answers did not adopt the concept.",
+    "refine.one_label": "all weak labels are {choice!r}: no demonstration shows when another choice is right.",
+    "refine.unchanged": lambda values: (
+        "refinement changes hardly a label: {share:share} of its labels equal the weak ones; their mean confidence "
+        "changes from {before:score} to {after:score}."
+        if "before" in values
+        else "refinement changes nothing: {share:share} of its {unit} equal the weak ones."
     ),
     "refined.missing": "{missing:of} {rows:row|rows} have no refined answer: {why}.",
     "refined.unread": "{rows:row is|rows are} longer than the strong model's context and skipped.",
@@ -224,7 +250,6 @@ class NoteGroup:
     text: str
     """The first note."""
     severity: Severity
-    """Severity of all of them."""
     alike: tuple[str, ...] = ()
     """The other notes, in order."""
 

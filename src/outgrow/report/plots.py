@@ -42,8 +42,7 @@ _LOG_RATIO = 8.0
 def dot_plot(metric: MetricSummary, prefix: str) -> str:
     """Return an SVG with a row per model: mean score and interval, with lines at floor, base, ceiling and chance.
 
-    Here and below, `prefix` stands before every id, so that several figures fit into one page. Equal input gives equal
-    output.
+    Here and below, `prefix` stands before every id, so that several figures fit into one page.
     """
     lines = ordered_lines(metric)
     left, right = _limits(lines, chance=metric.chance)
@@ -90,7 +89,8 @@ def plane(first: MetricSummary, second: MetricSummary, prefix: str) -> str:
 
 def sweep_plot(metric: MetricSummary, swept: SweptMetric, sweep: SweepSummary, prefix: str) -> str:
     """Return an SVG of mean scores against the swept number, with lines at reference, base and ceiling."""
-    references = _reference_lines(metric, sweep.reference)
+    students = [line for line in metric.of("student") if line.name == sweep.reference]
+    references = [*metric.of("ceiling"), *metric.of("base"), *students]
     right = 14 + CHARACTER * max((len(shortened(line.name)) for line in references), default=0)
     values = [point.value for point in swept.points]
     ends = [each.ends for each in (*(point.score for point in swept.points), *(line.score for line in references))]
@@ -123,11 +123,11 @@ def sweep_plot(metric: MetricSummary, swept: SweptMetric, sweep: SweepSummary, p
 
 
 def _references(metric: MetricSummary, left: float, right: float) -> list[tuple[float, str, str]]:
-    """Value, label and colour of the vertical lines, from left to right."""
+    # Value, label and colour of the vertical lines, from left to right.
     supervisors = metric.of("supervisor")
-    found: list[tuple[float, str, str]] = []
-    for line in (*metric.of("base"), *metric.of("ceiling")):
-        found.append((line.score.value, line.role, line.role))
+    found: list[tuple[float, str, str]] = [
+        (line.score.value, line.role, line.role) for line in (*metric.of("base"), *metric.of("ceiling"))
+    ]
     if supervisors:
         label = "best supervisor" if len(supervisors) > 1 else "supervisor"
         found.append((max(line.score.value for line in supervisors), label, "supervisor"))
@@ -137,7 +137,7 @@ def _references(metric: MetricSummary, left: float, right: float) -> list[tuple[
 
 
 def _limits(lines: Sequence[Line], *, air: float = 0.06, chance: float | None = None) -> tuple[float, float]:
-    """Ends of an axis: all intervals with a share of air; chance too, unless that would squeeze the rest."""
+    # All intervals with a share of air; chance too, unless that would squeeze the rest.
     ends = [end for line in lines for end in line.score.ends]
     low, high = min(ends), max(ends)
     if chance is not None and low - (high - low) / 2 <= chance < low:
@@ -178,7 +178,7 @@ def _cross(axes: Axes, x: Line, y: Line) -> None:
 
 
 def _name_points(axes: Axes, pairs: Sequence[tuple[Line, Line]]) -> None:
-    """Write names beside their points, off each other and off the intervals."""
+    # Names beside their points, off each other and off the intervals.
     to_points = axes.transData + axes.figure.dpi_scale_trans.inverted()
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -208,13 +208,8 @@ def _name_points(axes: Axes, pairs: Sequence[tuple[Line, Line]]) -> None:
         )
 
 
-def _reference_lines(metric: MetricSummary, reference: str | None) -> list[Line]:
-    students = [line for line in metric.of("student") if line.name == reference]
-    return [*metric.of("ceiling"), *metric.of("base"), *students]
-
-
 def _name_lines(axes: Axes, references: Sequence[Line]) -> None:
-    """Write names at the right ends of their lines, without overlap."""
+    # Names at the right ends of their lines, without overlap.
     bottom, top = axes.get_ylim()
     scale = _SWEEP_HEIGHT / (top - bottom)
     heights = spread_apart([scale * (line.score.value - bottom) for line in references], _LABEL, _SWEEP_HEIGHT)

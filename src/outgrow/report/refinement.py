@@ -18,8 +18,7 @@ _MOST_CHOICES = 3
 def refinement_section(audits: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return the values of the template; None without audits.
 
-    Args:
-        audits: JSON of `outgrow.refine.audit.Audit` or of `ChoiceAudit`, all of one kind, with `method` and `seed`.
+    These are the JSON of `outgrow.refine.audit.Audit` or of `ChoiceAudit`, all of one kind, with `method` and `seed`.
     """
     if not audits:
         return None

@@ -30,11 +30,6 @@ def sweep_sentences(summary: Summary) -> tuple[str, ...]:
     return tuple(_sentences(sweep, swept) for sweep in summary.sweeps for swept in sweep.metrics)
 
 
-def sweep_sections(summary: Summary) -> list[dict[str, Any]]:
-    """Return the values of the template, for each sweep."""
-    return [_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)]
-
-
 def _sentences(sweep: SweepSummary, swept: SweptMetric) -> str:
     part, key = sweep.setting.partition(".")[0], sweep.setting.rpartition(".")[2]
     verdict = _verdict(_SUBJECTS.get(part, f"`{part}`"), key, f"over “{sweep.reference}”", swept)
@@ -93,7 +88,8 @@ def _shape(swept: SweptMetric) -> str:
     return f"{text}, and the change from there to {swept.points[-1].value:g} is {fall}{doubt}"
 
 
-def _section(summary: Summary, sweep: SweepSummary, prefix: str) -> dict[str, Any]:
+def sweep_section(summary: Summary, sweep: SweepSummary, prefix: str) -> dict[str, Any]:
+    """Return the values of the template, with `prefix` in the ids of the figures."""
     from markupsafe import Markup
 
     about = {metric.metric: metric for metric in summary.metrics}

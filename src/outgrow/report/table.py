@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from outgrow.evaluate.gap import Gap
 from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Summary
@@ -29,8 +28,7 @@ _GUTTER = 2
 _STYLES: dict[str, str] = {"supervisor": "", "base": "dim", "student": "bold", "ceiling": "dim"}
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One column of numbers."""
 
     title: str
@@ -67,14 +65,10 @@ def metric_title(metric: MetricSummary) -> str:
 def table_text(
     summary: Summary, notes: Sequence[Note] | None = None, *, color: bool = False, width: int | None = None
 ) -> str:
-    """Return all metrics as aligned tables, with legend and notes below.
+    """Return all metrics as aligned tables, with legend and notes (by default those of the summary) below.
 
-    Args:
-        summary: What to show.
-        notes: Notes below the tables, in any order; the gravest are shown first. Default: the notes on the summary.
-        color: Whether to use terminal colours.
-        width: Columns to fit into. Where space is short, intervals move under their numbers; numbers are never cut, so
-            tables need about 70 columns.
+    Notes are in any order; the gravest are shown first. Where `width` is short, intervals move under their numbers;
+    numbers are never cut, so tables need about 70 columns.
     """
     width = width or DEFAULT_WIDTH
     tables = [_render(metric, color=color, width=width) for metric in summary.metrics]
@@ -91,7 +85,7 @@ def table_text(
 
 
 def _render(metric: MetricSummary, *, color: bool, width: int) -> str:
-    """One table, with intervals beside their numbers where they fit, else below them."""
+    # Intervals stand beside their numbers where they fit, else below them.
     from rich.console import Console
     from rich.text import Text
 
@@ -113,15 +107,13 @@ def _render(metric: MetricSummary, *, color: bool, width: int) -> str:
 
 
 def _rows(metric: MetricSummary, separator: str) -> list[list[str]]:
-    columns = number_columns(metric)
-    rows = [["", "role", *(column.title for column in columns)]]
-    for line in ordered_lines(metric):
-        rows.append([line.name, line.role, *(column.cell(line, separator) for column in columns)])
-    return rows
+    columns, lines = number_columns(metric), ordered_lines(metric)
+    head = ["", "role", *(column.title for column in columns)]
+    return [head] + [[line.name, line.role, *(column.cell(line, separator) for column in columns)] for line in lines]
 
 
 def _needed(rows: Sequence[Sequence[str]]) -> int:
-    """Width of all columns right of the names; numbers are never broken."""
+    # The width of all columns right of the names; numbers are never broken.
     widths = [max(len(part) for cell in column for part in cell.split("\n")) for column in zip(*rows, strict=True)]
     return sum(widths[1:]) + _GUTTER * len(widths[1:])
 
@@ -142,14 +134,10 @@ def _table(metric: MetricSummary, rows: Sequence[Sequence[str]], name_width: int
 
 
 def _estimate(estimate: Estimate | None, separator: str, *, signed: bool = False) -> str:
-    if estimate is None:
-        return ""
-    return estimate.text(signed=signed, separator=separator)
+    return "" if estimate is None else estimate.text(signed=signed, separator=separator)
 
 
 def _pgr(gap: Gap | None, separator: str) -> str:
-    if gap is None:
-        return ""
-    if gap.pgr is None:
-        return "undefined"
+    if gap is None or gap.pgr is None:
+        return "" if gap is None else "undefined"
     return estimate_text(gap.pgr, gap.pgr_interval, decimals=2, separator=separator)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from outgrow.combine import Combined
-from outgrow.evaluate.wording import number_text
+from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.report.table import DEFAULT_WIDTH
 
 MOST_SHOWN = 30
@@ -17,12 +17,7 @@ MOST_SHOWN = 30
 
 
 def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
-    """Return a line per supervisor, the effective number of supervisors, groups of copies, and notes.
-
-    Args:
-        combined: Result of `outgrow.combine.combine`.
-        width: Columns to fit into.
-    """
+    """Return a line per supervisor, the effective number of supervisors, groups of copies, and notes."""
     from rich.console import Console
     from rich.table import Table
 
@@ -30,13 +25,9 @@ def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("supervisor", "votes", "estimated accuracy", "weight"):
         table.add_column(title, justify="left" if title == "supervisor" else "right", no_wrap=True)
-    shown = np.argsort(-about.votes, kind="stable")[:MOST_SHOWN]
-    for m in shown:
-        low, high = about.accuracy_interval[m]
-        accuracy = f"{number_text(about.accuracy[m])} [{number_text(low)}, {number_text(high)}]"
-        silent = about.votes[m] == 0
-        weight = number_text(float(combined.weights[m]))
-        table.add_row(about.names[m], f"{about.votes[m]:,}", "never voted" if silent else accuracy, weight)
+    for m in np.argsort(-about.votes, kind="stable")[:MOST_SHOWN]:
+        accuracy = estimate_text(about.accuracy[m], about.accuracy_interval[m]) if about.votes[m] else "never voted"
+        table.add_row(about.names[m], f"{about.votes[m]:,}", accuracy, number_text(float(combined.weights[m])))
     stream = io.StringIO()
     Console(file=stream, width=width, highlight=False, markup=False).print(table)
     lines = [stream.getvalue().rstrip()]
@@ -58,21 +49,20 @@ def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
 def summary_of(combined: Combined) -> dict[str, Any]:
     """Return the diagnostics as JSON values; accuracy is None for supervisors that never voted."""
     about = combined.diagnostics
-    supervisors = [
-        {
-            "name": name,
-            "votes": int(about.votes[m]),
-            "accuracy": None if about.votes[m] == 0 else float(about.accuracy[m]),
-            "accuracy_interval": None if about.votes[m] == 0 else about.accuracy_interval[m].tolist(),
-            "weight": float(combined.weights[m]),
-        }
-        for m, name in enumerate(about.names)
-    ]
     return {
         "tasks": len(combined.usable),
         "usable_tasks": int(combined.usable.sum()),
         "effective_supervisors": combined.effective_supervisors,
-        "supervisors": supervisors,
+        "supervisors": [
+            {
+                "name": name,
+                "votes": int(about.votes[m]),
+                "accuracy": float(about.accuracy[m]) if about.votes[m] else None,
+                "accuracy_interval": about.accuracy_interval[m].tolist() if about.votes[m] else None,
+                "weight": float(combined.weights[m]),
+            }
+            for m, name in enumerate(about.names)
+        ],
         "copies": [list(group) for group in about.copies],
         "notes": list(about.notes),
     }

@@ -14,8 +14,6 @@ LEGEND = (
     "PGR is the share of the gap between supervisor (the best one, or the mean of all) and ceiling that a student "
     "recovers; the ceiling is the strong model trained on gold labels, the base the same model untouched."
 )
-
-
 ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
 """Order of tables and figures."""
 MEAN_SUPERVISOR = "mean of supervisors"
@@ -42,16 +40,14 @@ def typeset(text: str) -> str:
 
 
 def split_cell(text: str) -> tuple[str, str]:
-    """Return number and interval of a cell, typeset; they are separated by a line break."""
+    """Return number and interval of a cell, which a line break separates, typeset."""
     value, _, interval = text.partition("\n")
     return typeset(value), typeset(interval)
 
 
 def estimate_cell(estimate: Estimate | None, signed: bool) -> tuple[str, str]:
     """Return number and interval of an estimate, both empty without one."""
-    if estimate is None:
-        return "", ""
-    return split_cell(estimate.text(signed=signed, separator="\n"))
+    return ("", "") if estimate is None else split_cell(estimate.text(signed=signed, separator="\n"))
 
 
 def best_student(summary: Summary) -> str | None:

@@ -65,7 +65,7 @@ class ModelSupervisor(Trained):
         """Train on gold rows and vote on the others; see `Supervisor.vote`."""
         import torch
 
-        from outgrow.train.learners import gold_targets as gold_choices
+        from outgrow.train.targets import gold_targets as gold_choices
 
         name, learner = self.title, self._choice_learner()
         gold, judged = training_rows(rows, self.rows, seed=seed, name=name), judged_rows(rows)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from outgrow.errors import StoreError
-from outgrow.theory.topic import Finding, Point, Table, Topic, page
+from outgrow.theory.topic import Finding, Point, Table, Topic, page, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -180,8 +180,7 @@ def charted(
     facts: Mapping[str, str] | None = None,
 ) -> Finding:
     """Return the finding of a topic of points, in columns called `x` and `value`; for facts see `page`."""
-    data = Table(("panel", "series", "kind", x, value, "standard error"), points)
-    return Finding(summary, data, chart, page(name, topic, summary, **(facts or {})), size)
+    return Finding(summary, tidy(points, x=x, value=value), chart, page(name, topic, summary, **(facts or {})), size)
 
 
 def counts_axis(axes: Axes, ticks: Sequence[float]) -> None:

@@ -91,6 +91,11 @@ class Table:
         ]
 
 
+def tidy(points: Sequence[Point], *, x: str = "n", value: str = "excess risk") -> Table:
+    """Return the table of a topic: one row per point, with names for the columns of `x` and `value`."""
+    return Table(("panel", "series", "kind", x, value, "standard error"), points)
+
+
 def pivot(
     points: Iterable[Point],
     by: Mapping[str, str],

@@ -1,9 +1,8 @@
-"""From text targets to padded batches: the tokens to learn, how much each counts, and how sure the weak models were."""
+"""From text targets to padded batches: answer tokens, their weights and the weak models' confidence in them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,68 +19,60 @@ _KEYS = ("input_ids", "weights", "log_confidences")
 _UNIFORM = Bridging()
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """A text to learn, in the student's tokens, with the end-of-sequence token if there is one."""
-
-    tokens: list[int]
-    spans: list[tuple[int, int]]
-
-
-class Heard(NamedTuple):
-    """An opinion on a text, on the student's J tokens."""
+class BridgedOpinion(NamedTuple):
+    """A weak model's opinion on a text, carried over to the student's J tokens."""
 
     share: float
-    """λ of the weak model over the sum of all that have an opinion on the text."""
+    """λ of the weak model over the sum of all with an opinion on the text."""
     log_s: NDArray[np.float64]
     """Log-probability of each token, shape (J,)."""
     segments: NDArray[np.int64]
-    """The first token of the segment that each token is in, shape (J,)."""
+    """Index of the first token of each token's segment, shape (J,)."""
 
 
 def tokenise(
     targets: TextTargets, tokenizer: Any, *, limit: int | None, cut: bool, bridging: Bridging = _UNIFORM
 ) -> list[dict[str, Any]]:
-    """One line per row: the texts to learn, each with its prompt, and what is known of every *predicted* token.
+    """Return one line per row, with the tokens of its prompt and texts and what is known of every *predicted* token.
 
-    Prompt and answer are tokenised apart, as `LocalLanguageModel` does when it generates, so that training sees the
-    very tokens that generation will.
+    Prompt and answer are tokenised separately, as in `LocalLanguageModel.generate`, so that training and generation see
+    the same tokens.
 
     Args:
-        targets: What to answer; the texts begin with the space that parts them from the prompt.
-        tokenizer: The student's.
-        limit: Most tokens of prompt, answer and end together.
+        targets: Texts to learn; they begin with the space that separates them from the prompt.
+        tokenizer: The student's tokenizer.
+        limit: Most tokens of prompt, answer and end-of-sequence token together.
         cut: Whether to cut longer ones from the right; an error otherwise.
-        bridging: How the weak models' log-probabilities come to the student's tokens.
+        bridging: How the weak models' log-probabilities are carried over to the student's tokens.
 
     Returns:
         Lines with `input_ids` (prompt, answer and end), `weights` (λ, zero on the prompt) and `log_confidences` (log s,
-        zero where nobody said anything): a list per text, the last two one shorter, as they are about predictions. If
-        the student is to split log-probabilities itself, also `opinions`: a list of `Heard` per text.
+        zero without an opinion): a list per text, the last two one token shorter, as they describe predictions. If the
+        student splits log-probabilities itself, also `opinions`: a list of `BridgedOpinion` per text.
 
     Raises:
         DataError: A target is too long, or cutting would leave nothing of an answer.
     """
     answers = [_answer(text, tokenizer) for text in targets.texts]
-    heard = opinions(targets, [one.spans for one in answers], bridging)
-    log_s = [confidences(own, len(one.spans)) for own, one in zip(heard, answers, strict=True)]
+    bridged = opinions(targets, [spans for _, spans in answers], bridging)
+    log_s = [confidences(own, len(tokens)) for own, (tokens, _) in zip(bridged, answers, strict=True)]
     split_later = bridging.split == "student" and bool(targets.opinions)
     keys = [*_KEYS, "opinions"] if split_later else _KEYS
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     too_long = []
-    for index, (answer, weight) in enumerate(zip(answers, targets.weights, strict=True)):
-        asked = tokenizer(targets.prompts[index], verbose=False)["input_ids"]
-        ids = asked + answer.tokens
-        if limit is not None and len(ids) > limit and (not cut or len(asked) >= limit):
+    for index, ((tokens, _), weight) in enumerate(zip(answers, targets.weights, strict=True)):
+        prompt = tokenizer(targets.prompts[index], verbose=False)["input_ids"]
+        ids = prompt + tokens
+        if limit is not None and len(ids) > limit and (not cut or len(prompt) >= limit):
             too_long.append(index)
         ids = ids[:limit]
-        before = [0.0] * (len(asked) - 1)
+        before = [0.0] * (len(prompt) - 1)
         line = lines.setdefault((targets.ids[index], targets.prompts[index]), {key: [] for key in keys})
         line["input_ids"].append(ids)
-        line["weights"].append((before + [weight] * len(answer.tokens))[: len(ids) - 1])
+        line["weights"].append((before + [weight] * len(tokens))[: len(ids) - 1])
         line["log_confidences"].append((before + log_s[index].tolist())[: len(ids) - 1])
         if split_later:
-            line["opinions"].append([_behind(len(before), one, len(ids) - 1) for one in heard[index]])
+            line["opinions"].append([_after_prompt(len(before), one, len(ids) - 1) for one in bridged[index]])
     if too_long:
         raise DataError(
             f"{len(too_long)} training texts are longer than the model can read.",
@@ -93,7 +84,7 @@ def tokenise(
 
 
 def certain_line(tokens: Sequence[int]) -> dict[str, Any]:
-    """The line of a text without a prompt, of which every token is learned as certain.
+    """Return the line of a text without a prompt, whose tokens all have weight and confidence 1.
 
     Example:
         >>> certain_line([5, 6, 7])
@@ -105,19 +96,18 @@ def certain_line(tokens: Sequence[int]) -> dict[str, Any]:
 
 def opinions(
     targets: TextTargets, spans: Sequence[Sequence[tuple[int, int]]], bridging: Bridging = _UNIFORM
-) -> list[list[Heard]]:
-    """The opinions on each text, carried over to the student's tokens.
+) -> list[list[BridgedOpinion]]:
+    """Carry the opinions on each text over to the student's tokens.
 
     Args:
         targets: Texts with the opinions on them.
         spans: Character spans of the student's tokens in each text; an empty one at the end is the end of sequence.
-        bridging: The bridge. What the student itself is to split is split evenly until it does.
+        bridging: The bridge. With `split: student`, log-probabilities are split evenly here.
 
     Returns:
-        A list per text. A model that did not end a text itself, or does not say how sure it was to end it, says nothing
-        of its end: it is as good as certain.
+        A list per text. Where a model has no log-probability for the end of a text, the end counts as certain.
     """
-    found: list[list[Heard]] = [[] for _ in spans]
+    found: list[list[BridgedOpinion]] = [[] for _ in spans]
     if not targets.opinions:
         return found
     jobs = [
@@ -141,25 +131,27 @@ def opinions(
         log_s, segments = np.zeros(len(spans[index])), np.arange(len(spans[index]))
         log_s[:count] = result.logprobs
         segments[:count] = np.repeat(result.segments[:, 2], result.segments[:, 3] - result.segments[:, 2])
-        found[index].append(Heard(opinion.weight / float(mass[index]), log_s, segments))
+        found[index].append(BridgedOpinion(opinion.weight / float(mass[index]), log_s, segments))
     return found
 
 
-def confidences(heard: Sequence[Heard], tokens: int) -> NDArray[np.float64]:
-    """How sure the weak models were of each token: log Σ_i λ_i s_i / Σ_i λ_i, shape (tokens,); 0 without an opinion."""
-    if not heard:
+def confidences(opinions: Sequence[BridgedOpinion], tokens: int) -> NDArray[np.float64]:
+    """Return the weak models' log-confidence in each token, log Σ_i λ_i s_i / Σ_i λ_i; 0 without an opinion."""
+    if not opinions:
         return np.zeros(tokens)
-    mean = np.sum([one.share * np.exp(one.log_s) for one in heard], axis=0)
+    mean = np.sum([one.share * np.exp(one.log_s) for one in opinions], axis=0)
     logs: NDArray[np.float64] = np.minimum(np.log(np.maximum(mean, np.finfo(np.float64).tiny)), 0.0)
     return logs
 
 
 def collate(lines: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """A batch of N rows with up to M texts each, padded on the right to T tokens.
+    """Return a batch of N rows with up to M texts each, padded on the right to T tokens.
 
     Returns:
-        `input_ids` and `attention_mask` (N, M, T): the mask says what is padding, whatever its token id; `weights` and
-        `log_confidences` (N, M, T − 1); and what `_collate_opinions` adds if the student is to split log-probabilities.
+        `input_ids` and `attention_mask` (N, M, T), `weights` and `log_confidences` (N, M, T − 1). If the student splits
+        log-probabilities itself, also up to O opinions on each text: `shares` (N, M, O), zero where there is none;
+        `opinions` (N, M, O, T − 1), log-probabilities; and `segments` of the same shape, the first token of each
+        token's segment, where a token without an opinion is a segment of its own.
     """
     most = max(len(line["input_ids"]) for line in lines)
     longest = max(len(ids) for line in lines for ids in line["input_ids"])
@@ -178,42 +170,36 @@ def collate(lines: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
 
 
 def _collate_opinions(lines: Sequence[Mapping[str, Any]], shape: tuple[int, int, int]) -> dict[str, Tensor]:
-    """Up to O opinions on each text of a batch, for texts of shape (N, M, T − 1).
-
-    Returns:
-        `shares` (N, M, O), zero where there is no opinion; `opinions` (N, M, O, T − 1), log-probabilities; and
-        `segments` of the same shape, the first token of each token's segment, where every token that nobody has an
-        opinion on is a segment of its own.
-    """
-    most = max((len(heard) for line in lines for heard in line["opinions"]), default=0)
+    most = max((len(opinions) for line in lines for opinions in line["opinions"]), default=0)
     shape_all = (*shape[:2], max(most, 1), shape[2])
     shares, logs = torch.zeros(shape_all[:3]), torch.zeros(shape_all)
     segments = torch.arange(shape[2]).expand(shape_all).clone()
     for row, line in enumerate(lines):
-        for text, heard in enumerate(line["opinions"]):
-            for number, one in enumerate(heard):
+        for text, opinions in enumerate(line["opinions"]):
+            for number, one in enumerate(opinions):
                 at = (row, text, number)
                 shares[at] = one.share
                 logs[at][: len(one.log_s)] = torch.from_numpy(one.log_s)
                 segments[at][: len(one.segments)] = torch.from_numpy(one.segments)
-            if not heard:
+            if not opinions:
                 shares[row, text, 0] = 1.0
     return {"shares": shares, "opinions": logs, "segments": segments}
 
 
-def _behind(prompt: int, one: Heard, length: int) -> Heard:
-    """An opinion on the tokens behind a prompt, cut to so many predicted tokens of both together."""
+def _after_prompt(prompt: int, one: BridgedOpinion, length: int) -> BridgedOpinion:
+    """The opinion on `length` predicted tokens of which the first `prompt` belong to the prompt."""
     log_s = np.concatenate([np.zeros(prompt), one.log_s])[:length]
-    return Heard(one.share, log_s, np.concatenate([np.arange(prompt), one.segments + prompt])[:length])
+    return BridgedOpinion(one.share, log_s, np.concatenate([np.arange(prompt), one.segments + prompt])[:length])
 
 
-def _answer(text: str, tokenizer: Any) -> _Answer:
+def _answer(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
+    """Tokens and character spans of a text, with the end-of-sequence token if there is one."""
     tokens, spans = encode_answer(tokenizer, text)
     if tokenizer.eos_token_id is not None:
-        tokens, spans = [*tokens, tokenizer.eos_token_id], [*spans, (len(text), len(text))]
-    return _Answer(tokens, spans)
+        return [*tokens, tokenizer.eos_token_id], [*spans, (len(text), len(text))]
+    return tokens, spans
 
 
 def _visible(spans: Sequence[tuple[int, int]], text: str) -> int:
-    """How many tokens there are before the end-of-sequence token."""
+    """Number of tokens before the end-of-sequence token."""
     return len(spans) - (bool(spans) and spans[-1] == (len(text), len(text)))

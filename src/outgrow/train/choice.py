@@ -2,39 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import TrainingArguments
 
 from outgrow.config import Named
+from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.adapters import Adapter
 from outgrow.models.classifier import ChoiceNetwork, Encoder, by_length, load_choice_network
 from outgrow.objectives import Objective
 from outgrow.progress import Reporter
 from outgrow.registry import create
-from outgrow.store import read_json, replacing, write_json
-from outgrow.train.lookahead import Lookahead
-from outgrow.train.supervised import Gather, fit, training_arguments
+from outgrow.run import Run
+from outgrow.store import Artefact, read_json, replacing, write_json
+from outgrow.train.features import prompt_matrix
+from outgrow.train.step_context import StepContextTracker
+from outgrow.train.supervised import FineTuning, Gather, RowLosses, fit, training_arguments
+from outgrow.train.targets import make_objective, rows_of, target_tensors, training_hashes
 
 
-class ChoiceLosses:
-    """Row losses of an objective, which is told of the whole step where it wants to be."""
+@dataclass(frozen=True)
+class NetworkLearner(FineTuning):
+    """Fine-tuning of a network with a fresh head, wholly or through LoRA; see `ChoiceLearner`."""
+
+    early_stopping: int | None = None
+    """Patience in epochs, or None to train to the end."""
+    batch_size: int = 32
+    """Rows per batch when predicting."""
+
+    def train(
+        self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
+    ) -> Artefact:
+        """Train on targets; see `ChoiceLearner.train`."""
+        learned = rows_of(rows, targets)
+        loss = make_objective(objective)
+
+        def make(folder: Path) -> None:
+            network = new_network(self.model, self.adapter, targets.probs.shape[1], seed=seed)
+            encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
+            arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed)
+            patience, reporter = self.early_stopping, run.reporter
+            train_choice(
+                network, encoder, learned.prompts, targets, loss, arguments,
+                early_stopping=patience, reporter=reporter, name=name,
+            )  # fmt: skip
+            save_network(network, folder, model=self.model, adapter=self.adapter)
+            shutil.rmtree(folder / "checkpoints")
+
+        recipe = {**self.recipe(loss, seed), "early_stopping": self.early_stopping}
+        return run.stage("student", {**recipe, **training_hashes(learned, targets)}, make)
+
+    def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
+        """Return logits (N, K); see `ChoiceLearner.logits`."""
+
+        def load() -> Callable[[Sequence[str]], Tensor]:
+            # The model as named now: an equal one may have lain elsewhere when the student was trained.
+            network = load_network(trained.path, model=self.model)
+            encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
+            return lambda prompts: predict_logits(network, encoder, prompts, batch_size=self.batch_size)
+
+        recipe = {"student": trained.key, "max_length": self.max_length}
+        return prompt_matrix("logits", recipe, load, rows, run, name=name, columns=len(rows.choices or ()))
+
+
+class ChoiceLosses(RowLosses):
+    """Per-row losses of an objective; with `window` or `memory` it also gets the predictions of the whole step."""
 
     def __init__(self, objective: Objective, targets: Tensor, weights: Tensor, lambdas: Tensor | None) -> None:
-        self._objective, self._lookahead = objective, Lookahead(objective, targets, weights, lambdas)
+        self._objective, self._tracker = objective, StepContextTracker(objective, targets, weights, lambdas)
 
     def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
-        """Looks at all rows of the step, of all processes, before the loss of any is computed.
-
-        One more forward pass, without gradients, for objectives that harden predictions or learn whom to believe.
-        """
-        if not self._lookahead.needed:
+        """Predict all rows of the step, of all processes: one more forward pass, for objectives that need it."""
+        if not self._tracker.needed:
             return
         training = model.training
         model.eval()
@@ -43,20 +89,20 @@ class ChoiceLosses:
                 (torch.log_softmax(_logits(model, piece), -1), piece["targets"], piece["weights"]) for piece in pieces
             ]
         model.train(training)
-        self._lookahead.look(*(torch.cat([gather(each) for each in column]) for column in zip(*seen, strict=True)))
+        self._tracker.update(*(torch.cat([gather(each) for each in column]) for column in zip(*seen, strict=True)))
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Losses of shape (N,)."""
+        """Return losses of shape (N,)."""
         logits = _logits(model, batch)
-        return self._objective(logits, batch["targets"], self._lookahead.context(progress, logits.device))
+        return self._objective(logits, batch["targets"], self._tracker.context(progress, logits.device))
 
     def state(self) -> Any:
-        """What is remembered from step to step."""
-        return self._lookahead.state()
+        """Return the state of the tracker."""
+        return self._tracker.state()
 
     def restore(self, state: Any) -> None:
-        """Takes it back."""
-        self._lookahead.restore(state)
+        """Restore the state of the tracker."""
+        self._tracker.restore(state)
 
 
 def _logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
@@ -68,60 +114,48 @@ def train_choice(
     network: ChoiceNetwork,
     encoder: Encoder,
     prompts: Sequence[str],
-    targets: NDArray[np.float64],
+    targets: ChoiceTargets,
     objective: Objective,
-    folder: Path,
+    arguments: TrainingArguments,
     *,
-    weights: NDArray[np.float64] | None = None,
-    lambdas: NDArray[np.float64] | None = None,
-    seed: int,
-    trainer: Mapping[str, Any],
     early_stopping: int | None = None,
     reporter: Reporter | None = None,
     name: str = "train",
-) -> ChoiceNetwork:
-    """Fine-tunes a network on target distributions.
+) -> None:
+    """Fine-tune a network on targets, in place.
 
     Args:
-        network: Trained in place.
-        encoder: Turns prompts into tokens.
+        network: The network.
+        encoder: Its tokenizer.
         prompts: N texts.
-        targets: Shape (N, K), or votes (N, M, K) for an objective that takes them.
+        targets: What to learn about them; the votes where there are any.
         objective: What to minimise.
-        folder: Where checkpoints of an interrupted training are kept and looked for.
-        weights: Row weights, shape (N,); by default all 1.
-        lambdas: λ of each supervisor, shape (M,), where targets are votes.
-        seed: Fixes the order of rows and dropout.
-        trainer: TrainingArguments of the user.
+        arguments: See `outgrow.train.supervised.training_arguments`.
         early_stopping: See `outgrow.train.supervised.fit`.
-        reporter: Told of every optimiser step.
-        name: What the step is called.
+        reporter: Receives progress updates.
+        name: Name of the step in progress reports.
     """
-    goals = torch.tensor(targets, dtype=torch.float32)
-    shares = torch.ones(len(goals)) if weights is None else torch.tensor(weights, dtype=torch.float32)
+    goals, weights, lambdas = target_tensors(targets)
     tokens = encoder.tokenise(prompts)
-    rows = [{"tokens": tokens[index], "target": goals[index], "weight": shares[index]} for index in range(len(tokens))]
+    rows = [{"tokens": tokens[index], "target": goals[index], "weight": weights[index]} for index in range(len(tokens))]
 
     def collate(batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         inputs = cast(dict[str, Tensor], dict(encoder.batch([row["tokens"] for row in batch])))
         targets, weights = (torch.stack([row[key] for row in batch]) for key in ("target", "weight"))
         return {**inputs, "targets": targets, "weights": weights}
 
-    arguments = training_arguments(folder, trainer, seed=seed)
-    voices = None if lambdas is None else torch.tensor(lambdas, dtype=torch.float32)
-    losses = ChoiceLosses(objective, goals, shares, voices)
+    losses = ChoiceLosses(objective, goals, weights, lambdas)
     fit(network, rows, collate, losses, arguments, early_stopping=early_stopping, reporter=reporter, name=name)
-    return network
 
 
 @torch.inference_mode()
 def predict_logits(network: ChoiceNetwork, encoder: Encoder, prompts: Sequence[str], *, batch_size: int = 32) -> Tensor:
-    """Logits (N, K) of a network, in the order of the prompts whatever the batches."""
+    """Return logits (N, K) of N prompts; they do not depend on the batch size."""
     return by_length(network.eval(), encoder, prompts, batch_size=batch_size)
 
 
 def new_network(model: str, adapter: Named, classes: int, *, seed: int) -> ChoiceNetwork:
-    """A pretrained network with a fresh head, of which the adapter says what will train."""
+    """Return a pretrained network with a fresh head and the adapter's trainable parameters."""
     network = load_choice_network(model, classes, seed=seed)
     wrapper: Adapter = create("adapter", adapter.name, adapter.params, "wrap")
     network.backbone = wrapper.wrap(network.backbone)
@@ -129,7 +163,7 @@ def new_network(model: str, adapter: Named, classes: int, *, seed: int) -> Choic
 
 
 def save_network(network: ChoiceNetwork, folder: Path, *, model: str, adapter: Named) -> None:
-    """Writes what was trained (`weights.safetensors`) and what it was trained on top of (`network.json`)."""
+    """Write the trained parameters (`weights.safetensors`) and the names of base model and adapter (`network.json`)."""
     trained = {name: p.detach().contiguous() for name, p in network.named_parameters() if p.requires_grad}
     with replacing(folder / "weights.safetensors") as temporary:
         save_file(trained, temporary)
@@ -138,12 +172,7 @@ def save_network(network: ChoiceNetwork, folder: Path, *, model: str, adapter: N
 
 
 def load_network(folder: Path, *, model: str | None = None) -> ChoiceNetwork:
-    """The inverse of `save_network`.
-
-    Args:
-        folder: Where it was saved.
-        model: The model it was trained on top of, by default from where it was then.
-    """
+    """Load what `save_network` wrote; on top of another folder of the same base model if `model` is given."""
     about = read_json(folder / "network.json")
     network = new_network(model or about["model"], Named(**about["adapter"]), about["classes"], seed=0)
     network.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)

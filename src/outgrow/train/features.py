@@ -1,64 +1,119 @@
-"""Features of the frozen strong model: computed once, shared by every probe and every relabeller."""
+"""Matrices that a model computes from prompts, kept in the store; such as the features of the frozen strong model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
-from outgrow.config import weights_of
+from outgrow.config import Choice, ModelName, weights_of
 from outgrow.labels import Rows
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, model_identity, short_name
 from outgrow.run import Run
-from outgrow.train.learners import Trainable, blank_matrix, in_shards, matrix_table, prompts_hash, read_matrix
+from outgrow.scale.local import map_shards, read_shards
+from outgrow.store import write_table
+from outgrow.train.targets import prompts_hash
+
+SHARD_ROWS = 1024
+"""Rows per shard; an interrupted run computes at most one shard again."""
+
+
+class TrainedSection(Protocol):
+    """A section of an experiment file with a model that is trained here: the strong model, or a supervisor."""
+
+    model: ModelName
+    adapter: Choice
+    max_length: int | None
+    batch_size: int
+    early_stopping: int | None
+
+
+def prompt_matrix(
+    kind: str,
+    recipe: Mapping[str, Any],
+    load: Callable[[], Callable[[Sequence[str]], Tensor]],
+    rows: Rows,
+    run: Run,
+    *,
+    name: str,
+    columns: int,
+) -> Tensor:
+    """Return a matrix (N, D) with a line per prompt; found in the store if it was computed before.
+
+    Args:
+        kind: Kind of the artefact.
+        recipe: What the matrix depends on, apart from the prompts.
+        load: Loads the model; returns a function from n prompts to a matrix (n, D).
+        rows: N rows.
+        run: Store and progress.
+        name: Name of the step in progress reports.
+        columns: D of the zeros that stand for the matrix in a dry run.
+    """
+
+    def make(folder: Path) -> None:
+        compute = load()
+
+        def work(prompts: Sequence[str]) -> pa.Table:
+            return _table(compute(prompts))
+
+        map_shards(work, rows.prompts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
+
+    def blank(folder: Path) -> None:
+        write_table(folder / "part-00000.parquet", _table(torch.zeros(len(rows), columns)))
+
+    artefact = run.stage(kind, {**recipe, "prompts": prompts_hash(rows)}, make, blank=blank)
+    values = read_shards(artefact.path)["values"].combine_chunks()
+    return torch.tensor(values.flatten().to_numpy().reshape(len(values), -1))
 
 
 @dataclass(frozen=True)
 class FrozenFeatures:
-    """Pooled last states of a pretrained network, kept in the store."""
+    """Pooled last hidden states of a pretrained network, shared by all probes and refiners."""
 
     model: str
     """A folder or hub id."""
     max_length: int | None
-    """Cut prompts to so many tokens."""
+    """Cut prompts to this many tokens."""
     batch_size: int
-    """Rows at once when embedding."""
+    """Rows per batch when embedding."""
     _cached: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, config: Trainable) -> FrozenFeatures:
-        """Those of the model that an experiment file describes."""
+    def of(cls, config: TrainedSection) -> FrozenFeatures:
+        """Return the features of the model in a section of an experiment file."""
         return cls(weights_of(config.model), config.max_length, config.batch_size)
 
-    def about(self) -> dict[str, object]:
-        """What they depend on but for the rows, for a recipe."""
+    def recipe(self) -> dict[str, object]:
+        """Return what the features depend on, apart from the rows."""
         return {"model": model_identity(self.model), "max_length": self.max_length}
 
     def __call__(self, rows: Rows, run: Run) -> Tensor:
-        """Features (N, D) of rows; read once, since every student asks for them."""
+        """Return features (N, D) of rows; read from the store once, since every student uses them."""
         prompts = prompts_hash(rows)
-        if prompts in self._cached:
-            return self._cached[prompts]
-
-        def make(folder: Path) -> None:
-            network = load_encoder(self.model)
-            encoder = Encoder(self.model, network, max_length=self.max_length)
-            pooling = default_pooling(network)
-
-            def work(prompts: Sequence[str]) -> pa.Table:
-                return matrix_table(
-                    by_length(
-                        lambda **batch: embed(network, batch, pooling), encoder, prompts, batch_size=self.batch_size
-                    )
-                )
-
-            in_shards(work, rows, folder, run, name=f"embed with {short_name(self.model)}")
-
-        self._cached[prompts] = read_matrix(
-            run.stage("features", {**self.about(), "prompts": prompts}, make, blank=blank_matrix(len(rows), 1))
-        )
+        if prompts not in self._cached:
+            name = f"embed with {short_name(self.model)}"
+            self._cached[prompts] = prompt_matrix(
+                "features", self.recipe(), self._load, rows, run, name=name, columns=1
+            )
         return self._cached[prompts]
+
+    def _load(self) -> Callable[[Sequence[str]], Tensor]:
+        network = load_encoder(self.model)
+        encoder = Encoder.load(self.model, network, max_length=self.max_length)
+        pooling = default_pooling(network)
+
+        def states(**batch: Tensor) -> Tensor:
+            return embed(network, batch, pooling)
+
+        return lambda prompts: by_length(states, encoder, prompts, batch_size=self.batch_size)
+
+
+def _table(matrix: Tensor) -> pa.Table:
+    flat = pa.array(matrix.contiguous().numpy().reshape(-1), pa.float32())
+    return pa.table({"values": pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])})

@@ -1,40 +1,26 @@
-"""Learners of choice tasks: anything trained on targets and then asked for logits, kept in the store."""
+"""Learners of choice tasks: what trains a model on targets and predicts with it, by way of the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from outgrow.config import Choice, ModelName, Named, weights_of
-from outgrow.labels import ChoiceTargets, Rows, positions
+from outgrow.config import Named, weights_of
+from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.loading import check_model
 from outgrow.registry import can, create
 from outgrow.run import Run
-from outgrow.scale.local import map_shards, read_shards
-from outgrow.store import Artefact, table_hash, write_table
+from outgrow.store import Artefact
+from outgrow.train.targets import make_objective
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from outgrow.objectives import EvidentialObjective, Objective
-
-SHARD_ROWS = 1024
-"""Rows between two savings: what a killed run may have to compute again."""
-
-
-class Trainable(Protocol):
-    """A section of an experiment file with a model that is trained here: the strong model, or a supervisor."""
-
-    model: ModelName
-    adapter: Choice
-    max_length: int | None
-    batch_size: int
-    early_stopping: int | None
+    from outgrow.objectives import EvidentialObjective
+    from outgrow.train.features import TrainedSection
 
 
 class ChoiceLearner(Protocol):
@@ -43,14 +29,14 @@ class ChoiceLearner(Protocol):
     def train(
         self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
-        """Trains on `targets`, which are about some of `rows`; found in the store if it was done before."""
+        """Train on targets of some of the rows; found in the store if it was done before."""
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
-        """Logits (N, K) of what was trained."""
+        """Return logits (N, K) of what `train` returned."""
 
 
-def choice_learner(config: Trainable, trainer: Mapping[str, Any]) -> ChoiceLearner:
-    """The learner that an experiment file describes.
+def choice_learner(config: TrainedSection, trainer: Mapping[str, Any]) -> ChoiceLearner:
+    """Return the learner that a section of an experiment file describes.
 
     Args:
         config: The strong model, or a supervisor that is trained.
@@ -60,7 +46,8 @@ def choice_learner(config: Trainable, trainer: Mapping[str, Any]) -> ChoiceLearn
         ConfigError: The adapter, one of its parameters or a trainer setting does not exist.
         ModelError: See `outgrow.models.loading.check_model`.
     """
-    check_model(weights_of(config.model))
+    model = weights_of(config.model)
+    check_model(model)
     adapter = create("adapter", config.adapter.name, config.adapter.params)
     if can(adapter, "fit"):
         from outgrow.train.features import FrozenFeatures
@@ -68,93 +55,28 @@ def choice_learner(config: Trainable, trainer: Mapping[str, Any]) -> ChoiceLearn
 
         return ProbeLearner(FrozenFeatures.of(config), adapter)
     # Only here, because the Trainer takes seconds to import and a probe does without.
-    from outgrow.train.network import NetworkLearner
+    from outgrow.train.choice import NetworkLearner
 
-    early_stopping = config.early_stopping
     return NetworkLearner(
-        weights_of(config.model), config.adapter, config.max_length, config.batch_size, trainer, early_stopping
+        model, config.adapter, config.max_length, trainer, config.early_stopping, batch_size=config.batch_size
     )
 
 
-class Outlook(NamedTuple):
+class PredictedChoices(NamedTuple):
     """What a trained model predicts on N rows."""
 
     probs: NDArray[np.float64]
     """Distributions, shape (N, K)."""
     vacuity: NDArray[np.float64] | None
-    """How little evidence it has, shape (N,); None unless it was trained with evidence."""
+    """Lack of evidence, shape (N,); None unless the objective measures evidence."""
 
 
-def outlook_of(
-    learner: ChoiceLearner,
-    targets: ChoiceTargets,
-    objective: Named,
-    rows: Rows,
-    run: Run,
-    *,
-    seed: int,
-    name: str,
-) -> Outlook:
-    """What a model predicts on all of `rows` once it has learnt targets on some of them."""
+def train_and_predict(
+    learner: ChoiceLearner, targets: ChoiceTargets, objective: Named, rows: Rows, run: Run, *, seed: int, name: str
+) -> PredictedChoices:
+    """Train a model on targets of some of the rows, and predict all of them."""
     trained = learner.train(rows, targets, objective, run, seed=seed, name=f"train {name}")
     logits = learner.logits(trained, rows, run, name=f"predict {name}")
     loss = make_objective(objective)
     vacuity = cast("EvidentialObjective", loss).vacuity(logits).double().numpy() if can(loss, "vacuity") else None
-    return Outlook(loss.predict(logits).double().numpy(), vacuity)
-
-
-def gold_targets(rows: Rows) -> ChoiceTargets:
-    """Targets that put all probability on the gold answer."""
-    probs = np.eye(len(rows.choices or ()))[rows.gold_indices()]
-    return ChoiceTargets(rows.ids, probs, np.ones(len(rows)))
-
-
-def rows_of(rows: Rows, targets: ChoiceTargets) -> Rows:
-    """The rows that targets are about, in the targets' order."""
-    return rows.take(positions(rows.ids, targets.ids))
-
-
-def make_objective(config: Named) -> Objective:
-    """The objective that a configuration names."""
-    objective: Objective = create("objective", config.name, config.params)
-    return objective
-
-
-def learned_hashes(rows: Rows, targets: ChoiceTargets) -> dict[str, str]:
-    """What was learned, for a recipe."""
-    return {"prompts": prompts_hash(rows), "targets": table_hash(targets.to_arrow())}
-
-
-def prompts_hash(rows: Rows) -> str:
-    """Hash of the prompts, in order."""
-    return table_hash(pa.table({"prompt": pa.array(rows.prompts, pa.string())}))
-
-
-def in_shards(work: Callable[[Sequence[str]], pa.Table], rows: Rows, folder: Path, run: Run, *, name: str) -> None:
-    """Applies `work` to the rows' prompts, kept shard by shard in a folder."""
-    map_shards(work, rows.prompts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
-
-
-def matrix_table(matrix: Tensor) -> pa.Table:
-    """A matrix (N, D) as a table with a line per row."""
-    flat = pa.array(matrix.contiguous().numpy().reshape(-1), pa.float32())
-    return pa.table({"values": pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])})
-
-
-def blank_matrix(rows: int, columns: int) -> Callable[[Path], None]:
-    """Return what fills an artefact with zeros in a dry run."""
-
-    def make(folder: Path) -> None:
-        import torch
-
-        write_table(folder / "part-00000.parquet", matrix_table(torch.zeros(rows, columns)))
-
-    return make
-
-
-def read_matrix(artefact: Artefact) -> Tensor:
-    """The matrix that an artefact's shards hold."""
-    import torch
-
-    values = read_shards(artefact.path)["values"].combine_chunks()
-    return torch.tensor(values.flatten().to_numpy().reshape(len(values), -1))
+    return PredictedChoices(loss.predict(logits).double().numpy(), vacuity)

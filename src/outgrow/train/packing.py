@@ -1,8 +1,8 @@
 """Texts that answer one prompt, packed behind a single copy of it.
 
-Several weak texts of a prompt, or the two of a preference pair, begin alike. Packed, their common beginning is read
-once: every text follows it at its own positions and sees it and itself only. The numbers are those of the texts read
-apart.
+Several weak texts of a prompt, or the two of a preference pair, have a common beginning, which a packed sequence holds
+once. Every text follows it at its own positions and attends to it and to itself only, so the logits are those of
+separate sequences.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 WORTH = 0.9
-"""Texts are packed if that leaves at most so many of the tokens, padding included."""
+"""Texts are packed if that leaves at most this share of the tokens, padding included."""
 MOST_MASK = 2**26
 """Largest attention mask, in elements: it grows with the square of the packed length."""
 _LAYERS = {"full_attention", "sliding_attention"}
@@ -23,29 +23,29 @@ _LAYERS = {"full_attention", "sliding_attention"}
 
 @dataclass(frozen=True)
 class Packed:
-    """N prompts with their texts, each in one line of L tokens."""
+    """N packed sequences of L tokens, each a prompt with its texts."""
 
     ids: Tensor
-    """Tokens (N, L), 0 where there is none."""
+    """Tokens (N, L); 0 is padding."""
     positions: Tensor
-    """Place of each token in its own text, (N, L)."""
+    """Position of each token in its own text, (N, L)."""
     segments: Tensor
-    """(N, L): 0 for the common beginning, m + 1 for text m, −1 where there is no token."""
+    """(N, L): 0 for the common beginning, m + 1 for text m, −1 for padding."""
     places: Tensor
-    """Where each token of the texts went, (N, M, T); of padding without meaning."""
+    """Position in the packed sequence of each token of the texts, (N, M, T); arbitrary for padding."""
 
     def visible(self) -> Tensor:
-        """Which token (last axis) each token (third) may see, (N, 1, L, L)."""
+        """Return which tokens (last axis) each token (third) attends to, (N, 1, L, L)."""
         seen, sees = self.segments[:, None, :], self.segments[:, :, None]
         earlier = self.positions[:, None, :] <= self.positions[:, :, None]
         return (earlier & ((seen == sees) | ((seen == 0) & (sees > 0))))[:, None]
 
 
 def pack(ids: Tensor, mask: Tensor) -> Packed:
-    """Packs the texts of every prompt behind their longest common beginning.
+    """Pack the texts of every prompt behind their longest common beginning.
 
     Args:
-        ids: Tokens (N, M, T), padded on the right; the first text of every row is there.
+        ids: Tokens (N, M, T), padded on the right; the first text of every row exists.
         mask: 1 where there is a token, (N, M, T).
 
     Example:
@@ -79,21 +79,20 @@ def pack(ids: Tensor, mask: Tensor) -> Packed:
 
 
 def pays(ids: Tensor, mask: Tensor, packed: Packed) -> bool:
-    """Whether packing saves enough, and its mask is not too large."""
+    """Return whether packing saves enough tokens, and its attention mask is not too large."""
     count, length = packed.ids.shape
     apart = int(mask.any(-1).sum()) * ids.shape[-1]
     return packed.ids.numel() <= WORTH * apart and count * length**2 <= MOST_MASK
 
 
 def reads_packed(model: Any, length: int) -> bool:
-    """Whether a causal language model takes positions and a mask for every two tokens, and nothing else links them.
+    """Return whether a causal language model attends by positions and a mask alone, over a whole text.
 
-    That is so for attention as torch or transformers compute it, over the whole text; a state that is handed from token
-    to token would leak from text to text, and so would distances counted in tokens.
+    Recurrent states and distances counted in tokens would leak from text to text.
 
     Args:
         model: The model, with or without an adapter.
-        length: Longest text apart, in tokens.
+        length: Longest single text, in tokens.
     """
     core = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = core.config
@@ -109,7 +108,7 @@ def reads_packed(model: Any, length: int) -> bool:
 
 
 def attention_mask(model: Any, packed: Packed) -> Tensor:
-    """What the model's attention wants to know of `Packed.visible`."""
+    """Return `Packed.visible` in the form that the model's attention takes."""
     visible = packed.visible()
     if model.config._attn_implementation == "sdpa":
         return visible

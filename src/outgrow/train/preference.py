@@ -1,18 +1,16 @@
-"""Students that learn from pairs of texts: thin training on differences of log-probabilities.
+"""Preference training of causal language models on pairs of texts.
 
 The reference is the model that training starts from. Its log-probabilities are computed once, in fp32, and kept in the
-store, so that no second model is in memory while the student trains. A fresh LoRA adapter changes nothing before its
-first step: its reference is the same network with the adapter switched off.
+store, so that no second model is in memory while the student trains.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,37 +20,35 @@ from torch import Tensor, nn
 
 from outgrow.config import Named
 from outgrow.errors import DataError
-from outgrow.identity import identity
 from outgrow.labels import PreferencePairs, TextTargets
-from outgrow.models.loading import check_model, context_length, load_causal_lm, load_tokenizer, model_identity
+from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer, model_identity
 from outgrow.objectives import PreferenceObjective, cross_entropy, kto_reference_point
 from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.scale.local import map_shards
 from outgrow.store import Artefact, read_table, table_hash, write_table
 from outgrow.train.answers import collate, tokenise
-from outgrow.train.supervised import Gather, fit, training_arguments
-from outgrow.train.text import answer_logits, text_wrapper
+from outgrow.train.supervised import FineTuning, Gather, RowLosses, fit, save_model, training_arguments
+from outgrow.train.text import answer_logits
 
-_DEFAULTS = {"num_train_epochs": 1, "learning_rate": 5e-6}
 _SHARD_PAIRS = 256
-"""Pairs between two savings of the reference pass."""
+"""Pairs per shard of the reference's log-probabilities."""
 
 
-class PreferenceLosses:
-    """Losses of a batch of pairs; remembers the reference point of the step, if its objective has one."""
+class PreferenceLosses(RowLosses):
+    """Losses of a batch of pairs, with the reference point of the step for objectives that need one."""
 
     def __init__(self, objective: PreferenceObjective) -> None:
         self._objective = objective
         self._point = torch.zeros(())
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Losses of shape (N,)."""
+        """Return losses of shape (N,)."""
         policy = text_logprobs(model, _texts(batch, slice(0, 2)))
         return self._objective(policy, batch["reference"][:, :2], batch["wrong"], self._point)
 
     def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
-        """Finds the reference point over the whole batch of the step."""
+        """Estimate the reference point on the whole batch of the step."""
         if not self._objective.takes_mismatched:
             return
         with torch.no_grad():
@@ -64,16 +60,9 @@ class PreferenceLosses:
             policy, reference, weights = gather(torch.cat([torch.cat(own, dim=1), weights[None]]).T).T
             self._point = kto_reference_point(policy, reference, weights)
 
-    def state(self) -> Any:
-        """Nothing: a step's reference point is found anew."""
-        return None
-
-    def restore(self, state: Any) -> None:
-        """Nothing."""
-
 
 def text_logprobs(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """Log p of each whole answer given its prompt, in fp32, shape (N, M); 0 where there is no text.
+    """Return log p of each whole answer given its prompt, in fp32, shape (N, M); 0 where there is no text.
 
     Args:
         model: A causal language model.
@@ -88,41 +77,30 @@ def text_logprobs(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class PreferenceLearner:
-    """Goes on training a causal language model on pairs of texts, wholly or through LoRA.
+class PreferenceLearner(FineTuning):
+    """Preference training of a causal language model, wholly or through LoRA; batches count pairs.
 
-    A folder that holds a LoRA adapter alone is trained in that adapter. Dropout of the model is switched off, as in the
-    reference. Texts that are longer than the model can read are cut.
+    A model folder with nothing but a LoRA adapter is trained in that adapter. Dropout is switched off, as in the
+    reference. Prompt and answer together are cut to `max_length` tokens, by default to the model's context.
     """
 
-    model: str
-    """A folder or hub id: where the student starts, and its reference."""
-    adapter: Named
-    """`none` or `lora` with its parameters."""
-    max_length: int | None = None
-    """Cut prompt and answer together to so many tokens; by default to the model's context."""
-    trainer: Mapping[str, Any] = field(default_factory=dict)
-    """TrainingArguments of the user; one epoch at a learning rate of 5e-6 by default. Batches count pairs."""
-    batch_size: int = 32
-    """Pairs at once where nothing is learned."""
+    defaults: ClassVar[Mapping[str, Any]] = {"num_train_epochs": 1, "learning_rate": 5e-6}
 
-    def __post_init__(self) -> None:
-        # Wrong settings are refused before anything is computed.
-        check_model(self.model)
-        text_wrapper(self.adapter)
-        check_preference_trainer(self.trainer)
+    batch_size: int = 32
+    """Pairs per batch of the reference."""
 
     def train(self, pairs: PreferencePairs, objective: Named, run: Run, *, seed: int, name: str) -> Artefact:
-        """Trains on pairs; found in the store if it was done before.
-
-        The artefact's folder `model` is a model folder like any other.
+        """Train on pairs; found in the store if it was done before.
 
         Args:
-            pairs: What is preferred to what; prompts are whole, as the model will see them.
+            pairs: Chosen and rejected texts; prompts are whole, as the model will see them.
             objective: What to minimise on every pair: see `preference_objective`.
             run: Store and progress.
-            seed: Fixes the order of pairs and fresh weights.
-            name: What the step is called.
+            seed: Seed of the order of pairs and of a fresh adapter.
+            name: Name of the step in progress reports.
+
+        Returns:
+            An artefact with the student in `model`, a folder that plain transformers load.
 
         Raises:
             DataError: There are no pairs, or a prompt leaves no room for an answer.
@@ -141,32 +119,22 @@ class PreferenceLearner:
                 {"texts": line, "reference": own, "wrong": wrong, "weights": weight}
                 for line, own, wrong, weight in zip(lines, reference, doubts, pairs.weights, strict=True)
             ]
-            arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed, **_DEFAULTS)
+            arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed, **self.defaults)
             fit(network, rows, _collate, PreferenceLosses(loss), arguments, reporter=run.reporter, name=name)
-            network.save_pretrained(folder / "model")
-            tokenizer.save_pretrained(folder / "model")
-            shutil.rmtree(folder / "checkpoints")
+            save_model(network, tokenizer, folder / "model")
 
-        recipe = {
-            "model": model_identity(self.model),
-            "adapter": identity(text_wrapper(self.adapter)),
-            "max_length": self.max_length,
-            "trainer": dict(self.trainer),
-            "objective": identity(loss),
-            "pairs": table_hash(_content(pairs, doubts=loss.takes_doubt)),
-            "seed": seed,
-        }
+        recipe = {**self.recipe(loss, seed), "pairs": table_hash(_content(pairs, doubts=loss.takes_doubt))}
         return run.stage("preference-student", recipe, make)
 
     def reference(
         self, pairs: PreferencePairs, run: Run, *, name: str, mismatched: bool = False
     ) -> NDArray[np.float32]:
-        """The model's log-probabilities of all texts, one pass in fp32; found in the store if it was done before.
+        """Return the reference's log-probabilities of all texts; found in the store if computed before.
 
         Args:
             pairs: N pairs.
             run: Store and progress.
-            name: What the step is called.
+            name: Name of the step in progress reports.
             mismatched: Whether to add the answer of another prompt to each pair.
 
         Returns:
@@ -198,15 +166,14 @@ class PreferenceLearner:
         return np.array(table["logprobs"].to_pylist(), dtype=np.float32).reshape(len(pairs), -1)
 
     def _network(self) -> Any:
-        """What trains: everything, the adapter that the folder holds, or a fresh one."""
-        wrapper, adapter = text_wrapper(self.adapter), Path(self.model) / "adapter_config.json"
+        wrapper, adapter = self.wrapper, Path(self.model) / "adapter_config.json"
         if can(wrapper, "go_on") and adapter.is_file():
             base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
             return wrapper.go_on(_without_dropout(load_causal_lm(base)), self.model)
         return wrapper.wrap(_without_dropout(load_causal_lm(self.model)))
 
     def _lines(self, pairs: PreferencePairs, tokenizer: Any, network: Any, *, mismatched: bool) -> list[dict[str, Any]]:
-        """One line per pair: the tokens of its two or three texts; see `tokenise`."""
+        """Return one line per pair, with the tokens of its two or three texts; see `tokenise`."""
         limit = min(filter(None, (self.max_length, context_length(network))), default=None)
         texts, ended = [pairs.chosen, pairs.rejected], [pairs.chosen_ended, pairs.rejected_ended]
         if mismatched:
@@ -228,27 +195,18 @@ class PreferenceLearner:
 
 
 def preference_objective(config: Named) -> PreferenceObjective:
-    """The preference objective that a configuration names: `dpo`, `cdpo`, `kto` or a plug-in.
-
-    Raises:
-        UnknownNameError: There is none of this name.
-        ConfigError: It refuses its parameters.
-    """
+    """Create a preference objective."""
     objective: PreferenceObjective = create("preference", config.name, config.params)
     return objective
 
 
 def check_preference_trainer(trainer: Mapping[str, Any]) -> None:
-    """Refuses TrainingArguments that do not exist or make no sense.
-
-    Raises:
-        ConfigError: See `training_arguments`.
-    """
-    training_arguments(Path(), trainer, seed=0, **_DEFAULTS)
+    """Refuse TrainingArguments that do not exist or make no sense; see `training_arguments`."""
+    training_arguments(Path(), trainer, seed=0, **PreferenceLearner.defaults)
 
 
 def _without_ends(line: dict[str, Any], whole: Sequence[bool], end: int | None) -> None:
-    """Takes away the end-of-sequence token of texts that were cut: they never had one."""
+    # A text that was cut has no end-of-sequence token.
     for text, ended in enumerate(whole):
         if not ended and end is not None and line["input_ids"][text][-1] == end:
             for column in line.values():
@@ -256,7 +214,7 @@ def _without_ends(line: dict[str, Any], whole: Sequence[bool], end: int | None) 
 
 
 def _content(pairs: PreferencePairs, *, doubts: bool) -> pa.Table:
-    """What training depends on: not the ids, and doubts only where they are looked at."""
+    """What training depends on: not the ids, and doubts only where the objective uses them."""
     return pairs.to_arrow().drop_columns(["id"] if doubts else ["id", "p_chosen"])
 
 
@@ -279,12 +237,11 @@ def _padded(lines: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
 
 
 def _texts(batch: Mapping[str, Tensor], which: slice) -> dict[str, Tensor]:
-    """Some of the texts of every pair."""
     return {name: batch[name][:, which] for name in ("input_ids", "attention_mask", "learned")}
 
 
 def _in_batches(network: nn.Module, lines: Sequence[Mapping[str, Any]], batch_size: int) -> NDArray[np.float32]:
-    """Log-probabilities of the texts of every line, pairs of like length together."""
+    # Pairs of similar length together.
     order = np.argsort([max(map(len, line["input_ids"])) for line in lines], kind="stable")
     found = np.zeros((len(lines), len(lines[0]["input_ids"])), dtype=np.float32)
     with torch.inference_mode():
@@ -295,7 +252,7 @@ def _in_batches(network: nn.Module, lines: Sequence[Mapping[str, Any]], batch_si
 
 
 def _without_dropout(network: Any) -> Any:
-    """The network, whose log-probabilities while training are those of the reference at the start."""
+    # At the start of training, its log-probabilities are then those of the reference.
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -1,9 +1,9 @@
-"""Probes: a linear head on frozen, cached features. A plain loop, because a student is then a matter of a second."""
+"""Probes: a linear head on frozen, cached features."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,20 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from outgrow.config import Named
 from outgrow.errors import ConfigError
 from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.objectives import Objective
+from outgrow.optimize import minimize
 from outgrow.progress import Step
 from outgrow.run import Run
 from outgrow.store import Artefact, replacing
 from outgrow.train.features import FrozenFeatures
-from outgrow.train.learners import learned_hashes, make_objective, rows_of
-from outgrow.train.lookahead import Lookahead
+from outgrow.train.step_context import StepContextTracker
+from outgrow.train.targets import make_objective, rows_of, target_tensors, training_hashes
 
 _HEAD = "probe.safetensors"
 
@@ -31,7 +33,7 @@ _HEAD = "probe.safetensors"
 class Probe:
     """A linear head on frozen, cached features (`adapter: probe`): seconds per student. Choice tasks only.
 
-    Features are standardised with the mean and spread of the student's own training rows.
+    Features are standardised with the mean and standard deviation of the student's own training rows.
     """
 
     epochs: int = 20
@@ -65,7 +67,7 @@ class Probe:
             targets: Target distributions, shape (N, K), or votes (N, M, K) for an objective that takes them.
             weights: Row weights, shape (N,).
             objective: What to minimise.
-            seed: Fixes the order of the rows.
+            seed: Seed of the row order.
             lambdas: λ of each supervisor, shape (M,), where targets are votes.
             step: Receives every finished epoch.
 
@@ -74,30 +76,42 @@ class Probe:
         """
         mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
         inputs = (features - mean) / scale
-        # Not initialised at random and then zeroed: that would draw from the random state of whoever calls.
+        # skip_init: a random initialisation would change the random state of the caller.
         head = nn.utils.skip_init(nn.Linear, features.shape[1], targets.shape[-1])
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-        generator = torch.Generator().manual_seed(seed)
-        lookahead = Lookahead(objective, targets, weights, lambdas)
-        optimizer = torch.optim.AdamW(head.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        tracker = StepContextTracker(objective, targets, weights, lambdas)
         steps = self.epochs * math.ceil(len(inputs) / self.batch_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
-        done = 0
-        for _ in range(self.epochs):
-            for rows in torch.randperm(len(inputs), generator=generator).split(self.batch_size):
-                logits = head(inputs[rows])
-                if lookahead.needed:
-                    lookahead.look(torch.log_softmax(logits.detach(), dim=-1), targets[rows], weights[rows])
-                context = lookahead.context(done / steps, logits.device)
-                losses = objective(logits, targets[rows], context) * weights[rows]
-                optimizer.zero_grad()
-                (losses.sum() / weights[rows].sum()).backward()
-                optimizer.step()
-                schedule.step()
-                done += 1
-            if step is not None:
-                step.advance()
+
+        def batches() -> Iterator[Tensor]:
+            generator = torch.Generator().manual_seed(seed)
+            for epoch in range(self.epochs):
+                if step is not None and epoch:
+                    step.advance()
+                yield from torch.randperm(len(inputs), generator=generator).split(self.batch_size)
+
+        numbered = enumerate(batches())
+
+        def loss() -> Tensor:
+            done, rows = next(numbered)
+            logits = head(inputs[rows])
+            if tracker.needed:
+                tracker.update(torch.log_softmax(logits.detach(), dim=-1), targets[rows], weights[rows])
+            losses = objective(logits, targets[rows], tracker.context(done / steps, logits.device))
+            return (losses * weights[rows]).sum() / weights[rows].sum()
+
+        minimize(
+            head.parameters(),
+            loss,
+            lambda optimizer: CosineAnnealingLR(optimizer, T_max=steps),
+            steps=steps,
+            learning_rate=self.learning_rate,
+            betas=(0.9, 0.999),
+            weight_decay=self.weight_decay,
+            clip=None,
+        )
+        if step is not None:
+            step.advance()
         return {"weight": head.weight.detach(), "bias": head.bias.detach(), "mean": mean, "scale": scale}
 
     @staticmethod
@@ -109,40 +123,38 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbeLearner:
-    """A linear head on frozen features, which are computed once and shared by all students."""
+    """Training of a head on frozen features, which all students share; see `ChoiceLearner`."""
 
     features: FrozenFeatures
-    """What the head reads."""
+    """Input of the head."""
     adapter: Any
-    """Trains the head: has `fit` and `logits`, as `Probe`."""
+    """Trains the head; has `fit` and `logits`, like `Probe`."""
 
     def train(
         self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
-        """See `ChoiceLearner.train`."""
+        """Train on targets; see `ChoiceLearner.train`."""
         learned = rows_of(rows, targets)
         loss = make_objective(objective)
 
         def make(folder: Path) -> None:
             features = self.features(rows, run)[positions(rows.ids, learned.ids)]
-            learnt = targets.probs if targets.votes is None else targets.votes
-            goals, weights = (torch.tensor(values, dtype=torch.float32) for values in (learnt, targets.weights))
-            lambdas = None if targets.lambdas is None else torch.tensor(targets.lambdas, dtype=torch.float32)
+            goals, weights, lambdas = target_tensors(targets)
             with run.reporter.step(name, total=getattr(self.adapter, "epochs", 1)) as step:
                 state = self.adapter.fit(features, goals, weights, loss, seed=seed, lambdas=lambdas, step=step)
             with replacing(folder / _HEAD) as temporary:
                 save_file({key: value.contiguous() for key, value in state.items()}, temporary)
 
         recipe = {
-            **self.features.about(),
+            **self.features.recipe(),
             "probe": identity(self.adapter),
             "objective": identity(loss),
             "seed": seed,
         }
-        return run.stage("student", {**recipe, **learned_hashes(learned, targets)}, make)
+        return run.stage("student", {**recipe, **training_hashes(learned, targets)}, make)
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
-        """See `ChoiceLearner.logits`."""
+        """Return logits (N, K); see `ChoiceLearner.logits`."""
         if not (trained.path / _HEAD).is_file():  # a dry run
             return torch.zeros(len(rows), len(rows.choices or ()))
         logits: Tensor = self.adapter.logits(load_file(trained.path / _HEAD), self.features(rows, run))

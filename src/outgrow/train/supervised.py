@@ -1,16 +1,17 @@
-"""One trainer for every supervised student: transformers.Trainer with an exact loss.
+"""Fine-tuning with transformers.Trainer and an exact loss.
 
-The loss of an optimiser step is Σ w·ℓ / Σ w over the whole accumulated batch of all processes. So 16 rows at once, four
+The loss of an optimizer step is Σ w·ℓ / Σ w over the whole accumulated batch of all processes. So 16 rows at once, four
 times four, or eight on each of two processes give the same gradients, uneven last batches included.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import Any, ClassVar, Protocol, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -26,8 +27,13 @@ from transformers import (
     TrainingArguments,
 )
 
+from outgrow.config import Named
 from outgrow.errors import ConfigError, ModelError, did_you_mean
+from outgrow.identity import identity
+from outgrow.models.adapters import Adapter
+from outgrow.models.loading import check_model, model_identity
 from outgrow.progress import Reporter, SilentReporter, Step
+from outgrow.registry import create
 from outgrow.store import read_json, write_json
 
 _OURS = (
@@ -53,36 +59,85 @@ _POSITIVE = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_
 _MARK = "outgrow.json"
 
 
-class RowLosses(Protocol):
-    """How a batch becomes losses, and what is remembered between optimiser steps."""
-
-    def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Losses of the same shape as `batch["weights"]`."""
-
-    def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
-        """Called once before every optimiser step, on every process, with all its pieces of the batch."""
-
-    def state(self) -> Any:
-        """What a resumed run needs, as JSON values."""
-
-    def restore(self, state: Any) -> None:
-        """Takes it back."""
-
-
 class Gather(Protocol):
     """Concatenates a tensor over processes along its first dimension, in order of rank."""
 
     def __call__(self, tensor: Tensor) -> Tensor:
-        """The concatenation."""
+        """Return the concatenation."""
+
+
+class RowLosses(Protocol):
+    """Losses of a batch, and what is remembered between optimizer steps; by default nothing."""
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Return losses of the same shape as `batch["weights"]`; progress is the share of training that is done."""
+        raise NotImplementedError
+
+    def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
+        """Receive all pieces of an optimizer step's batch on this process, before the loss of any."""
+        return None
+
+    def state(self) -> Any:
+        """Return what a resumed run needs, as JSON values."""
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Set the state that `state` returned."""
+        return None
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Settings of a learner that fine-tunes a pretrained model.
+
+    Raises:
+        ConfigError: The adapter or a trainer setting is wrong.
+        ModelError: See `outgrow.models.loading.check_model`.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """TrainingArguments where the user gives none."""
+
+    model: str
+    """A folder or hub id."""
+    adapter: Named
+    """`none` or `lora` with its parameters."""
+    max_length: int | None = None
+    """Cut prompts to this many tokens."""
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    """TrainingArguments of the user."""
+
+    def __post_init__(self) -> None:
+        # Refuse wrong settings before anything is computed.
+        check_model(self.model)
+        _ = self.wrapper
+        training_arguments(Path(), self.trainer, seed=0, **self.defaults)
+
+    @property
+    def wrapper(self) -> Adapter:
+        """The adapter, which chooses the trainable parameters."""
+        wrapper: Adapter = create("adapter", self.adapter.name, self.adapter.params, "wrap")
+        return wrapper
+
+    def recipe(self, objective: object, seed: int) -> dict[str, Any]:
+        """Return what a student depends on, apart from its training data."""
+        return {
+            "model": model_identity(self.model),
+            "adapter": identity(self.wrapper),
+            "max_length": self.max_length,
+            "trainer": dict(self.trainer),
+            "objective": identity(objective),
+            "seed": seed,
+        }
 
 
 def training_arguments(folder: Path, user: Mapping[str, Any], *, seed: int, **defaults: Any) -> TrainingArguments:
-    """TrainingArguments from outgrow's defaults and what the user passes through.
+    """Return TrainingArguments from outgrow's defaults and those of the user.
 
     Args:
-        folder: Where checkpoints go.
+        folder: Folder of checkpoints.
         user: The `trainer:` mapping of an experiment file.
-        seed: Fixes the order of rows, dropout and everything else that is drawn.
+        seed: Seed of the row order, of dropout and of everything else that is drawn.
         defaults: Override outgrow's defaults, and are overridden by the user.
 
     Raises:
@@ -137,18 +192,18 @@ def fit(
     reporter: Reporter | None = None,
     name: str = "train",
 ) -> nn.Module:
-    """Trains a model in place, continuing from the last whole checkpoint in `arguments.output_dir` if there is one.
+    """Train a model in place, continuing from the last complete checkpoint in `arguments.output_dir` if there is one.
 
     Args:
         model: Any module; its parameters must be fp32 (mixed precision is `trainer: {bf16: true}`).
         rows: Training rows.
         collate: Turns a list of rows into a batch of tensors, among them `weights`.
-        row_losses: Turns a batch into losses.
+        row_losses: Computes the losses of a batch.
         arguments: See `training_arguments`.
         early_stopping: Stop after this many epochs without a better loss on a held-out tenth of the rows, and keep the
             best weights; None trains to the end.
-        reporter: Told of every optimiser step.
-        name: What the step is called.
+        reporter: Receives every finished optimizer step.
+        name: Name of the step in progress reports.
 
     Raises:
         ModelError: Weights that train are not fp32, or the loss became NaN.
@@ -168,18 +223,18 @@ def fit(
         row_losses,
         model=model,
         args=arguments,
-        train_dataset=_WithBlank(rows),
+        train_dataset=_PaddedRows(rows),
         eval_dataset=held_out,
-        data_collator=_blanks_weigh_nothing(collate, rows[0]),
+        data_collator=_padding_without_weight(collate, rows[0]),
     )
     if early_stopping is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping))
-    checkpoint = _last_whole_checkpoint(Path(arguments.output_dir))
+    checkpoint = _last_complete_checkpoint(Path(arguments.output_dir))
     if checkpoint is not None:
         row_losses.restore(read_json(checkpoint / _MARK))
     total = arguments.max_steps if arguments.max_steps > 0 else trainer.planned_steps(len(rows))
     with (reporter or SilentReporter()).step(name, total=total) as step:
-        trainer.add_callback(_Between(row_losses, step))
+        trainer.add_callback(_StepCallback(row_losses, step))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if any(torch.isnan(parameter).any() for parameter in model.parameters()):
         raise ModelError(f"{name}: the weights became NaN.", fix="Lower trainer.learning_rate.")
@@ -198,16 +253,16 @@ class SupervisedTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = len((train_dataset if train_dataset is not None else self.train_dataset).rows)
-        return _Shuffle(rows, multiple=self.args.train_batch_size * self.args.world_size, seed=self.args.seed)
+        return _ShuffledRows(rows, multiple=self.args.train_batch_size * self.args.world_size, seed=self.args.seed)
 
     def planned_steps(self, rows: int) -> int:
-        """Optimiser steps of a whole training run on so many rows."""
+        """Return the number of optimizer steps of a whole training run."""
         batch = self.args.train_batch_size * self.args.world_size
         batches = -(-rows // batch)
         return int(-(-batches // self.args.gradient_accumulation_steps) * self.args.num_train_epochs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
-        """The pieces of one optimiser step and the total weight of its rows, over all processes."""
+        """Return the pieces of one optimizer step and the total weight of its rows over all processes."""
         pieces, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         total = sum((piece["weights"].sum() for piece in pieces), torch.zeros(())).to(device)
         if pieces:
@@ -222,7 +277,7 @@ class SupervisedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Σ w·ℓ of this piece over Σ w of the step; processes average their gradients, hence their number."""
+        """Return Σ w·ℓ of this piece over Σ w of the step, times the processes, whose gradients are averaged."""
         progress = self.state.global_step / max(self.state.max_steps, 1)
         losses = (self.row_losses(model, inputs, progress) * inputs["weights"]).sum()
         if num_items_in_batch is None:
@@ -232,14 +287,21 @@ class SupervisedTrainer(Trainer):
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[Tensor, None, None]:
-        """The loss on held-out rows."""
+        """Return the loss on held-out rows."""
         with torch.no_grad(), self.compute_loss_context_manager():
             return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
 
 
+def save_model(network: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a folder that plain transformers load, and delete `checkpoints` beside it."""
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    shutil.rmtree(folder.parent / "checkpoints")
+
+
 @dataclass(frozen=True)
-class _WithBlank:
-    """Rows, and one blank behind them that fills up uneven batches."""
+class _PaddedRows:
+    """Rows; every index behind the last is padding, None."""
 
     rows: Sequence[Mapping[str, Any]]
 
@@ -250,30 +312,30 @@ class _WithBlank:
         return self.rows[index] if index < len(self.rows) else None
 
 
-class _Shuffle(Sampler[int]):
-    """A new order every epoch, filled up with blanks so that every process gets whole batches.
+class _ShuffledRows(Sampler[int]):
+    """A new order every epoch, padded so that every process gets whole batches.
 
-    Left to itself, accelerate fills up with rows from the beginning, which then count twice.
+    By default accelerate pads with rows from the beginning, which then count twice.
     """
 
     def __init__(self, rows: int, *, multiple: int, seed: int) -> None:
         self._rows, self._seed, self._epoch = rows, seed, 0
-        self._blanks = -rows % multiple if torch.distributed.is_initialized() else 0
+        self._padding = -rows % multiple if torch.distributed.is_initialized() else 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called before every epoch, also on the way to where an interrupted training goes on."""
+        """Choose the order; also called for the epochs that a resumed training skips."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._rows + self._blanks
+        return self._rows + self._padding
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
         yield from torch.randperm(self._rows, generator=generator).tolist()
-        yield from [self._rows] * self._blanks
+        yield from [self._rows] * self._padding
 
 
-def _blanks_weigh_nothing(collate: Any, any_row: Mapping[str, Any]) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
+def _padding_without_weight(collate: Any, any_row: Mapping[str, Any]) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
     def collate_all(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Tensor]:
         batch: dict[str, Tensor] = collate([any_row if row is None else row for row in rows])
         batch["weights"][[index for index, row in enumerate(rows) if row is None]] = 0.0
@@ -282,8 +344,8 @@ def _blanks_weigh_nothing(collate: Any, any_row: Mapping[str, Any]) -> Callable[
     return collate_all
 
 
-class _Between(TrainerCallback):
-    """What happens between optimiser steps: progress, and the mark of a whole checkpoint with the loss's memory."""
+class _StepCallback(TrainerCallback):
+    """Reports progress, and writes the losses' state last into a checkpoint, which marks it as complete."""
 
     def __init__(self, row_losses: RowLosses, step: Step) -> None:
         self._row_losses, self._step = row_losses, step
@@ -297,7 +359,7 @@ class _Between(TrainerCallback):
             write_json(folder / _MARK, self._row_losses.state())
 
 
-def _last_whole_checkpoint(folder: Path) -> Path | None:
+def _last_complete_checkpoint(folder: Path) -> Path | None:
     marked = [path.parent for path in folder.glob(f"checkpoint-*/{_MARK}")]
     return max(marked, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 

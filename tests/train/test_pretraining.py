@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from outgrow.workspace import Workspace
 from transformers import BertConfig, BertForMaskedLM
 
 from outgrow.config import Pretune
@@ -17,9 +16,10 @@ from outgrow.errors import ConfigError, DataError, ModelError
 from outgrow.labels import Rows
 from outgrow.models.loading import load_causal_lm, load_encoder, load_masked_lm, load_tokenizer, model_identity
 from outgrow.objectives import TokenCrossEntropy
+from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.train.answers import certain_line, collate
-from outgrow.train.pretune import Pretuner
+from outgrow.train.pretraining import ContinuedPretraining
 from outgrow.train.text import TokenLosses
 from small_experiments import FILLERS
 
@@ -35,8 +35,8 @@ def repetitive(count: int = 96) -> Rows:
 
 
 def pretuned(model: Path, store: Path, rows: Rows | None = None, *, seed: int = 0, **settings: Any) -> Path:
-    pretuner = Pretuner(str(model), None, Pretune(**{"trainer": FAST, **settings}))
-    return pretuner(repetitive() if rows is None else rows, Workspace(Store(store)), seed=seed, name="pretune")
+    pretuner = ContinuedPretraining(str(model), None, Pretune(**{"trainer": FAST, **settings}))
+    return pretuner(repetitive() if rows is None else rows, Run(Store(store)), seed=seed, name="pretune")
 
 
 def surprise(model: Path, rows: Rows) -> float:
@@ -108,7 +108,7 @@ def test_training_in_pieces_gives_the_same_model(
 def test_a_killed_training_goes_on_to_the_same_model(
     tmp_path: Path, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from outgrow.train.masking import MaskedLosses
+    from outgrow.train.pretraining import MaskedLosses
 
     whole = pretuned(encoder_folder, tmp_path / "whole")
     told, kept = MaskedLosses.__call__, []
@@ -131,7 +131,7 @@ def test_a_killed_training_goes_on_to_the_same_model(
 
 def test_settings_that_make_no_sense_are_refused_at_once(encoder_folder: Path) -> None:
     with pytest.raises(ConfigError, match="no such field"):
-        Pretuner(str(encoder_folder), None, Pretune(trainer={"epochs": 1}))
+        ContinuedPretraining(str(encoder_folder), None, Pretune(trainer={"epochs": 1}))
 
 
 def test_an_encoder_without_a_mask_token_is_refused_at_once(tmp_path: Path, encoder_folder: Path) -> None:
@@ -140,7 +140,7 @@ def test_an_encoder_without_a_mask_token_is_refused_at_once(tmp_path: Path, enco
     tokenizer.mask_token = None
     tokenizer.save_pretrained(model)
     with pytest.raises(ModelError, match="has no mask token"):
-        Pretuner(str(model), None, Pretune())
+        ContinuedPretraining(str(model), None, Pretune())
 
 
 def test_texts_of_one_token_teach_a_decoder_nothing(tmp_path: Path, decoder_folder: Path) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from outgrow.workspace import Workspace
 
 from outgrow.config import Named
 from outgrow.labels import Rows
+from outgrow.run import Run
 from outgrow.store import Store
-from outgrow.train.learners import gold_targets, outlook_of
+from outgrow.train.learners import train_and_predict
+from outgrow.train.targets import gold_targets
 
 ROWS = Rows(("a", "b"), ("x", "y"), ("unlabelled", "test"), (0, 1), ("no", "yes"))
 LOGITS = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
@@ -27,19 +28,19 @@ class Fixed:
         return LOGITS
 
 
-def outlook(objective: Named) -> Any:
+def predicted(objective: Named) -> Any:
     learned = gold_targets(ROWS.part("unlabelled"))
-    return outlook_of(Fixed(), learned, objective, ROWS, Workspace(Store.default()), seed=0, name="trial")
+    return train_and_predict(Fixed(), learned, objective, ROWS, Run(Store.default()), seed=0, name="trial")
 
 
 @pytest.mark.parametrize("name", ["evidential", "bayesian", "dirichlet_multinomial"])
 def test_a_student_trained_with_evidence_says_how_little_it_has(name: str) -> None:
-    found = outlook(Named(name=name, evidence="relu"))
+    found = predicted(Named(name=name, evidence="relu"))
     assert found.vacuity.tolist() == [0.5, 1.0]  # α = (3, 1) and (1, 1)
     assert found.probs.tolist() == [[0.75, 0.25], [0.5, 0.5]]
 
 
 def test_other_students_do_not() -> None:
-    found = outlook(Named(name="cross_entropy"))
+    found = predicted(Named(name="cross_entropy"))
     assert found.vacuity is None
     assert found.probs == pytest.approx(LOGITS.double().softmax(1).numpy())

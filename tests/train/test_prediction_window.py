@@ -5,7 +5,7 @@ import json
 import torch
 
 from outgrow.objectives import class_offsets
-from outgrow.train.window import PredictionWindow
+from outgrow.train.step_context import PredictionWindow
 
 HALF = torch.tensor([0.5, 0.5])
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from outgrow.models.classifier import Encoder
 from outgrow.models.loading import load_masked_lm, load_tokenizer
-from outgrow.train.masking import MaskedLosses, collate_masked, hide, maskable
+from outgrow.train.pretraining import MaskedLosses, collate_masked, mask_tokens, maskable
 
 MASK = 4
 
@@ -28,7 +28,7 @@ def test_only_places_are_hidden_as_many_as_asked_for_and_nothing_else_changes(
     places: list[bool], count: int, seed: int
 ) -> None:
     ids = torch.arange(100, 100 + len(places))
-    seen, chosen = hide(ids, torch.tensor(places), count, mask=MASK, vocabulary=50, generator=generator(seed))
+    seen, chosen = mask_tokens(ids, torch.tensor(places), count, mask=MASK, vocabulary=50, generator=generator(seed))
     assert len(set(chosen.tolist())) == len(chosen) == min(count, sum(places))
     assert all(places[place] for place in chosen.tolist())
     untouched = torch.ones(len(places), dtype=torch.bool)
@@ -38,7 +38,7 @@ def test_only_places_are_hidden_as_many_as_asked_for_and_nothing_else_changes(
 
 def test_of_the_hidden_tokens_eight_tenths_are_masked_and_a_tenth_is_random() -> None:
     ids = torch.full((20_000,), 1000)
-    seen, chosen = hide(ids, ids > 0, 10_000, mask=MASK, vocabulary=50, generator=generator())
+    seen, chosen = mask_tokens(ids, ids > 0, 10_000, mask=MASK, vocabulary=50, generator=generator())
     fates = Counter("mask" if id_ == MASK else "same" if id_ == 1000 else "other" for id_ in seen[chosen].tolist())
     assert fates["mask"] / 10_000 == pytest.approx(0.8, abs=0.02)
     assert fates["same"] / 10_000 == pytest.approx(0.1, abs=0.02)
@@ -57,7 +57,7 @@ def test_special_tokens_are_never_hidden_and_of_every_other_text_at_least_one_to
 def losses_and_batch(folder: Path, texts: list[str]) -> tuple[Any, MaskedLosses, Any, list[Any]]:
     torch.manual_seed(0)
     model, tokenizer = load_masked_lm(str(folder)), load_tokenizer(str(folder))
-    encoder = Encoder(str(folder), model, max_length=None)
+    encoder = Encoder.load(str(folder), model, max_length=None)
     rows = maskable(encoder.tokenise(texts), tokenizer.all_special_ids, 0.4)
     losses = MaskedLosses(mask=tokenizer.mask_token_id, vocabulary=len(tokenizer), seed=3)
     return model, losses, collate_masked(encoder), rows
@@ -95,7 +95,7 @@ def test_the_loss_is_the_mean_over_hidden_tokens_of_their_cross_entropy(encoder_
         log_probs = torch.log_softmax(model(input_ids=fed[0], attention_mask=batch["attention_mask"]).logits, -1)
     for index, row in enumerate(rows):
         draw = losses._draw(row["row"], 0.5)
-        _, chosen = hide(
+        _, chosen = mask_tokens(
             batch["input_ids"][index],
             batch["places"][index],
             int(row["weight"]),
