@@ -44,6 +44,7 @@ ITEM, MODEL = 0.5, 0.2
 
 
 def vector(signs: dict[str, int]) -> np.ndarray:
+    """Weights of all models."""
     return np.array([float(signs.get(name, 0)) for name in NAMES])
 
 
@@ -60,6 +61,7 @@ class World:
         self.ability = ndtri(shares) * np.sqrt(self.latent + self.tau**2)
 
     def draw(self, seeds: int, examples: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Scores, and weights for a ratio of sums."""
         normal, models = self.rng.standard_normal, len(NAMES)
         effect = normal((models, seeds, 1))
         if self.kind == "correlated":
@@ -179,6 +181,7 @@ def cell(kind: str, seeds: int, examples: int, spread: float, runs: int, bootstr
 
 
 def main() -> None:
+    """Run the grid."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a few seconds: one small cell for each world")
     parser.add_argument("--bootstraps", action="store_true", help="percentile and studentised bootstraps too (slow)")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from outgrow.errors import DataError
-from outgrow.evaluate import ModelScores, performance_gap, summarise
+from outgrow.evaluate import ModelScores, holm, performance_gap, summarise
 
 
 def first(*counts, examples=200):
@@ -61,6 +61,27 @@ def test_the_lead_over_the_best_supervisor_is_a_paired_difference():
     lead = lines(summarise(FULL, {}))["confidence"].gain_over_best
     assert lead.value == pytest.approx(35 / 200)
     assert lead.interval[0] > 0
+
+
+def test_the_best_supervisor_may_be_chosen_on_other_rows():
+    metric = summarise(FULL, {}, best={"accuracy": "small"}).metrics[0]
+    assert (metric.best_supervisor, metric.best_supervisor_doubt) == ("small", 0.0)
+    assert metric.of("student")[1].gain_over_best.value == pytest.approx(55 / 200)
+    # The claim of having outgrown them is made against the hardest one all the same.
+    assert metric.of("student")[1].rivals[0].name == "large"
+
+
+def test_p_values_are_corrected_for_the_number_of_students():
+    random = np.random.default_rng(0)
+    ease = random.random(300)
+    runs = {
+        name: ease + random.normal(0, 0.1, (3, 300)) < 0.5 + lead
+        for name, lead in zip("abcd", (0, 0.02, 0.03, 0.04), strict=True)
+    }
+    found = lines(summarise([ModelScores(name, "student", {"accuracy": own}) for name, own in runs.items()], {}))
+    raw = [line.comparison.p for line in found.values()]
+    assert [line.comparison.corrected for line in found.values()] == pytest.approx(holm(raw))
+    assert max(raw) > min(raw) > 0
 
 
 def test_students_are_tested_against_naive_and_naive_against_the_best_other():

@@ -69,14 +69,14 @@ def test_a_gap_that_cannot_be_told_from_zero_has_no_interval_and_says_why():
     assert "cannot be told from zero on 100 examples" in gap.describe()
 
 
-def test_a_few_undefined_resamples_are_left_out_of_the_interval_and_counted():
-    # The ceiling wins 18 examples and loses 6: a gap of .12 with a standard error of .047, 2.5 of which make zero.
+def test_a_gap_that_is_barely_there_has_a_wide_and_skewed_interval():
+    # The ceiling wins 18 examples and loses 6: a gap of .12 with a standard error of .048, 2.5 of which make zero.
     floor, ceiling = first(60), first(60)
     floor[0, :18], ceiling[0, 18:24] = 0, 0
     gap = performance_gap(first(55), floor, ceiling)
-    assert 0 < gap.undefined_share <= 0.025
-    assert gap.pgr_interval is not None
-    assert "resamples in which there is no gap" in gap.describe()
+    assert 0.005 < gap.undefined_share < 0.01
+    low, high = gap.pgr_interval
+    assert high - gap.pgr > 2 * (gap.pgr - low)
 
 
 def test_one_test_example_gives_numbers_without_intervals():
@@ -101,12 +101,6 @@ def test_one_seed_of_the_supervisor_stands_for_all_seeds_of_the_student():
     assert once == thrice
 
 
-def test_the_same_seed_gives_the_same_interval():
-    given_scores = first(70), first(60), first(80)
-    assert performance_gap(*given_scores, seed=3) == performance_gap(*given_scores, seed=3)
-    assert performance_gap(*given_scores, seed=3).pgr_interval != performance_gap(*given_scores, seed=4).pgr_interval
-
-
 @pytest.mark.parametrize("scores", [np.ones(100), np.ones((1, 99)), np.full((1, 100), np.nan)])
 def test_scores_that_do_not_fit_are_refused(scores):
     with pytest.raises(DataError, match=r"shape|examples|finite"):
@@ -117,11 +111,11 @@ def test_intervals_cover_a_planted_gap_about_as_often_as_they_claim():
     # Accuracies .5, .7 and .9 make a true PGR of one half; examples are shared, as in a real test part.
     random = np.random.default_rng(7)
     covered = 0
-    for run in range(200):
+    for _ in range(200):
         ease = random.random((1, 200))
         noise = 0.2 * (random.random((3, 200)) - 0.5)
         student = (ease + noise < 0.7).astype(float)
-        gap = performance_gap(student, (ease < 0.5).astype(float), (ease < 0.9).astype(float), seed=run)
+        gap = performance_gap(student, (ease < 0.5).astype(float), (ease < 0.9).astype(float))
         covered += gap.pgr_interval[0] <= 0.5 <= gap.pgr_interval[1]
     assert 0.92 <= covered / 200 <= 0.985
 

@@ -14,11 +14,10 @@ from outgrow.evaluate.intervals import (
     percentile_interval,
     resampled_counts,
     resampled_means,
-    sign_test,
     unseen_share,
-    weighted_mean,
 )
 from outgrow.evaluate.slu import f1_of_counts
+from outgrow.evaluate.variance import mean_scores
 
 
 def test_resamples_follow_the_exact_distribution_of_all_draws():
@@ -138,36 +137,6 @@ def test_the_unseen_share_shrinks_with_every_example(examples):
     assert 0 < unseen_share(examples + 1) < unseen_share(examples) < 1
 
 
-def test_the_sign_test_is_the_binomial_tail_of_the_discordant_examples():
-    first, second = np.zeros((1, 20)), np.zeros((1, 20))
-    first[0, :9], second[0, 9:11] = 1, 1
-    tail = sum(math.comb(11, k) for k in range(3)) / 2**11
-    result = sign_test(first, second)
-    assert (result.wins, result.losses) == (9, 2)
-    assert result.p == pytest.approx(2 * tail)
-
-
-def test_the_sign_test_of_a_method_against_itself_says_nothing():
-    scores = np.random.default_rng(5).random((3, 20))
-    assert sign_test(scores, scores).p == 1.0
-
-
-def test_the_sign_test_averages_seeds_first_so_more_runs_are_not_more_evidence():
-    one = np.array([[1, 1, 1, 1, 0, 0]])
-    two = np.array([[0, 0, 0, 0, 0, 1]])
-    assert sign_test(np.repeat(one, 10, axis=0), np.repeat(two, 5, axis=0)) == sign_test(one, two)
-
-
-def test_the_sign_test_takes_rounding_for_a_tie():
-    first = np.array([[0.1], [0.2], [0.3]])
-    assert sign_test(first, first[::-1]).wins == sign_test(first, first[::-1]).losses == 0
-
-
-def test_the_sign_test_refuses_other_examples():
-    with pytest.raises(DataError, match="different numbers of examples"):
-        sign_test([[1, 0]], [[1, 0, 1]])
-
-
 def test_the_f1_of_a_corpus_is_resampled_as_if_it_were_counted_anew():
     random = np.random.default_rng(0)
     counts = random.integers(4, size=(30, 3)).astype(float)
@@ -177,7 +146,7 @@ def test_the_f1_of_a_corpus_is_resampled_as_if_it_were_counted_anew():
     draws = resampled_means([scores], weights=[weights], resamples=50)
     again = next(resampled_counts(1, 30, resamples=50))[2]
     assert draws[:, 0] == pytest.approx([f1_of_counts(own @ counts) for own in again])
-    assert weighted_mean(scores, weights) == pytest.approx(f1_of_counts(counts.sum(axis=0)))
+    assert mean_scores([scores], [weights]).means == pytest.approx(f1_of_counts(counts.sum(axis=0)))
 
 
 @given(st.integers(1, 3), st.integers(1, 6), st.floats(0.1, 10))
@@ -186,10 +155,11 @@ def test_equal_weights_weigh_nothing(seeds, examples, weight):
     weights = np.full_like(scores, weight)
     plain = resampled_means(list(scores), resamples=10)
     assert resampled_means(list(scores), weights=list(weights), resamples=10) == pytest.approx(plain)
-    assert weighted_mean(scores[0], weights[0]) == pytest.approx(weighted_mean(scores[0]))
+    assert mean_scores(scores, weights).means == pytest.approx(mean_scores(scores).means)
+    assert mean_scores(scores, weights).squares == pytest.approx(mean_scores(scores).squares)
 
 
 def test_a_run_without_any_weight_keeps_its_plain_mean():
     scores, weights = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 0.0], [1.0, 0.0]])
-    assert weighted_mean(scores, weights) == 0.75
+    assert mean_scores([scores], [weights]).means == 0.75
     assert resampled_means([scores[:1]], weights=[weights[:1]], resamples=5).tolist() == [[0.5]] * 5

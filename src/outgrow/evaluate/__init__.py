@@ -12,7 +12,7 @@ from outgrow.evaluate.calibration import (
 )
 from outgrow.evaluate.compare import summarise
 from outgrow.evaluate.gap import performance_gap
-from outgrow.evaluate.intervals import resampled_means, sign_test
+from outgrow.evaluate.intervals import resampled_means
 from outgrow.evaluate.judge import Rubric, agreement, judge_accuracy, preference_accuracy, rate
 from outgrow.evaluate.selective import error_bins, error_detection, risk_coverage
 from outgrow.evaluate.slu import slu_counts, slu_f1
@@ -20,6 +20,7 @@ from outgrow.evaluate.summary import ModelScores, Summary
 from outgrow.evaluate.sweeps import find_sweeps
 from outgrow.evaluate.text_metrics import ChrF, FinalAnswer, RougeL, final_answer
 from outgrow.evaluate.tiny import estimate_benchmark
+from outgrow.evaluate.variance import holm, mean_scores
 
 __all__ = [
     "Certainty",
@@ -40,7 +41,9 @@ __all__ = [
     "exact_match",
     "final_answer",
     "find_sweeps",
+    "holm",
     "judge_accuracy",
+    "mean_scores",
     "negative_log_likelihoods",
     "performance_gap",
     "preference_accuracy",
@@ -48,7 +51,6 @@ __all__ = [
     "reliability_bins",
     "resampled_means",
     "risk_coverage",
-    "sign_test",
     "slu_counts",
     "slu_f1",
     "summarise",

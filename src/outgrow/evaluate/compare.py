@@ -1,4 +1,4 @@
-"""From per-example scores to a `Summary`: all models of an experiment on the same resamples."""
+"""From per-example scores to a `Summary`: all models of an experiment on the same examples and seeds."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
 from outgrow.evaluate.calibration_summary import summarise_calibration
-from outgrow.evaluate.gap import Gap, gap_from_draws, score_range
-from outgrow.evaluate.intervals import (
-    NO_SPREAD,
-    RESAMPLES,
-    aligned_scores,
-    bounded_interval,
-    resampled_means,
-    sign_test,
-    weighted_mean,
-)
+from outgrow.evaluate.gap import Gap, gap_of, score_range
+from outgrow.evaluate.intervals import NO_SPREAD, RESAMPLES, aligned_scores
 from outgrow.evaluate.summary import (
+    LEVEL,
     ROLES,
     Comparison,
     Estimate,
     Line,
     MetricSummary,
     ModelScores,
+    Rival,
     Role,
     Summary,
     SweepPoint,
@@ -35,22 +29,36 @@ from outgrow.evaluate.summary import (
     SweptMetric,
 )
 from outgrow.evaluate.sweeps import Sweep, pays_from
+from outgrow.evaluate.variance import Contrast, MeanScores, holm, mean_scores
 from outgrow.labels.notes import Note
 
 _ENOUGH_SEEDS = 3
-"""With fewer runs the spread between runs cannot be estimated."""
+"""With two runs intervals are wide, and cover in 90 % instead of 95 % at worst; with one they know nothing of runs."""
 _ENOUGH_EXAMPLES = 30
-"""With fewer examples percentile intervals are too narrow."""
+"""With fewer examples the mean of a score is far from normal, and intervals are rough."""
 _LEAST_DOUBT = 0.05
-"""Do not warn about the choice of the best supervisor below this share of resamples."""
+"""Do not warn about the choice of the best supervisor below this p-value."""
 
 
 def summarise(
-    models: Sequence[ModelScores], chance: Mapping[str, float], *, sweeps: Sequence[Sweep] = (), seed: int = 0
+    models: Sequence[ModelScores],
+    chance: Mapping[str, float],
+    *,
+    sweeps: Sequence[Sweep] = (),
+    best: Mapping[str, str] | None = None,
+    seed: int = 0,
 ) -> Summary:
-    """Compare all models of an experiment on the same resamples of examples and seeds.
+    """Compare all models of an experiment on the same examples and seeds.
 
-    `chance` is the score of a blind guess on each metric, where known, and `sweeps` are those of `find_sweeps`.
+    Intervals and tests are those of `outgrow.evaluate.variance`; the intervals of calibration are a bootstrap.
+
+    Args:
+        models: Their scores.
+        chance: Score of a blind guess on each metric, where known.
+        sweeps: Those of `find_sweeps`.
+        best: The best supervisor on each metric, where it was chosen without the test rows. Default: the one with the
+            highest mean on test.
+        seed: Seed of the bootstrap of calibration.
 
     Example:
         >>> weak, student, strong = ({"accuracy": np.arange(100)[None] < right} for right in (60, 75, 80))
@@ -61,7 +69,7 @@ def summarise(
     """
     _check(models)
     names = list(dict.fromkeys(metric for model in models for metric in model.scores))
-    sheets = {metric: _sheet(metric, models, seed) for metric in names}
+    sheets = {metric: _sheet(metric, models, (best or {}).get(metric)) for metric in names}
     metrics = tuple(_summarise_metric(metric, sheet, chance.get(metric)) for metric, sheet in sheets.items())
     calibration = summarise_calibration(models, seed=seed)
     swept = []
@@ -81,58 +89,71 @@ def _check(models: Sequence[ModelScores]) -> None:
         if (model.role, model.name) in seen:
             raise DataError(f"Two models are the {model.role} {model.name!r}.", fix="Give each its own name.")
         seen.add((model.role, model.name))
-    for role in ("base", "ceiling"):
+    for role in ("base", "gold", "ceiling"):
         found = [name for own, name in seen if own == role]
         if len(found) > 1:
             raise DataError(f"There is more than one {role}.", found=", ".join(sorted(found)), wanted="at most one")
 
 
 @dataclass(frozen=True)
-class _Column:
-    """One model on one metric."""
-
-    model: ModelScores
-    seeds: int
-    scores: NDArray[np.float64]
-    mean: float
-    draws: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class _Sheet:
-    columns: tuple[_Column, ...]
-    examples: int
+    """All models on one metric; a model, or an average of models, is a vector of weights, shape (J,)."""
+
+    models: tuple[ModelScores, ...]
+    arrays: tuple[NDArray[np.float64], ...]
+    scores: MeanScores
     low: float
     high: float
+    chosen: str | None
+    """The best supervisor, where it was chosen on other rows."""
 
-    def of(self, role: Role) -> list[_Column]:
-        return [column for column in self.columns if column.model.role == role]
+    def of(self, role: Role) -> list[_Vector]:
+        return [_unit(len(self.models), index) for index, model in enumerate(self.models) if model.role == role]
+
+    def mean(self, vector: _Vector) -> float:
+        return float(vector @ self.scores.means)
+
+    def name(self, vector: _Vector) -> str:
+        return self.models[int(vector.argmax())].name
+
+    def first(self, role: Role) -> _Vector | None:
+        return next(iter(self.of(role)), None)
+
+    def best(self, role: Role) -> _Vector | None:
+        found = self.of(role)
+        if role == "supervisor":
+            found = [each for each in found if self.name(each) == self.chosen] or found
+        return max(found, key=self.mean, default=None)
 
     @property
-    def best(self) -> _Column | None:
-        return max(self.of("supervisor"), key=_mean, default=None)
+    def average(self) -> _Vector | None:
+        found = self.of("supervisor")
+        return np.mean(found, axis=0) if found else None
 
-    def estimate(self, mean: float, draws: NDArray[np.float64]) -> Estimate:
-        interval = bounded_interval(mean, draws, low=self.low, high=self.high, examples=self.examples)
-        return Estimate(mean, interval)
+    def estimate(self, vector: _Vector) -> Estimate:
+        contrast = self.scores.contrast(vector)
+        return Estimate(contrast.value, contrast.interval(self.low, self.high))
+
+    def gain(self, vector: _Vector, other: _Vector | None) -> Estimate | None:
+        if other is None:
+            return None
+        contrast, span = self.scores.contrast(vector - other), self.high - self.low
+        return Estimate(contrast.value, contrast.interval(-span, span))
 
 
-def _mean(column: _Column) -> float:
-    return column.mean
+_Vector = NDArray[np.float64]
 
 
-def _sheet(metric: str, models: Sequence[ModelScores], seed: int) -> _Sheet:
-    present = [model for model in models if metric in model.scores]
+def _unit(size: int, index: int) -> _Vector:
+    return np.eye(size)[index]
+
+
+def _sheet(metric: str, models: Sequence[ModelScores], chosen: str | None) -> _Sheet:
+    present = tuple(model for model in models if metric in model.scores)
     given: dict[str, ArrayLike] = {f"{each.name} ({each.role}, {metric})": each.scores[metric] for each in present}
-    arrays = list(aligned_scores(given).values())
+    arrays = tuple(aligned_scores(given).values())
     weights = _weights(metric, present, arrays)
-    own_weights: Sequence[NDArray[np.float64] | None] = weights or [None] * len(arrays)
-    draws = resampled_means(arrays, weights=weights, seed=seed).T
-    columns = tuple(
-        _Column(model, len(model.scores[metric]), array, weighted_mean(array, weight), own)
-        for model, array, weight, own in zip(present, arrays, own_weights, draws, strict=True)
-    )
-    return _Sheet(columns, arrays[0].shape[1], *score_range(arrays))
+    return _Sheet(present, arrays, mean_scores(arrays, weights), *score_range(arrays), chosen)
 
 
 def _weights(
@@ -154,91 +175,113 @@ def _weights(
 
 
 def _summarise_metric(metric: str, sheet: _Sheet, chance: float | None) -> MetricSummary:
-    floors, best = _floors(sheet), sheet.best
-    highest = np.max([column.draws for column in sheet.of("supervisor")], axis=0) if best else 0.0
+    best, average = sheet.best("supervisor"), sheet.average
+    students = sheet.of("student")
+    comparisons = _comparisons(sheet, students)
+    rivals = _rivals(sheet, students, chance)
+    lines = []
+    for index, model in enumerate(sheet.models):
+        own = _unit(len(sheet.models), index)
+        line = Line(model.name, model.role, model.note, len(model.scores[metric]), sheet.estimate(own))
+        if model.role == "student":
+            line = replace(
+                line,
+                against_best=_gap(own, best, sheet),
+                against_mean=_gap(own, average, sheet),
+                against_combined=_gap(own, sheet.best("combined"), sheet),
+                gain_over_best=sheet.gain(own, best),
+                gain_over_base=sheet.gain(own, sheet.first("base")),
+                comparison=comparisons.get(model.name),
+                rivals=rivals[model.name],
+            )
+        lines.append(line)
     return MetricSummary(
         metric=metric,
-        examples=sheet.examples,
+        examples=sheet.scores.examples,
         chance=chance,
-        lines=tuple(_line(column, sheet, floors) for column in sheet.columns),
-        best_supervisor=None if best is None else best.model.name,
-        best_supervisor_doubt=0.0 if best is None else float(np.mean(highest > best.draws)),
-        mean_supervisor=sheet.estimate(*floors["mean"]) if floors else None,
+        lines=tuple(lines),
+        best_supervisor=None if best is None else sheet.name(best),
+        best_supervisor_doubt=0.0 if best is None or sheet.chosen else _doubt(best, sheet),
+        mean_supervisor=None if average is None else sheet.estimate(average),
     )
 
 
-def _floors(sheet: _Sheet) -> dict[str, tuple[float, NDArray[np.float64]]]:
-    supervisors, best = sheet.of("supervisor"), sheet.best
-    if best is None:
+def _doubt(best: _Vector, sheet: _Sheet) -> float:
+    others = [each for each in sheet.of("supervisor") if each.argmax() != best.argmax()]
+    leads = [sheet.scores.contrast(best - each) for each in others]
+    return max((lead.p() / 2 for lead in leads if lead.variance), default=0.0)
+
+
+def _gap(student: _Vector, floor: _Vector | None, sheet: _Sheet) -> Gap | None:
+    ceiling, base = sheet.first("ceiling"), sheet.first("base")
+    if floor is None or ceiling is None:
+        return None
+    return gap_of(sheet.scores, student, floor, ceiling, base, span=sheet.high - sheet.low)
+
+
+def _comparisons(sheet: _Sheet, students: Sequence[_Vector]) -> dict[str, Comparison]:
+    if len(students) < 2:
         return {}
-    average = float(np.mean([column.mean for column in supervisors]))
-    draws = np.mean([column.draws for column in supervisors], axis=0)
-    return {"best": (best.mean, best.draws), "mean": (average, draws)}
+    naive = next((each for each in students if sheet.name(each) == "naive"), students[0])
+    found = {}
+    for own in students:
+        other = naive
+        if own is naive:
+            other = max((each for each in students if each is not naive), key=sheet.mean)
+        difference = np.subtract(*(sheet.arrays[int(each.argmax())].mean(axis=0) for each in (own, other)))
+        wins, losses = int((difference > NO_SPREAD).sum()), int((difference < -NO_SPREAD).sum())
+        p = sheet.scores.contrast(own - other).p(sheet.high - sheet.low)
+        found[sheet.name(own)] = Comparison(sheet.name(other), wins, losses, p, p)
+    corrected = holm([each.p for each in found.values()])
+    return {name: replace(each, corrected=p) for (name, each), p in zip(found.items(), corrected, strict=True)}
 
 
-def _line(column: _Column, sheet: _Sheet, floors: Mapping[str, tuple[float, NDArray[np.float64]]]) -> Line:
-    model, score = column.model, sheet.estimate(column.mean, column.draws)
-    line = Line(model.name, model.role, model.note, column.seeds, score)
-    if model.role != "student":
-        return line
-    gaps = {name: _gap(column, floor, sheet) for name, floor in floors.items()}
-    return replace(
-        line,
-        against_best=gaps.get("best"),
-        against_mean=gaps.get("mean"),
-        gain_over_best=_gain(column, sheet.best, sheet),
-        gain_over_base=_gain(column, next(iter(sheet.of("base")), None), sheet),
-        comparison=_comparison(column, sheet.of("student")),
-    )
+def _rivals(sheet: _Sheet, students: Sequence[_Vector], chance: float | None) -> dict[str, tuple[Rival, ...]]:
+    """Test each student against all that it must beat, and correct for the number of students.
+
+    A student beats all its rivals if it beats the hardest (intersection-union test, Berger 1982), so only the number of
+    students needs a correction, and picking the best supervisor on test does not flatter the student.
+    """
+    found = {sheet.name(own): tuple(_rivals_of(own, sheet, chance)) for own in students}
+    corrected = holm([max((rival.p for rival in rivals), default=1.0) for rivals in found.values()])
+    return {
+        name: tuple(replace(rival, p=min(largest, len(found) * rival.p)) for rival in rivals)
+        for (name, rivals), largest in zip(found.items(), corrected, strict=True)
+    }
 
 
-def _gap(column: _Column, floor: tuple[float, NDArray[np.float64]], sheet: _Sheet) -> Gap | None:
-    ceilings, bases = sheet.of("ceiling"), sheet.of("base")
-    if not ceilings:
-        return None
-    means = {"student": column.mean, "floor": floor[0], "ceiling": ceilings[0].mean}
-    draws = {"student": column.draws, "floor": floor[1], "ceiling": ceilings[0].draws}
-    if bases:
-        means["base"], draws["base"] = bases[0].mean, bases[0].draws
-    return gap_from_draws(means, draws, examples=sheet.examples, span=sheet.high - sheet.low)
+def _rivals_of(own: _Vector, sheet: _Sheet, chance: float | None) -> Iterator[Rival]:
+    span = sheet.high - sheet.low
 
+    def rival(kind: Any, name: str, contrast: Contrast) -> Rival:
+        p = contrast.p(span) if contrast.value > 0 else 1.0
+        needed = contrast.needed() if LEVEL < p < 1 else (None, None)
+        gain = Estimate(contrast.value, contrast.interval(-span, span))
+        return Rival(kind, name, sheet.mean(own) - contrast.value, gain, p, *needed)
 
-def _gain(column: _Column, other: _Column | None, sheet: _Sheet) -> Estimate | None:
-    if other is None:
-        return None
-    gain = column.mean - other.mean
-    draws, span = column.draws - other.draws, sheet.high - sheet.low
-    return Estimate(gain, bounded_interval(gain, draws, low=-span, high=span, examples=sheet.examples))
-
-
-def _comparison(column: _Column, students: Sequence[_Column]) -> Comparison | None:
-    others = [student for student in students if student is not column]
-    if not others:
-        return None
-    naive = next((student for student in students if student.model.name == "naive"), students[0])
-    other = max(others, key=_mean) if column is naive else naive
-    test = sign_test(column.scores, other.scores)
-    return Comparison(other.model.name, test.wins, test.losses, test.p)
+    for kind in ("supervisor", "combined", "base"):
+        every = [rival(kind, sheet.name(each), sheet.scores.contrast(own - each)) for each in sheet.of(kind)]
+        if every:
+            yield max(every, key=lambda each: (each.p, -each.gain.value))
+    if chance is not None:
+        contrast = sheet.scores.contrast(own)
+        yield rival("chance", "chance", replace(contrast, value=contrast.value - chance))
 
 
 def _swept(metric: str, sheet: _Sheet, sweep: Sweep) -> SweptMetric | None:
-    students = {column.model.name: column for column in sheet.of("student")}
-    columns = [students[name] for name in sweep.values if name in students]
+    students = {sheet.name(own): own for own in sheet.of("student")}
+    columns = {name: students[name] for name in sweep.values if name in students}
     if len(columns) < 2:  # too few of its students have scores
         return None
     reference = students.get(sweep.reference) if sweep.reference is not None else None
     points = tuple(
-        SweepPoint(
-            sweep.values[column.model.name],
-            column.model.name,
-            sheet.estimate(column.mean, column.draws),
-            _gain(column, reference, sheet),
-        )
-        for column in columns
+        SweepPoint(sweep.values[name], name, sheet.estimate(own), sheet.gain(own, reference))
+        for name, own in columns.items()
     )
-    best, last = max(columns, key=_mean), columns[-1]
-    fall = _gain(last, best, sheet) if best.mean - last.mean > NO_SPREAD else None
-    return SweptMetric(metric, points, pays_from(points), sweep.values[best.model.name], fall)
+    best, last = max(columns, key=lambda name: sheet.mean(columns[name])), list(columns)[-1]
+    fall = sheet.gain(columns[last], columns[best])
+    falls = fall is not None and -fall.value > NO_SPREAD
+    return SweptMetric(metric, points, pays_from(points), sweep.values[best], fall if falls else None)
 
 
 def _notes(metrics: Sequence[MetricSummary]) -> Iterator[Note]:
@@ -270,8 +313,6 @@ def _on_gaps(metric: MetricSummary) -> _Found:
             yield "pgr.undefined", "caution", supervisor, about | {"reason": gap.reason}
         elif gap.reason is not None:
             yield "pgr.no_interval", "caution", supervisor, about | {"reason": gap.reason}
-        elif gap.undefined_share:
-            yield "pgr.partly_undefined", "caution", supervisor, about | {"share": gap.undefined_share}
 
 
 def _on_scores(metric: MetricSummary) -> _Found:
@@ -289,7 +330,7 @@ def _on_scores(metric: MetricSummary) -> _Found:
         if gain is not None and gain.sign < 0:
             yield "score.below_base", "warning", line.name, {"gain": _numbers(gain)}
     if metric.best_supervisor_doubt >= _LEAST_DOUBT:
-        yield "best.picked_on_test", "caution", metric.best_supervisor, {"share": metric.best_supervisor_doubt}
+        yield "best.picked_on_test", "caution", metric.best_supervisor, {"p": metric.best_supervisor_doubt}
     if metric.examples < _ENOUGH_EXAMPLES:
         yield "test.few_examples", "caution", None, {"examples": metric.examples}
 

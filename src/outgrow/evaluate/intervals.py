@@ -1,15 +1,15 @@
-"""Uncertainty of mean scores: a paired bootstrap over examples and seeds, and a sign test between two methods.
+"""Checks of scores, and a paired bootstrap over examples and seeds for statistics that are not means.
 
+Means, differences and PGR have the intervals of `outgrow.evaluate.variance`; the bootstrap serves calibration errors.
 All methods are scored on the same examples and trained with the same seeds. So a resample draws examples once and seeds
 once *for all methods together*, and the difficulty of an example cancels in differences and ratios. Seeds and examples
-are drawn independently (a crossed design); by Owen (2007, *The pigeonhole bootstrap*) the intervals err on the wide
-side.
+are drawn independently (the pigeonhole bootstrap, Owen 2007). Resampling S seeds knows only (S − 1)/S of the variance
+between them: with few seeds these intervals are too narrow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,18 +26,6 @@ NO_SPREAD = 1e-12
 
 _CELLS = 4_000_000
 """Most counts in memory at a time (32 MB); more examples mean smaller blocks of resamples."""
-
-
-@dataclass(frozen=True)
-class SignTest:
-    """How often one method beats another on the same examples."""
-
-    wins: int
-    """Examples on which the first method scores higher."""
-    losses: int
-    """Examples on which it scores lower; ties count for neither."""
-    p: float
-    """Two-sided p-value of the exact binomial test that wins and losses are equally likely."""
 
 
 def aligned_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
@@ -109,14 +97,6 @@ def resampled_means(
     return means
 
 
-def weighted_mean(scores: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
-    """Return the mean over runs of the (weighted) mean over examples; a run without any weight keeps its plain mean."""
-    if weights is None:
-        return float(scores.mean())
-    total, plain = weights.sum(axis=1), scores.mean(axis=1)
-    return float(np.divide((scores * weights).sum(axis=1), total, out=plain, where=total > 0).mean())
-
-
 def _columns(stacked: NDArray[np.float64]) -> NDArray[np.float64]:
     # (J, S, N) to (N, J·S)
     return np.ascontiguousarray(stacked.reshape(-1, stacked.shape[2]).T)
@@ -175,25 +155,3 @@ def bounded_interval(
         return percentile_interval(draws)
     unseen = unseen_share(examples)
     return value - unseen * (value - low), value + unseen * (high - value)
-
-
-def sign_test(first: ArrayLike, second: ArrayLike) -> SignTest:
-    """Test whether one method beats another more often than the other way round, on the same examples.
-
-    Scores have the shape (seeds, examples), and are averaged over seeds first, since the seeds of one example are not
-    independent evidence. Without any difference p is 1.
-
-    Example:
-        >>> sign_test([[1, 1, 1, 1, 1, 1, 0]], [[0, 0, 0, 0, 0, 0, 0]])
-        SignTest(wins=6, losses=0, p=0.03125)
-    """
-    from scipy.stats import binomtest
-
-    given = {"first": first, "second": second}
-    means = [aligned_scores({name: scores})[name].mean(axis=0) for name, scores in given.items()]
-    if means[0].shape != means[1].shape:
-        raise DataError("Methods are scored on different numbers of examples.", found=[len(mean) for mean in means])
-    difference = means[0] - means[1]
-    wins, losses = int((difference > NO_SPREAD).sum()), int((difference < -NO_SPREAD).sum())
-    p = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
-    return SignTest(wins, losses, p)

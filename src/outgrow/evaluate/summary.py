@@ -19,9 +19,12 @@ from outgrow.evaluate.gap import Gap
 from outgrow.evaluate.wording import Interval, estimate_text
 from outgrow.labels.notes import Note
 
-Role = Literal["supervisor", "base", "ceiling", "student"]
-"""Supervisor, strong model before training (base), strong model trained on gold (ceiling), or student of a method."""
+Role = Literal["supervisor", "combined", "base", "gold", "ceiling", "student"]
+"""Supervisor, combination of the supervisors' votes, student of a method, or the strong model: before training (base),
+trained on the gold rows alone (gold), or on gold labels of the unlabelled rows (ceiling)."""
 ROLES: tuple[Role, ...] = get_args(Role)
+LEVEL = 0.05
+"""Level of every test."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class ModelScores:
     name: str
     """Unique within its role."""
     role: Role
-    """At most one model is the base, and one the ceiling."""
+    """At most one model is the base, one the ceiling, and one has the role `gold`."""
     scores: Mapping[str, NDArray[np.float64]]
     """Per metric the score of every example, shape (seeds, examples); higher is better."""
     note: str = ""
@@ -68,16 +71,42 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A sign test of one student against another on the same examples."""
+    """One student against another on the same examples and seeds."""
 
     against: str
     """The other student."""
     wins: int
-    """Examples on which this student does better."""
+    """Examples on which this student does better, averaged over seeds."""
     losses: int
     """Examples on which it does worse."""
     p: float
-    """Two-sided p-value of the exact test."""
+    """Two-sided p-value of equal means (`Contrast.p`)."""
+    corrected: float
+    """The same, corrected for the number of students (Holm)."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A reference point that a student must beat to have outgrown its supervisors."""
+
+    kind: Literal["supervisor", "combined", "base", "chance"]
+    """Of several supervisors or combinations the one that is hardest to beat."""
+    name: str
+    score: float
+    gain: Estimate
+    """Student minus rival."""
+    p: float
+    """p-value of a student that is not above it, corrected for the number of students; 1 without a positive gain. The
+    largest of a student's is that of beating all of them (Holm over the students)."""
+    seeds: int | None = None
+    """Seeds that would settle a gain of this size four times in five; None where it is settled or none would do."""
+    examples: int | None = None
+    """Test examples that would."""
+
+    @property
+    def sign(self) -> int:
+        """1 where the student is above it at the 5 % level, −1 where the interval of the gain lies below 0, else 0."""
+        return 1 if self.p <= LEVEL else min(0, self.gain.sign)
 
 
 @dataclass(frozen=True)
@@ -94,12 +123,22 @@ class Line:
     """Gap between best supervisor and ceiling; None without either."""
     against_mean: Gap | None = None
     """Gap between average supervisor and ceiling."""
+    against_combined: Gap | None = None
+    """Gap between best combination and ceiling."""
     gain_over_best: Estimate | None = None
     """Student minus best supervisor: above 0, it has outgrown all supervisors."""
     gain_over_base: Estimate | None = None
     """Student minus untouched strong model."""
     comparison: Comparison | None = None
     """Against the student `naive` (else the first one); for that one itself, against the best other."""
+    rivals: tuple[Rival, ...] = ()
+    """Of a student, in the order of the kinds."""
+
+    @property
+    def hardest(self) -> Gap | None:
+        """The gap to the highest floor: best supervisor, average supervisor or best combination."""
+        gaps = (self.against_best, self.against_mean, self.against_combined)
+        return max((gap for gap in gaps if gap), key=lambda gap: gap.floor, default=None)
 
 
 @dataclass(frozen=True)
@@ -114,9 +153,9 @@ class MetricSummary:
     lines: tuple[Line, ...]
     """One per model with the metric, in the order given."""
     best_supervisor: str | None
-    """The supervisor with the highest mean on test; None without supervisors."""
+    """The supervisor with the highest mean on validation rows, else on test; None without supervisors."""
     best_supervisor_doubt: float
-    """Share of the resamples in which another supervisor is strictly better."""
+    """One-sided p-value of another supervisor that is better after all; 0 where it was chosen on validation rows."""
     mean_supervisor: Estimate | None
     """The average supervisor."""
 
@@ -224,7 +263,7 @@ class Summary:
     notes: tuple[Note, ...]
     """What limits the meaning of the numbers; worded by `outgrow.report.notes`."""
     resamples: int
-    """Bootstrap resamples behind every interval."""
+    """Bootstrap resamples behind the intervals of calibration."""
     calibration: CalibrationSummary | None = None
     """None where no model reports probabilities."""
     sweeps: tuple[SweepSummary, ...] = ()

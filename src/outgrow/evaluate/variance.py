@@ -2,8 +2,8 @@
 
 A score is y[s, i] = μ + example_i + seed_s + residual[s, i] for each model, and everything that is compared is a linear
 contrast of models, such as student − base. All models are scored on the same examples, so the difficulty of an example
-cancels in a contrast. With S seeds, N examples and the mean squares of the contrast (Searle, Casella and McCulloch 1992,
-ch. 4) the variance of its mean is
+cancels in a contrast. With S seeds, N examples and the mean squares of the contrast (Searle, Casella and McCulloch
+1992, ch. 4) the variance of its mean is
 
     V = (MS_examples + max(0, MS_seeds − MS_residual)) / (S·N),
 
@@ -17,7 +17,7 @@ The resampling of `outgrow.evaluate.intervals` knows at most (S − 1)/S of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,9 @@ from outgrow.evaluate.wording import Interval
 _ROUNDING = 1e-12
 """Mean squares of a contrast below this share of those of its models are rounding."""
 
+_POWER = 0.8416
+"""Normal quantile of a power of 80 %."""
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -37,10 +40,29 @@ class Contrast:
     value: float
     examples: int
     """Number N."""
-    variance: float
-    """Variance of the value."""
-    df: float
-    """Degrees of freedom of the variance; 0 on a single example."""
+    seeds: int
+    """Number S."""
+    squares: tuple[float, float, float]
+    """Mean squares of examples, seeds and residual; 0 where undefined, or where nothing but rounding is left."""
+
+    @property
+    def variance(self) -> float:
+        """Variance of the value."""
+        return self._total / (self.seeds * self.examples)
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the variance; 0 on a single example."""
+        if self.examples < 2:
+            return 0.0
+        share = min(1.0, self.squares[1] / self._total) if self._total else 0.0
+        between = share / (self.seeds - 1) if self.seeds > 1 else 0.0
+        return 1 / (between + (1 - share) / (self.examples - 1))
+
+    @property
+    def _total(self) -> float:
+        rows, runs, rest = self.squares
+        return rows + max(0.0, runs - rest)
 
     @property
     def margin(self) -> float:
@@ -75,6 +97,26 @@ class Contrast:
             return min(1.0, 2 * float(span / (size + span)) ** self.examples)
         return 2 * float(stdtr(self.df, -size / self.variance**0.5))
 
+    def needed(self) -> tuple[int | None, int | None]:
+        """Return how many seeds, or else how many examples, would settle a true difference of this size.
+
+        The test then finds it four times in five. None where a hundred seeds, or a thousand times the examples, would
+        not do; the number of seeds is None with one seed too, which tells nothing of the variance between seeds.
+        """
+        rows, runs, rest = self.squares
+
+        def enough(seeds: int, examples: int) -> bool:
+            # The components are kept: rows = S·σ²(example) + σ²(residual), runs = N·σ²(seed) + σ²(residual).
+            example, seed = max(0.0, rows - rest) / self.seeds, max(0.0, runs - rest) / self.examples
+            found = seeds * example + min(rows, rest), examples * seed + rest, rest
+            planned = Contrast(self.value, examples, seeds, found)
+            return planned.margin + _POWER * planned.variance**0.5 <= abs(self.value)
+
+        if self.examples < 2 or self._agree:
+            return None, None
+        seeds = _smallest(lambda n: enough(n, self.examples), self.seeds, 100) if self.seeds > 1 else None
+        return seeds, _smallest(lambda n: enough(self.seeds, n), self.examples, 1000 * self.examples)
+
     @property
     def _agree(self) -> bool:
         return self.variance == 0
@@ -102,16 +144,10 @@ class MeanScores:
         """
         own = np.asarray(weights, dtype=np.float64)
         value, squares = float(own @ self.means), own @ self.squares @ own
-        if self.examples < 2:
-            return Contrast(value, self.examples, 0.0, 0.0)
         # Where two models always agree, what is left of their mean squares is rounding.
         rounding = _ROUNDING * (np.abs(own) @ np.abs(self.squares) @ np.abs(own))
         rows, runs, rest = np.where(squares > rounding, squares, 0.0).tolist()
-        total = rows + max(0.0, runs - rest)
-        share = min(1.0, runs / total) if total else 0.0
-        between = share / (self.seeds - 1) if self.seeds > 1 else 0.0
-        df = 1 / (between + (1 - share) / (self.examples - 1))
-        return Contrast(value, self.examples, total / (self.seeds * self.examples), df)
+        return Contrast(value, self.examples, self.seeds, (rows, runs, rest))
 
 
 def mean_scores(scores: Sequence[ArrayLike], weights: Sequence[ArrayLike] | None = None) -> MeanScores:
@@ -179,6 +215,16 @@ def ratio_interval(scores: MeanScores, numerator: ArrayLike, denominator: ArrayL
             direction *= 2
         ends.append(float(brentq(excess, ratio, ratio + direction, xtol=1e-9 * step, rtol=1e-12)))
     return ends[0], ends[1]
+
+
+def _smallest(enough: Callable[[int], bool], low: int, high: int) -> int | None:
+    # The smallest number in (low, high] that is enough, where all above it are too.
+    if not enough(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -30,9 +30,11 @@ COLORS = {
     "ink": "#a10005",
     "faint": "#a10006",
     "line": "#a10007",
+    "combined": "#a10008",
+    "gold": "#a10009",
 }
 """Placeholder colour of each CSS variable."""
-MARKERS = {"supervisor": "^", "base": "s", "student": "o", "ceiling": "D"}
+MARKERS = {"supervisor": "^", "combined": "v", "base": "s", "gold": "P", "student": "o", "ceiling": "D"}
 """Markers tell roles apart without colours."""
 CHARACTER = 5.6
 """Mean width of a character of a 10 point label, in points."""

@@ -103,7 +103,7 @@ def _comparison(line: Line) -> tuple[str, str]:
     if line.comparison is None:
         return "", ""
     test = line.comparison
-    return f"{test.wins} / {test.losses}", typeset(f"{probability_text(test.p)} against {test.against}")
+    return f"{test.wins} / {test.losses}", typeset(f"{probability_text(test.corrected)} against {test.against}")
 
 
 def _setting(

@@ -60,21 +60,19 @@ WORDINGS: dict[str, Wording] = {
     "message": "{text}",
     "pgr.undefined": _floor("PGR against FLOOR is undefined, because {reason}."),
     "pgr.no_interval": _floor("PGR against FLOOR has no interval, because {reason}."),
-    "pgr.partly_undefined": _floor(
-        "in {share:share} of the resamples there is no gap above FLOOR; PGR intervals leave these out."
-    ),
     "score.at_chance": "the {role} {who!r} scores {score:estimate}, at or below chance ({chance:score}).",
     "score.near_chance": "the {role} {who!r} scores {score:estimate}, which cannot be told from chance "
     "({chance:score}).",
     "score.below_base": "{who!r} is worse than the untouched strong model ({gain:change}): its training did harm.",
-    "best.picked_on_test": "the best supervisor ({who}) was picked on the test part, and in {share:share} of the "
-    "resamples another one is better: as a floor it is a little too high, and PGR against it a little too low.",
+    "best.picked_on_test": "the best supervisor ({who}) was picked on the test part, and another one may be as good "
+    "(p = {p:score}): as a floor it is a little too high, and PGR against it a little too low.",
     "test.few_examples": "there are only {examples:test example|test examples}: the intervals are rough, and likely "
     "too narrow.",
     "seeds.few": lambda values: (
         "students were trained with one seed: the intervals reflect test examples, not training runs."
         if values["seeds"] == 1
-        else "students were trained with {seeds} seeds: too few for the intervals to show how much runs differ."
+        else "students were trained with {seeds} seeds: too few for intervals that cover the truth in 95 % of "
+        "experiments; it may be 90 %, although they are wide."
     ),
     "ceiling.none": "no ceiling: some unlabelled rows have no gold answer.",
     "combine.weights": "the supervisors' weights are {weights:weights}; {single:of} {rows:row|rows} had one candidate "

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DASHES = {"base": (0, (1, 1.5)), "ceiling": (0, (6, 2, 1, 2)), "faint": (0, (1, 3))}
-_DASHES |= dict.fromkeys(("supervisor", "student"), (0, (5, 2)))
+_DASHES |= dict.fromkeys(("supervisor", "combined", "student"), (0, (5, 2)))
 _FAR = 10.0
 """Points from which on a line connects a label with its mark."""
 _ROW, _LEVEL = 21.0, 13.0
@@ -124,13 +124,13 @@ def sweep_plot(metric: MetricSummary, swept: SweptMetric, sweep: SweepSummary, p
 
 def _references(metric: MetricSummary, left: float, right: float) -> list[tuple[float, str, str]]:
     # Value, label and colour of the vertical lines, from left to right.
-    supervisors = metric.of("supervisor")
     found: list[tuple[float, str, str]] = [
         (line.score.value, line.role, line.role) for line in (*metric.of("base"), *metric.of("ceiling"))
     ]
-    if supervisors:
-        label = "best supervisor" if len(supervisors) > 1 else "supervisor"
-        found.append((max(line.score.value for line in supervisors), label, "supervisor"))
+    supervisors, combined = metric.of("supervisor"), metric.of("combined")
+    label = "best supervisor" if len(supervisors) > 1 else "supervisor"
+    found += [(line.score.value, label, line.role) for line in supervisors if line.name == metric.best_supervisor]
+    found += [(max(line.score.value for line in combined), "combined", "combined")] if combined else []
     if metric.chance is not None and left <= metric.chance <= right:
         found.append((metric.chance, "chance", "faint"))
     return sorted(found)

@@ -25,7 +25,14 @@ _NAME_WIDTH = 14
 """Longer names are broken over lines where space is short."""
 _GUTTER = 2
 """Columns between columns."""
-_STYLES: dict[str, str] = {"supervisor": "", "base": "dim", "student": "bold", "ceiling": "dim"}
+_STYLES: dict[str, str] = {
+    "supervisor": "",
+    "combined": "",
+    "base": "dim",
+    "gold": "dim",
+    "student": "bold",
+    "ceiling": "dim",
+}
 
 
 class Column(NamedTuple):
@@ -46,6 +53,8 @@ def number_columns(metric: MetricSummary) -> tuple[Column, ...]:
         columns.append(best)
         if several:
             columns.append(Column("PGR (mean)", lambda line, separator: _pgr(line.against_mean, separator)))
+    if any(line.against_combined for line in students):
+        columns.append(Column("PGR (comb.)", lambda line, separator: _pgr(line.against_combined, separator)))
     if any(line.gain_over_base for line in students):
         columns.append(
             Column("gain over base", lambda line, separator: _estimate(line.gain_over_base, separator, signed=True))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from outgrow.evaluate.judge import RATED
-from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Role, Summary
+from outgrow.evaluate.summary import Estimate, Line, MetricSummary, Rival, Role, Summary
 from outgrow.evaluate.wording import estimate_text, number_text, probability_text
 
 LEGEND = (
-    "Brackets hold 95 % intervals: a paired bootstrap over test examples and seeds, joint for all models. "
-    "PGR is the share of the gap between supervisor (the best one, or the mean of all) and ceiling that a student "
-    "recovers; the ceiling is the strong model trained on gold labels, the base the same model untouched."
+    "Brackets hold 95 % intervals that reflect test examples and training seeds, of which all models share the same. "
+    "PGR is the share of the gap between supervisor (the best one, the mean of all, or their best combination) and "
+    "ceiling that a student recovers; the ceiling is the strong model trained on gold labels, the base the same model "
+    "untouched."
 )
-ORDER: tuple[Role, ...] = ("supervisor", "base", "student", "ceiling")
+ORDER: tuple[Role, ...] = ("supervisor", "combined", "base", "gold", "student", "ceiling")
 """Order of tables and figures."""
 MEAN_SUPERVISOR = "mean of supervisors"
 """Name of the row of the average supervisor, which is not a model."""
@@ -60,7 +61,12 @@ def best_student(summary: Summary) -> str | None:
 
 
 def headline(summary: Summary) -> str:
-    """Return in one sentence whether the best student outgrew its supervisors; the interval of its lead decides."""
+    """Return in one or two sentences whether the best student outgrew its supervisors.
+
+    It does where it is above every supervisor, their combinations, the untouched strong model and chance, at the 5 %
+    level after a correction for the number of students. Otherwise the sentence says which of these it is not above, and
+    for a single metric how many seeds or test examples would settle it.
+    """
     name = best_student(summary)
     if name is None:
         return "No student was trained: these are reference points only."
@@ -68,21 +74,68 @@ def headline(summary: Summary) -> str:
         return "The answers have no scores: no judge gave a readable rating."
     several = len(summary.metrics) > 1
     verdicts: dict[str, list[str]] = {}
-    for metric, line in _lines_of(summary, name):
+    found = list(_lines_of(summary, name))
+    for metric, line in found:
         verdict, numbers = _verdict(metric, line)
         verdicts.setdefault(verdict, []).append(f"on {metric.metric} ({numbers})" if several else f"({numbers})")
     clauses = [f"{verdict} {' and '.join(places)}" for verdict, places in verdicts.items()]
-    return f"“{name}” {', and '.join(clauses)}."
+    once = " in one training run" if all(line.seeds == 1 for _, line in found) else ""
+    settled = "" if several else "".join(f" {text}" for text in _settling(*found[0]))
+    return f"“{name}” {', and '.join(clauses)}{once}.{settled}"
 
 
 def _verdict(metric: MetricSummary, line: Line) -> tuple[str, str]:
-    score, lead = number_text(line.score.value), line.gain_over_best
-    if lead is None:
+    score = number_text(line.score.value)
+    if not metric.of("supervisor"):
         return "has no supervisor to be compared with", score
-    numbers = f"{score} against {number_text(line.score.value - lead.value)}"
-    supervisor = "its best supervisor" if len(metric.of("supervisor")) > 1 else "its supervisor"
-    verdict = {1: "outgrows", 0: "cannot be told from", -1: "stays below"}[lead.sign]
-    return f"{verdict} {supervisor}", numbers
+    teachers = [rival for rival in line.rivals if rival.kind in ("supervisor", "combined")]
+    if all(rival.sign > 0 for rival in line.rivals):
+        return f"outgrows {_named(metric, teachers)}", _numbers(score, teachers)
+    # A student below something is not told from the rest too; one that is not below is worth a word on what it beats.
+    below = [rival for rival in line.rivals if rival.sign < 0]
+    missed = below or [rival for rival in line.rivals if not rival.sign]
+    verdict = f"{'stays below' if below else 'cannot be told from'} {_named(metric, missed)}"
+    beaten = [rival for rival in teachers if rival.sign > 0]
+    if beaten:
+        verdict = f"beats {_named(metric, beaten)} but {verdict}"
+    return verdict, _numbers(score, [*beaten, *missed])
+
+
+def _numbers(score: str, rivals: Sequence[Rival]) -> str:
+    return f"{score} against {_listed([number_text(rival.score) for rival in rivals])}"
+
+
+def _named(metric: MetricSummary, rivals: Sequence[Rival]) -> str:
+    return _listed([_name(metric, rival) for rival in rivals])
+
+
+def _name(metric: MetricSummary, rival: Rival) -> str:
+    if rival.kind == "supervisor":
+        if len(metric.of("supervisor")) == 1:
+            return "its supervisor"
+        return "its best supervisor" if rival.name == metric.best_supervisor else f"the supervisor “{rival.name}”"
+    if rival.kind == "combined":
+        several = len(metric.of("combined")) > 1
+        return f"the combination “{rival.name}” of its supervisors" if several else "its supervisors combined"
+    return "the untouched strong model" if rival.kind == "base" else "chance"
+
+
+def _listed(items: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def _settling(metric: MetricSummary, line: Line) -> Iterator[str]:
+    # What it would take to beat the rival that is hardest to beat, if the lead is real.
+    open_ = [rival for rival in line.rivals if not rival.sign and rival.gain.value > 0]
+    if not open_ or any(rival.sign < 0 for rival in line.rivals):
+        return
+    rival = max(open_, key=lambda each: each.p)
+    needs = [f"about {rival.seeds} seeds"] if rival.seeds else []
+    needs += [f"about {float(f'{rival.examples:.1e}'):,.0f} test examples"] if rival.examples else []
+    take = " or ".join(needs) or "both more seeds and more test examples"
+    if needs and line.seeds == 1:
+        take += ", and more than one seed"
+    yield f"Settling a lead of {number_text(rival.gain.value)} over {_name(metric, rival)} would take {take}."
 
 
 def details(summary: Summary) -> tuple[str, ...]:
@@ -93,7 +146,7 @@ def details(summary: Summary) -> tuple[str, ...]:
     several = len(summary.metrics) > 1
     found = []
     for metric, line in _lines_of(summary, name):
-        sentences = " ".join(_sentences(metric, line))
+        sentences = " ".join([*_sentences(metric, line), *(_settling(metric, line) if several else ())])
         found.append(f"{metric.metric.capitalize()}: {sentences}" if several else sentences)
     students = {line.name for metric in summary.metrics for line in metric.of("student")}
     if len(students) > 1:
@@ -115,10 +168,11 @@ def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
     yield f"It scores {line.score.text()}."
     if line.gain_over_best is not None:
         yield f"Against the supervisor “{metric.best_supervisor}” that is {line.gain_over_best.text(signed=True)}."
-    gap = line.against_best
+    gap = line.hardest
     if gap is not None and gap.pgr is not None:
         pgr = estimate_text(gap.pgr, gap.pgr_interval, decimals=2)
-        yield f"It recovers {pgr} of the gap to the same model trained on gold ({number_text(gap.ceiling)})."
+        ends = f"{_floor(metric, line)} ({number_text(gap.floor)}) and the same model trained on gold"
+        yield f"It recovers {pgr} of the gap between {ends} ({number_text(gap.ceiling)})."
     elif gap is not None:
         yield f"How much of the gap it recovers is undefined, because {gap.reason}."
     if line.gain_over_base is not None:
@@ -129,5 +183,13 @@ def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
     elif test is not None:
         yield (
             f"It does better than “{test.against}” on {test.wins} test examples and worse on {test.losses} "
-            f"({probability_text(test.p)})."
+            f"({probability_text(test.corrected)})."
         )
+
+
+def _floor(metric: MetricSummary, line: Line) -> str:
+    if line.hardest is line.against_combined:
+        return "its supervisors combined"
+    if len(metric.of("supervisor")) == 1:
+        return "its supervisor"
+    return "its best supervisor" if line.hardest is line.against_best else "its average supervisor"
