@@ -145,7 +145,8 @@ _Vector = NDArray[np.float64]
 
 
 def _unit(size: int, index: int) -> _Vector:
-    return np.eye(size)[index]
+    unit: _Vector = np.eye(1, size, index)[0]
+    return unit
 
 
 def _sheet(metric: str, models: Sequence[ModelScores], chosen: str | None) -> _Sheet:

@@ -110,7 +110,7 @@ class Contrast:
             example, seed = max(0.0, rows - rest) / self.seeds, max(0.0, runs - rest) / self.examples
             found = seeds * example + min(rows, rest), examples * seed + rest, rest
             planned = Contrast(self.value, examples, seeds, found)
-            return planned.margin + _POWER * planned.variance**0.5 <= abs(self.value)
+            return bool(planned.margin + _POWER * planned.variance**0.5 <= abs(self.value))
 
         if self.examples < 2 or self._agree:
             return None, None
