@@ -77,12 +77,6 @@ class ChoiceICL:
     def refine(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel, *, seed: int) -> ChoiceRefinement:
         """Return new targets with the same weights and a vote per draw.
 
-        Args:
-            rows: The rows of the targets, in the same order, with their choices.
-            targets: The combined weak targets.
-            model: The strong model, untrained.
-            seed: Seed of the demonstrations.
-
         Raises:
             DataError: The rows are others, or too few.
             ConfigError: The model has no embeddings, where `select` needs them.
@@ -142,6 +136,8 @@ class ChoiceICL:
     def _calibrated(
         self, asked: Sequence[str], blocks: Sequence[tuple[str, ...]], rows: Rows, model: LanguageModel
     ) -> Array:
+        from scipy.special import softmax
+
         choices = rows.choices or ()
         scores = choice_scores(model, asked, choices, mean=self.normalise == "mean")
         if self.content_free:
@@ -149,22 +145,16 @@ class ChoiceICL:
             empty = [self._prompt(own, text) for own in distinct for text in self.content_free]
             prompts, _, _ = fitted(empty, model, _room(rows))
             texts = [one.text for one in prompts]
-            free = softmax(choice_scores(model, texts, choices, mean=self.normalise == "mean"))
+            free = softmax(choice_scores(model, texts, choices, mean=self.normalise == "mean"), axis=-1)
             priors = free.reshape(len(distinct), len(self.content_free), len(choices)).mean(axis=1)
             place = {own: index for index, own in enumerate(distinct)}
             scores = scores - np.log(priors[[place[own] for own in blocks]])
-        return softmax(scores)
+        distributions: Array = softmax(scores, axis=-1)
+        return distributions
 
 
 def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequence[str], *, mean: bool = False) -> Array:
-    """Return the log-probability of every choice's name after a prompt and a space, shape (N, K); NaN if too long.
-
-    Args:
-        model: The model.
-        prompts: N prompts.
-        choices: Names of the K choices.
-        mean: Whether to divide by the number of tokens.
-    """
+    """Return the log-probability of every choice's name after a prompt and a space, shape (N, K); NaN if too long."""
     pairs = [(prompt, f" {choice}") for prompt in prompts for choice in choices]
     scored = logprobs(model, pairs, too_long="empty")
     values = [np.nan if not one.logprobs else sum(one.logprobs) / (len(one.logprobs) if mean else 1) for one in scored]
@@ -174,10 +164,3 @@ def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequenc
 def _room(rows: Rows) -> int:
     """Most tokens of a choice's name: a token is at least a byte."""
     return max(len(choice.encode()) for choice in rows.choices or ("",)) + 1
-
-
-def softmax(scores: Array) -> Array:
-    """Return distributions from scores, over the last axis."""
-    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    distributions: Array = shifted / shifted.sum(axis=-1, keepdims=True)
-    return distributions

@@ -61,16 +61,10 @@ class Demonstrations(TextRefiner):
     def blocks(
         self, rows: Rows, labels: TextLabels, *, seed: int, model: LanguageModel | None = None
     ) -> list[list[tuple[str, ...]]]:
-        """Return the demonstrations of every draw and row; none has the weak answer to its own row.
+        """Return the written demonstrations of every draw and row; none has the weak answer to its own row.
 
         In every draw each row is shown with the text of one of its supervisors, at random. A row without any weak text
         is not shown, but has demonstrations like the others.
-
-        Args:
-            rows: The rows to label, N of them.
-            labels: The supervisors' texts.
-            seed: Seed of all draws.
-            model: Embeds the prompts, where `select` needs that.
 
         Raises:
             DataError: The labels are about other rows, or there are too few rows for that many demonstrations.

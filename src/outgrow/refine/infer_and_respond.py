@@ -88,13 +88,7 @@ class ConceptInference(TextRefiner):
 
         The rows are dealt into random batches, and the model states for each what its answers share. A row gets the
         concept of the batch before its own; or, pooled, the one of all other batches that is most similar to the rest.
-
-        Args:
-            rows: The rows, N of them.
-            labels: The supervisors' texts.
-            model: The strong model, untrained.
-            options: Its options; only the seed and what becomes of long prompts are used.
-            seed: Seed of the batches, and of which supervisor's text is shown.
+        Of the options, only the seed and what becomes of long prompts are used.
 
         Returns:
             N sentences, each the first line that the model generated; empty where there is none.

@@ -55,6 +55,8 @@ class Linear(FeatureRefiner):
         Raises:
             DataError: There are fewer rows than folds, or the features are of other rows.
         """
+        from scipy.special import log_softmax
+
         check_features(features, targets)
         count = len(targets.ids)
         if count < self.folds:
@@ -69,25 +71,22 @@ class Linear(FeatureRefiner):
             mean, scale = _moments(features[others])
             seen = (features[others] - mean) / scale
             weight, bias = fit_logistic(seen, targets.probs[others], targets.weights[others], penalty=self.penalty)
-            probs[fold] = _softmax((features[fold] - mean) / scale @ weight.T + bias)
+            probs[fold] = np.exp(log_softmax((features[fold] - mean) / scale @ weight.T + bias, axis=1))
         return ChoiceTargets(targets.ids, probs, targets.weights)
 
 
 def fit_logistic(
     features: NDArray[np.float32], targets: Array, weights: Array, *, penalty: float
 ) -> tuple[Array, Array]:
-    """Fit a multinomial logistic regression on soft targets: Σ w·CE / Σ w + penalty/2 · ‖W‖², the bias without penalty.
+    """Fit a logistic regression on features (N, D), soft targets (N, K) and row weights (N,), not all zero.
 
-    Args:
-        features: Shape (N, D).
-        targets: Distributions, shape (N, K).
-        weights: Row weights, shape (N,), not all zero.
-        penalty: Strength of the L2 penalty.
+    Minimises Σ w·CE / Σ w + penalty/2 · ‖W‖², without penalty on the bias.
 
     Returns:
         W, shape (K, D), and the bias, shape (K,).
     """
     from scipy.optimize import minimize
+    from scipy.special import log_softmax
 
     classes, width = targets.shape[1], features.shape[1]
     shares = weights / weights.sum()
@@ -98,7 +97,7 @@ def fit_logistic(
         for start in range(0, len(features), _CHUNK):
             rows = slice(start, start + _CHUNK)
             inputs = features[rows].astype(np.float64)
-            log_probs = _log_softmax(inputs @ weight.T + bias)
+            log_probs = log_softmax(inputs @ weight.T + bias, axis=1)
             value -= float(shares[rows] @ (targets[rows] * log_probs).sum(axis=1))
             error = shares[rows, None] * (np.exp(log_probs) - targets[rows])
             slope[:-classes] += (error.T @ inputs).ravel()
@@ -114,13 +113,3 @@ def fit_logistic(
 def _moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     # A constant feature is zero once centred; it must not be divided by zero.
     return features.mean(axis=0), np.maximum(features.std(axis=0), np.float32(1e-6))
-
-
-def _log_softmax(logits: Array) -> Array:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probs: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return log_probs
-
-
-def _softmax(logits: Array) -> Array:
-    return np.exp(_log_softmax(logits))

@@ -63,13 +63,7 @@ class Neighbours(FeatureRefiner):
 
 
 def nearest(features: NDArray[np.float32], teachers: NDArray[np.intp], k: int) -> NDArray[np.intp]:
-    """Return the positions (N, k) of the most similar other rows of each row, the most similar first.
-
-    Args:
-        features: Shape (N, D).
-        teachers: Positions of the rows to choose from, more than k of them.
-        k: Number of neighbours.
-    """
+    """Return for each row of features (N, D) the k most similar other rows among `teachers`, more than k; (N, k)."""
     import torch
 
     points = torch.nn.functional.normalize(torch.tensor(features - features.mean(axis=0)), dim=1)

@@ -39,13 +39,6 @@ class Candidates:
     ) -> list[list[int]]:
         """Return for each row the positions of its demonstrations, none of which asks the same question.
 
-        Args:
-            select: How they are chosen.
-            count: Demonstrations per row.
-            rng: Source of all draws.
-            share: Number of rows with the same demonstrations.
-            pool: Number of most similar rows that `count` are drawn from; by default `count`.
-
         Raises:
             DataError: There are too few rows to choose from.
         """
