@@ -24,7 +24,7 @@ from outgrow.models.loading import (
     model_identity,
 )
 from outgrow.objectives import TokenCrossEntropy
-from outgrow.run import Run
+from outgrow.run import Run, untrained_model
 from outgrow.train.answers import certain_line, collate
 from outgrow.train.supervised import RowLosses, fit, save_model, training_arguments
 from outgrow.train.targets import prompts_hash
@@ -90,7 +90,8 @@ class ContinuedPretraining:
             "prompts": prompts_hash(rows),
             "seed": seed,
         }
-        return run.stage("pretuned", recipe, make).path / "pretuned"
+        made = run.stage("pretuned", recipe, make, blank=lambda folder: untrained_model(folder / "pretuned"))
+        return made.path / "pretuned"
 
     def _causal(self, prompts: Sequence[str]) -> tuple[Any, list[Mapping[str, Any]], Any, RowLosses]:
         """The network, its rows, their collate function and losses."""
