@@ -104,7 +104,7 @@ def export(
 def combine(
     votes: Annotated[Path, typer.Argument(help="A votes table: jsonl, csv, tsv (gz too) or parquet.")],
     method: Annotated[
-        str, typer.Option(help="A combiner: dependence, dawid_skene, majority, mean, or one of a plug-in.")
+        str, typer.Option(help="A combiner: dependence, majority …, or a plug-in's.")
     ] = "dependence",
     output: Annotated[Path, typer.Option("--output", "-o", help="Posteriors: .parquet or .csv.")] = Path(
         "posteriors.parquet"
