@@ -231,7 +231,7 @@ def main() -> None:
         _complain(error)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output, such as `head`, has gone; there is nobody left to tell.
+        # The reader of our output, such as `head`, has gone; so nothing can be printed.
         sys.stderr.close()
         sys.exit(1)
 
