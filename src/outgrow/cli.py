@@ -103,7 +103,7 @@ def export(
 @app.command()
 def combine(
     votes: Annotated[Path, typer.Argument(help="A votes table: jsonl, csv, tsv (gz too) or parquet.")],
-    method: Annotated[str, typer.Option(help="dependence, dawid_skene, majority or mean.")] = "dependence",
+    method: Annotated[str, typer.Option(help="A combiner: dependence, majority …, or a plug-in's.")] = "dependence",
     output: Annotated[Path, typer.Option("--output", "-o", help="Posteriors: .parquet or .csv.")] = Path(
         "posteriors.parquet"
     ),
@@ -231,7 +231,7 @@ def main() -> None:
         _complain(error)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output, such as `head`, has gone; there is nobody left to tell.
+        # The reader of our output, such as `head`, has gone; so nothing can be printed.
         sys.stderr.close()
         sys.exit(1)
 

@@ -121,7 +121,10 @@ class Run:
         store = self._store_of(recipe)
         unmade = self.dry and store.find(kind, recipe) is None
         if unmade:
-            store, make = self.scratch, make if model is not None else blank or _untrained
+            store, make = (
+                self.scratch,
+                make if model is not None else blank or (lambda folder: untrained_model(folder / "model")),
+            )
 
         def whole(folder: Path) -> None:
             if model is None:
@@ -186,11 +189,11 @@ class Run:
         unknown = not_hashed(recipe)
         for name in unknown:
             self.note("store.not_kept", who=name)
-        made_of_unkept = "scratch" in vars(self) and self.scratch.salt in str(recipe)
-        return self.scratch if unknown or made_of_unkept else self.store
+        unkept = [one.key for one in self.scratch.used.values()] if "scratch" in vars(self) else []
+        return self.scratch if unknown or any(key in str(recipe) for key in unkept) else self.store
 
 
-def _untrained(folder: Path) -> None:
+def untrained_model(folder: Path) -> None:
     """Write what looks like a model folder; a dry run never loads it."""
-    write_json(folder / "model" / "config.json", {"untrained": folder.name})
-    (folder / "model" / "untrained.safetensors").touch()
+    write_json(folder / "config.json", {"untrained": folder.parent.name})
+    (folder / "untrained.safetensors").touch()

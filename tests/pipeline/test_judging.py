@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
+from outgrow import registry
 from outgrow.config import LocalJudge, ServerJudge
 from outgrow.errors import ConfigError
 from outgrow.evaluate import Rubric
@@ -20,6 +22,7 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.models.specs import ModelSpec
 from outgrow.pipeline import judging, text
 from outgrow.pipeline.judging import Judgement, judge_answers, judge_name
+from outgrow.registry import register
 from outgrow.report.notes import sentence
 from outgrow.run import Run
 from outgrow.store import Store
@@ -225,3 +228,35 @@ def test_a_task_without_its_judge_and_a_judge_without_its_task_are_refused(
 def test_greedy_judges_give_one_sample() -> None:
     with pytest.raises(ValueError, match="need a temperature"):
         LocalJudge(model="x", temperature=0.0)
+
+
+def test_a_registered_model_supervises_refines_and_judges_and_is_not_trained(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    @register("model", "parrot")
+    @dataclasses.dataclass(frozen=True)
+    class Parrot:
+        says: str = "aye"
+
+        def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+            asked.extend(prompts)
+            return [[Completion(f" {self.says}", (), (), finished=True)] * options.n for _ in prompts]
+
+    settings = experiment(tmp_path, tmp_path)
+    settings["supervisors"] = [{"model": {"name": "parrot", "says": "arr"}, "name": "weak"}]
+    settings["strong"] = {"model": {"name": "parrot"}}
+    settings["judge"] = {"model": {"name": "parrot", "says": "[[6]]"}, "samples": 2}
+    settings["methods"] = {"refined": {"refine": "ask_to_improve"}}
+    try:
+        assert Experiment.from_dict(settings).estimate() == []
+        assert asked == []
+        results = Experiment.from_dict(settings).run()
+        count = len(asked)
+        assert Experiment.from_dict(settings).run().notes == results.notes
+        assert len(asked) == count > 0
+    finally:
+        del registry._REGISTERED["model"]["parrot"]
+    assert [(line.role, line.name) for line in results.models] == [("supervisor", "weak"), ("base", "base")]
+    assert {line.score.value for line in results.summary.metrics[0].lines} == {6.0}
+    told = [sentence(note) for note in results.notes if note.code == "student.not_trained_here"]
+    assert told == ["refined is not in the table: the strong model has no weights that could be trained here."]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from outgrow import registry
+from outgrow.config import load_config
 from outgrow.errors import ConfigError, DataError
 from outgrow.experiment import Experiment
+from outgrow.labels import ChoiceVotes, Rows
 from outgrow.registry import register
 from outgrow.results import Results
+from outgrow.run import Run
+from outgrow.supervisors.gold import judged_rows
 from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines
 
 ROWS = planted_rows(120)
@@ -186,3 +192,26 @@ def test_a_supervisor_that_cannot_be_made_is_refused_before_anything_is_trained(
     with pytest.raises(ConfigError):
         run(tmp_path, encoder_folder, supervisors=[{"features": "tfidf"}, supervisor])
     assert not list((tmp_path / "store").rglob("manifest.json"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """A supervisor that no registry knows, with nothing but `vote`."""
+
+    wrong: float = 0.0
+
+    def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
+        """Vote for what the words say, or against it."""
+        judged = judged_rows(rows)
+        good = np.array([abs(("good" in prompt) - self.wrong) for prompt in judged.prompts])
+        return ChoiceVotes(judged.ids, ("planted",), np.stack([1 - good, good], axis=1)[:, None])
+
+
+def test_an_object_that_votes_is_a_supervisor_in_an_experiment_made_in_python(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    path = write_experiment(tmp_path, encoder_folder, ROWS, ceiling=False)
+    settings = load_config(path).model_dump() | {"supervisors": [Planted(wrong=0.1)]}
+    results = Experiment.from_dict(settings).run()
+    assert scores(results)["planted"] == 1.0
+    assert results.provenance["config"]["supervisors"] == [{"Planted": {"wrong": 0.1}}]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, Completion, Rows
-from outgrow.refine.choice_icl import ChoiceICL, choice_scores, softmax
+from outgrow.refine.choice_icl import ChoiceICL, choice_scores
 
 CHOICES = ("red", "green", "blue")
 
@@ -152,8 +152,14 @@ def test_the_mean_over_tokens_does_not_favour_short_choices():
     assert choice_scores(Long(), ["q"], ["yes", "by no means"], mean=True).tolist() == [[-1.0, -1.0]]
 
 
-def test_softmax_of_very_small_log_probabilities_is_finite():
-    assert softmax(np.array([[-2000.0, -2000.0]])).tolist() == [[0.5, 0.5]]
+def test_very_small_log_probabilities_give_finite_targets():
+    class Small(Judge):
+        def _score(self, prompt, text):
+            return Completion(text, (-2000.0,), ((0, len(text)),), False)
+
+    rows, targets = rows_and_targets([0, 1, 2])
+    refined = ChoiceICL(demonstrations=1, draws=1, share=1).refine(rows, targets, Small(), seed=0).targets
+    np.testing.assert_allclose(refined.probs, 1 / 3)
 
 
 def test_targets_of_other_rows_are_refused():

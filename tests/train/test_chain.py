@@ -16,7 +16,7 @@ from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.run import Run
 from outgrow.store import Artefact, Store, read_json, write_json
-from outgrow.train.chain import IntermediateModel
+from outgrow.train.learners import IntermediateModel
 
 CROSS_ENTROPY = Named(name="cross_entropy")
 

@@ -13,8 +13,13 @@ from outgrow.labels import ChoiceTargets, Rows
 from outgrow.pipeline.combination import Combination
 from outgrow.pipeline.refining import check_choice_refiner, refined_choices
 from outgrow.run import Run
-from outgrow.train.chain import IntermediateModel
-from outgrow.train.learners import ChoiceLearner, PredictedChoices, choice_learner, train_and_predict
+from outgrow.train.learners import (
+    ChoiceLearner,
+    IntermediateModel,
+    PredictedChoices,
+    choice_learner,
+    train_and_predict,
+)
 from outgrow.train.targets import make_objective
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from outgrow.combine.combiner import TextCombiner
 from outgrow.combine.texts import gold_targets, naive_targets, pool
-from outgrow.config import ExperimentConfig, Method, Named, Prefer
+from outgrow.config import ExperimentConfig, Method, Named, Prefer, ServerStrong
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
 from outgrow.models.protocols import check_options
@@ -121,7 +121,7 @@ class TextPipeline:
             tuned = strong.model_copy(update={"model": models[number], "name": None})
             return self._answers(model_spec(tuned, "fine-tuned model", name=f"{method}, seed {seed}"))
         if not models:
-            self.run.note("student.not_trained_here", who=method)
+            self.run.note("student.not_trained_here", who=method, server=isinstance(strong, ServerStrong))
         return None
 
     def _answers(self, model: ModelSpec) -> Predictions:
@@ -214,11 +214,12 @@ class TextPipeline:
         if method.prefer is not None or method.objective.name != "cross_entropy":
             part = "objective" if method.prefer is None else "prefer"
             raise ConfigError(
-                f"methods.{name}: `{part}` is a way to train the strong model, and a model behind a server is trained "
-                "by its provider, in the provider's own way.",
+                f"methods.{name}: `{part}` is a way to train the strong model, and this one is not trained here: it is "
+                "behind a server, or registered by a plug-in.",
                 fix=f"Remove `{part}`, or take a strong model that runs here.",
             )
-        if method.refine is not None and method.refine.params.get("select") == "embedding":
+        served = isinstance(self.config.strong, ServerStrong)
+        if served and method.refine is not None and method.refine.params.get("select") == "embedding":
             raise ConfigError(
                 f"methods.{name}: a model behind a server does not embed texts.",
                 found="select: embedding",

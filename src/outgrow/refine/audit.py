@@ -167,14 +167,7 @@ class TextAudit(Audit):
     def compared(
         self, weak: Sequence[Sequence[str]], base: Sequence[str], refined: Sequence[str | None], scores: Scores
     ) -> TextAudit:
-        """Add the comparison with the base on a sample of n rows.
-
-        Args:
-            weak: The supervisors' texts for each row of the sample.
-            base: The untrained strong model's answers.
-            refined: The refined answers.
-            scores: Metric → who → scores of the sample; empty where nothing can be scored.
-        """
+        """Add the comparison with the base on a sample of n rows; `scores` may be empty."""
         keys, base_keys = [answer_of(one or "") for one in refined], [answer_of(one) for one in base]
         weak_keys = [[answer_of(text) for text in own] for own in weak]
         concept, not_adopted = scores.get("concept"), float("nan")

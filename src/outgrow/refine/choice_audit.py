@@ -40,12 +40,7 @@ class ChoiceAudit(Audit):
 
     @classmethod
     def of(cls, choices: Sequence[str], weak: ChoiceTargets, refined: ChoiceTargets) -> ChoiceAudit:
-        """Audit refined targets.
-
-        Args:
-            choices: Names of the K choices.
-            weak: The combined weak targets.
-            refined: The refined ones of all rows or some, with a vote per draw where anything was drawn.
+        """Audit refined targets of all rows or some, with a vote per draw where anything was drawn.
 
         Raises:
             DataError: The targets have other choices, or a row has no weak target.

@@ -1,8 +1,4 @@
-"""Relabelling of choice tasks by a causal language model that is shown weakly labelled rows; choices are scored.
-
-The counterpart of `icl` for texts ([TL] = arXiv 2405.16236, Algorithm 1): the strong model takes from the
-demonstrations what is asked for and in which words, and the answer from what it knows.
-"""
+"""In-context learning for choice tasks: a causal language model scores the choices behind weakly labelled rows."""
 
 from __future__ import annotations
 
@@ -15,11 +11,10 @@ from numpy.typing import NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, Rows
-from outgrow.models.protocols import LanguageModel, embed, logprobs
-from outgrow.refine.asking import Prompt, fitted
+from outgrow.models.protocols import LanguageModel, logprobs
 from outgrow.refine.refinement import ChoiceRefinement, StrongReader
-from outgrow.refine.selection import Candidates, Select, cosine_similarity, tfidf_similarity
-from outgrow.refine.wording import BLOCK, QUERY, check_at_least
+from outgrow.refine.selection import Candidates, Select, similarity
+from outgrow.refine.text_refiner import BLOCK, QUERY, Prompt, check_at_least, fitted
 from outgrow.templates import check_template, fill
 
 Array = NDArray[np.float64]
@@ -27,15 +22,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ChoiceICL:
-    r"""How probable the strong model finds each choice behind demonstrations of other rows (`refine: icl`).
+    r"""The strong model's probability of each choice behind demonstrations of other rows (`refine: icl`).
 
-    For every draw of demonstrations the choices' log-probabilities are divided by their length where that is wanted,
-    freed of the model's liking for some choices whatever is asked, and made a distribution. The mean of the draws is
-    the new target; the draws themselves are its votes, which objectives that learn from every vote understand.
+    For every draw of demonstrations, the choices' log-probabilities are calibrated against the model's prior for the
+    choices, and normalised. The mean of the draws is the new target; the draws are its votes.
 
     Source:
-        Ours. Calibration against inputs without content: Zhao et al. 2021 (arXiv 2102.09690), with the prior divided
-        out (W = diag(p̂)⁻¹) and several such inputs averaged.
+        Ours, after [TL] = arXiv 2405.16236, Algorithm 1. Calibration with content-free inputs: Zhao et al. 2021 (arXiv
+        2102.09690), with the prior divided out (W = diag(p̂)⁻¹) and several such inputs averaged.
 
     Example:
         >>> from outgrow.models.scripted import ScriptedLanguageModel
@@ -54,21 +48,21 @@ class ChoiceICL:
     demonstrations: int = 8
     """Weakly labelled rows shown before each question."""
     select: Select = "stratified"
-    """Which ones: at `random`; the most similar by `tfidf` or by the strong model's `embedding`; at random among the
-    quarter with the surest weak labels (`confidence`); or `stratified`: all choices equally often."""
+    """How they are chosen: at `random`; the most similar by `tfidf` or by the strong model's `embedding`; at random
+    among the quarter with the most confident weak labels (`confidence`); or `stratified`: all choices equally often."""
     share: int = 32
-    """How many questions are asked behind the same demonstrations, drawn from outside of them."""
+    """Number of questions with the same demonstrations, drawn from outside of them."""
     draws: int = 4
-    """How often demonstrations are drawn."""
+    """Number of draws of demonstrations."""
     content_free: tuple[str, ...] = ("N/A", "[MASK]", "")
-    """Inputs without content, behind the same demonstrations, that show which choices the model likes anyway; none
-    leaves its likings in."""
+    """Content-free inputs that measure the model's prior behind the same demonstrations; with none there is no
+    calibration."""
     normalise: Literal["sum", "mean"] = "sum"
-    """Whether a choice counts by the sum of its tokens' log-probabilities, or by their mean."""
+    """Score of a choice: the sum of its tokens' log-probabilities, or their mean."""
     demonstration: str = BLOCK
-    """How a row is shown; `{answer}` is the name of its likeliest choice."""
+    """Template of a demonstration; `{answer}` is the name of its likeliest choice."""
     query: str = QUERY
-    """How a row is asked; a space and the name of a choice follow."""
+    """Template of the question; a space and the name of a choice follow."""
 
     def __post_init__(self) -> None:
         for name in ("demonstrations", "share", "draws"):
@@ -81,20 +75,11 @@ class ChoiceICL:
         return self.refine(rows, targets, strong.model, seed=seed)
 
     def refine(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel, *, seed: int) -> ChoiceRefinement:
-        """New targets for the rows.
-
-        Args:
-            rows: The N rows that the targets are about, in the same order, with their choices.
-            targets: The combined weak labels.
-            model: The strong model, untrained.
-            seed: Seed of the demonstrations.
-
-        Returns:
-            Targets with the same weights and a vote per draw; a row's own label has no say in its own.
+        """Return new targets with the same weights and a vote per draw.
 
         Raises:
             DataError: The rows are others, or too few.
-            ConfigError: The model does not embed, where `select` asks for that.
+            ConfigError: The model has no embeddings, where `select` needs them.
         """
         if rows.ids != targets.ids or rows.choices is None:
             raise DataError("The targets are not about the rows to be refined.", found=f"{len(rows)} rows")
@@ -113,24 +98,20 @@ class ChoiceICL:
         return ChoiceRefinement(refined, dropped, int((~read).sum()))
 
     def base(self, rows: Rows, model: LanguageModel) -> Array:
-        """What the model says of N rows without demonstrations, calibrated alike: shape (N, K), NaN where too long.
+        """Return the model's distributions without demonstrations, shape (N, K); NaN where a row is too long.
 
         Raises:
             DataError: The rows have no choices.
         """
         if rows.choices is None:
-            raise DataError("Rows without choices cannot be judged.", found=f"{len(rows)} rows")
+            raise DataError("Rows without choices cannot be scored.", found=f"{len(rows)} rows")
         return self._vote(rows, [()] * len(rows), model)[0]
 
     def _candidates(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel) -> Candidates:
         labels = targets.probs.argmax(axis=1)
         strata = [int(label) if weight > 0 else None for label, weight in zip(labels, targets.weights, strict=True)]
-        similarity = None
-        if self.select == "tfidf":
-            similarity = tfidf_similarity(rows.prompts)
-        if self.select == "embedding":
-            similarity = cosine_similarity(embed(model, rows.prompts))
-        return Candidates(rows.prompts, strata, targets.probs.max(axis=1), similarity)
+        alike = similarity(self.select, rows.prompts, model)
+        return Candidates(rows.prompts, strata, targets.probs.max(axis=1), alike)
 
     def _blocks(self, rows: Rows, candidates: Candidates, rng: np.random.Generator) -> list[tuple[str, ...]]:
         share = 1 if candidates.similarity is not None else self.share
@@ -144,10 +125,10 @@ class ChoiceICL:
         return [tuple(shown[index] for index in own) for own in chosen]
 
     def _vote(self, rows: Rows, blocks: Sequence[tuple[str, ...]], model: LanguageModel) -> tuple[Array, int]:
-        """The distributions behind each row's demonstrations, and how many of these were left out."""
+        """Distributions (N, K) behind each row's demonstrations, and the number of these left out."""
         prompts = [self._prompt(own, one) for own, one in zip(blocks, rows.prompts, strict=True)]
         asked, dropped, _ = fitted(prompts, model, _room(rows))
-        return self._calibrated(asked, blocks, rows, model), dropped
+        return self._calibrated([one.text for one in asked], blocks, rows, model), dropped
 
     def _prompt(self, blocks: tuple[str, ...], prompt: str) -> Prompt:
         return Prompt(blocks, fill(self.query, {"prompt": prompt}))
@@ -155,29 +136,25 @@ class ChoiceICL:
     def _calibrated(
         self, asked: Sequence[str], blocks: Sequence[tuple[str, ...]], rows: Rows, model: LanguageModel
     ) -> Array:
-        """The distribution over choices behind each prompt, shape (N, K); NaN where one is too long."""
+        from scipy.special import softmax
+
         choices = rows.choices or ()
         scores = choice_scores(model, asked, choices, mean=self.normalise == "mean")
         if self.content_free:
             distinct = list(dict.fromkeys(blocks))
             empty = [self._prompt(own, text) for own in distinct for text in self.content_free]
             prompts, _, _ = fitted(empty, model, _room(rows))
-            free = softmax(choice_scores(model, prompts, choices, mean=self.normalise == "mean"))
+            texts = [one.text for one in prompts]
+            free = softmax(choice_scores(model, texts, choices, mean=self.normalise == "mean"), axis=-1)
             priors = free.reshape(len(distinct), len(self.content_free), len(choices)).mean(axis=1)
             place = {own: index for index, own in enumerate(distinct)}
             scores = scores - np.log(priors[[place[own] for own in blocks]])
-        return softmax(scores)
+        distributions: Array = softmax(scores, axis=-1)
+        return distributions
 
 
 def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequence[str], *, mean: bool = False) -> Array:
-    """Log-probability of every choice's name after a prompt and a space, shape (N, K); NaN where it is too long.
-
-    Args:
-        model: Who scores.
-        prompts: N prompts.
-        choices: Names of the K choices.
-        mean: Whether to divide by the number of tokens.
-    """
+    """Return the log-probability of every choice's name after a prompt and a space, shape (N, K); NaN if too long."""
     pairs = [(prompt, f" {choice}") for prompt in prompts for choice in choices]
     scored = logprobs(model, pairs, too_long="empty")
     values = [np.nan if not one.logprobs else sum(one.logprobs) / (len(one.logprobs) if mean else 1) for one in scored]
@@ -185,12 +162,5 @@ def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequenc
 
 
 def _room(rows: Rows) -> int:
-    """Tokens that the name of a choice may take: a token is at least a byte."""
+    """Most tokens of a choice's name: a token is at least a byte."""
     return max(len(choice.encode()) for choice in rows.choices or ("",)) + 1
-
-
-def softmax(scores: Array) -> Array:
-    """Distributions from scores, over the last axis."""
-    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    distributions: Array = shifted / shifted.sum(axis=-1, keepdims=True)
-    return distributions

@@ -1,30 +1,104 @@
-"""Refinement by in-context learning ([TL] = arXiv 2405.16236, Algorithm 1): weak answers show how, not what.
+"""Refinement by in-context learning ([TL] = arXiv 2405.16236, Algorithm 1).
 
-The strong model is asked every question of the unlabelled part again, behind a few *other* questions with their weak
-answers. From those it takes the concept that all supervisors share; the content of its answer is its own, since the
-weak answer to the question at hand is not in the prompt.
+The strong model answers every unlabelled question again, behind a few *other* questions with their weak answers. From
+those it takes the concept that all supervisors share. The content of its answer is its own, since the weak answer to
+the question itself is not in the prompt.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from outgrow.errors import ConfigError
 from outgrow.labels import Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions, LanguageModel
-from outgrow.refine.asking import Prompt
-from outgrow.refine.demonstrations import Demonstrating
-from outgrow.refine.refinement import Refinement
-from outgrow.templates import fill
+from outgrow.refine.refinement import weak_texts
+from outgrow.refine.selection import Candidates, Select, similarity
+from outgrow.refine.text_refiner import BLOCK, Preset, Prompt, Prompts, TextRefiner, check_at_least
+from outgrow.templates import check_template, fill
 
 
 @dataclass(frozen=True)
-class ICL(Demonstrating):
-    """Labels rows again behind demonstrations; found as `refine: icl` in an experiment file.
+class Demonstrations(TextRefiner):
+    """Base of the refiners with demonstrations: how these are chosen and written."""
+
+    demonstrations: int = 4
+    """Weakly answered rows before each question."""
+    select: Select = "random"
+    """How they are chosen: at `random`; the most similar questions by `tfidf` or by the strong model's `embedding`; at
+    random among the quarter with the highest mean token log-probability (`confidence`); or `stratified`: every
+    supervisor's texts equally often in every prompt."""
+    share: int = 1
+    """Number of questions with the same demonstrations, drawn from outside of them; with 32, a model with a prefix
+    cache reads demonstrations once for 32 questions. Not for demonstrations chosen by similarity."""
+    demonstration: str = BLOCK
+    """Template of a demonstration."""
+    preset: Preset = field(default="default", kw_only=True)
+    """`paper` puts everything before the question into the system message of a chat model; other models read one text
+    either way."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(
+            "demonstrations",
+            self.demonstrations,
+            1,
+            "In-context refinement needs demonstrations: leave `refine` out to train on the weak texts as they are.",
+        )
+        check_at_least("share", self.share, 1)
+        check_template("demonstration", self.demonstration, needs=("prompt", "answer"))
+        if self.share > 1 and self.select in ("tfidf", "embedding"):
+            raise ConfigError(
+                f"Demonstrations chosen for each question cannot be shared by {self.share} questions.",
+                found=f"select: {self.select}, share: {self.share}",
+                fix="Leave `share` out, or choose at random, by confidence or stratified.",
+            )
+
+    def blocks(
+        self, rows: Rows, labels: TextLabels, *, seed: int, model: LanguageModel | None = None
+    ) -> list[list[tuple[str, ...]]]:
+        """Return the written demonstrations of every draw and row; none has the weak answer to its own row.
+
+        In every draw each row is shown with the text of one of its supervisors, at random. A row without any weak text
+        is not shown, but has demonstrations like the others.
+
+        Raises:
+            DataError: The labels are about other rows, or there are too few rows for that many demonstrations.
+            ConfigError: The model has no embeddings.
+        """
+        texts = weak_texts(rows, labels)
+        rng = np.random.default_rng(seed)
+        alike = similarity(self.select, rows.prompts, model)
+        written = []
+        for _ in range(self.draws):
+            supervisors = [int(rng.integers(len(own))) if own else None for own in texts]
+            answers = [own[place] if place is not None else "" for own, place in zip(texts, supervisors, strict=True)]
+            candidates = Candidates(rows.prompts, supervisors, _confidence(labels), alike)
+            pool = self.demonstrations * self.draws
+            chosen = candidates.choose(self.select, self.demonstrations, rng, share=self.share, pool=pool)
+            blocks = [
+                fill(self.demonstration, {"prompt": prompt, "answer": answer})
+                for prompt, answer in zip(rows.prompts, answers, strict=True)
+            ]
+            written.append([tuple(blocks[index] for index in shown) for shown in chosen])
+        return written
+
+    @property
+    def _chats(self) -> bool:
+        return self.preset == "paper"
+
+
+@dataclass(frozen=True)
+class ICL(Demonstrations):
+    """Refines texts by demonstrations (`refine: icl`).
 
     The batches and the leave-one-out rule are the paper's; so are four demonstrations, its choice for personas (three
-    for explanation techniques), one draw, and greedy answers. The paper puts the demonstrations in the system turn of a
-    chat, and so does `preset: paper`; by default all is one text, which also fits models without a chat format. Other
-    ways to choose demonstrations, several draws and votes are ours.
+    for explanation techniques), one draw, greedy answers, and with `preset: paper` demonstrations in the system
+    message. Other ways to choose demonstrations, several draws and votes are ours.
 
     Example:
         >>> from outgrow.labels import Completion
@@ -44,38 +118,21 @@ class ICL(Demonstrating):
         ['Arr, 2!', 'Arr, 2!']
     """
 
-    def prompts(self, rows: Rows, labels: TextLabels, *, seed: int, model: LanguageModel | None = None) -> list[str]:
-        """The prompts in which the rows are labelled again; arguments and errors as for `blocks`.
+    name: ClassVar[str] = "icl"
 
-        Returns:
-            One prompt per draw and row, the rows of the first draw first; none contains the weak answer to its own row.
-        """
-        return [one.text for draw in self._prompts(rows, labels, seed, model) for one in draw]
-
-    def texts(
-        self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int
-    ) -> Refinement:
-        """Labels the rows again.
-
-        Args:
-            rows: The rows to label.
-            labels: What the supervisors wrote for them.
-            model: The strong model, untrained.
-            options: How it generates; a stop string keeps it from going on with a question of its own. All samples
-                vote.
-            seed: Seed of the demonstrations.
-
-        Returns:
-            Labels of one supervisor named `icl`, without the space that separates them from the prompt.
-
-        Raises:
-            DataError: The labels are about other rows, or there are too few rows for that many demonstrations.
-        """
-        return self.ask(rows, self._prompts(rows, labels, seed, model), model, options, name="icl", preset=self.preset)
-
-    def _prompts(self, rows: Rows, labels: TextLabels, seed: int, model: LanguageModel | None) -> list[list[Prompt]]:
+    def _prompts(
+        self, rows: Rows, labels: TextLabels, model: LanguageModel | None, options: GenerateOptions, seed: int
+    ) -> Prompts:
         queries = [fill(self.query, {"prompt": prompt}) for prompt in rows.prompts]
-        return [
-            [Prompt(blocks, query) for blocks, query in zip(draw, queries, strict=True)]
-            for draw in self.blocks(rows, labels, seed=seed, model=model)
-        ]
+        return Prompts(
+            [
+                [Prompt(blocks, query) for blocks, query in zip(draw, queries, strict=True)]
+                for draw in self.blocks(rows, labels, seed=seed, model=model)
+            ]
+        )
+
+
+def _confidence(labels: TextLabels) -> NDArray[np.float64]:
+    """The mean over supervisors of their best texts' mean token log-probability, shape (N,); NaN where unknown."""
+    known = [[cell[0].score for cell in row if cell and cell[0].logprobs] for row in labels.texts]
+    return np.array([np.mean(own) if own else np.nan for own in known], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Relabelling by a cross-fitted logistic regression on the strong model's features."""
+"""Refinement of choices by a cross-fitted logistic regression on the strong model's features."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from outgrow.refine.refinement import FeatureRefiner, check_features
 Array = NDArray[np.float64]
 
 _CHUNK = 4096
-"""Rows that are held in double precision at once."""
+"""Rows in double precision at once."""
 
 
 @dataclass(frozen=True)
 class Linear(FeatureRefiner):
-    """What a logistic regression predicts that was fitted to the weak targets of other rows (`refine: linear`).
+    """Predictions of a logistic regression that was fitted to the weak targets of other rows (`refine: linear`).
 
-    The rows are dealt to folds at random; each fold is labelled by a regression that has seen the others only. It
-    minimises the mean cross entropy on soft targets plus `penalty`/2 · ‖W‖², on standardised features.
+    Each random fold is labelled by a regression on the others, which minimises the mean cross entropy on soft targets
+    plus `penalty`/2 · ‖W‖², on standardised features.
 
     Source:
         Ours; out-of-sample predictions as cleaner labels are the first step of confident learning (Northcutt, Jiang
@@ -38,7 +38,7 @@ class Linear(FeatureRefiner):
     """
 
     folds: int = 5
-    """How many parts, each labelled by a fit on the others."""
+    """Number of folds."""
     penalty: float = 0.1
     """Strength of the L2 penalty; scikit-learn's C is 1 / (N · penalty). Of 0.001, 0.01, 0.1 and 1 the default gave the
     best students on two sentiment sets with sentence embeddings (1,200 rows)."""
@@ -46,15 +46,17 @@ class Linear(FeatureRefiner):
     def __post_init__(self) -> None:
         if self.folds < 2 or not self.penalty > 0:
             raise ConfigError(
-                "A parameter of linear relabelling is out of range.", found=self, wanted="folds ≥ 2, penalty > 0"
+                "A parameter of `refine: linear` is out of range.", found=self, wanted="folds ≥ 2, penalty > 0"
             )
 
     def __call__(self, features: NDArray[np.float32], targets: ChoiceTargets, *, seed: int = 0) -> ChoiceTargets:
-        """New targets (see `Refiner.choices`); the seed deals the folds.
+        """Return new targets from features (N, D).
 
         Raises:
-            DataError: There are fewer rows than folds, or features that do not fit.
+            DataError: There are fewer rows than folds, or the features are of other rows.
         """
+        from scipy.special import log_softmax
+
         check_features(features, targets)
         count = len(targets.ids)
         if count < self.folds:
@@ -69,25 +71,22 @@ class Linear(FeatureRefiner):
             mean, scale = _moments(features[others])
             seen = (features[others] - mean) / scale
             weight, bias = fit_logistic(seen, targets.probs[others], targets.weights[others], penalty=self.penalty)
-            probs[fold] = _softmax((features[fold] - mean) / scale @ weight.T + bias)
+            probs[fold] = np.exp(log_softmax((features[fold] - mean) / scale @ weight.T + bias, axis=1))
         return ChoiceTargets(targets.ids, probs, targets.weights)
 
 
 def fit_logistic(
     features: NDArray[np.float32], targets: Array, weights: Array, *, penalty: float
 ) -> tuple[Array, Array]:
-    """Multinomial logistic regression on soft targets: Σ w·CE / Σ w + penalty/2 · ‖W‖², the bias free.
+    """Fit a logistic regression on features (N, D), soft targets (N, K) and row weights (N,), not all zero.
 
-    Args:
-        features: Shape (N, D).
-        targets: Distributions, shape (N, K).
-        weights: Row weights, shape (N,), not all zero.
-        penalty: Strength of the L2 penalty.
+    Minimises Σ w·CE / Σ w + penalty/2 · ‖W‖², without penalty on the bias.
 
     Returns:
         W, shape (K, D), and the bias, shape (K,).
     """
     from scipy.optimize import minimize
+    from scipy.special import log_softmax
 
     classes, width = targets.shape[1], features.shape[1]
     shares = weights / weights.sum()
@@ -98,7 +97,7 @@ def fit_logistic(
         for start in range(0, len(features), _CHUNK):
             rows = slice(start, start + _CHUNK)
             inputs = features[rows].astype(np.float64)
-            log_probs = _log_softmax(inputs @ weight.T + bias)
+            log_probs = log_softmax(inputs @ weight.T + bias, axis=1)
             value -= float(shares[rows] @ (targets[rows] * log_probs).sum(axis=1))
             error = shares[rows, None] * (np.exp(log_probs) - targets[rows])
             slope[:-classes] += (error.T @ inputs).ravel()
@@ -112,15 +111,5 @@ def fit_logistic(
 
 
 def _moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    # A feature that is the same everywhere is zero once centred; it must not be divided by zero.
+    # A constant feature is zero once centred; it must not be divided by zero.
     return features.mean(axis=0), np.maximum(features.std(axis=0), np.float32(1e-6))
-
-
-def _log_softmax(logits: Array) -> Array:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probs: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return log_probs
-
-
-def _softmax(logits: Array) -> Array:
-    return np.exp(_log_softmax(logits))

@@ -1,4 +1,4 @@
-"""Relabelling by nearest neighbours: a row takes the labels of the rows that the strong model finds most alike."""
+"""Refinement of choices by nearest neighbours in the strong model's features."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from outgrow.labels import ChoiceTargets
 from outgrow.refine.refinement import FeatureRefiner, check_features
 
 _CHUNK = 1 << 24
-"""Similarities that are held at once: 64 MB."""
+"""Similarities at once: 64 MB."""
 
 
 @dataclass(frozen=True)
 class Neighbours(FeatureRefiner):
     """The mean of the targets of the k most similar other rows (`refine: neighbours`).
 
-    Alike is the cosine between features from which their mean was taken, since states of language models all point
-    much the same way. A row's own label has no say; rows of weight zero are no neighbours, the others count by weight.
+    Similarity is the cosine of centred features; without centring, states of language models are all similar. A row is
+    not its own neighbour, nor are rows of weight zero; the others count by weight.
 
     Source:
         Ours, after k-nearest-neighbour denoising of labels in a network's feature space (Bahri, Jiang and Gupta 2020,
@@ -35,17 +35,17 @@ class Neighbours(FeatureRefiner):
     """
 
     k: int = 20
-    """How many neighbours."""
+    """Number of neighbours."""
 
     def __post_init__(self) -> None:
         if self.k < 1:
-            raise ConfigError("Neighbours are counted from 1.", found=f"k: {self.k}", wanted="at least 1")
+            raise ConfigError("`k` of `refine: neighbours` is too small.", found=f"k: {self.k}", wanted="at least 1")
 
     def __call__(self, features: NDArray[np.float32], targets: ChoiceTargets, *, seed: int = 0) -> ChoiceTargets:
-        """New targets (see `Refiner.choices`); nothing is drawn. Time grows with N², memory with N.
+        """Return new targets from features (N, D); the seed has no effect. Time grows with N², memory with N.
 
         Raises:
-            DataError: There are not more than k rows of positive weight, or features that do not fit.
+            DataError: There are not more than k rows of positive weight, or the features are of other rows.
         """
         check_features(features, targets)
         teachers = np.flatnonzero(targets.weights > 0)
@@ -63,16 +63,7 @@ class Neighbours(FeatureRefiner):
 
 
 def nearest(features: NDArray[np.float32], teachers: NDArray[np.intp], k: int) -> NDArray[np.intp]:
-    """The k rows among `teachers` that are most similar to each row, itself left out, the nearest first.
-
-    Args:
-        features: Shape (N, D).
-        teachers: Positions of the rows to choose from, more than k of them.
-        k: How many.
-
-    Returns:
-        Positions, shape (N, k).
-    """
+    """Return for each row of features (N, D) the k most similar other rows among `teachers`, more than k; (N, k)."""
     import torch
 
     points = torch.nn.functional.normalize(torch.tensor(features - features.mean(axis=0)), dim=1)

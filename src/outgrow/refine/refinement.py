@@ -1,4 +1,4 @@
-"""What a refiner is, and what it returns."""
+"""The protocol of refiners, and what they return."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from outgrow.labels.arrow import metadata, with_metadata
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 
 NO_ANSWER = "its prompt is longer than the strong model's context"
-"""What went wrong where a row has no refined answer."""
+"""Error of a row without a refined answer."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """The strong model's own answers to the rows, and how they came about."""
+    """The strong model's answers to the rows."""
 
     labels: TextLabels
-    """Labels of one supervisor, named after the refiner; the first text of each row is the one to learn."""
+    """Labels of one supervisor, named after the refiner; students learn the first text of each row."""
     agreement: tuple[float, ...]
-    """For each row the share of its draws that gave the chosen answer; NaN where there was none."""
+    """For each row the share of its draws that gave the chosen answer; NaN without draws."""
     concepts: tuple[str, ...] = ()
-    """The sentence that each row was answered under; nothing at all where none was inferred."""
+    """The concept in each row's prompt; empty where the refiner infers none."""
     dropped: int = 0
-    """Demonstrations left out, whole, because the model's context had no room for them."""
+    """Demonstrations left out, because they did not fit the model's context."""
     bare: int = 0
-    """Prompts that lost all of their demonstrations that way."""
+    """Prompts that lost all of their demonstrations."""
 
     def texts(self) -> list[str | None]:
-        """The chosen text of each row without space around it; None where there is none."""
+        """Return the chosen text of each row, stripped; None where there is none."""
         best = [self.labels.best(row, 0) for row in range(len(self.labels.ids))]
         return [None if one is None else one.text.strip() for one in best]
 
     def notes(self, method: str, seed: int) -> list[Note]:
-        """Return what a reader should know; nothing where all is well."""
+        """Return notes on what is missing from the refinement."""
         found: dict[str, dict[str, object]] = {}
         if self.dropped:
             found["demonstrations.dropped"] = {"dropped": self.dropped, "bare": self.bare}
@@ -57,7 +57,7 @@ class Refinement:
         return [Note(code, "caution", method, seed, values) for code, values in found.items()]
 
     def to_arrow(self) -> pa.Table:
-        """One line per row: the labels' columns, `agreement`, and `concept` where there are any."""
+        """Return one line per row: the labels' columns, `agreement`, and `concept` where there are any."""
         labels = self.labels.to_arrow()
         about = metadata(labels) | {"dropped": self.dropped, "bare": self.bare}
         table = labels.append_column("agreement", pa.array(self.agreement, pa.float64()))
@@ -67,7 +67,7 @@ class Refinement:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Refinement:
-        """The inverse of `to_arrow`."""
+        """Return what `to_arrow` was called on."""
         about = metadata(table)
         concepts = table["concept"].to_pylist() if "concept" in table.column_names else []
         agreement = tuple(table["agreement"].to_pylist())
@@ -76,17 +76,17 @@ class Refinement:
 
 @dataclass(frozen=True)
 class ChoiceRefinement:
-    """New targets of a choice task, and how they came about."""
+    """Refined targets of a choice task."""
 
     targets: ChoiceTargets
-    """Targets of the rows or some of them; with a vote per draw where anything was drawn."""
+    """Targets of all rows or some; with a vote per draw where anything was drawn."""
     dropped: int = 0
-    """Demonstrations left out, whole, because the model's context had no room for them."""
+    """Demonstrations left out, because they did not fit the model's context."""
     unread: int = 0
-    """Rows without a target, since the model's context has no room for them."""
+    """Rows without a target, because they did not fit the model's context."""
 
     def notes(self, method: str, seed: int) -> list[Note]:
-        """Return what a reader should know; nothing where all is well."""
+        """Return notes on what is missing from the refinement."""
         found = {"demonstrations.dropped": {"dropped": self.dropped, "bare": 0}} if self.dropped else {}
         if self.unread:
             found["refined.unread"] = {"rows": self.unread}
@@ -99,13 +99,13 @@ class ChoiceRefinement:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> ChoiceRefinement:
-        """Return the inverse of `to_arrow`."""
+        """Return what `to_arrow` was called on."""
         about = metadata(table)
         return cls(ChoiceTargets.from_arrow(table), about["dropped"], about["unread"])
 
 
 class StrongReader(Protocol):
-    """What a refiner of choices may ask the untouched strong model."""
+    """What a refiner of choices can use of the untrained strong model."""
 
     @property
     def model(self) -> LanguageModel:
@@ -116,9 +116,9 @@ class StrongReader(Protocol):
 
 
 class Refiner(Protocol):
-    """The strong model labels weakly labelled rows again: texts with `texts`, choices with `choices`, or both.
+    """Labels weakly labelled rows again with the strong model: texts with `texts`, choices with `choices`, or both.
 
-    The rule all of them keep (but `ask_to_improve`): the label of a row has no say in its own new label.
+    The weak label of a row must not influence its own new label; `ask_to_improve` is the exception.
     """
 
     reads_text: bool = False
@@ -127,14 +127,14 @@ class Refiner(Protocol):
     def texts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int
     ) -> Refinement:
-        """Return new texts for the rows.
+        """Return new texts for N rows.
 
         Args:
-            rows: The rows to label, N of them.
-            labels: What the supervisors wrote for them.
+            rows: The rows.
+            labels: The supervisors' texts.
             model: The strong model, untrained.
-            options: How it generates.
-            seed: Seed of whatever is drawn.
+            options: Options of generation.
+            seed: Seed of all draws.
         """
 
     @abstractmethod
@@ -142,31 +142,31 @@ class Refiner(Protocol):
         """Return the model's own distributions, shape (N, K), for the audit; optional."""
 
     def choices(self, rows: Rows, targets: ChoiceTargets, strong: StrongReader, *, seed: int) -> ChoiceRefinement:
-        """Return new targets for the rows, with the same weights.
+        """Return new targets with the same weights.
 
         Args:
-            rows: The rows that the targets are about, in the same order.
-            targets: The combined weak labels.
+            rows: The rows of the targets, in the same order.
+            targets: The combined weak targets.
             strong: The strong model, untrained.
-            seed: Seed of whatever is drawn.
+            seed: Seed of all draws.
         """
 
 
 class FeatureRefiner:
-    """Base of refiners of choices that are functions of features: `refiner(features, targets, seed=…)`."""
+    """Base of refiners of choices by features: `refiner(features, targets, seed=…)` returns new targets."""
 
     def choices(self, rows: Rows, targets: ChoiceTargets, strong: StrongReader, *, seed: int) -> ChoiceRefinement:
-        """Return new targets from the strong model's features; see `Refiner.choices`."""
+        """Return new targets; see `Refiner.choices`."""
         features = strong.features(rows)
         check_features(features, targets)
         return ChoiceRefinement(self(features, targets, seed=seed))  # type: ignore[operator]
 
 
 def check_features(features: NDArray[np.float32], targets: ChoiceTargets) -> None:
-    """Check that features (N, D) are of the rows of targets.
+    """Check features (N, D) of the rows of targets.
 
     Raises:
-        DataError: Another number of rows, or a value that is not finite.
+        DataError: The number of rows differs, or a value is not finite.
     """
     if features.ndim != 2 or len(features) != len(targets.ids):
         raise DataError("Features have the wrong shape.", found=features.shape, wanted=f"({len(targets.ids)}, D)")
@@ -175,7 +175,7 @@ def check_features(features: NDArray[np.float32], targets: ChoiceTargets) -> Non
 
 
 def weak_texts(rows: Rows, labels: TextLabels) -> list[list[str]]:
-    """For each row the best text of every supervisor that wrote anything but space, without space around it.
+    """Return for each row the best text of every supervisor, stripped; without empty ones.
 
     Raises:
         DataError: The labels are about other rows.
@@ -190,12 +190,12 @@ def weak_texts(rows: Rows, labels: TextLabels) -> list[list[str]]:
 
 
 def normal_questions(prompts: Sequence[str]) -> list[str]:
-    """Prompts without differences of case and spacing: rows with the same one ask the same."""
+    """Return prompts without differences of case and spacing; rows with equal ones count as the same question."""
     return [" ".join(prompt.split()).casefold() for prompt in prompts]
 
 
 def without_leading_space(completion: Completion) -> Completion:
-    """The completion without the space that separates it from its prompt; spans move along.
+    """Return a completion without the space that separates it from its prompt; spans move along.
 
     Example:
         >>> without_leading_space(Completion(" Paris", (-0.1,), ((0, 6),), finished=False))

@@ -1,7 +1,4 @@
-"""Which rows show the strong model how to answer which other row: pure functions, no model.
-
-The rule everything here serves: the weak answer to a row is never part of the prompt in which that row is labelled.
-"""
+"""Selection of demonstrations: the weak answer to a row is never part of the prompt that labels this row."""
 
 from __future__ import annotations
 
@@ -12,13 +9,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.errors import DataError
+from outgrow.errors import ConfigError, DataError
+from outgrow.models.protocols import LanguageModel, embed
 from outgrow.refine.refinement import normal_questions
 
 Select = Literal["random", "tfidf", "embedding", "confidence", "stratified"]
 """How demonstrations are chosen."""
+Similarity = Callable[[int], NDArray[np.float64]]
+"""From the position of a row to the similarity of all N rows to it, shape (N,)."""
 CONFIDENT_SHARE = 0.25
-"""Share of the rows, the surest ones, that demonstrations by confidence are drawn from."""
+"""Share of the rows, the most confident ones, that demonstrations by confidence are drawn from."""
 
 
 @dataclass(frozen=True)
@@ -26,25 +26,18 @@ class Candidates:
     """The rows of a task as demonstrations of each other."""
 
     prompts: Sequence[str]
-    """What the rows ask, N of them."""
+    """The rows' prompts, N of them."""
     strata: Sequence[int | None]
-    """What is to be shown equally often: who speaks, or which choice; None is a row that cannot be shown."""
+    """Groups to show equally often, supervisors or choices; None is a row that cannot be shown."""
     confidence: NDArray[np.float64]
-    """How sure the supervisors are of each row, shape (N,); NaN where unknown."""
-    similarity: Callable[[int], NDArray[np.float64]] | None = None
-    """From a row's position to the similarity of all rows to it, shape (N,); needed where `select` asks for it."""
+    """The supervisors' confidence, shape (N,); NaN where unknown."""
+    similarity: Similarity | None = None
+    """Given for demonstrations by similarity."""
 
     def choose(
         self, select: Select, count: int, rng: np.random.Generator, *, share: int = 1, pool: int | None = None
     ) -> list[list[int]]:
-        """For each row the positions of its demonstrations, none of which asks the same as the row.
-
-        Args:
-            select: How they are chosen.
-            count: How many for each row.
-            rng: Source of all draws.
-            share: How many rows share them.
-            pool: The most similar rows that `count` are drawn from, by default just these.
+        """Return for each row the positions of its demonstrations, none of which asks the same question.
 
         Raises:
             DataError: There are too few rows to choose from.
@@ -65,23 +58,11 @@ class Candidates:
 def leave_one_out(
     prompts: Sequence[str], usable: Sequence[bool], count: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Demonstrations at random.
+    """Return demonstrations at random.
 
     The usable rows are shuffled and cut into batches of `count + 1`, in which each member is shown the others. Where
-    that gives too few (the last batch may be short, a row without a usable text is in no batch, and a row that asks the
-    same as the item is passed over), random usable rows make up the number.
-
-    Args:
-        prompts: What the rows ask, N of them.
-        usable: Whether each row may be a demonstration.
-        count: Demonstrations per row.
-        rng: Source of the shuffle.
-
-    Returns:
-        For each row the positions of its `count` demonstrations, none of which asks the same as the row.
-
-    Raises:
-        DataError: There are too few rows to choose from.
+    these are too few (in the last batch, for an unusable row, or without those that ask the same question), random
+    usable rows make up the number.
 
     Source:
         [TL] = arXiv 2405.16236, Algorithm 1.
@@ -108,21 +89,10 @@ def most_similar(
     prompts: Sequence[str],
     usable: Sequence[bool],
     count: int,
-    similarity: Callable[[int], NDArray[np.float64]],
+    similarity: Similarity,
     pool: int | None = None,
 ) -> list[list[int]]:
-    """The rows most like each row, the most similar last, next to the question.
-
-    Args:
-        prompts: What the rows ask, N of them.
-        usable: Whether each row may be a demonstration.
-        count: Demonstrations per row.
-        similarity: From a row's position to the similarity of all rows to it, shape (N,).
-        pool: How many to return where there are so many; by default `count`.
-
-    Raises:
-        DataError: There are too few rows to choose from.
-    """
+    """Return the up to `pool` (by default `count`) most similar usable rows of each row, the most similar last."""
     asked = np.unique(normal_questions(prompts), return_inverse=True)[1]
     may = np.asarray(usable, dtype=bool)
     chosen = []
@@ -135,13 +105,7 @@ def most_similar(
 
 
 def confident(usable: Sequence[bool], confidence: NDArray[np.float64], least: int) -> list[bool]:
-    """The surest quarter of the usable rows, or `least` of them where that is more.
-
-    Args:
-        usable: Whether each row may be a demonstration.
-        confidence: How sure the supervisors are of it, shape (N,); NaN is not known, and least.
-        least: So many are needed for everybody to be shown enough of them.
-    """
+    """Mark the most confident quarter of the usable rows, or `least` of them where that is more; NaN counts least."""
     order = [
         int(index) for index in np.argsort(-np.nan_to_num(confidence, nan=-np.inf), kind="stable") if usable[index]
     ]
@@ -153,20 +117,10 @@ def confident(usable: Sequence[bool], confidence: NDArray[np.float64], least: in
 def shared_blocks(
     prompts: Sequence[str], strata: Sequence[int | None], count: int, share: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """The same demonstrations, in the same order, for blocks of `share` random rows, drawn from outside the block.
+    """Return demonstrations shared by blocks of `share` random rows, drawn from outside the block.
 
-    Of every stratum there are as many as of the others, but for one, and where one runs out. A model that keeps what it
-    has read need then read them once per block.
-
-    Args:
-        prompts: What the rows ask, N of them.
-        strata: The stratum of each row; None is a row that is no demonstration.
-        count: Demonstrations per row.
-        share: Rows per block, at most half of all.
-        rng: Source of all draws.
-
-    Raises:
-        DataError: There are too few rows to choose from.
+    Every stratum is shown equally often, up to one demonstration, unless it runs out. A block has at most half of all
+    rows. A model with a prefix cache reads the demonstrations once per block.
 
     Example:
         >>> [shown] = shared_blocks("abcde", [0, 0, 0, 1, 1], 2, 1, np.random.default_rng(0))[:1]
@@ -188,11 +142,23 @@ def shared_blocks(
     return chosen
 
 
-def tfidf_similarity(prompts: Sequence[str]) -> Callable[[int], NDArray[np.float64]]:
-    """The cosine of TF-IDF vectors over n-grams of 2 to 4 characters within words, which fits any script.
+def similarity(select: Select, prompts: Sequence[str], model: LanguageModel | None) -> Similarity | None:
+    """Return the similarity of prompts that `select` needs; None if it needs none.
 
-    Returns:
-        From a position to the similarity of all N prompts to that one, shape (N,).
+    Raises:
+        ConfigError: It needs embeddings, and the model has none.
+    """
+    if select == "tfidf":
+        return tfidf_similarity(prompts)
+    if select != "embedding":
+        return None
+    if model is None:
+        raise ConfigError("Demonstrations by embedding need the model that embeds.")
+    return cosine_similarity(embed(model, prompts))
+
+
+def tfidf_similarity(prompts: Sequence[str]) -> Similarity:
+    """Return the cosine similarity of TF-IDF vectors over n-grams of 2 to 4 characters within words.
 
     Example:
         >>> tfidf_similarity(["a red bird", "two red birds", "an old stone"])(0).round(2).tolist()
@@ -204,11 +170,8 @@ def tfidf_similarity(prompts: Sequence[str]) -> Callable[[int], NDArray[np.float
     return lambda item: (matrix @ matrix[item].T).toarray()[:, 0]
 
 
-def cosine_similarity(points: NDArray[np.float64]) -> Callable[[int], NDArray[np.float64]]:
-    """The cosine between points (N, D) from which their mean was taken: states of models all point much the same way.
-
-    Returns:
-        From a position to the similarity of all N points to that one, shape (N,).
+def cosine_similarity(points: NDArray[np.float64]) -> Similarity:
+    """Return the cosine similarity of centred points (N, D); without centring, hidden states are all similar.
 
     Example:
         >>> cosine_similarity(np.array([[9.0, 1], [9, 2], [9, -1.5]]))(0).round(2).tolist()
@@ -220,10 +183,10 @@ def cosine_similarity(points: NDArray[np.float64]) -> Callable[[int], NDArray[np
 
 
 def batches_of_questions(prompts: Sequence[str], size: int, rng: np.random.Generator) -> list[list[int]]:
-    """All rows in random batches of about `size`, rows that ask the same in the same batch.
+    """Return all rows in random batches of about `size`, rows with the same question in the same batch.
 
     Raises:
-        DataError: There are not two batches of different questions, so nobody could learn from the others.
+        DataError: There are not two different questions.
     """
     together: dict[str, list[int]] = {}
     for index, question in enumerate(normal_questions(prompts)):
@@ -231,7 +194,7 @@ def batches_of_questions(prompts: Sequence[str], size: int, rng: np.random.Gener
     questions = list(together.values())
     if len(questions) < 2:
         raise DataError(
-            "There are too few rows to infer from some what the others are to be answered by.",
+            "There are too few rows to infer a concept from other rows.",
             found=f"{len(questions)} distinct question(s)",
             wanted="at least 2",
             fix="Give more unlabelled rows.",
@@ -245,7 +208,7 @@ def batches_of_questions(prompts: Sequence[str], size: int, rng: np.random.Gener
 
 
 def _evenly(others: Sequence[int], strata: Sequence[int | None], count: int, rng: np.random.Generator) -> list[int]:
-    """`count` of these rows at random, of every stratum as many as of the others as far as there are any."""
+    """`count` of these rows at random, equally many of every stratum as long as it has any."""
     shuffled = [others[place] for place in rng.permutation(len(others))]
     seen: dict[int | None, int] = {}
     turns = []

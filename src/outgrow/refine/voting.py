@@ -1,4 +1,4 @@
-"""One answer out of several: the one most draws agree on, or the one most like all the others."""
+"""A vote over several texts: the most frequent answer, or the text most similar to all others."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Vote = Literal["consistency", "medoid"]
 def vote(
     completions: Sequence[Completion], how: Vote = "consistency", answer: str | None = None
 ) -> tuple[tuple[Completion, ...], float]:
-    r"""Distinct texts, the chosen one first, and the share of all texts that say the same as it.
+    r"""Return the distinct texts, the chosen one first, and the share of all texts with its answer.
 
     Args:
-        completions: What was drawn; an empty text is chosen only if there is nothing else.
+        completions: The draws; an empty text is chosen only if there is nothing else.
         how: `consistency` takes the most frequent answer, `medoid` the text with the highest mean token F1 to all.
             Ties go to the highest mean token log-probability.
-        answer: A regular expression for what of a text is its answer: the last match, or its last group. Where it does
-            not match, and by default, that is the whole text, up to case and punctuation around words.
+        answer: A regular expression for the answer in a text: the last match, or its last group. By default, and where
+            it does not match, the whole text is the answer, up to case and punctuation around words.
 
     Returns:
-        Texts, best first, and the share in (0, 1]; nothing and NaN where nothing was drawn.
+        Texts, best first, and the share in (0, 1]; nothing and NaN without draws.
 
     Source:
-        Self-consistency: Wang et al. 2023 (arXiv 2203.11171). The medoid is ours: free texts seldom agree to the word.
+        Self-consistency: Wang et al. 2023 (arXiv 2203.11171). The medoid is ours, since free texts are seldom equal.
 
     Example:
         >>> drawn = [Completion(text, (), (), True) for text in ("so: 4", "It is 5", "hence 4")]
@@ -56,14 +56,14 @@ def vote(
 
 
 def answer_of(text: str, pattern: str | None = None) -> str:
-    """What a text answers, in a form in which equal answers are equal; see `vote`."""
+    """Return the answer in a text, without case and punctuation; see `vote`."""
     found = re.findall(pattern, text) if pattern else []
     last = found[-1] if found else text
     return " ".join(words_of(last[-1] if isinstance(last, tuple) else last))
 
 
 def medoid(texts: Sequence[str]) -> int:
-    """The position of the text that is most like all the others, by mean token F1; the first of several.
+    """Return the position of the text with the highest mean token F1 to all; the first of several.
 
     Example:
         >>> medoid(["Talk like a pirate.", "Be brief.", "Answer like a pirate."])

@@ -154,9 +154,13 @@ WORDINGS: dict[str, Wording] = {
     "rows.without_vote": "{left_out:of} {rows:unlabelled row|unlabelled rows} have no usable vote and are skipped.",
     "store.not_kept": "the source or a parameter of {who} cannot be hashed, so its results are not kept for later "
     "runs.",
-    "student.not_trained_here": "{who} is not in the table: a model behind a server is not trained here. `outgrow "
-    "export FILE --method {who}` writes its training file for the provider's fine-tuning; strong.tuned.{who} then "
-    "names the model that comes of it.",
+    "student.not_trained_here": lambda values: (
+        "{who} is not in the table: a model behind a server is not trained here. `outgrow export FILE --method {who}` "
+        "writes its training file for the provider's fine-tuning; strong.tuned.{who} then names the model that comes "
+        "of it."
+        if values.get("server", True)
+        else "{who} is not in the table: the strong model has no weights that could be trained here."
+    ),
     "texts.empty": "{count:of} {rows:row|rows} of the {part} part have an empty answer.",
     "texts.endings": lambda values: (
         "best texts: "

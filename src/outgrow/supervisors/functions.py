@@ -1,4 +1,4 @@
-"""Supervisors that are labelling functions: a user's own Python code that looks at a prompt and may vote."""
+"""Supervisors that are labelling functions: Python code of the user that votes on a prompt."""
 
 from __future__ import annotations
 
@@ -37,11 +37,7 @@ class FunctionSupervisor(Named):
         self._created()
 
     def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
-        """Ask the function about every row; see `ask` and `Supervisor.vote`.
-
-        Raises:
-            DataError: The function failed on every row.
-        """
+        """Call the function with every prompt; see `ask` and `Supervisor.vote`."""
         function, judged, name = self._created(), judged_rows(rows), self.name or self.function
 
         def make(folder: Path) -> ChoiceVotes:
@@ -59,7 +55,7 @@ class FunctionSupervisor(Named):
 def ask(
     function: LabellingFunction, rows: Rows, *, name: str, on_row: Callable[[], object] = lambda: None
 ) -> ChoiceVotes:
-    """The votes of a labelling function on N rows with K choices.
+    """Return the votes of a labelling function on N rows with K choices.
 
     It sees prompts only, never the gold answers. Where it raises an exception, or answers what is no vote, the vote is
     `failed` with what went wrong.
@@ -103,7 +99,7 @@ def ask(
 
 
 def distribution(answer: Any, choices: Sequence[str], *, where: str) -> NDArray[np.float64] | None:
-    """What a labelling function answered, as K probabilities; None for an abstention.
+    """Return the answer of a labelling function as K probabilities; None for an abstention.
 
     Raises:
         DataError: It is neither a choice's name or index, nor a distribution over the K choices, nor an abstention.

@@ -22,7 +22,7 @@ class Trained(Frozen):
 
 
 def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Rows:
-    """The gold part, or `count` of its rows drawn at random, for every seed and every supervisor others.
+    """Return the gold part, or `count` of its rows, drawn anew for every seed and every supervisor.
 
     Raises:
         DataError: There are not as many gold rows, or those of a choice task are all of one class.
@@ -62,5 +62,5 @@ def made_up_votes(rows: Rows, name: str) -> ChoiceVotes:
 
 
 def _draws(seed: int, name: str) -> np.random.Generator:
-    """Of its own for every supervisor: two that learnt from the same rows would err on the same rows."""
+    # By name: two supervisors that learned from the same rows would err on the same rows.
     return np.random.default_rng([seed, zlib.crc32(name.encode())])

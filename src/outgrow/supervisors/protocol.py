@@ -1,4 +1,4 @@
-"""What a supervisor is: a section of the experiment file that votes on rows, writes texts, or scores given texts."""
+"""The protocol of supervisors: sections of the experiment file that vote on rows, write texts, or score given texts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Part = Literal["validation", "unlabelled", "test"]
 
 @dataclass(frozen=True)
 class Asking:
-    """How rows of a text task are put to models."""
+    """Prompts and generation settings of a text task."""
 
     template: str = "Question: {prompt}\nAnswer:"
-    """The prompt of a model; `{prompt}` is the row's."""
+    """The prompt of a model; `{prompt}` is that of the row."""
     options: GenerateOptions = dataclasses.field(default_factory=lambda: GenerateOptions(too_long="empty"))
-    """How models answer."""
+    """How models generate."""
 
     def prompts(self, rows: Rows) -> list[str]:
         """Return the rows' prompts as models see them."""

@@ -18,11 +18,11 @@ from outgrow.supervisors.votes import vote_index
 
 
 class Rule(Frozen):
-    """A regular expression and what it says of a prompt it is found in."""
+    """A regular expression, and the label of prompts in which it is found."""
 
     pattern: str
-    """A regular expression as the package `regex` reads it (that of Python's `re`, and more), found anywhere in the
-    prompt; `(?i)` in front ignores case."""
+    """A regular expression of the package `regex` (Python's `re` and more), searched for anywhere in the prompt; `(?i)`
+    in front ignores case."""
     label: str | int | bool
     """The choice's name or index; `-1` (unless a choice has that name) withholds the vote."""
     name: str | None = None
@@ -50,11 +50,7 @@ class RulesSupervisor(Frozen):
         return self
 
     def compiled(self) -> tuple[Any, ...]:
-        """The patterns, ready to search with.
-
-        Raises:
-            ValueError: One is no regular expression.
-        """
+        """Return the compiled patterns; one that is no regular expression is a ValueError."""
         import regex
 
         flags = 0
@@ -94,7 +90,7 @@ class RulesSupervisor(Frozen):
 def decide(
     found: NDArray[np.bool_], labels: Sequence[int | None], *, classes: int, first: bool = True
 ) -> NDArray[np.float64]:
-    """What rules say together of each row.
+    """Return the combined vote of several rules on each row.
 
     Args:
         found: Which of R rules were found in which of N rows, shape (N, R).

@@ -1,4 +1,4 @@
-"""Supervisors of choice tasks behind a server: their votes, read out of what they say."""
+"""Supervisors behind a server; in choice tasks their votes are read from their answers."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def votes_of(
     choices: Sequence[str],
     refusals: Sequence[str],
 ) -> ChoiceVotes:
-    """Votes from answers in words.
+    """Return votes read from answers.
 
     Args:
         ids: Row ids, N of them.
@@ -125,7 +125,7 @@ def votes_of(
 
 
 def read_vote(answer: Completion, choices: Sequence[str]) -> NDArray[np.float64] | None:
-    """An answer in words as probabilities of the K choices; None where it names none of them, or several.
+    """Return an answer as probabilities of the K choices; None where it names none of them, or several.
 
     With log-probabilities, the choice that it names gets the probability of the answer up to there, but at least 1/K
     (other wordings of it are not known); the others share the rest alike. Without, it gets all. Reconstruction: ours.
@@ -147,7 +147,7 @@ def read_vote(answer: Completion, choices: Sequence[str]) -> NDArray[np.float64]
 
 
 def find_choice(text: str, choices: Sequence[str]) -> tuple[int, int] | None:
-    """Which choice a text names, in any case and as whole words, and where its first mention ends.
+    """Return the choice that a text names, in any case and as whole words, and where its first mention ends.
 
     A name inside a longer one counts for the longer one only.
 

@@ -1,4 +1,4 @@
-"""Votes made elsewhere: tables of people's, rules' or other systems' judgements."""
+"""Votes made elsewhere: tables with the votes of people, rules or other systems."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ABSTENTIONS = (ABSTENTION, -1)
 
 
 def vote_index(value: object, choices: Sequence[str], *, abstain: Sequence[str] = (), where: str) -> int | None:
-    """The index of the choice that a vote names; None for an abstention.
+    """Return the index of the choice that a vote names; None for an abstention.
 
     Args:
         value: A choice's name or index; None, an empty text, `-1` (unless a choice has that name) and what `abstain`
@@ -99,7 +99,7 @@ class VotesSupervisor(Frozen):
         return self.read(judged.ids, keys, rows.choices or ())
 
     def read(self, ids: tuple[str, ...], keys: Sequence[str], choices: tuple[str, ...]) -> ChoiceVotes:
-        """The table's votes on N rows that it knows by their `keys`; see `label`."""
+        """Return the table's votes on N rows, found by their `keys`; see `vote`."""
         table = self.long_table(read_records(self.votes))
         votes = self._wide(table, choices) if self.probabilities is not None else self._long(table, choices)
         known = {task for given in votes.values() for task in given}
@@ -158,7 +158,7 @@ class VotesSupervisor(Frozen):
         return votes
 
     def long_table(self, table: pa.Table, *, keep: Sequence[str] = ()) -> pa.Table:
-        """The table with one vote per line: wide answers are stacked, supervisor by supervisor; others stay.
+        """Return the table with one vote per line: wide answers are stacked, supervisor by supervisor; others stay.
 
         Args:
             table: A votes table as it was read.
@@ -182,7 +182,7 @@ class VotesSupervisor(Frozen):
         return pa.concat_tables(stacked)
 
     def columns(self, table: pa.Table) -> dict[str, tuple[str, ...]]:
-        """The columns of each supervisor of a wide table."""
+        """Return the columns of each supervisor of a wide table."""
         pattern = self.answers if self.probabilities is None else self.probabilities
         if isinstance(pattern, dict):
             return {name: (names,) if isinstance(names, str) else names for name, names in pattern.items()}

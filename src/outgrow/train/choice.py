@@ -122,19 +122,7 @@ def train_choice(
     reporter: Reporter | None = None,
     name: str = "train",
 ) -> None:
-    """Fine-tune a network on targets, in place.
-
-    Args:
-        network: The network.
-        encoder: Its tokenizer.
-        prompts: N texts.
-        targets: What to learn about them; the votes where there are any.
-        objective: What to minimise.
-        arguments: See `outgrow.train.supervised.training_arguments`.
-        early_stopping: See `outgrow.train.supervised.fit`.
-        reporter: Receives progress updates.
-        name: Name of the step in progress reports.
-    """
+    """Fine-tune a network on targets of the prompts, or their votes where there are any, in place; see `fit`."""
     goals, weights, lambdas = target_tensors(targets)
     tokens = encoder.tokenise(prompts)
     rows = [{"tokens": tokens[index], "target": goals[index], "weight": weights[index]} for index in range(len(tokens))]

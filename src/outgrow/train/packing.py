@@ -89,10 +89,6 @@ def reads_packed(model: Any, length: int) -> bool:
     """Return whether a causal language model attends by positions and a mask alone, over a whole text.
 
     Recurrent states and distances counted in tokens would leak from text to text.
-
-    Args:
-        model: The model, with or without an adapter.
-        length: Longest single text, in tokens.
     """
     core = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = core.config

@@ -90,14 +90,7 @@ class PreferenceLearner(FineTuning):
     """Pairs per batch of the reference."""
 
     def train(self, pairs: PreferencePairs, objective: Named, run: Run, *, seed: int, name: str) -> Artefact:
-        """Train on pairs; found in the store if it was done before.
-
-        Args:
-            pairs: Chosen and rejected texts; prompts are whole, as the model will see them.
-            objective: What to minimise on every pair: see `preference_objective`.
-            run: Store and progress.
-            seed: Seed of the order of pairs and of a fresh adapter.
-            name: Name of the step in progress reports.
+        """Train on pairs with whole prompts, as the model will see them; found in the store if it was done before.
 
         Returns:
             An artefact with the student in `model`, a folder that plain transformers load.
@@ -129,16 +122,10 @@ class PreferenceLearner(FineTuning):
     def reference(
         self, pairs: PreferencePairs, run: Run, *, name: str, mismatched: bool = False
     ) -> NDArray[np.float32]:
-        """Return the reference's log-probabilities of all texts; found in the store if computed before.
-
-        Args:
-            pairs: N pairs.
-            run: Store and progress.
-            name: Name of the step in progress reports.
-            mismatched: Whether to add the answer of another prompt to each pair.
+        """Return the reference's log-probabilities of N pairs; found in the store if computed before.
 
         Returns:
-            Shape (N, 2): chosen, rejected; with `mismatched` (N, 3).
+            Shape (N, 2): chosen, rejected; with `mismatched` (N, 3), the last of the answer to another prompt.
         """
 
         def make(folder: Path) -> None:

@@ -24,7 +24,7 @@ from outgrow.models.loading import (
     model_identity,
 )
 from outgrow.objectives import TokenCrossEntropy
-from outgrow.run import Run
+from outgrow.run import Run, untrained_model
 from outgrow.train.answers import certain_line, collate
 from outgrow.train.supervised import RowLosses, fit, save_model, training_arguments
 from outgrow.train.targets import prompts_hash
@@ -67,12 +67,6 @@ class ContinuedPretraining:
     def __call__(self, rows: Rows, run: Run, *, seed: int, name: str) -> Path:
         """Return the folder of the model trained on the rows' prompts; found in the store if it was done before.
 
-        Args:
-            rows: Rows whose prompts are used, without their labels.
-            run: Store and progress.
-            seed: Seed of the row order, of dropout, masks and a fresh head.
-            name: Name of the step in progress reports.
-
         Raises:
             DataError: A prompt is longer than the model's context and `max_length` is None, or no text has two tokens.
             ModelError: transformers knows no language-modelling head for the model.
@@ -96,7 +90,8 @@ class ContinuedPretraining:
             "prompts": prompts_hash(rows),
             "seed": seed,
         }
-        return run.stage("pretuned", recipe, make).path / "pretuned"
+        made = run.stage("pretuned", recipe, make, blank=lambda folder: untrained_model(folder / "pretuned"))
+        return made.path / "pretuned"
 
     def _causal(self, prompts: Sequence[str]) -> tuple[Any, list[Mapping[str, Any]], Any, RowLosses]:
         """The network, its rows, their collate function and losses."""
@@ -118,12 +113,9 @@ class ContinuedPretraining:
 def maskable(
     tokens: Sequence[Mapping[str, list[int]]], special: Sequence[int], share: float
 ) -> list[Mapping[str, Any]]:
-    """Return the texts with maskable tokens, each with their places and a weight: how many will be masked.
+    """Return the texts with tokens that are not `special`, each with their places, and as weight the number to mask.
 
-    Args:
-        tokens: Token ids of every text, from `Encoder.tokenise`.
-        special: Ids of special tokens, which are never masked.
-        share: Share of a text's tokens to mask; at least one is.
+    That number is a share of the text's tokens, but at least one.
     """
     rows: list[Mapping[str, Any]] = []
     for index, row in enumerate(tokens):

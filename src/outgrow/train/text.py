@@ -47,13 +47,7 @@ class TokenLosses(RowLosses):
 
 
 def split_by_student(batch: dict[str, Tensor], learned: Tensor, logits: Tensor) -> Tensor:
-    """Return log-confidences (N, M, T − 1), each segment's split among its tokens by the student's uncertainty.
-
-    Args:
-        batch: See `outgrow.train.answers.collate`.
-        learned: Whether each predicted token is learned, (N, M, T − 1).
-        logits: Logits of the learned tokens, (positions, V).
-    """
+    """Return log-confidences (N, M, T − 1), each segment's split by the logits (positions, V) of the learned tokens."""
     confidence = torch.zeros_like(batch["weights"])
     confidence[learned] = largest_probabilities(logits).to(confidence)
     return pooled(student_split(batch["opinions"], batch["segments"], confidence[:, :, None]), batch["shares"])
