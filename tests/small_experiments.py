@@ -58,6 +58,7 @@ def write_experiment(folder: Path, model: Path, rows: list[dict[str, Any]] | Non
         "strong": {"model": str(model), "adapter": {"name": "probe", "epochs": 5, "learning_rate": 0.02}},
         "methods": {"naive": {}},
         "seeds": 1,
+        "gold_only": False,
         "store": "store",
         "output": "output",
         **changed,

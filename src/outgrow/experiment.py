@@ -113,6 +113,7 @@ class Experiment:
             "notes": [note.to_json() for note in run.notes],
             "costs": [one.to_json() for one in run.costs.totals()],
             "refinement": run.audits,
+            "best supervisors": dict(pipeline.best_supervisors),
         }
         results = Results(self.config.name, models, pipeline.chance, provenance, test.ids)
         results.save(self.output)
@@ -205,6 +206,8 @@ class Experiment:
         for seed in self.config.seeds:
             for name, one in pipeline.supervisors(seed).items():
                 found["supervisor", name].append(one)
+            for name, one in ({} if run.dry else pipeline.combined(seed)).items():
+                found["combined", name].append(one)
         base = pipeline.base()
         if base is not None:
             found["base", "base"].append(base)
@@ -212,6 +215,8 @@ class Experiment:
             run.note("ceiling.none")
         elif self.config.ceiling:
             found["ceiling", "ceiling"] = self._runs(pipeline.ceiling)
+        if self.config.trains_on_gold:
+            found["gold", "gold only"] = self._runs(pipeline.gold_only)
         for method in self.config.methods:
             found["student", method] = self._runs(partial(pipeline.student, method))
         return {who: runs for who, runs in found.items() if runs}

@@ -46,7 +46,8 @@ class Results:
     """Per metric the score of a blind guess, where known."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """`config` (resolved), `versions`, `seeds`, `hashes`, `seconds` per stage, `sizes` of the parts, `started`, `notes`
-    (`Note`, its JSON, or a sentence); all optional. API keys and passwords in it are hidden in all output."""
+    (`Note`, its JSON, or a sentence), by metric the `best supervisors` on validation rows; all optional. API keys and
+    passwords in it are hidden in all output."""
     ids: Sequence[str] | None = None
     """Ids of the test examples, where known."""
 
@@ -54,7 +55,9 @@ class Results:
     def summary(self) -> Summary:
         """Means, intervals, gaps, tests, sweeps and notes; computed once."""
         methods = (self.provenance.get("config") or {}).get("methods") or {}
-        return summarise(self.models, self.chance, sweeps=find_sweeps(methods))
+        return summarise(
+            self.models, self.chance, sweeps=find_sweeps(methods), best=self.provenance.get("best supervisors")
+        )
 
     @property
     def notes(self) -> tuple[Note, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ SPLIT = {"gold": 200, "unlabelled": 800, "test": 400}
 
 def scores(results: Results) -> dict[str, float]:
     """Mean accuracy of everyone."""
-    return {each.name: float(each.scores["accuracy"].mean()) for each in results.models}
+    return {each.name: float(each.scores["accuracy"].mean()) for each in results.models if each.role != "combined"}
 
 
 def run(path: Path, *overrides: str) -> Results:
@@ -283,7 +284,60 @@ def test_every_objective_and_combiner_lets_a_student_outgrow_three_people(three_
     best = max(found["noisy1"], found["noisy2"], found["noisy3"])
     methods = set(found) - {"noisy1", "noisy2", "noisy3", "base", "ceiling"}
     assert len(methods) == 8
+    assert run(three_people).summary.metrics[0].of("student")[0].against_combined is not None
     assert {name: found[name] for name in methods if found[name] <= best + 0.05} == {}
+
+
+def test_each_combiner_in_use_is_scored_on_the_test_part(three_people: Path) -> None:
+    results = run(three_people)
+    combined = {each.name: each.scores["accuracy"].mean() for each in results.models if each.role == "combined"}
+    # One for each combiner and its parameters, whatever the student does with it.
+    assert set(combined) == {"mean", "mean (weighted)", "dawid_skene", "dependence", "majority"}
+    assert combined["dawid_skene"] > max(scores(results)[f"noisy{m}"] for m in (1, 2, 3))
+    # The majority of three people, counted by hand; a tie or no vote counts half.
+    votes: dict[str, list[int]] = {}
+    for line in map(json.loads, (three_people.parent / "votes.jsonl").read_text().splitlines()):
+        votes.setdefault(line["task"], []).append(line["label"])
+    gold = {row["id"]: row["label"] for row in planted_rows(900)}
+    ids = results.ids or ()
+    leads = [sum(1 if vote == gold[id_] else -1 for vote in votes.get(id_, [])) for id_ in ids]
+    assert combined["majority"] == pytest.approx(np.mean([(np.sign(lead) + 1) / 2 for lead in leads]))
+
+
+def test_one_supervisor_is_not_combined(planted: tuple[Path, Results]) -> None:
+    assert all(each.role != "combined" for each in planted[1].models)
+
+
+def test_the_best_supervisor_is_chosen_on_validation_rows_where_there_are_any(three_people: Path) -> None:
+    split = {"gold": 100, "validation": 200, "unlabelled": 300, "test": 300}
+    results = run(
+        three_people,
+        f"task.split={json.dumps(split)}",
+        "methods={naive: {}}",
+        f"output={three_people.parent}/validated",
+    )
+    assert results.provenance["best supervisors"] == {"accuracy": "noisy1"}
+    assert Results.load(three_people.parent / "validated").summary.metrics[0].best_supervisor_doubt == 0
+
+
+@pytest.mark.parametrize(("gold_only", "expected"), [("null", True), ("true", True), ("false", False)])
+def test_the_strong_model_is_trained_on_gold_alone_where_that_is_cheap(
+    planted: tuple[Path, Results], gold_only: str, expected: bool
+) -> None:
+    results = run(
+        planted[0], f"gold_only={gold_only}", "methods={naive: {}}", "seeds=1", f"output={planted[0].parent}/gold"
+    )
+    found = {each.name: each.scores["accuracy"].mean() for each in results.models if each.role == "gold"}
+    assert list(found) == ["gold only"] * expected
+    assert all(share > 0.75 for share in found.values())
+
+
+def test_without_gold_rows_nothing_is_trained_on_them(planted: tuple[Path, Results]) -> None:
+    split = {"gold": 0, "unlabelled": 800, "test": 400}
+    results = run(
+        planted[0], f"task.split={json.dumps(split)}", "gold_only=true", "seeds=1", f"output={planted[0].parent}/none"
+    )
+    assert all(each.role != "gold" for each in results.models)
 
 
 def test_students_trained_with_evidence_say_how_much_they_have(three_people: Path) -> None:
@@ -291,7 +345,8 @@ def test_students_trained_with_evidence_say_how_much_they_have(three_people: Pat
     assert calibration is not None
     with_vacuity = {line.name for line in calibration.lines if line.vacuity}
     assert with_vacuity == {"weighted", "bayesian", "dirichlet_multinomial", "dependence"}
-    table = read_table(three_people.parent / "output/predictions.parquet").to_pylist()
+    every = read_table(three_people.parent / "output/predictions.parquet").to_pylist()
+    table = [row for row in every if row["role"] != "combined"]
     assert all((row["vacuity"] is not None) == (row["name"] in with_vacuity) for row in table)
     assert all(0 < row["vacuity"] <= 1 for row in table if row["name"] in with_vacuity)
 

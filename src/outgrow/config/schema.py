@@ -56,6 +56,9 @@ class ExperimentConfig(Frozen):
     """Judges that rate the answers (`persona`, `explanation`, `gsm8k`); their mean counts."""
     ceiling: bool = True
     """Whether to train the ceiling: the strong model on gold labels of the unlabelled part."""
+    gold_only: bool | None = None
+    """Whether to train the strong model on the gold part alone as well (choice tasks); by default where that is cheap,
+    with `adapter: probe`."""
     store: str | None = None
     """Folder for artefacts that experiments share; by default OUTGROW_STORE or the user's cache folder."""
     output: str | None = None
@@ -113,9 +116,16 @@ class ExperimentConfig(Frozen):
             "exact match. Or take a strong model that runs here; supervisors of choices may be behind servers.",
         )
 
+    @property
+    def trains_on_gold(self) -> bool:
+        """Whether `gold_only`, with its default, asks for a model trained on the gold part."""
+        if self.gold_only is None:
+            return isinstance(self.strong, Strong) and self.strong.adapter.name == "probe"
+        return self.gold_only
+
     @model_validator(mode="after")
     def _reserved_names(self) -> ExperimentConfig:
-        taken = {"base", "ceiling"} & set(self.methods)
+        taken = {"base", "ceiling", "gold only"} & set(self.methods)
         if taken:
             raise ValueError(f"a method cannot be named {taken.pop()!r}: the table uses that name itself")
         return self

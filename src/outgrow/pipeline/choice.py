@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,8 +13,10 @@ from outgrow.config import ExperimentConfig, Named
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import choice_scores
 from outgrow.labels import ChoiceVotes, Predictions, Rows, positions
+from outgrow.pipeline.combination import Combination
 from outgrow.pipeline.gaps import gap_notes
 from outgrow.pipeline.method import ChoiceMethod
+from outgrow.pipeline.protocol import Pipeline
 from outgrow.registry import can
 from outgrow.run import Run
 from outgrow.supervisors.gold import judged_rows
@@ -25,8 +28,8 @@ _CROSS_ENTROPY = Named(name="cross_entropy")
 
 
 @dataclass(frozen=True)
-class ChoicePipeline:
-    """See `outgrow.pipeline.protocol.Pipeline`."""
+class ChoicePipeline(Pipeline):
+    """The pipeline of a choice task."""
 
     config: ExperimentConfig
     """The experiment."""
@@ -58,6 +61,51 @@ class ChoicePipeline:
         votes = self._cast(seed)
         test = votes.take(positions(votes.ids, self._test.ids))
         return {name: self._predictions(test.probs[:, m]) for m, name in enumerate(votes.supervisors)}
+
+    @property
+    def best_supervisors(self) -> dict[str, str]:
+        """The supervisor with the highest accuracy on validation rows, over all seeds."""
+        validation = self.rows.part("validation")
+        if not len(validation):
+            return {}
+        accuracy: dict[str, float] = defaultdict(float)
+        for seed in self.config.seeds:
+            votes = self._cast(seed)
+            for m, name in enumerate(votes.supervisors):
+                own = votes.probs[positions(votes.ids, validation.ids), m]
+                accuracy[name] += float(choice_scores(own, validation.gold_indices()).mean())
+        return {"accuracy": max(accuracy, key=accuracy.__getitem__)}
+
+    def combined(self, seed: int) -> dict[str, Predictions]:
+        """The votes on the test part, combined by each combiner in use; a row without a usable vote is a guess."""
+        votes, validation = self._cast(seed), self.rows.part("validation")
+        votes = votes.take(positions(votes.ids, validation.ids + self._test.ids))
+        if len(votes.supervisors) < 2 or np.isnan(votes.take(positions(votes.ids, self._test.ids)).probs).all():
+            return {}
+        found = {}
+        for name, combination in self._combinations.items():
+            targets = combination(votes, validation)
+            probs = np.full((len(self._test), len(self.rows.choices or ())), np.nan)
+            probs[positions(self._test.ids, targets.ids)] = targets.probs
+            found[name] = self._predictions(probs)
+        return found
+
+    def gold_only(self, seed: int) -> Predictions | None:
+        """The strong model trained on the gold part; None without gold rows of two classes."""
+        gold, step = self.rows.part("gold"), f"gold only, seed {seed}"
+        if len(set(gold.gold)) < 2:
+            return None
+        found = train_and_predict(
+            self._learner,
+            gold_targets(gold),
+            _CROSS_ENTROPY,
+            self._judged,
+            self.run,
+            seed=seed,
+            name=step,
+            others=gold,
+        )
+        return self._on_test(*found)
 
     def base(self) -> Predictions | None:
         """The commonest answer among the gold rows: a fresh head knows no more."""
@@ -103,6 +151,18 @@ class ChoicePipeline:
     @cached_property
     def _methods(self) -> dict[str, ChoiceMethod]:
         return {name: ChoiceMethod.of(name, self.config, self.rows, self._learner) for name in self.config.methods}
+
+    @cached_property
+    def _combinations(self) -> dict[str, Combination]:
+        # One for each combiner in use, without class proportions: these are for training rows.
+        found: dict[str, Combination] = {}
+        for name, way in self._methods.items():
+            own = replace(way.combined, every_vote=False, proportions=None)
+            if any(own == each for each in found.values()):
+                continue
+            label = way.settings.combine.name + (", calibrated" if own.calibrate else "")
+            found[f"{label} ({name})" if label in found else label] = own
+        return found
 
     def _cast(self, seed: int) -> ChoiceVotes:
         if seed not in self._votes:

@@ -13,10 +13,24 @@ class Pipeline(Protocol):
 
     @property
     def chance(self) -> Mapping[str, float]:
-        """Score of a random guess, by metric, where defined."""
+        """Score of a random guess, by metric, where defined; free text has none."""
+        return {}
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Return the predictions of every supervisor, by name."""
+
+    @property
+    def best_supervisors(self) -> Mapping[str, str]:
+        """By metric the supervisor that is best on validation rows; empty without any."""
+        return {}
+
+    def combined(self, seed: int) -> dict[str, Predictions]:
+        """Return those of the supervisors combined, by name of the combination; empty for a single supervisor."""
+        return {}
+
+    def gold_only(self, seed: int) -> Predictions | None:
+        """Return those of the strong model trained on the gold rows alone, or None where it is not."""
+        return None
 
     def base(self) -> Predictions | None:
         """Return those of the untouched strong model, or None where it has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from outgrow.models.protocols import check_options
 from outgrow.models.specs import ModelSpec, model_spec
 from outgrow.pipeline.auditing import audited, report_audit
 from outgrow.pipeline.preferring import PreferenceStage
+from outgrow.pipeline.protocol import Pipeline
 from outgrow.pipeline.refining import make_refiner, refined_texts
 from outgrow.pipeline.scoring import Scorer
 from outgrow.pipeline.text_notes import entropy_notes, text_notes
@@ -32,8 +33,8 @@ _FOR_CHOICES = ("calibrate", "chain", "filter", "pretune", "proportions")
 
 
 @dataclass(frozen=True)
-class TextPipeline:
-    """See `outgrow.pipeline.protocol.Pipeline`."""
+class TextPipeline(Pipeline):
+    """The pipeline of a text task."""
 
     config: ExperimentConfig
     """The experiment."""
@@ -43,8 +44,6 @@ class TextPipeline:
     """All rows of the task."""
     run: Run
     """Store, progress, notes and audits."""
-    chance: Mapping[str, float] = field(default_factory=dict)
-    """Empty: blind guessing has no score in free text."""
     _labels: dict[tuple[int, Part], TextLabels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

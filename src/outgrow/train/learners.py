@@ -74,10 +74,18 @@ class PredictedChoices(NamedTuple):
 
 
 def train_and_predict(
-    learner: ChoiceLearner, targets: ChoiceTargets, objective: Named, rows: Rows, run: Run, *, seed: int, name: str
+    learner: ChoiceLearner,
+    targets: ChoiceTargets,
+    objective: Named,
+    rows: Rows,
+    run: Run,
+    *,
+    seed: int,
+    name: str,
+    others: Rows | None = None,
 ) -> PredictedChoices:
-    """Train a model on targets of some of the rows, and predict all of them."""
-    trained = learner.train(rows, targets, objective, run, seed=seed, name=f"train {name}")
+    """Train a model on targets of some of the rows (or of `others`), and predict all rows."""
+    trained = learner.train(others or rows, targets, objective, run, seed=seed, name=f"train {name}")
     logits = learner.logits(trained, rows, run, name=f"predict {name}")
     loss = make_objective(objective)
     vacuity = cast("EvidentialObjective", loss).vacuity(logits).double().numpy() if can(loss, "vacuity") else None
