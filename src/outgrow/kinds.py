@@ -45,7 +45,7 @@ KINDS: dict[str, Kind] = {
 BUILT_IN: dict[str, dict[str, str]] = {
     "objective": {
         "cross_entropy": "outgrow.objectives.cross_entropy:CrossEntropy",
-        "confidence": "outgrow.objectives.confidence:Confidence",
+        "confidence": "outgrow.objectives.confidence:Confidence@2",
         "evidential": "outgrow.objectives.evidential:Evidential",
         "bayesian": "outgrow.objectives.votes:Bayesian",
         "dirichlet_multinomial": "outgrow.objectives.votes:DirichletMultinomial",

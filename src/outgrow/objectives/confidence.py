@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
 from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
+
+_SWEEPS = 10
 
 
 def confidence(
@@ -61,13 +65,12 @@ def confidence(
     return reduce((1 - coefficient) * weak_part + coefficient * own_part, weights, reduction)
 
 
-def class_offsets(log_probs: Tensor, proportions: Tensor, *, sweeps: int = 50) -> Tensor:
+def class_offsets(log_probs: Tensor, proportions: Tensor) -> Tensor:
     """Return offsets b (K,) such that argmax_k(log p_k + b_k) of N rows falls on each class in given proportions (K,).
 
-    For K = 2 this is the quantile of log p_1 − log p_0. For more classes each class in turn gets the offset that gives
-    it its exact share while the others stay, in at most so many sweeps (coordinate descent on the dual of the
-    assignment problem). Every share ends within a few rows of the wanted one. The first offset is 0; a class of
-    proportion 0 has −inf.
+    For K = 2 this is the quantile of log p_1 − log p_0. For more classes the offsets are the dual of the assignment
+    problem (each row to a class, so many rows to each), whose solution is exact: every class gets its share of N,
+    rounded to whole rows, unless rows are tied. The first offset is 0; a class of proportion 0 has −inf.
 
     Source:
         Ours; for K = 2 equal to the adaptive threshold of Burns et al. 2023.
@@ -83,15 +86,16 @@ def class_offsets(log_probs: Tensor, proportions: Tensor, *, sweeps: int = 50) -
     counts = proportions.double() * n
     offsets = torch.where(counts > 0, 0.0, -torch.inf).to(scores)
     active = [index for index in range(k) if counts[index] > 0]
-    for _ in range(1 if k == 2 else sweeps):
-        before = offsets.clone()
+    for _ in range(1 if k == 2 else _SWEEPS):
         for index in active[1:]:
             others = [other for other in active if other != index]
             margin = scores[:, index] - (scores[:, others] + offsets[others]).max(dim=1).values
             offsets[index] = -_cut(margin, n - int(counts[index].round().item()))
-        hard = torch.bincount((scores + offsets).argmax(dim=1), minlength=k)
-        if (hard - counts).abs().max() <= 1 or torch.equal(before, offsets):
-            break
+    if len(active) > 2:
+        # The sweeps end within a few rows of the wanted counts; the rest is moved one by one.
+        rows = (scores[:, active].cpu().numpy(), (scores + offsets)[:, active].argmax(dim=1).cpu().numpy())
+        exact = _potentials(*rows, _whole(counts[active].cpu().numpy()))
+        offsets[active] = torch.from_numpy(exact).to(scores)
     return offsets.to(log_probs.dtype)
 
 
@@ -103,6 +107,75 @@ def _cut(values: Tensor, below: int) -> Tensor:
     if below >= len(ordered):
         return ordered[-1] + 1
     return (ordered[below - 1] + ordered[below]) / 2
+
+
+def _whole(counts: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Whole numbers with the same sum, by the largest remainders."""
+    whole = np.floor(counts + 1e-9).astype(np.int64)
+    missing = round(float(counts.sum())) - int(whole.sum())
+    whole[np.argsort(whole - counts, kind="stable")[:missing]] += 1
+    return whole
+
+
+def _potentials(
+    scores: NDArray[np.float64], assigned: NDArray[np.int64], wanted: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Offsets for which `wanted` rows of scores (N, K) fall on each class, from an assignment that other offsets give.
+
+    Such an assignment is the best one with its own counts. Moving one row along the shortest path from a class with too
+    many rows to one with too few keeps it the best (successive shortest paths).
+    """
+    classes = scores.shape[1]
+    assigned = assigned.copy()
+    while True:
+        # What moving the cheapest row of class a to class b costs, and which row that is.
+        costs, cheapest = np.full((classes, classes), np.inf), np.zeros((classes, classes), dtype=np.int64)
+        for own in range(classes):
+            members = np.flatnonzero(assigned == own)
+            if len(members):
+                loss = scores[members, own, None] - scores[members]
+                costs[own], cheapest[own] = loss.min(axis=0), members[loss.argmin(axis=0)]
+        np.fill_diagonal(costs, np.inf)
+        surplus = np.bincount(assigned, minlength=classes) - wanted
+        if not surplus.any():
+            break
+        distance, before = np.where(surplus > 0, 0.0, np.inf), np.full(classes, -1)
+        for _ in range(classes):
+            found = distance[:, None] + costs
+            better = found.min(axis=0) < distance - 1e-12
+            distance, before = (
+                np.where(better, found.min(axis=0), distance),
+                np.where(better, found.argmin(axis=0), before),
+            )
+        place = int(np.where(surplus < 0, distance, np.inf).argmin())
+        path = []
+        while before[place] >= 0 and len(path) <= classes:
+            path.append((int(before[place]), place))
+            place = int(before[place])
+        for own, other in path:
+            assigned[cheapest[own, other]] = other
+    return _centred(costs, int(wanted.argmax()))
+
+
+def _centred(costs: NDArray[np.float64], root: int) -> NDArray[np.float64]:
+    """Offsets with b_k − b_a ≤ costs[a, k], as far from equality as can be; the first is 0."""
+    classes = len(costs)
+    # The smallest mean of a cycle (Karp 1978) is the largest slack that all constraints can have together.
+    walks = [np.zeros(classes)]
+    for _ in range(classes):
+        walks.append((walks[-1][:, None] + costs).min(axis=0))
+    with np.errstate(invalid="ignore"):
+        means = [(walks[-1] - walk) / (classes - length) for length, walk in enumerate(walks[:-1])]
+    slack = np.nanmin(np.nanmax(means, axis=0))
+    tight = costs - (slack / 2 if 0 < slack < np.inf else 0.0)
+    np.fill_diagonal(tight, 0.0)
+    for _ in range(classes.bit_length()):  # shortest paths, twice as long each time
+        tight = np.minimum(tight, (tight[:, :, None] + tight[None]).min(axis=1))
+    high, low = tight[root], -tight[:, root]
+    # A class without rows needs an offset that is low enough, and no more.
+    offsets = np.where(np.isfinite(low), (high + np.maximum(low, -1e9)) / 2, high - 1)
+    found: NDArray[np.float64] = offsets - offsets[0]
+    return found
 
 
 @dataclass(frozen=True)
