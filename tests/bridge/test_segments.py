@@ -227,3 +227,18 @@ def test_a_split_that_does_not_exist_or_lacks_what_it_needs_is_refused() -> None
         bridge("a", [(0, 1)], [-1], [(0, 1)], split="student")
     with pytest.raises(ConfigError, match="no bridge over 'sentences'"):
         bridge_many(["a"], [[(0, 1)]], [[-1]], [[(0, 1)]], where="sentences")  # type: ignore[arg-type]
+
+
+def test_a_last_byte_without_width_is_part_of_its_character_not_of_the_end() -> None:
+    # “aé” as a, two bytes of é of which the second has no width, and the end; the student has é in one token.
+    found = bridge("aé", [(0, 1), (1, 2), (2, 2), (2, 2)], [-1.0, -2.0, -3.0, -0.5], [(0, 1), (1, 2), (2, 2)])
+    assert found.logprobs.tolist() == [-1.0, -5.0, -0.5]
+    back = bridge("aé", [(0, 1), (1, 2), (2, 2)], [-1.0, -5.0, -0.5], [(0, 1), (1, 2), (2, 2), (2, 2)])
+    assert back.logprobs.tolist() == [-1.0, -2.5, -2.5, -0.5]
+
+
+def test_log_probabilities_that_rounding_left_above_zero_are_zero() -> None:
+    found = bridge("ab", [(0, 1), (1, 2)], [5e-4, -1.0], [(0, 1), (1, 2)])
+    assert found.logprobs.tolist() == [0.0, -1.0]
+    with pytest.raises(DataError, match="not log-probabilities"):
+        bridge("ab", [(0, 1), (1, 2)], [5e-3, -1.0], [(0, 1), (1, 2)])

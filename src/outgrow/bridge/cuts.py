@@ -132,8 +132,9 @@ def shared_cuts(weak: Line, student: Line) -> Cuts:
     partner, kept = np.unique(first[met], return_index=True)
     mine = met[kept]
     ends = weak_body & student_body & weak_tail & student_tail
-    tokens_weak = np.concatenate([ours.tokens[mine], weak_last[ends], weak.ends[some[0]]])
-    tokens_student = np.concatenate([theirs.tokens[partner], student_last[ends], student.ends[some[0]]])
+    # The last token is the end token; others without width before it are bytes of the last character.
+    tokens_weak = np.concatenate([ours.tokens[mine], weak.ends[ends] - 1, weak.ends[some[0]]])
+    tokens_student = np.concatenate([theirs.tokens[partner], student.ends[ends] - 1, student.ends[some[0]]])
     order = np.argsort(tokens_weak, kind="stable")
     low = np.maximum(ours.low[mine], theirs.low[partner])
     high = np.minimum(ours.high[mine], theirs.high[partner])

@@ -62,13 +62,14 @@ def bridge(
     The text is cut wherever both tokenizations can be cut; in each segment the weak log-probabilities are summed and
     divided among the student's tokens. So Σ_j log s_j = Σ_i log p_i in any script, and a tokenizer bridged to itself
     gets its own log-probabilities back: tokens with equal spans in a segment (bytes of one character) correspond one to
-    one. Text without tokens can be cut anywhere. A token without width belongs to the token after it; those after the
-    last character (end of sequence) are a segment of their own if both sides have any, else part of the last segment.
+    one. Text without tokens can be cut anywhere. A token without width belongs to the token after it. Where both sides
+    have any after the last character, the last one is the end of sequence, a segment of its own, and others before it
+    belong to the last character (its bytes); where one side has any, they are part of the last segment.
 
     Args:
         text: The text.
         weak_offsets: Spans of the weak model's I tokens; see `Offsets`.
-        weak_logprobs: Their natural log-probabilities, shape (I,).
+        weak_logprobs: Their natural log-probabilities, shape (I,); up to 1e-3 above 0 is rounding, and taken as 0.
         student_offsets: Spans of the student's J tokens.
         split: Shares within a segment: `uniform` (equal), `characters` (by width, at least one), or `student`, softmax
             of −m with m the student's largest probability at each token ([BW]).
@@ -156,7 +157,7 @@ def _logprobs(values: Sequence[ArrayLike], weak: Line) -> _Floats:
     # Rounding in low precision may leave a certain token a little above 0.
     if not (logprobs <= 1e-3).all():
         raise DataError("The weak log-probabilities are not log-probabilities.", found=logprobs.max(), wanted="≤ 0")
-    return logprobs
+    return np.minimum(logprobs, 0.0)
 
 
 def _weights(split: Split, student: Line, confidences: Sequence[ArrayLike] | None) -> _Floats:
