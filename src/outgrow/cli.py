@@ -101,6 +101,23 @@ def export(
 
 
 @app.command()
+def evaluate(
+    file: ExperimentFile,
+    predictions: Annotated[Path, typer.Argument(help="A table with id and answer; also name, role and seed.")],
+    overrides: Overrides = None,
+    plugin: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Score a table of predictions on the test part of an experiment's task."""
+    from outgrow.experiment import Experiment
+
+    _load(plugin)
+    with _reporter() as reporter:
+        results = Experiment.from_yaml(file, overrides or ()).evaluate(predictions, reporter=reporter)
+    _show(results, None, as_json=as_json)
+
+
+@app.command()
 def combine(
     votes: Annotated[Path, typer.Argument(help="A votes table: jsonl, csv, tsv (gz too) or parquet.")],
     method: Annotated[str, typer.Option(help="A combiner: dependence, majority …, or a plug-in's.")] = "dependence",
@@ -249,7 +266,7 @@ def _run(experiment: Any, *, as_json: bool) -> None:
     _show(results, experiment.output / "report.html", as_json=as_json)
 
 
-def _show(results: Any, report_path: Path, *, as_json: bool) -> None:
+def _show(results: Any, report_path: Path | None, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(results.to_json(), indent=2, allow_nan=False))
     else:
@@ -260,7 +277,8 @@ def _show(results: Any, report_path: Path, *, as_json: bool) -> None:
         console = Console()
         typer.echo(f"{headline(results.summary)}\n")
         typer.echo(results.table(color=console.is_terminal, width=console.width if console.is_terminal else None))
-        typer.echo(f"\nReport: {report_path}")
+        if report_path is not None:
+            typer.echo(f"\nReport: {report_path}")
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
+from outgrow.pipeline.evaluating import chance_of, scored_table
 from outgrow.pipeline.exporting import message_lines, write_messages
 from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
@@ -120,6 +121,21 @@ class Experiment:
         write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
         results.save_report(self.output / "report.html")
         return results
+
+    def evaluate(self, predictions: str | Path, *, reporter: Reporter | None = None) -> Results:
+        """Score a table of predictions of the test part; see `outgrow.pipeline.evaluating.scored_table`."""
+        run = Run(self._store(), reporter or SilentReporter())
+        task, rows = read_task(self.config.task)
+        test, chance = rows.part("test"), {}
+        gold = test.gold_indices() if rows.choices is not None else None
+        if gold is not None:
+            chance["accuracy"] = chance_of(test)
+        elif not scores_texts(task, self.config.task):
+            raise ConfigError(f"The task {self.config.task.name!r} has neither choices nor a way to score texts.")
+        found = without_full_ratings(scored_table(str(predictions), task, self.config, test, run))
+        models = [_model_scores(role, name, runs, gold) for (role, name), runs in found.items()]
+        about = {"sizes": {"test": len(test)}, "notes": [note.to_json() for note in run.notes]}
+        return Results(self.config.name, models, chance, about, test.ids)
 
     def estimate(self) -> list[str]:
         """Return what asking the servers of the experiment would cost at most, a line for each: a dry run.

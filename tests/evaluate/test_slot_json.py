@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.evaluate.slu import read_slots, slots_of, tidy, write_slots
+from outgrow.evaluate.slu import read_slots, slots_of, slu_f1, tidy, write_slots
 
 SCHEMA = ("date", "time")
 fillers = st.text(max_size=8).map(tidy)
@@ -52,6 +52,12 @@ def test_an_empty_answer_is_told_from_one_without_slots(answer: str) -> None:
 def test_what_is_no_object_of_texts_has_no_slots(answer: str) -> None:
     assert read_slots(answer, SCHEMA) == read_slots("no", SCHEMA)
     assert read_slots(answer, SCHEMA).problem == "unparsable"
+
+
+def test_another_case_is_an_error_as_in_the_official_scorer() -> None:
+    assert read_slots('{"date": ["Today"]}', SCHEMA).slots == slots_of([("date", "Today")])
+    score = slu_f1([slots_of([("date", "today")])], [read_slots('{"date": "Today"}', SCHEMA).slots])
+    assert (score.span_f1, score.word_f1) == (0.0, 0.5)
 
 
 def test_unknown_slots_are_kept_so_that_they_count_as_wrong() -> None:

@@ -230,3 +230,33 @@ def test_an_experiment_file_with_a_wrong_parameter_is_refused(params: dict[str, 
 def test_a_single_choice_is_refused() -> None:
     with pytest.raises(DataError):
         evidential(torch.zeros(1, 1), torch.tensor([0]))
+
+
+def test_the_paper_preset_caps_every_class_not_the_divergence() -> None:
+    # At V = 32,000 with one wrong token at a logit of 30: R of the capped concentrations, by the closed form.
+    k = 32_000
+    logits = torch.zeros(1, k, dtype=torch.float64)
+    logits[0, 5] = 30.0
+    label = torch.tensor([7])
+    found = [evidential(logits, label, preset="paper", regularization=rho).item() for rho in (0.0, 1.0)]
+    alpha = torch.full((k,), 2.0, dtype=torch.float64)
+    alpha[5], alpha[7] = 2e5, 1.0
+    flat = torch.distributions.Dirichlet(torch.ones(k, dtype=torch.float64))
+    capped = float(torch.distributions.kl_divergence(torch.distributions.Dirichlet(alpha), flat))
+    assert found[1] - found[0] == pytest.approx(capped, rel=1e-6)
+    assert capped == pytest.approx(49_050, rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_float64_logits_have_the_accuracy_that_is_promised(scale: float) -> None:
+    logits = scale * torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.arange(20) % 4
+    found = [evidential(logits, labels, regularization=rho, reduction="none") for rho in (0.0, 1.0)]
+    alpha = (logits.exp() + 1).scatter(1, labels[:, None], 1.0)
+    flat = torch.distributions.Dirichlet(torch.ones(20, 4, dtype=torch.float64))
+    exact = strength(4) * torch.distributions.kl_divergence(torch.distributions.Dirichlet(alpha), flat)
+    errors = ((found[1] - found[0] - exact) / exact).abs()
+    assert errors.max() < 1e-6
+    own = logits.exp() + 1
+    data = torch.log(own.sum(1)) - torch.log(own.gather(1, labels[:, None])).squeeze(1)
+    torch.testing.assert_close(found[0], data, rtol=0, atol=1e-13)

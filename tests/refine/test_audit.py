@@ -71,7 +71,8 @@ def test_a_concept_that_was_not_adopted_and_content_that_was_lost_are_told():
     assert found.not_adopted == 0.75
     assert found.lower == ("content",)
     lower = "On content: icl (seed 0): refined answers score .000, lower than the weak ones (.500) and the untrained "
-    assert lower + "strong model (1.000)." in warnings(found)
+    rest = "strong model (1.000), by two standard errors on a sample of 20 rows."
+    assert lower + rest in warnings(found)
     assert any("75 % of the refined answers did not adopt the concept" in one for one in warnings(found))
 
 

@@ -165,7 +165,8 @@ def write_slots(slots: Sequence[Slot]) -> str:
 def read_slots(answer: str, schema: Sequence[str]) -> Reading:
     """Read the JSON object that an answer begins with; what follows it is ignored.
 
-    A single filler may stand without its list. Fillers are tidied like gold (`tidy`). `schema` holds the valid types.
+    A single filler may stand without its list. Fillers stay as they are: like the official scorer, SLU-F1 takes another
+    case for an error. `schema` holds the valid types.
     """
     if not answer.strip():
         return Reading((), "empty")
@@ -178,7 +179,7 @@ def read_slots(answer: str, schema: Sequence[str]) -> Reading:
     given = [(name, filler) for name, value in pairs for filler in (value if type(value) is list else [value])]
     if not all(isinstance(filler, str) for _, filler in given):
         return Reading((), "unparsable")
-    slots = slots_of((name, tidy(filler)) for name, filler in given)
+    slots = slots_of((name, filler) for name, filler in given)
     return Reading(slots, "unknown slots" if any(slot["type"] not in schema for slot in slots) else None)
 
 

@@ -148,7 +148,7 @@ def _potentials(
                 np.where(better, found.argmin(axis=0), before),
             )
         place = int(np.where(surplus < 0, distance, np.inf).argmin())
-        path = []
+        path: list[tuple[int, int]] = []
         while before[place] >= 0 and len(path) <= classes:
             path.append((int(before[place]), place))
             place = int(before[place])

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from outgrow.objectives.special import divergence, expected_divergence, opinion_gain, wide
 
 NARROW = 128
-"""Most classes for which every number, not only the sums, is float64."""
+"""Most classes for which every number, not only the sums, is stored as float64; lnΓ and ψ′ are accurate to 1e-8."""
 
 Evidence = Literal["exp", "softplus", "relu"]
 """How a logit z becomes evidence e ≥ 0: exp(z), log(1 + exp z) or max(z, 0)."""

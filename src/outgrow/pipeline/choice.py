@@ -14,6 +14,7 @@ from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import choice_scores
 from outgrow.labels import ChoiceVotes, Predictions, Rows, positions
 from outgrow.pipeline.combination import Combination
+from outgrow.pipeline.evaluating import chance_of
 from outgrow.pipeline.gaps import gap_notes
 from outgrow.pipeline.method import ChoiceMethod
 from outgrow.pipeline.protocol import Pipeline
@@ -53,8 +54,7 @@ class ChoicePipeline(Pipeline):
     @property
     def chance(self) -> dict[str, float]:
         """1/K, or the share of the commonest answer in the test part if that is more."""
-        _, counts = np.unique(self._test.gold_indices(), return_counts=True)
-        return {"accuracy": max(1 / len(self.rows.choices or ()), float(counts.max() / counts.sum()))}
+        return {"accuracy": chance_of(self._test)}
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Every supervisor's votes on the test part; an abstention counts as a uniform guess."""

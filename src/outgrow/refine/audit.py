@@ -65,7 +65,8 @@ class Audit:
     def notes(self, method: str, seed: int) -> list[Note]:
         """Return warnings against training on this refinement; none where all is well."""
         lower = [
-            ("refine.lower", {"unit": self.unit, "metric": metric, **self._means(metric)}) for metric in self.lower
+            ("refine.lower", {"unit": self.unit, "metric": metric, "rows": self.sample, **self._means(metric)})
+            for metric in self.lower
         ]
         found = [*self._unchanged(), *self._broken(), *lower]
         return [Note(code, "warning", method, seed, values) for code, values in found]

@@ -107,6 +107,8 @@ WORDINGS: dict[str, Wording] = {
     ),
     "judge.unread": "the judge {judge} gave no rating of {rated} that can be read, in {ratings} replies, such as "
     "“{example}”.",
+    "predictions.missing": "{missing:of} {rows:test row has|test rows have} no answer; they count as wrong, or as a "
+    "guess at a choice.",
     "preferences.none": "there is nothing to prefer, so the supervised student stays as it is.",
     "preferences.pairs": lambda values: (
         "{pairs:preference pair|preference pairs} of candidates from {from_rows:of} {rows:row|rows}"
@@ -136,7 +138,8 @@ WORDINGS: dict[str, Wording] = {
     "the weak ones.",
     "refine.lower": lambda values: (
         "refined {unit} score {refined:score}, lower than the weak ones ({weak:score})"
-        + (" and the untrained strong model ({base:score})." if "base" in values else ".")
+        + (" and the untrained strong model ({base:score})" if "base" in values else "")
+        + (", by two standard errors on a sample of {rows:row|rows}." if "rows" in values else ".")
     ),
     "refine.no_effect": "the weak {unit} have no effect on the refined ones: {share:share} of these equal those of the "
     "untrained strong model.",
