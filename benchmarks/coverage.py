@@ -1,6 +1,7 @@
 """How often nominal 95 % intervals hold the planted truth, and how wide they are: the evidence for `variance.py`.
 
-    OMP_NUM_THREADS=1 nice python benchmarks/coverage.py [--smoke] [--bootstraps] [--worlds binary graded …]
+    OMP_NUM_THREADS=1 nice python benchmarks/coverage.py --output cells.jsonl [--smoke] [--bootstraps] [--worlds …]
+    python benchmarks/coverage.py --table cells.jsonl
 
 Worlds of one student, a twin that is equally good, a supervisor, an untouched base (one run) and two ceilings (a wide
 and a narrow gap), on shared examples. A latent variable is the sum of ability, seed effect, difficulty of the example,
@@ -180,6 +181,26 @@ def cell(kind: str, seeds: int, examples: int, spread: float, runs: int, bootstr
     return found
 
 
+def table(cells: list[dict]) -> str:
+    """Markdown: by number of seeds and quantity the smallest and largest coverage over the cells, and mean width."""
+    found: dict[tuple[str, int, str], list[dict]] = defaultdict(list)
+    for own in cells:
+        for key, numbers in own["found"].items():
+            quantity, how = key.split("|")
+            found[how, own["seeds"], quantity].append(numbers)
+    quantities = [*CONTRASTS, *RATIOS]
+    lines = ["| interval | S | " + " | ".join(quantities) + " |", "|---|---|" + "---|" * len(quantities)]
+    for how, seeds in dict.fromkeys((how, seeds) for how, seeds, _ in sorted(found, key=lambda key: key[:2])):
+        texts = []
+        for quantity in quantities:
+            own = found[how, seeds, quantity]
+            shares, widths = ([each[part] for each in own] for part in ("coverage", "width"))
+            text = f"{min(shares):.3f}–{max(shares):.3f} ({np.nanmean(widths):.2f})" if own else ""
+            texts.append(text.replace("0.", ".") if own and max(shares) < 1 else text)
+        lines.append(f"| {how} | {seeds} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the grid."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -190,7 +211,11 @@ def main() -> None:
     parser.add_argument("--examples", nargs="+", type=int, default=list(EXAMPLES))
     parser.add_argument("--runs", type=int, default=2000, help="repetitions of a cell")
     parser.add_argument("--output", type=Path, help="JSON lines, one for each cell")
+    parser.add_argument("--table", nargs="+", type=Path, help="print the tables of such files, and run nothing")
     given = parser.parse_args()
+    if given.table:
+        print(table([json.loads(line) for path in given.table for line in path.read_text().splitlines()]))
+        return
     runs, grid = given.runs, list(itertools.product(given.worlds, given.seeds, given.examples, SPREADS))
     if given.smoke:
         runs, grid = 20, [(world, 2, 50, 0.02) for world in given.worlds]
