@@ -176,3 +176,56 @@ def test_weights_that_do_not_fit_their_scores_are_refused(weights):
     model = ModelScores("naive", "student", {"f1": np.ones((1, 2))}, weights={"f1": weights})
     with pytest.raises(DataError, match="weights of 'naive' on f1 do not fit"):
         summarise([model], {})
+
+
+@pytest.mark.parametrize(
+    "name", ["one seed", "two examples", "one example", "constant", "beyond the unit", "no gap", "zero weights"]
+)
+def test_odd_scores_give_numbers_that_are_defined_or_absent(name):
+    random = np.random.default_rng(0)
+    shape = {"one seed": (1, 50), "two examples": (3, 2), "one example": (2, 1)}.get(name, (3, 50))
+    scores = {who: (random.random(shape) < share).astype(float) for who, share in
+              (("weak", 0.5), ("naive", 0.7), ("other", 0.7), ("base", 0.4), ("ceiling", 0.9))}  # fmt: skip
+    if name == "constant":
+        scores = {who: np.full(shape, 0.5) for who in scores}
+    if name == "beyond the unit":
+        scores = {who: 100 * own - 20 for who, own in scores.items()}
+    if name == "no gap":
+        scores["ceiling"] = scores["weak"] * 0
+    weights = {"score": np.zeros(shape)} if name == "zero weights" else {}
+    roles = {"weak": "supervisor", "base": "base", "ceiling": "ceiling"}
+    models = [
+        ModelScores(who, roles.get(who, "student"), {"score": own}, weights=weights) for who, own in scores.items()
+    ]
+    summary = summarise(models, {"score": 0.3})
+    assert json.dumps(summary.to_dict(), allow_nan=False)
+    for line in summary.metrics[0].lines:
+        assert (line.score.interval is None) == (name == "one example")
+        assert all(0 <= rival.p <= 1 for rival in line.rivals)
+        if line.score.interval:
+            low, high = line.score.interval
+            assert low <= line.score.value <= high
+    student = summary.metrics[0].of("student")[0]
+    assert (student.against_best.pgr is None) == (scores["ceiling"].mean() <= scores["weak"].mean())
+
+
+def test_seeds_that_were_tested_on_other_rows_are_refused():
+    models = [
+        ModelScores("weak", "supervisor", {"a": np.ones((1, 40))}),
+        ModelScores("naive", "student", {"a": np.ones((3, 39))}),
+    ]
+    with pytest.raises(DataError, match="different numbers of examples"):
+        summarise(models, {})
+
+
+def test_a_combination_is_a_floor_and_a_rival():
+    models = [*FULL, model("vote", "combined", 135), model("mean", "combined", 115), model("gold only", "gold", 165)]
+    line = lines(summarise(models, {}))["confidence"]
+    # (145 - 135) / (170 - 135)
+    assert line.against_combined.pgr == pytest.approx(10 / 35)
+    assert line.hardest is line.against_combined
+    assert [(rival.kind, rival.name) for rival in line.rivals] == [
+        ("supervisor", "large"),
+        ("combined", "vote"),
+        ("base", "untouched"),
+    ]

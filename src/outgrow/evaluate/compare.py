@@ -36,6 +36,8 @@ _ENOUGH_SEEDS = 3
 """With two runs intervals are wide, and cover in 90 % instead of 95 % at worst; with one they know nothing of runs."""
 _ENOUGH_EXAMPLES = 30
 """With fewer examples the mean of a score is far from normal, and intervals are rough."""
+_TITLES = {"combined": "combination", "gold": "strong model"}
+"""Roles in notes, where another word is clearer."""
 _LEAST_DOUBT = 0.05
 """Do not warn about the choice of the best supervisor below this p-value."""
 
@@ -321,7 +323,7 @@ def _on_scores(metric: MetricSummary) -> _Found:
         # The untouched model with a new head guesses by construction, so its score is not worth a note.
         if metric.chance is None or line.role == "base":
             continue
-        values = {"role": line.role, "score": _numbers(line.score), "chance": metric.chance}
+        values = {"role": _TITLES.get(line.role, line.role), "score": _numbers(line.score), "chance": metric.chance}
         if line.score.value <= metric.chance:
             yield "score.at_chance", "warning", line.name, values
         elif line.score.ends[0] <= metric.chance:

@@ -177,6 +177,8 @@ def _sentences(metric: MetricSummary, line: Line) -> Iterator[str]:
         yield f"How much of the gap it recovers is undefined, because {gap.reason}."
     if line.gain_over_base is not None:
         yield f"Against the untouched strong model it is {line.gain_over_base.text(signed=True)}."
+    for other in metric.of("gold"):
+        yield f"The same model trained on the gold rows alone scores {other.score.text()}."
     test = line.comparison
     if test is not None and not test.wins + test.losses:
         yield f"On no test example does it differ from “{test.against}”."
