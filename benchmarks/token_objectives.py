@@ -74,11 +74,11 @@ def lines_of(tokens: int, prompts: int, texts: int, *, opinions: int = 0) -> lis
             }
         )
         if opinions:
-            opinions = [
+            bridged = [
                 [BridgedOpinion(1 / opinions, np.array(own), segments)] * opinions
                 for own in lines[-1]["log_confidences"]
             ]
-            lines[-1]["opinions"] = opinions
+            lines[-1]["opinions"] = bridged
     return lines
 
 

@@ -47,6 +47,17 @@ def decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def worlds_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's cache with the tiny world of facts, made once for all test processes; to be left as it is."""
+    from outgrow.worlds import facts_models
+
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "worlds-cache"
+    facts_models.build(root / "outgrow" / "worlds" / "facts-tiny", size="tiny")
+    return root
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data beside or inside the checkout."""
     root = Path(__file__).parents[1]

@@ -12,7 +12,10 @@ from outgrow.experiment import Experiment
 from outgrow.progress import SilentReporter
 
 
-def test_in_the_tiny_world_all_students_take_the_style_that_the_base_lacks(tmp_path: Path) -> None:
+def test_in_the_tiny_world_all_students_take_the_style_that_the_base_lacks(
+    tmp_path: Path, worlds_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(worlds_cache))
     results = demo_experiment(tmp_path / "demo", size="tiny", seeds=1, reporter=SilentReporter()).run()
     concept = {one.name: one.scores["concept"].mean() for one in results.models}
     content = {one.name: one.scores["content"].mean() for one in results.models}

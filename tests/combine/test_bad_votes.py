@@ -52,7 +52,7 @@ def check_defined(combined, ballots):
 
 
 @given(st.sampled_from(METHODS), st.sampled_from([*WEIGHTINGS, EXPLICIT]), crowds())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_any_crowd_with_any_weighting_is_combined_or_refused_for_want_of_gold(method, weighting, case):
     ballots, gold = case
     weights = np.arange(len(ballots.names)) + 0.0 if weighting == EXPLICIT else weighting

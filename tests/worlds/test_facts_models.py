@@ -26,11 +26,8 @@ TOKENIZERS = {kind: facts_models.make_tokenizer(kind, CORPUS) for kind in ("byte
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield facts_models.build(tmp_path_factory.mktemp("facts"), size="tiny")
-    torch.set_num_threads(threads)
+def built(worlds_cache):
+    return worlds_cache / "outgrow" / "worlds" / "facts-tiny"
 
 
 @pytest.fixture(scope="module")
