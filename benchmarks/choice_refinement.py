@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from outgrow.combine.mean import Mean
 from outgrow.config import ExperimentConfig, Named, load_config
-from outgrow.evaluate.intervals import percentile_interval, resampled_means
+from outgrow.evaluate import mean_scores
 from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.pipeline.refining import refined_choices
@@ -79,12 +79,11 @@ def measured(config: ExperimentConfig, gold: int, run: Run) -> tuple[dict[str, l
 def lines(found: Mapping[str, list[Any]], audits: list[Any], gold: int) -> list[str]:
     """The table's rows: accuracy, what was gained, and the mean of what audits saw."""
     scores = {way: np.stack(own) for way, own in found.items()}
-    draws = resampled_means(list(scores.values()))
-    told = []
-    for place, (way, own) in enumerate(scores.items()):
-        accuracy = estimate_text(float(own.mean()), percentile_interval(draws[:, place]))
-        gain = float(own.mean() - scores["weak"].mean())
-        change = estimate_text(gain, percentile_interval(draws[:, place] - draws[:, 0]), signed=True)
+    means, told = mean_scores(list(scores.values())), []
+    for way, own in zip(scores, np.eye(len(scores)), strict=True):
+        mean, gain = means.contrast(own), means.contrast(own - np.eye(len(scores))[0])
+        accuracy = estimate_text(mean.value, mean.interval(0, 1))
+        change = estimate_text(gain.value, gain.interval(-1, 1), signed=True)
         seen = [audit for name, audit in audits if name == way]
         kept, base, first = (
             number_text(float(np.mean([pick(each) for each in seen])), decimals=2) if seen else ""

@@ -31,7 +31,8 @@ from outgrow.combine.texts import naive_targets
 from outgrow.config import Named, parse_config
 from outgrow.demo import demo_settings
 from outgrow.evaluate import ModelScores
-from outgrow.evaluate.intervals import bounded_interval, percentile_interval, resampled_means
+from outgrow.evaluate.intervals import percentile_interval, resampled_means
+from outgrow.evaluate.variance import mean_scores, ratio_interval
 from outgrow.evaluate.wording import estimate_text
 from outgrow.labels import Completion, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions
@@ -60,32 +61,32 @@ Scores = Mapping[str, NDArray[np.float64]]
 
 
 class Columns:
-    """Scores of several models on the same rows and seeds, resampled together."""
+    """Scores of several models on the same rows and seeds."""
 
     def __init__(self, scores: Scores) -> None:
         most = max(len(each) for each in scores.values())
         arrays = [np.broadcast_to(each, (most, each.shape[1])) for each in scores.values()]
-        self.rows = arrays[0].shape[1]
+        self.scores, self.place = mean_scores(arrays), dict(zip(scores, np.eye(len(arrays)), strict=True))
         self.means = {name: float(each.mean()) for name, each in zip(scores, arrays, strict=True)}
         self.draws = dict(zip(scores, resampled_means(arrays).T, strict=True))
 
     def mean(self, name: str) -> str:
         """A column's mean with its interval."""
-        value = self.means[name]
-        return estimate_text(value, bounded_interval(value, self.draws[name], low=0, high=1, examples=self.rows))
+        mean = self.scores.contrast(self.place[name])
+        return estimate_text(mean.value, mean.interval(0, 1))
 
     def difference(self, one: str, other: str) -> str:
         """The paired difference of two columns with its interval."""
-        value, draws = self.means[one] - self.means[other], self.draws[one] - self.draws[other]
-        return estimate_text(value, bounded_interval(value, draws, low=-1, high=1, examples=self.rows), signed=True)
+        gain = self.scores.contrast(self.place[one] - self.place[other])
+        return estimate_text(gain.value, gain.interval(-1, 1), signed=True)
 
     def ratio(self, one: str, other: str) -> str:
         """The ratio of two columns with its interval."""
-        value, draws = self.means[one] / self.means[other], self.draws[one] / self.draws[other]
-        return estimate_text(value, bounded_interval(value, draws, low=0, high=1, examples=self.rows))
+        interval = ratio_interval(self.scores, self.place[one], self.place[other])
+        return estimate_text(self.means[one] / self.means[other], interval)
 
     def of(self, function: Callable[[Mapping[str, Any]], Any]) -> str:
-        """What a function makes of the means, with the interval of what it makes of their resamples."""
+        """What a function makes of the means, with the interval of what it makes of their resamples (a bootstrap)."""
         return estimate_text(float(function(self.means)), percentile_interval(function(self.draws)))
 
 

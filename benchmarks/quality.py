@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from outgrow import Experiment
-from outgrow.evaluate.intervals import percentile_interval, resampled_means
+from outgrow.evaluate import mean_scores
 from outgrow.evaluate.summary import CalibrationLine, Line
 from outgrow.progress import PlainReporter
 from outgrow.results import Results
@@ -105,12 +105,12 @@ class Sheet:
         self.certain: dict[str, CalibrationLine] = {line.name: line for line in summary.calibration.lines}
         students = [each for each in results.models if each.role == "student"]
         scores = {each.name: each.scores["accuracy"] for each in students}
-        draws = resampled_means(list(scores.values()))
-        first = next(iter(scores))
-        self.change = {
-            name: (float(own.mean() - scores[first].mean()), percentile_interval(draws[:, j] - draws[:, 0]))
-            for j, (name, own) in enumerate(scores.items())
+        means = mean_scores(list(scores.values()))
+        changes = {
+            name: means.contrast(own)
+            for name, own in zip(scores, np.eye(len(scores)) - np.eye(len(scores))[0], strict=True)
         }
+        self.change = {name: (own.value, own.interval(-1, 1)) for name, own in changes.items()}
 
     def rows(self) -> list[str]:
         """The table's lines."""

@@ -23,8 +23,7 @@ from rewards import EncoderReward, RewardModel, TfidfReward, judged_pairs, rewar
 
 from outgrow.combine import Mean
 from outgrow.config import Named
-from outgrow.evaluate import preference_accuracy, resampled_means
-from outgrow.evaluate.intervals import percentile_interval
+from outgrow.evaluate import mean_scores, preference_accuracy
 from outgrow.labels import PreferencePairs, TextTargets
 from outgrow.models.loading import load_tokenizer
 from outgrow.objectives import preference_margins
@@ -174,7 +173,7 @@ def table(scores: Mapping[str, NDArray[np.float64]]) -> str:
     """Accuracy of everyone with a 95 % interval over test pairs and seeds, as Markdown."""
     lines = ["| | accuracy on test pairs |", "|---|---|"]
     for name, own in scores.items():
-        low, high = percentile_interval(resampled_means([own])[:, 0])
+        low, high = mean_scores([own]).contrast([1]).interval(0, 1)
         lines.append(f"| {name} | {own.mean():.3f} [{low:.3f}, {high:.3f}] |")
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import ConfigError, DataError, ModelError
-from outgrow.evaluate.intervals import bounded_interval, resampled_means
+from outgrow.evaluate.variance import mean_scores
 from outgrow.evaluate.wording import Interval
 from outgrow.labels import Completion
 from outgrow.templates import check_template, fill
@@ -223,8 +223,7 @@ def judge_accuracy(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> Ju
         raise DataError("Ratings of right and of wrong answers must be pairs.", found=shapes, wanted="(N,) twice")
     wins = preference_accuracy(right - wrong)
     accuracy = float(wins.mean())
-    draws = resampled_means([wins[None]])[:, 0]
-    interval = bounded_interval(accuracy, draws, low=0.0, high=1.0, examples=len(wins))
+    interval = mean_scores([wins[None]]).contrast([1]).interval(0.0, 1.0)
     return JudgeAccuracy(len(wins), float(right.mean()), float(wrong.mean()), accuracy, interval)
 
 
