@@ -44,6 +44,14 @@ def test_a_gap_that_is_defined_only_against_the_average_supervisor_is_said_to_be
     assert not any("average supervisor" in text for text in found)
 
 
+def test_a_combination_above_the_ceiling_is_said_to_leave_no_gap():
+    found = warnings_of(*SOUND, ("other", "supervisor", 20), ("vote", "combined", 190))
+    assert found == [
+        "PGR against the supervisors combined (vote) is undefined, because the ceiling (.900) is not above the floor "
+        "(.950): there is no gap to recover."
+    ]
+
+
 def test_a_gap_without_an_interval_is_said_to_have_none():
     found = warnings_of(("weak", "supervisor", 120), ("naive", "student", 121), ("gold", "ceiling", 122))
     assert any("has no interval, because the gap between" in text for text in found)

@@ -307,11 +307,14 @@ def _on_gaps(metric: MetricSummary) -> _Found:
     if student is None:
         return
     several = len(metric.of("supervisor")) > 1
-    floors = [(metric.best_supervisor, student.against_best)] + [(None, student.against_mean)] * several
-    for supervisor, gap in floors:
+    floors = [("best", metric.best_supervisor, student.against_best)]
+    floors += [("mean", None, student.against_mean)] * several
+    combined = max(metric.of("combined"), key=lambda line: line.score.value, default=None)
+    floors += [("combined", combined.name, student.against_combined)] if combined else []
+    for floor, supervisor, gap in floors:
         if gap is None:
             continue
-        about = {"best_of_several": several}
+        about = {"best_of_several": several, "floor": floor}
         if gap.pgr is None:
             yield "pgr.undefined", "caution", supervisor, about | {"reason": gap.reason}
         elif gap.reason is not None:

@@ -26,9 +26,14 @@ MOST_SHOWN = 8
 def _floor(text: str) -> Wording:
     # FLOOR is the supervisor that a gap is measured against.
     only, best, mean = "the supervisor ({who})", "the best supervisor ({who})", "the average supervisor"
-    return lambda values: text.replace(
-        "FLOOR", mean if not values["who"] else best if values["best_of_several"] else only
-    )
+    combined = "the supervisors combined ({who})"
+
+    def wording(values: Mapping[str, Any]) -> str:
+        if values.get("floor") == "combined":
+            return text.replace("FLOOR", combined)
+        return text.replace("FLOOR", mean if not values["who"] else best if values["best_of_several"] else only)
+
+    return wording
 
 
 _ENDINGS = {
