@@ -2,8 +2,10 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from outgrow.evaluate import ModelScores, summarise
 from outgrow.labels import Note
 from outgrow.report.html import report_html
 from outgrow.report.notes import sentence
@@ -201,3 +203,16 @@ def test_the_same_results_give_the_same_page(one_metric):
 def test_numbers_below_zero_have_a_minus_sign(two_metrics, no_gap):
     words = Page(report_html("x", no_gap, {})).words
     assert re.search(r"−\.\d{3} \[−\.\d{3}", words)
+
+
+def test_combinations_and_the_model_trained_on_gold_have_rows_marks_and_colours():
+    def right(count):
+        return {"accuracy": (np.arange(100) < count)[None].astype(float)}
+
+    roles = {"ann": "supervisor", "bob": "supervisor", "vote": "combined", "gold only": "gold", "naive": "student"}
+    models = [ModelScores(name, role, right(40 + 10 * n)) for n, (name, role) in enumerate(roles.items())]
+    page = Page(report_html("x", summarise([*models, ModelScores("top", "ceiling", right(95))], {}), {}))
+    assert {"combined", "gold"} <= {row.get("class") for row in page.having("tr")}
+    assert "PGR (comb.)" in page.words
+    assert "The same model trained on the gold rows alone scores .700" in page.words
+    assert "var(--combined)" in str(page.tags)
