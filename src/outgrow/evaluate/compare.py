@@ -33,7 +33,7 @@ from outgrow.evaluate.variance import Contrast, MeanScores, holm, mean_scores
 from outgrow.labels.notes import Note
 
 _ENOUGH_SEEDS = 3
-"""With two runs intervals are wide, and cover in 90 % instead of 95 % at worst; with one they know nothing of runs."""
+"""With two runs intervals are wide, and cover in 90 % instead of 95 % at worst; with one they reflect examples only."""
 _ENOUGH_EXAMPLES = 30
 """With fewer examples the mean of a score is far from normal, and intervals are rough."""
 _TITLES = {"combined": "combination", "gold": "strong model"}

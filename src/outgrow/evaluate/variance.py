@@ -9,7 +9,7 @@ cancels in a contrast. With S seeds, N examples and the mean squares of the cont
 
 and the mean is compared with Student's t at df degrees of freedom: 1/df = f/(S − 1) + (1 − f)/(N − 1), where f is the
 share MS_seeds / (S·N·V), at most 1. Satterthwaite (1946) weighs with f² instead; with two or three seeds his intervals
-cover too rarely (.87 and .92 of nominal .95), because the variance between seeds is often estimated much too small
+cover too rarely (.87 and .91 of nominal .95), because the variance between seeds is often estimated much too small
 (`benchmarks/coverage.py`). With one seed V = MS_examples/N, which says nothing about training randomness.
 
 The resampling of `outgrow.evaluate.intervals` knows at most (S − 1)/S of the variance between seeds, and no tail of it.
