@@ -261,3 +261,11 @@ def test_a_key_is_not_written_into_an_experiment(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="OPENAI_API_KEY does not belong") as caught:
         load_config(path)
     assert "sk-secret" not in str(caught.value)
+
+
+def test_a_list_with_a_wrong_item_is_not_said_to_be_too_short_too() -> None:
+    rules = {"rules": [{"patern": "x", "label": "a"}]}
+    with pytest.raises(ConfigError) as refused:
+        parse_config({"task": {"path": "x.csv"}, "supervisors": [rules], "strong": {"model": "m"}})
+    assert "supervisors.0.rules.0.patern: unknown key; did you mean 'pattern'?" in str(refused.value)
+    assert "at least 1 item" not in str(refused.value)

@@ -140,7 +140,7 @@ def test_all_colours_of_figures_are_defined_in_the_style(two_metrics):
 
 
 def test_many_notes_are_folded_and_none_is_lost(one_metric):
-    notes = [Note("acme.odd", who=name, values={"rows": count}) for name in "abcdefghijkl" for count in (1, 2)]
+    notes = [Note(f"acme.{name}", who=name, values={"rows": count}) for name in "abcdefghijkl" for count in (1, 2)]
     text = report_html("x", one_metric, {}, [*notes, Note("acme.bad", "warning")])
     page = Page(text)
     assert all(sentence(note) in page.words for note in notes)

@@ -66,3 +66,10 @@ def test_wordings_name_no_numbered_places_and_begin_in_lower_case() -> None:
         if isinstance(wording, str):
             assert "{}" not in wording
             assert wording[0] == "{" or not wording[0].isupper()
+
+
+def test_a_code_about_many_models_is_one_group_and_about_few_is_one_each() -> None:
+    def groups(models: int) -> int:
+        return len(ranked(Note("score.below_base", "warning", f"m{i}", values={"gain": -0.1}) for i in range(models)))
+
+    assert [groups(models) for models in (1, 3, 4, 9)] == [1, 3, 1, 1]

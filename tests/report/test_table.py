@@ -75,10 +75,10 @@ def test_notes_stand_below(one_metric):
 
 
 def test_grave_notes_stand_first_and_many_others_are_counted(one_metric):
-    notes = [Note("acme.odd", who=f"m{n}") for n in range(11)] + [Note("acme.bad", "warning")]
+    notes = [Note(f"acme.odd{n}", who=f"m{n}") for n in range(11)] + [Note("acme.bad", "warning")]
     text = table_text(one_metric, notes)
-    assert text.index("! acme.bad") < text.index("- m0: acme.odd")
-    assert text.endswith("- m7: acme.odd\n- … and 3 more notes on the run, in its report.\n")
+    assert text.index("! acme.bad") < text.index("- m0: acme.odd0")
+    assert text.endswith("- m7: acme.odd7\n- … and 3 more notes on the run, in its report.\n")
 
 
 def test_remarks_on_models_stand_below(hostile):

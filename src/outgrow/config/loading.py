@@ -100,10 +100,9 @@ def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
         return ExperimentConfig.model_validate(raw)
     except ValidationError as error:
         problems = error.errors()
-        inner = {
-            problem["loc"][:-1] for problem in problems
-        }  # of a list with a wrong item pydantic also says: too short
-        told = [each for each in problems if each["type"] != "too_short" or each["loc"] not in inner]
+        # Of a list with a wrong item pydantic also says that it is too short.
+        within = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+        told = [each for each in problems if each["type"] != "too_short" or each["loc"] not in within]
         raise ConfigError("\n".join(_explain(problem, raw) for problem in told)) from error
 
 

@@ -80,8 +80,10 @@ WORDINGS: dict[str, Wording] = {
         "experiments; it may be 90 %, although they are wide."
     ),
     "ceiling.none": "no ceiling: some unlabelled rows have no gold answer.",
-    "combine.weights": "the supervisors' weights are {weights:weights}; {single:of} {rows:row|rows} had one candidate "
-    "only.",
+    "combine.weights": lambda values: (
+        "the supervisors' weights are {weights:weights}"
+        + ("; {single:of} {rows:row|rows} had one candidate only." if values["single"] else ".")
+    ),
     "concept.missing": "no concept could be inferred for {missing:of} {rows:row|rows}.",
     "cost.all": "all servers with prices together cost {money}.",
     "cost.model": "{who:capital} took {usage}.",
@@ -190,6 +192,8 @@ WORDINGS: dict[str, Wording] = {
 """How each code is worded. Codes of plug-ins are not here; they are shown as `code: key=value, …`."""
 
 _MOST_NAMED = 5
+_MOST_WHO = 3
+"""A code about more models than this is one group."""
 
 
 class _Formatter(string.Formatter):
@@ -272,7 +276,8 @@ class NoteGroup:
 def ranked(notes: Iterable[Note]) -> list[NoteGroup]:
     """Return notes in words, the gravest first, else in their order.
 
-    Notes that differ only in seed or values are one group; free texts (`message`) are one only where they are equal.
+    Notes that differ only in seed or values are one group, and so are those of one code about more than three models;
+    free texts (`message`) are one only where they are equal.
 
     Example:
         >>> notes = [Note("seeds.few", values={"seeds": 2})]
@@ -280,10 +285,15 @@ def ranked(notes: Iterable[Note]) -> list[NoteGroup]:
         >>> [(note.severity, note.short) for note in ranked(notes)][0]
         ('warning', 'ann (seed 0): x.empty: rows=3 (And 1 like it.)')
     """
+    distinct = list(dict.fromkeys(notes))
+    about: dict[str, set[str | None]] = {}
+    for note in distinct:
+        about.setdefault(note.code, set()).add(note.who)
     groups: dict[tuple[object, ...], list[Note]] = {}
-    for note in dict.fromkeys(notes):
+    for note in distinct:
         part = str(note.values.get("text" if note.code == "message" else "metric"))
-        groups.setdefault((note.code, note.severity, note.who, part), []).append(note)
+        who = note.who if note.code == "message" or len(about[note.code]) <= _MOST_WHO else None
+        groups.setdefault((note.code, note.severity, who, part), []).append(note)
     found = []
     for group in groups.values():
         first, *others = dict.fromkeys(map(sentence, group))
