@@ -113,7 +113,7 @@ def test_a_reader_that_goes_away_is_no_error_with_a_traceback(tmp_path: Path) ->
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(trial: Path) -> None:
-    slow = ["seeds=2", "strong.adapter.epochs=800"]  # seconds of work are left when the signal comes
+    slow = ["seeds=2", "strong.adapter.epochs=500"]  # seconds of work are left when the signal comes
     command = [sys.executable, "-m", "outgrow", "run", str(trial), *slow]
     heard = []
     # A group of its own, so that the signal does not reach the tests.

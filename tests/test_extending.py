@@ -76,19 +76,27 @@ def run(*arguments: object) -> None:
         raise done.exception
 
 
+def test_every_kind_is_run_here() -> None:
+    assert {*CHANGES, "metric", "topic"} == set(KINDS)
+
+
 def test_the_page_has_an_example_of_at_most_20_lines_for_every_kind() -> None:
     assert set(SECTIONS) == set(KINDS)
     for kind in KINDS:
         assert len([line for line in block(kind, "python").splitlines() if line.strip()]) <= 20, kind
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"topic"}))
-def test_each_example_runs_through_the_command_line(kind: str, tmp_path: Path, encoder_folder: Path) -> None:
-    path = experiment(kind, tmp_path, encoder_folder)
-    run("run", path, "--plugin", plugin(kind, tmp_path))
-    results = Results.load(tmp_path / "output")
-    assert results.provenance["plugins"] == [str(tmp_path / f"my {kind}.py")]
+def check_run(kind: str, folder: Path) -> None:
+    """The run has trained students with the plug-in of a section."""
+    results = Results.load(folder / "output")
+    assert results.provenance["plugins"][0] == str(folder / f"my {kind}.py")
     assert any(model.role == "student" for model in results.models)
+
+
+def test_the_example_of_a_metric_scores_a_text_task(tmp_path: Path, encoder_folder: Path) -> None:
+    run("run", experiment("metric", tmp_path, encoder_folder), "--plugin", plugin("metric", tmp_path))
+    check_run("metric", tmp_path)
+    assert "same_length" in Results.load(tmp_path / "output").models[0].scores
 
 
 def test_the_example_of_a_topic_makes_a_table_and_a_page(tmp_path: Path) -> None:
@@ -114,7 +122,7 @@ and rows are known by their content."""
 
 
 @pytest.mark.parametrize("kind", CHANGES)
-def test_a_parameter_or_another_source_makes_new_artefacts_and_the_same_makes_none(
+def test_each_example_runs_and_a_parameter_or_another_source_makes_new_artefacts(
     kind: str, tmp_path: Path, encoder_folder: Path
 ) -> None:
     path, source = experiment(kind, tmp_path, encoder_folder), plugin(kind, tmp_path)
@@ -125,6 +133,7 @@ def test_a_parameter_or_another_source_makes_new_artefacts_and_the_same_makes_no
 
     parameter, old, new = CHANGES[kind]
     before = artefacts()
+    check_run(kind, tmp_path)
     assert artefacts() == before
     assert artefacts(parameter) - before
     source.write_text(source.read_text().replace(old, new) if old else source.read_text() + "# an edit\n")

@@ -138,7 +138,7 @@ def test_a_run_killed_again_and_again_gives_the_numbers_of_one_that_was_not(
     troubled = Experiment.from_dict(settings(folders, tmp_path / "troubled"))
     kills = 0
     for _ in range(30):
-        after = chance.randrange(4, 25)
+        after = chance.randrange(8, 40)
         if not was_killed(in_a_child(lambda after=after: troubled.run(reporter=KillsItself(after)))):
             break
         kills += 1
@@ -156,7 +156,7 @@ def test_a_run_killed_at_any_instant_leaves_a_store_that_the_next_run_can_use(
     Experiment.from_dict(choice_settings(folders, tmp_path / "calm")).run()
     chance = random.Random(11)
     troubled = Experiment.from_dict(choice_settings(folders, tmp_path / "troubled"))
-    for _ in range(6):
+    for _ in range(4):
         child = in_a_child(troubled.run)
         time.sleep(chance.uniform(0.05, 0.8))
         os.kill(child, signal.SIGKILL)
