@@ -222,7 +222,7 @@ class Experiment:
         for seed in self.config.seeds:
             for name, one in pipeline.supervisors(seed).items():
                 found["supervisor", name].append(one)
-            for name, one in ({} if run.dry else pipeline.combined(seed)).items():
+            for name, one in pipeline.combined(seed).items():
                 found["combined", name].append(one)
         base = pipeline.base()
         if base is not None:

@@ -113,6 +113,7 @@ def test_joint_decoding_and_token_objectives_run_from_a_file_with_n_best_texts(f
     settings = settings_in(folder, tmp_path, methods=methods, generate=generate, ceiling=False)
     results = Experiment.from_dict(settings).run()
     assert [line.name for line in results.models][-4:] == ["naive", "joint", "bayesian", "both"]
+    assert [line.name for line in results.models if line.role == "combined"] == ["joint_decoding"]
     weights = [note.values["weights"] for note in results.notes if note.code == "combine.weights"]
     assert {"first": 0.5, "second": 0.5} in weights
     again = Experiment.from_dict(settings).run()
@@ -131,6 +132,17 @@ def test_the_mean_of_texts_takes_weights_from_agreement(folder: Path, tmp_path: 
     assert "a 0.50, b 0.50, c 0.00" in note  # two that are one and the same, and one that knows nothing of them
 
 
+def test_combined_texts_are_those_of_the_majority_and_two_supervisors_have_none(folder: Path, tmp_path: Path) -> None:
+    letters = letter_decoder(tmp_path / "letters")
+    models = (letters, folder / "decoder", folder / "decoder")
+    supervisors = [{"model": str(model), "name": name} for model, name in zip(models, "abc", strict=True)]
+    pipeline = pipeline_in(folder, tmp_path, supervisors=supervisors, methods={"naive": {}})
+    [(name, found)] = pipeline.combined(0).items()
+    assert name == "mean"
+    assert found.answers == pipeline.supervisors(0)["b"].answers != pipeline.supervisors(0)["a"].answers
+    assert pipeline_in(folder, tmp_path, supervisors=supervisors[:2], methods={"naive": {}}).combined(0) == {}
+
+
 def test_what_became_of_weak_texts_and_how_unsure_they_are_is_noted(folder: Path, tmp_path: Path) -> None:
     pipeline = pipeline_in(folder, tmp_path)
     pipeline.student("naive", 0)
@@ -147,7 +159,7 @@ def test_supervisors_with_different_tokenizers_judge_each_other_s_texts(folder: 
         folder, tmp_path, supervisors=supervisors, generate=generate, methods={"both": BAYESIAN}, ceiling=False
     )
     results = Experiment.from_dict(settings).run()
-    assert [line.name for line in results.models] == ["words", "letters", "base", "both"]
+    assert [line.name for line in results.models] == ["words", "letters", "joint_decoding", "base", "both"]
 
 
 def test_a_prompt_that_is_too_long_for_a_supervisor_is_counted_and_not_fatal(folder: Path, tmp_path: Path) -> None:

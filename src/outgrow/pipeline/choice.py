@@ -80,7 +80,11 @@ class ChoicePipeline(Pipeline):
         """The votes on the test part, combined by each combiner in use; a row without a usable vote is a guess."""
         votes, validation = self._cast(seed), self.rows.part("validation")
         votes = votes.take(positions(votes.ids, validation.ids + self._test.ids))
-        if len(votes.supervisors) < 2 or np.isnan(votes.take(positions(votes.ids, self._test.ids)).probs).all():
+        if (
+            self.run.dry
+            or len(votes.supervisors) < 2
+            or np.isnan(votes.take(positions(votes.ids, self._test.ids)).probs).all()
+        ):
             return {}
         found = {}
         for name, combination in self._combinations.items():

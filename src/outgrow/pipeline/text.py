@@ -64,6 +64,31 @@ class TextPipeline(Pipeline):
         self.run.add(*self._scorer.judge_notes(self._test))
         return {name: self._predictions(labels, m) for m, name in enumerate(labels.supervisors)}
 
+    def combined(self, seed: int) -> dict[str, Predictions]:
+        """Return the supervisors' texts combined by each combiner in use: of each row the text with most weight.
+
+        Without scores it takes three supervisors: of two different texts neither has a majority.
+        """
+        labels = self._written("test", seed)
+        prompts, candidates = self._asking.prompts(self._test), pool(labels)
+        if len(labels.supervisors) < 2 or not any(candidates):
+            return {}
+        found: dict[str, Predictions] = {}
+        done: list[Named] = []
+        for name, method in self.config.methods.items():
+            combine, combiner = method.combine, None if method.refine else self._combiner(method, name)
+            if combiner is None or combine in done or not (combiner.needs_scores or len(labels.supervisors) > 2):
+                continue
+            done.append(combine)
+            targets, _ = combiner.texts(labels, prompts, lambda: self._scores("test", candidates, seed))
+            best = dict.fromkeys(self._test.ids, (0.0, ""))
+            for row, text, weight in zip(targets.ids, targets.texts, targets.weights, strict=True):
+                if weight > best[row][0]:
+                    best[row] = weight, text.removeprefix(" ")
+            label = f"{combine.name} ({name})" if combine.name in found else combine.name
+            found[label] = self._scored([text for _, text in best.values()], label)
+        return found
+
     def base(self) -> Predictions | None:
         """Return the answers of the untouched strong model, without demonstrations."""
         return self._answers(self._strong("base"))
@@ -106,7 +131,7 @@ class TextPipeline(Pipeline):
         if prefer is not None:
             folder = self._stage(prefer)(
                 folder, self._unlabelled, self._asking,
-                lambda candidates: self._scores(candidates, seed),
+                lambda candidates: self._scores("unlabelled", candidates, seed),
                 lambda answers: self.task.usable(self.config.task, answers),
                 self.run, seed=seed, name=step,
             )  # fmt: skip
@@ -130,10 +155,12 @@ class TextPipeline(Pipeline):
     def _predictions(self, labels: TextLabels, supervisor: int) -> Predictions:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""
         self.run.add(*text_notes(labels.of(supervisor), "test"))
-        answers = labels.answers(supervisor)
-        scored = self._scorer(self._test, answers, author=labels.supervisors[supervisor])
+        return self._scored(labels.answers(supervisor), labels.supervisors[supervisor])
+
+    def _scored(self, answers: Sequence[str], author: str) -> Predictions:
+        scored = self._scorer(self._test, answers, author=author)
         self.run.add(*scored.notes)
-        return Predictions(self._test.ids, answers, scored.scores, weights=scored.weights)
+        return Predictions(self._test.ids, tuple(answers), scored.scores, weights=scored.weights)
 
     def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
         refiner, strong, asking = self._refiner(refine, method), self._strong("base"), self._asking
@@ -148,7 +175,9 @@ class TextPipeline(Pipeline):
 
     def _combined(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:
         prompts, candidates = self._asking.prompts(self._unlabelled), pool(labels)
-        targets, lambdas = self._combiner(method, name).texts(labels, prompts, lambda: self._scores(candidates, seed))
+        targets, lambdas = self._combiner(method, name).texts(
+            labels, prompts, lambda: self._scores("unlabelled", candidates, seed)
+        )
         if lambdas is not None:
             weights = dict(zip(labels.supervisors, lambdas.tolist(), strict=True))
             single = sum(len(each) == 1 for each in candidates)
@@ -163,13 +192,11 @@ class TextPipeline(Pipeline):
             self._labels[seed, part] = TextLabels.stack(each)
         return self._labels[seed, part]
 
-    def _scores(self, candidates: Sequence[Sequence[str]], seed: int) -> TextLabels:
-        asking = self._asking
-        each = [
-            one.score(self.rows, "unlabelled", candidates, asking, self.run, seed=seed)
-            for one in self.config.supervisors
-        ]
-        return TextLabels.stack(each)
+    def _scores(self, part: Part, candidates: Sequence[Sequence[str]], seed: int) -> TextLabels:
+        asking, supervisors = self._asking, self.config.supervisors
+        return TextLabels.stack(
+            [one.score(self.rows, part, candidates, asking, self.run, seed=seed) for one in supervisors]
+        )
 
     def _check_supervisors(self) -> None:
         names = self._names
