@@ -101,8 +101,11 @@ class Sheet:
         summary = results.summary
         assert summary.calibration is not None
         self.results, self.metric = results, summary.metrics[0]
-        self.lines: dict[str, Line] = {line.name: line for line in self.metric.lines}
-        self.certain: dict[str, CalibrationLine] = {line.name: line for line in summary.calibration.lines}
+        # A combiner and the student taught by it may share their name.
+        self.certain: dict[tuple[str, str], CalibrationLine] = {
+            (line.role, line.name): line for line in summary.calibration.lines
+        }
+        self.lines: dict[str, Line] = {line.name: line for line in self.metric.lines if line.role == "student"}
         students = [each for each in results.models if each.role == "student"]
         scores = {each.name: each.scores["accuracy"] for each in students}
         means = mean_scores(list(scores.values()))
@@ -115,14 +118,15 @@ class Sheet:
     def rows(self) -> list[str]:
         """The table's lines."""
         found = []
-        crowd = sum(line.role == "supervisor" for line in self.lines.values()) > 10
-        for name, line in self.lines.items():
+        crowd = sum(line.role == "supervisor" for line in self.metric.lines) > 10
+        for line in self.metric.lines:
+            name = line.name
             if crowd and line.role == "supervisor" and name != self.metric.best_supervisor:
                 continue
-            certain = self.certain.get(name)
+            certain = self.certain.get((line.role, name))
             gap = line.against_best
             cells = [
-                f"`{name}`" if line.role == "student" else f"*{name}*",
+                {"student": f"`{name}`", "combined": f"combined: {name}"}.get(line.role, f"*{name}*"),
                 spread(line.score.value, line.score.interval),
                 spread(*self.change[name], sign=True) if line.role == "student" and name != "naive" else "",
                 "" if gap is None else "undefined" if gap.pgr is None else spread(gap.pgr, gap.pgr_interval, digits=2),
@@ -155,7 +159,8 @@ def pooled(sheets: dict[str, Sheet]) -> list[str]:
         if name == "naive" or not having:
             continue
         accuracy = [sheet.change[name] for sheet in having]
-        errors = [each.error_change for each in (sheet.certain[name] for sheet in having) if each.error_change]
+        certain = [sheet.certain["student", name] for sheet in having]
+        errors = [each.error_change for each in certain if each.error_change]
         gaps = [(sheet.lines[name].against_best, sheet.lines["naive"].against_best) for sheet in having]
         recovered = [
             own.pgr - naive.pgr
