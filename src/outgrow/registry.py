@@ -26,9 +26,8 @@ T = TypeVar("T", bound=Callable[..., Any])
 _REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {kind: {} for kind in KINDS}
 _NAMES: dict[Any, tuple[str, str, int | None]] = {}
 """Class or function → kind, name and, for built-ins, revision."""
-
-
 _PLUGINS: list[str] = []
+"""Arguments of `load_plugin`."""
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:

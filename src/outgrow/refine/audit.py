@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ _REFUSAL = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
+class Audit(ABC):
     """A refinement of N rows in numbers; shares are between 0 and 1.
 
     On a sample of the rows it is compared with the untrained strong model (`base`).
@@ -99,8 +100,8 @@ class Audit:
     def _drift(self) -> dict[str, Any]:
         return {}
 
-    def _broken(self) -> list[Reason]:
-        raise NotImplementedError
+    @abstractmethod
+    def _broken(self) -> list[Reason]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -152,14 +152,18 @@ class Refiner(Protocol):
         """
 
 
-class FeatureRefiner:
-    """Base of refiners of choices by features: `refiner(features, targets, seed=…)` returns new targets."""
+class FeatureRefiner(ABC):
+    """Base of refiners of choices by features."""
+
+    @abstractmethod
+    def __call__(self, features: NDArray[np.float32], targets: ChoiceTargets, *, seed: int = 0) -> ChoiceTargets:
+        """Return new targets of the same rows, from their features (N, D)."""
 
     def choices(self, rows: Rows, targets: ChoiceTargets, strong: StrongReader, *, seed: int) -> ChoiceRefinement:
         """Return new targets; see `Refiner.choices`."""
         features = strong.features(rows)
         check_features(features, targets)
-        return ChoiceRefinement(self(features, targets, seed=seed))  # type: ignore[operator]
+        return ChoiceRefinement(self(features, targets, seed=seed))
 
 
 def check_features(features: NDArray[np.float32], targets: ChoiceTargets) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
@@ -55,7 +56,7 @@ class Prompts(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextRefiner:
+class TextRefiner(ABC):
     """Base of the refiners of texts: parameters of draws and votes, generation and vote."""
 
     name: ClassVar[str]
@@ -117,10 +118,10 @@ class TextRefiner:
         """Whether a chat model gets everything before the question as its system message."""
         return False
 
+    @abstractmethod
     def _prompts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel | None, options: GenerateOptions, seed: int
-    ) -> Prompts:
-        raise NotImplementedError
+    ) -> Prompts: ...
 
 
 def fitted(prompts: Sequence[Prompt], model: LanguageModel, new_tokens: int) -> tuple[list[Prompt], int, int]:
