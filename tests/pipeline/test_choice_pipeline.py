@@ -304,6 +304,13 @@ def test_each_combiner_in_use_is_scored_on_the_test_part(three_people: Path) -> 
     assert combined["majority"] == pytest.approx(np.mean([(np.sign(lead) + 1) / 2 for lead in leads]))
 
 
+def test_class_proportions_make_no_combination_of_their_own(three_people: Path) -> None:
+    config = Experiment.from_yaml(three_people, ["methods.naive.proportions=estimated"]).config
+    _, rows = read_task(config.task)
+    pipeline = ChoicePipeline(config, rows, Run(Store.default()))
+    assert set(pipeline.combined(0)) == {"mean", "mean (weighted)", "dawid_skene", "dependence", "majority"}
+
+
 def test_one_supervisor_is_not_combined(planted: tuple[Path, Results]) -> None:
     assert all(each.role != "combined" for each in planted[1].models)
 

@@ -161,7 +161,7 @@ class ChoicePipeline(Pipeline):
         # One for each combiner in use, without class proportions: these are for training rows.
         found: dict[str, Combination] = {}
         for name, way in self._methods.items():
-            own = replace(way.combined, every_vote=False, proportions=None)
+            own = replace(way.combined, every_vote=False, proportions=None, shifted=False)
             if any(own == each for each in found.values()):
                 continue
             label = way.settings.combine.name + (", calibrated" if own.calibrate else "")
