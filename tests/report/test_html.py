@@ -216,3 +216,10 @@ def test_combinations_and_the_model_trained_on_gold_have_rows_marks_and_colours(
     assert "PGR (comb.)" in page.words
     assert "The same model trained on the gold rows alone scores .700" in page.words
     assert "var(--combined)" in str(page.tags)
+    assert "pointing down: their combinations" in page.words
+
+
+def test_the_caption_explains_the_marks_that_are_shown_and_no_others(page):
+    assert "circles are students" in page.words
+    assert "combinations" not in page.words
+    assert "the plus" not in page.words
