@@ -193,6 +193,13 @@ def test_a_plug_in_that_does_not_exist_is_refused(where: str) -> None:
         registry.load_plugin(where)
 
 
+def test_a_plug_in_that_misses_a_file_of_its_own_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    place = tmp_path / "reads.py"
+    place.write_text('open("its_word_list.txt")\n')
+    with pytest.raises(ConfigError, match=r"reads.py cannot be loaded(.|\n)*its_word_list.txt"):
+        registry.load_plugin(str(place))
+
+
 def test_a_supervisor_that_cannot_write_is_refused_in_a_text_task(tmp_path: Path) -> None:
     registry.load_plugin(str(plugin("supervisor", tmp_path)))
     settings = {"supervisors": [{"oracle": {"accuracy": 0.7}}], "task": {"path": "rows.jsonl"}}

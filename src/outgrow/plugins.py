@@ -37,8 +37,9 @@ def import_plugin(where: str) -> None:
     Raises:
         ConfigError: It does not exist, or fails while it is imported.
     """
+    file = where.endswith(".py")
     try:
-        if where.endswith(".py"):
+        if file:
             _import_file(Path(where))
         else:
             sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
@@ -49,7 +50,7 @@ def import_plugin(where: str) -> None:
     except OutgrowError as error:
         raise ConfigError(f"The plug-in {where} cannot be loaded. {error}") from error
     except Exception as error:
-        missing = isinstance(error, FileNotFoundError) or getattr(error, "name", None) == where
+        missing = not Path(where).is_file() if file else getattr(error, "name", None) == where
         raise ConfigError(
             f"There is no plug-in {where}." if missing else f"The plug-in {where} cannot be loaded.",
             found=None if missing else failure(error),
