@@ -100,6 +100,10 @@ def other_margins(scores: MeanScores, signs: np.ndarray) -> dict[str, float]:
         between = min(runs / total, 1.0) ** 2 / runs_df if runs_df else 0.0
         df = 1 / (between + (rows / total) ** 2 / rows_df)
         found[name] = float(stdtrit(df, 0.975)) * (total / size) ** 0.5
+    total = rows + max(0.0, runs - rest)
+    share = min(1.0, runs / total)
+    df = 1 / ((share / runs_df if runs_df else 0.0) + (1 - share) / rows_df)
+    found["share"] = float(stdtrit(df, 0.975)) * (total / size) ** 0.5
     return found
 
 

@@ -124,20 +124,21 @@ def test_a_corpus_score_has_the_variance_that_the_jackknife_finds():
     assert contrast.variance == pytest.approx(jackknife, rel=0.02)
 
 
-@pytest.mark.parametrize(("seeds", "least"), [(2, 0.88), (3, 0.92), (5, 0.92)])
+@pytest.mark.parametrize(("seeds", "least"), [(2, 0.92), (3, 0.92), (5, 0.92)])
 @pytest.mark.parametrize("spread", [0.0, 0.1, 1.0])
 def test_intervals_cover_whatever_the_seeds_contribute(seeds, least, spread):
     rng = np.random.default_rng([seeds, int(10 * spread)])
     found = [mean_scores([planted(rng, seeds, 50, seed=spread)]).contrast([1]) for _ in range(600)]
-    assert least <= np.mean([abs(each.value) <= each.margin for each in found]) <= 0.995
+    assert least <= np.mean([abs(each.value) <= each.margin for each in found]) <= 0.995 + (seeds == 2)
 
 
-def test_equally_good_methods_are_told_apart_no_more_often_than_promised():
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_equally_good_methods_are_told_apart_no_more_often_than_promised(seeds):
     rng = np.random.default_rng(6)
     rejected = 0
     for _ in range(800):
         easy = rng.normal(0, 0.7, 200)
-        one, two = ((easy + rng.normal(0, 0.05, (3, 1)) + rng.normal(0, 0.7, (3, 200)) > 0) for _ in range(2))
+        one, two = ((easy + rng.normal(0, 0.2, (seeds, 1)) + rng.normal(0, 0.7, (seeds, 200)) > 0) for _ in range(2))
         rejected += mean_scores([one, two]).contrast([1, -1]).p() < 0.05
     assert rejected / 800 <= 0.06
 

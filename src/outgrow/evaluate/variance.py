@@ -8,9 +8,10 @@ cancels in a contrast. With S seeds, N examples and the mean squares of the cont
     V = (MS_examples + max(0, MS_seeds − MS_residual)) / (S·N),
 
 and the mean is compared with Student's t at df degrees of freedom: 1/df = f/(S − 1) + (1 − f)/(N − 1), where f is the
-share MS_seeds / (S·N·V), at most 1. Satterthwaite (1946) weighs with f² instead; with two or three seeds his intervals
-cover too rarely (.87 and .91 of nominal .95), because the variance between seeds is often estimated much too small
-(`benchmarks/coverage.py`). With one seed V = MS_examples/N, which says nothing about training randomness.
+share MS_seeds / (S·N·V), at most 1, and √f takes its place where S = 2. Satterthwaite (1946) weighs with f² instead;
+with two or three seeds his intervals cover too rarely (.87 and .91 of nominal .95), because the variance between seeds
+is often estimated much too small (`benchmarks/coverage.py`). With one seed V = MS_examples/N, which says nothing about
+training randomness.
 
 The resampling of `outgrow.evaluate.intervals` knows at most (S − 1)/S of the variance between seeds, and no tail of it.
 """
@@ -56,6 +57,8 @@ class Contrast:
         if self.examples < 2:
             return 0.0
         share = min(1.0, self.squares[1] / self._total) if self._total else 0.0
+        if self.seeds == 2:  # a variance from one difference: the test would reject .08 of true hypotheses without this
+            share **= 0.5
         between = share / (self.seeds - 1) if self.seeds > 1 else 0.0
         return 1 / (between + (1 - share) / (self.examples - 1))
 
