@@ -106,7 +106,7 @@ class TimedModel:
         for number in range(BATCHES + 1):
             if number == 1:
                 clock = time.perf_counter()
-            lines = tokenise(self._batch(number, size, texts), self._model.tokenizer, limit=None, cut=False)
+            lines = tokenise(self._batch(number, size, texts), self._model.renderer, limit=None, cut=False)
             batch = collate(lines)
             (losses(network, batch, 0.5) * batch["weights"]).mean().backward()
             optimizer.step()

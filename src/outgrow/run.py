@@ -154,9 +154,12 @@ class Run:
             yield client
             write_json(folder / "usage.json", {"usage": vars(client.usage), "notes": client.notes})
         elif self.dry:
-            yield DryRunModel(model.name)
+            yield DryRunModel(model.name, model.chats)
         else:
-            yield ShardedLanguageModel(model.load(self._responses, self.reporter), folder, self.reporter, step)
+            opened = model.load(self._responses, self.reporter)
+            yield ShardedLanguageModel(opened, folder, self.reporter, step)
+            for note in getattr(opened, "notes", ()):
+                self.reporter.note(note)
 
     def note(
         self, code: str, severity: Severity = "info", *, who: str | None = None, seed: int | None = None, **values: Any

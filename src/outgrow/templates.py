@@ -7,6 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from outgrow.errors import ConfigError
 
+QUERY = "Question: {prompt}\nAnswer:"
+"""How a model of plain text is asked by default; its answer follows after a space."""
+
+
+def asked_by(template: str | None, *, chats: bool) -> str:
+    """Return a template of a question, by default `QUERY`, and for a model that chats the question alone.
+
+    Example:
+        >>> asked_by(None, chats=True)
+        '{prompt}'
+    """
+    return template or ("{prompt}" if chats else QUERY)
+
 
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Puts values in the places `{name}` of a template, all at once: braces in a value are just text.

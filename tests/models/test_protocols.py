@@ -9,7 +9,7 @@ import pytest
 
 from outgrow.errors import ConfigError
 from outgrow.labels import Completion
-from outgrow.models.protocols import GenerateOptions, LanguageModel, chat, embed, fits, logprobs, refusal
+from outgrow.models.protocols import GenerateOptions, LanguageModel, chats, embed, fits, logprobs, refusal
 from outgrow.progress import SilentReporter
 from outgrow.scale.generation import ShardedLanguageModel
 
@@ -24,10 +24,8 @@ class Shout(LanguageModel):
 class Polite(Shout):
     """Takes messages, and declines some."""
 
+    chats = True
     refusals = {"rude": "be kind"}  # noqa: RUF012
-
-    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        return self.generate([f"{system}|{user}" for system, user in turns], options)
 
 
 @pytest.fixture(params=[False, True])
@@ -42,7 +40,7 @@ def test_generate_is_enough(wrap) -> None:
     model = wrap(Shout())
     assert model.name == "Shout"
     assert fits(model, ["a", "b"], 5) == [True, True]
-    assert chat(model, [("so ", "it is")], GenerateOptions())[0][0].text == "SO IT IS"
+    assert not chats(model)
     assert refusal(model, "a", "nothing came") == "nothing came"
 
 
@@ -56,5 +54,5 @@ def test_a_missing_ability_is_named_with_an_alternative(wrap) -> None:
 
 def test_abilities_are_used_where_a_model_has_them(wrap) -> None:
     model = wrap(Polite())
-    assert chat(model, [("so ", "it is")], GenerateOptions())[0][0].text == "SO |IT IS"
+    assert chats(model)
     assert refusal(model, "rude", "nothing came") == "be kind"

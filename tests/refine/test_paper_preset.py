@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.models.server import ServedModel, ServerLanguageModel
 from outgrow.refine.icl import ICL
 from outgrow.refine.infer_and_respond import InferAndDemonstrate, InferAndRespond
+from outgrow.refine.text_refiner import Preset
 
 ROWS = Rows(tuple("abcd"), tuple(f"What is {n}?" for n in range(4)), ("unlabelled",) * 4, (None,) * 4)
 WEAK = TextLabels(ROWS.ids, ("weak",), tuple(((Completion(f"arr {n}", (), (), True),),) for n in range(4)))
@@ -24,31 +26,28 @@ class Plain:
     name = "plain"
 
     def __init__(self) -> None:
-        self.turns: list[tuple[str, str]] = []
-        self.texts: list[str] = []
+        self.asked: list[Any] = []
 
-    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        self.texts += prompts
+    def generate(self, prompts: Sequence[Any], options: GenerateOptions) -> list[list[Completion]]:
+        self.asked += prompts
         return [[Completion("Begin with arr.", (), (), True)] for _ in prompts]
 
 
 class Chatty(Plain):
-    """Takes system and user messages."""
+    """Takes messages."""
 
-    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        self.turns += turns
-        return [[Completion("arr", (), (), True)] for _ in turns]
+    chats = True
 
 
 def turns_of(refiner: ICL | InferAndRespond | InferAndDemonstrate) -> list[tuple[str, str]]:
     model = Chatty()
     refiner.texts(ROWS, WEAK, model, options=GREEDY, seed=0)
-    return model.turns
+    return [(system, user) for (_, system), (_, user) in (one for one in model.asked if not isinstance(one, str))]
 
 
 def test_demonstrations_are_in_the_system_turn_and_the_question_in_the_user_s() -> None:
     turns = turns_of(ICL(demonstrations=2, preset="paper"))
-    assert [user for _, user in turns] == [f"Question: What is {n}?\nAnswer:" for n in range(4)]
+    assert [user for _, user in turns] == [f"What is {n}?" for n in range(4)]
     for n, (system, _) in enumerate(turns):
         assert system.count("Question: ") == system.count("\nAnswer: arr") == 2
         assert f"arr {n}" not in system
@@ -57,17 +56,27 @@ def test_demonstrations_are_in_the_system_turn_and_the_question_in_the_user_s() 
 def test_the_inferred_sentence_is_in_the_system_turn() -> None:
     for system, user in turns_of(InferAndRespond(batch=2, preset="paper")):
         assert system.strip() == "Begin with arr."
-        assert user.startswith("Question: ")
+        assert user.startswith("What is ")
     for system, _ in turns_of(InferAndDemonstrate(batch=2, demonstrations=1, preset="paper")):
         assert system.startswith("Begin with arr.\n\nQuestion: ")
 
 
-@pytest.mark.parametrize(("preset", "model"), [("default", Chatty()), ("paper", Plain())])
-def test_otherwise_all_is_one_text(preset: str, model: Plain) -> None:
-    refiner = ICL(demonstrations=2, preset=preset)  # type: ignore[arg-type]
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_model_of_plain_text_reads_one_text(preset: Preset) -> None:
+    refiner, model = ICL(demonstrations=2, preset=preset), Plain()
     refiner.texts(ROWS, WEAK, model, options=GREEDY, seed=0)
-    assert not model.turns
-    assert model.texts == refiner.prompts(ROWS, WEAK, seed=0)
+    assert model.asked == refiner.prompts(ROWS, WEAK, seed=0)
+    assert model.asked[0].endswith("Question: What is 0?\nAnswer:")
+
+
+def test_by_default_demonstrations_are_turns_of_their_own() -> None:
+    model = Chatty()
+    ICL(demonstrations=2).texts(ROWS, WEAK, model, options=GREEDY, seed=0)
+    for n, messages in enumerate(model.asked):
+        assert [role for role, _ in messages] == ["user", "assistant", "user", "assistant", "user"]
+        assert messages[-1] == ("user", f"What is {n}?")
+        for (_, question), (_, answer) in zip(messages[:-1:2], messages[1::2], strict=True):
+            assert answer == question.replace("What is", "arr").rstrip("?")
 
 
 def test_a_chat_server_gets_two_messages_behind_its_own_system_message(tmp_path) -> None:
@@ -78,5 +87,5 @@ def test_a_chat_server_gets_two_messages_behind_its_own_system_message(tmp_path)
     assert system["role"] == "system"
     assert system["content"].startswith("Be brief.\n\nQuestion: What is ")
     assert system["content"] == system["content"].strip()
-    assert user == {"role": "user", "content": "Question: What is 0?\nAnswer:"}
-    assert refined.texts()[0] == "QUESTION: WHAT IS 0?\nANSWER:"
+    assert user == {"role": "user", "content": "What is 0?"}
+    assert refined.texts()[0] == "WHAT IS 0?"

@@ -13,6 +13,7 @@ from outgrow.bridge import Bridging, Where, bridge_many
 from outgrow.labels import Completion, Opinion, TextTargets
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.local import LocalLanguageModel
+from outgrow.models.rendering import Renderer
 from outgrow.models.tokens import encode_answer
 from outgrow.objectives import TokenBayesian, TokenCrossEntropy
 from outgrow.train.answers import collate, confidences, opinions, tokenise
@@ -42,13 +43,13 @@ def heard_of(targets: TextTargets, spans: list[tuple[int, int]]) -> np.ndarray:
 
 def test_a_model_s_own_log_probabilities_come_back_as_confidences(decoder: str) -> None:
     [scored] = LocalLanguageModel.load(decoder).logprobs([("the film was", " very good")], end=True)
-    [line] = tokenise(targets_of(" very good", (1.0, scored)), load_tokenizer(decoder), limit=None, cut=False)
+    [line] = tokenise(targets_of(" very good", (1.0, scored)), Renderer(load_tokenizer(decoder)), limit=None, cut=False)
     assert line["log_confidences"][0] == pytest.approx([0.0, 0.0, *scored.logprobs], abs=1e-6)
 
 
 def test_another_tokenizer_s_probability_arrives_whole(decoder: str, letters: str) -> None:
     [scored] = LocalLanguageModel.load(letters).logprobs([("the film was", " very good")], end=True)
-    [line] = tokenise(targets_of(" very good", (1.0, scored)), load_tokenizer(decoder), limit=None, cut=False)
+    [line] = tokenise(targets_of(" very good", (1.0, scored)), Renderer(load_tokenizer(decoder)), limit=None, cut=False)
     log_s = line["log_confidences"][0]
     assert sum(log_s) == pytest.approx(sum(scored.logprobs), abs=1e-5)
     assert log_s[-1] == 0.0  # bytes without an end token say nothing of the end
@@ -77,14 +78,14 @@ def test_an_empty_text_has_at_most_an_end(completion: Completion) -> None:
 
 def test_texts_without_opinions_are_certain(decoder: str) -> None:
     targets = TextTargets(("a",), ("the",), (" film",), (1.0,), ("gold",))
-    [line] = tokenise(targets, load_tokenizer(decoder), limit=None, cut=False)
+    [line] = tokenise(targets, Renderer(load_tokenizer(decoder)), limit=None, cut=False)
     assert line["log_confidences"] == [[0.0, 0.0]]
 
 
 def test_texts_of_one_row_are_one_line_and_their_batch_is_padded(decoder: str) -> None:
     texts = (" very good", " bad", " no")
     targets = TextTargets(("a", "a", "b"), ("the film",) * 3, texts, (0.5, 0.5, 1.0), ("weak",) * 3)
-    lines = tokenise(targets, load_tokenizer(decoder), limit=None, cut=False)
+    lines = tokenise(targets, Renderer(load_tokenizer(decoder)), limit=None, cut=False)
     assert [len(line["input_ids"]) for line in lines] == [2, 1]
     batch = collate(lines)
     assert batch["input_ids"].shape == (2, 2, 5)
@@ -99,11 +100,11 @@ def test_several_texts_in_a_batch_have_the_losses_they_have_alone(decoder: str, 
     opinions = tuple((Opinion(1.0, Completion(text, (-0.7,), ((0, len(text)),), finished=False)),) for text in texts)
     targets = TextTargets(("a", "a", "b"), ("the film",) * 3, texts, (0.5, 0.5, 1.0), ("weak",) * 3, opinions)
     losses = TokenLosses(objective)  # type: ignore[arg-type]
-    together = losses(network, collate(tokenise(targets, tokenizer, limit=None, cut=False)), 1.0)
+    together = losses(network, collate(tokenise(targets, Renderer(tokenizer), limit=None, cut=False)), 1.0)
     alone = []
     for index, text in enumerate(texts):
         single = TextTargets(("a",), ("the film",), (text,), (1.0,), ("weak",), (opinions[index],))
-        alone.append(losses(network, collate(tokenise(single, tokenizer, limit=None, cut=False)), 1.0).sum())
+        alone.append(losses(network, collate(tokenise(single, Renderer(tokenizer), limit=None, cut=False)), 1.0).sum())
     sums = torch.stack([together[0, 0].sum(), together[0, 1].sum(), together[1, 0].sum()])
     torch.testing.assert_close(sums, torch.stack(alone))
 
@@ -113,7 +114,9 @@ def test_prompts_get_no_logits(decoder: str) -> None:
     seen: list[torch.Size] = []
     network.get_output_embeddings().register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
     targets = targets_of(" very good", prompt="the film was not a very good film")
-    TokenLosses(TokenCrossEntropy())(network, collate(tokenise(targets, tokenizer, limit=None, cut=False)), 1.0)
+    TokenLosses(TokenCrossEntropy())(
+        network, collate(tokenise(targets, Renderer(tokenizer), limit=None, cut=False)), 1.0
+    )
     assert seen == [(3, len(tokenizer))]
     assert not network.get_output_embeddings()._forward_pre_hooks
 
@@ -142,7 +145,7 @@ def test_the_student_s_split_in_a_batch_is_the_bridge_s(
     folder = request.getfixturevalue(student)
     network, tokenizer = load_causal_lm(folder), load_tokenizer(folder)
     targets = judged(letters, decoder)
-    batch = collate(tokenise(targets, tokenizer, limit=None, cut=False, bridging=Bridging(where, "student")))
+    batch = collate(tokenise(targets, Renderer(tokenizer), limit=None, cut=False, bridging=Bridging(where, "student")))
     learned = batch["weights"] > 0
     there = batch["attention_mask"].any(-1)
     logits = answer_logits(network, batch["input_ids"], batch["attention_mask"], learned)
@@ -173,7 +176,7 @@ def test_the_student_s_split_in_a_batch_is_the_bridge_s(
 def test_no_gradient_flows_through_the_student_s_split(letters: str, decoder: str) -> None:
     network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
     objective = TokenBayesian(preset="paper")
-    lines = tokenise(judged(letters, decoder), tokenizer, limit=None, cut=False, bridging=objective.bridging)
+    lines = tokenise(judged(letters, decoder), Renderer(tokenizer), limit=None, cut=False, bridging=objective.bridging)
     batch = collate(lines)
     learned = batch["weights"] > 0
     logits = answer_logits(network, batch["input_ids"], batch["attention_mask"], learned)
@@ -184,7 +187,7 @@ def test_no_gradient_flows_through_the_student_s_split(letters: str, decoder: st
 def test_a_student_that_splits_learns_the_same_in_a_batch_as_alone(letters: str, decoder: str) -> None:
     network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
     objective, targets = TokenBayesian(preset="paper"), judged(letters, decoder)
-    lines = tokenise(targets, tokenizer, limit=None, cut=False, bridging=objective.bridging)
+    lines = tokenise(targets, Renderer(tokenizer), limit=None, cut=False, bridging=objective.bridging)
     losses = TokenLosses(objective)
     together, alone = losses(network, collate(lines), 1.0), [losses(network, collate([one]), 1.0) for one in lines]
     torch.testing.assert_close(together.sum((1, 2)), torch.stack([one.sum() for one in alone]))
@@ -192,7 +195,7 @@ def test_a_student_that_splits_learns_the_same_in_a_batch_as_alone(letters: str,
 
 def test_a_cut_text_keeps_the_opinions_on_what_is_left(letters: str, decoder: str) -> None:
     tokenizer, targets = load_tokenizer(decoder), judged(letters, decoder)
-    lines = tokenise(targets, tokenizer, limit=4, cut=True, bridging=Bridging("words", "student"))
+    lines = tokenise(targets, Renderer(tokenizer), limit=4, cut=True, bridging=Bridging("words", "student"))
     assert {len(one.log_s) for line in lines for heard in line["opinions"] for one in heard} == {3}
     batch = collate(lines)
     assert batch["opinions"].shape == batch["segments"].shape == (2, 2, 2, 3)
@@ -202,7 +205,9 @@ def test_texts_that_nobody_judged_are_certain_to_a_student_that_splits(letters: 
     network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
     targets = judged(letters, decoder)
     targets = dataclasses.replace(targets, opinions=(*targets.opinions[:2], ()))
-    batch = collate(tokenise(targets, tokenizer, limit=None, cut=False, bridging=Bridging("words", "student")))
+    batch = collate(
+        tokenise(targets, Renderer(tokenizer), limit=None, cut=False, bridging=Bridging("words", "student"))
+    )
     learned = batch["weights"] > 0
     logits = answer_logits(network, batch["input_ids"], batch["attention_mask"], learned)
     log_s = split_by_student(batch, learned, logits)

@@ -20,6 +20,7 @@ from outgrow.config import Named
 from outgrow.labels import ChoiceTargets, Completion, Opinion, TextTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
 from outgrow.models.loading import load_causal_lm, load_encoder, load_tokenizer
+from outgrow.models.rendering import Renderer
 from outgrow.objectives import Objective, TokenObjective
 from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
@@ -83,7 +84,7 @@ def text_student(model: Path, folder: Path, objective: Named, **trainer: object)
     network, tokenizer = load_causal_lm(str(model)), load_tokenizer(str(model))
     arguments = training_arguments(folder, {"learning_rate": 1e-2, "save_strategy": "no", **trainer}, seed=1)
     made: TokenObjective = create("token_objective", objective.name, objective.params)
-    rows = tokenise(targets, tokenizer, limit=32, cut=False, bridging=made.bridging)
+    rows = tokenise(targets, Renderer(tokenizer), limit=32, cut=False, bridging=made.bridging)
     fit(network, rows, collate, TokenLosses(made), arguments)
     return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
 

@@ -13,6 +13,7 @@ from outgrow.labels import TextTargets
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
+from outgrow.models.rendering import Renderer
 from outgrow.objectives import TokenCrossEntropy
 from outgrow.run import Run
 from outgrow.store import Store
@@ -37,7 +38,7 @@ def targets_of(*pairs: tuple[str, str], weight: float = 1.0) -> TextTargets:
 
 def test_only_the_tokens_of_the_answer_and_its_end_are_learned(decoder: str) -> None:
     [row] = tokenise(
-        targets_of(("the film was", " very good"), weight=0.5), load_tokenizer(decoder), limit=32, cut=False
+        targets_of(("the film was", " very good"), weight=0.5), Renderer(load_tokenizer(decoder)), limit=32, cut=False
     )
     assert row["weights"] == [[0.0, 0.0, 0.5, 0.5, 0.5]]
     assert row["input_ids"][0][-1] == load_tokenizer(decoder).eos_token_id
@@ -46,7 +47,7 @@ def test_only_the_tokens_of_the_answer_and_its_end_are_learned(decoder: str) -> 
 def test_the_loss_of_a_batch_is_the_negative_log_probability_of_each_answer(decoder: str) -> None:
     pairs = (("the film was", " very good"), ("a plot", " bad"))
     network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
-    batch = collate(tokenise(targets_of(*pairs), tokenizer, limit=32, cut=False))
+    batch = collate(tokenise(targets_of(*pairs), Renderer(tokenizer), limit=32, cut=False))
     losses = TokenLosses(TokenCrossEntropy())(network, batch, 1.0)
     scored = LocalLanguageModel(network, tokenizer, name="tiny").logprobs(pairs)
     end = tokenizer.eos_token_id
@@ -60,7 +61,9 @@ def test_the_loss_of_a_batch_is_the_negative_log_probability_of_each_answer(deco
 
 def test_padding_may_be_any_token_and_changes_nothing(decoder: str) -> None:
     network, tokenizer = load_causal_lm(decoder), load_tokenizer(decoder)
-    rows = tokenise(targets_of(("the film was", " very good no"), ("a", " bad")), tokenizer, limit=32, cut=False)
+    rows = tokenise(
+        targets_of(("the film was", " very good no"), ("a", " bad")), Renderer(tokenizer), limit=32, cut=False
+    )
     together, alone = collate(rows), collate(rows[1:])
     losses = TokenLosses(TokenCrossEntropy())
     padded, bare = losses(network, together, 1.0)[1, 0], losses(network, alone, 1.0)[0, 0]
@@ -97,12 +100,12 @@ def test_a_probe_of_a_text_task_is_refused(decoder: str) -> None:
 def test_a_training_text_that_is_too_long_is_an_error_unless_it_may_be_cut(decoder: str) -> None:
     tokenizer, targets = load_tokenizer(decoder), targets_of(("the film was", " very good" * 20))
     with pytest.raises(DataError, match="longer than the model can read"):
-        tokenise(targets, tokenizer, limit=32, cut=False)
-    [row] = tokenise(targets, tokenizer, limit=32, cut=True)
+        tokenise(targets, Renderer(tokenizer), limit=32, cut=False)
+    [row] = tokenise(targets, Renderer(tokenizer), limit=32, cut=True)
     assert len(row["input_ids"][0]) == 32
     assert len(row["weights"][0]) == len(row["log_confidences"][0]) == 31
     with pytest.raises(DataError, match="longer than the model can read"):
-        tokenise(targets_of(("the film was " * 20, " good")), tokenizer, limit=32, cut=True)
+        tokenise(targets_of(("the film was " * 20, " good")), Renderer(tokenizer), limit=32, cut=True)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from outgrow.config.base import Choice, Frozen, ModelName, Named, weights_of
 from outgrow.config.judge import Judge, LocalJudge, ServerJudge
 from outgrow.config.loading import load_config, parse_config, parse_settings
+from outgrow.config.local import HERE, Local
 from outgrow.config.methods import Filter, Intermediate, Method, Prefer, Pretune, Strong, StrongModel
 from outgrow.config.schema import ExperimentConfig, Generate
 from outgrow.config.server import Served, ServerPrices, ServerStrong
 from outgrow.config.task import Columns, Split, TaskConfig, VotesTable
 
 __all__ = [
+    "HERE",
     "Choice",
     "Columns",
     "ExperimentConfig",
@@ -19,6 +21,7 @@ __all__ = [
     "Generate",
     "Intermediate",
     "Judge",
+    "Local",
     "LocalJudge",
     "Method",
     "ModelName",

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from outgrow.config.base import Frozen, ModelName
+from outgrow.config.local import Local
 from outgrow.config.server import Served
 
 
@@ -28,7 +29,7 @@ class Sampling(Frozen):
         return self
 
 
-class LocalJudge(Sampling):
+class LocalJudge(Sampling, Local):
     """A language model that rates answers: `{model: folder}`."""
 
     model: ModelName

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from outgrow.config.base import Choice, Frozen, ModelName, Named, named
+from outgrow.config.local import Local
 from outgrow.config.server import ServerStrong
 
 
-class Strong(Frozen):
+class Strong(Local):
     """The strong model, trained here."""
 
     model: ModelName

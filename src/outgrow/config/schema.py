@@ -18,8 +18,9 @@ from outgrow.errors import ConfigError, did_you_mean
 class Generate(Frozen):
     """How texts are generated (text tasks)."""
 
-    template: str = "Question: {prompt}\nAnswer:"
-    """The prompt of a model, in training and in generation; the answer follows after a space."""
+    template: str | None = None
+    """The prompt of a model, in training and in generation. By default `"Question: {prompt}\\nAnswer:"`, behind which
+    the answer follows after a space; and the row's prompt alone for a model that is asked through a chat template."""
     max_new_tokens: int = Field(default=64, gt=0)
     """Most tokens of an answer."""
     stop: tuple[str, ...] = ()

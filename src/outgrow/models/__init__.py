@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from outgrow._lazy import lazy
 from outgrow.models.features import Tfidf
-from outgrow.models.protocols import GenerateOptions, LanguageModel, chat, embed, fits, logprobs, refusal
+from outgrow.models.protocols import GenerateOptions, LanguageModel, chats, embed, fits, logprobs, refusal
 from outgrow.models.scripted import ScriptedLanguageModel
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = [
     "ServedModel",
     "ServerLanguageModel",
     "Tfidf",
-    "chat",
+    "chats",
     "embed",
     "fits",
     "logprobs",

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from outgrow.errors import ConfigError, MissingExtraError
 
@@ -20,6 +20,9 @@ class Adapter(Protocol):
 
     With `fit` goes `logits(state, features)`, for choice tasks only; see `outgrow.train.probe.Probe`.
     """
+
+    freezes: bool = False
+    """Whether the network's own weights stay as they are, so that these may have few bits."""
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Return the network with those parameters that train."""
@@ -42,6 +45,8 @@ class FullFineTuning:
 class LoRA:
     """Low-rank additions to the linear layers (`adapter: lora`; Hu et al. 2021, through the peft library)."""
 
+    freezes: ClassVar[bool] = True
+
     rank: int = 16
     """Rank of the additions."""
     alpha: int = 32
@@ -63,6 +68,8 @@ class LoRA:
         config = peft.LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, bias="none"
         )
+        if getattr(network, "is_quantized", False):
+            network = peft.prepare_model_for_kbit_training(network)
         try:
             with _without_noise():
                 wrapped: nn.Module = peft.get_peft_model(network, config)

@@ -61,6 +61,17 @@ class CausalNetwork:
         """Context length in tokens, or None if the configuration sets no limit."""
         return context_length(self.model)
 
+    @property
+    def device(self) -> torch.device:
+        """Where token ids go. A model that is spread over devices moves them itself."""
+        hook = getattr(self.model, "_hf_hook", None)
+        given = getattr(hook, "execution_device", None)
+        return self.model.device if given is None else torch.device(given)
+
+    def forget(self) -> None:
+        """Free the prefix that is kept for the next batch."""
+        self._prefix = None
+
     def ends(self, tokenizer: Any) -> set[int]:
         """Return all end-of-sequence tokens: those of the model's generation settings and of the tokenizer."""
         configured = getattr(self.model, "generation_config", None)
@@ -74,7 +85,7 @@ class CausalNetwork:
         `keep` is at most the length of the longest text after the `shared` first tokens, which are computed once.
         """
         prefix = self.prefix(texts, shared)
-        ids, mask, positions = _after_prefix(prefix, texts, self.model.device)
+        ids, mask, positions = _after_prefix(prefix, texts, self.device)
         cache = {"past_key_values": prefix.copies(len(texts))} if prefix else {}
         output = self.forward(ids, mask, positions, keep, use_cache=bool(prefix), **cache)
         logprobs: Tensor = output.logits[:, -keep:].float().log_softmax(-1)
@@ -89,14 +100,14 @@ class CausalNetwork:
             return None
         tokens = tuple(texts[0][:shared])
         if self._prefix is None or self._prefix.tokens != tokens:
-            ids, mask, positions = left_pad([tokens], self.model.device)
+            ids, mask, positions = left_pad([tokens], self.device)
             cache = self.forward(ids, mask, positions, 1, use_cache=True).past_key_values
             self._prefix = _Prefix(tokens, cache)
         return self._prefix if self._prefix.repeatable else None
 
     def mean_states(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return the mean over tokens of each text's last hidden states, shape (texts, D)."""
-        ids, mask, positions = left_pad(texts, self.model.device)
+        ids, mask, positions = left_pad(texts, self.device)
         backbone = self.model.base_model
         states = backbone(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
         weights = mask[..., None].to(states.dtype)
@@ -112,7 +123,7 @@ class CausalNetwork:
             with torch.inference_mode():
                 yield
         finally:
-            self._prefix = None  # the weights may change before the next call
+            self.forget()  # the weights may change before the next call
             self.model.train(training)
 
     def forward(self, ids: Tensor, mask: Tensor, positions: Tensor, keep: int, **options: Any) -> Any:
@@ -147,7 +158,7 @@ class Continuation:
     def __init__(self, network: CausalNetwork, prompts: Sequence[Sequence[int]], shared: int = 0) -> None:
         self._network = network
         prefix = network.prefix(prompts, shared)
-        self._ids, self._mask, self._positions = _after_prefix(prefix, prompts, network.model.device)
+        self._ids, self._mask, self._positions = _after_prefix(prefix, prompts, network.device)
         self._last_position = (network.context or sys.maxsize) - 1
         self._cache: Any = prefix.copies(len(prompts)) if prefix else None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from outgrow.config import HERE, Local
 from outgrow.errors import DataError
 from outgrow.models.loading import context_length, is_bidirectional, load_encoder, load_tokenizer
 
@@ -41,7 +42,7 @@ class ChoiceNetwork(nn.Module):
 
     def forward(self, **inputs: Tensor) -> Tensor:
         """Return logits (N, K) of tokenizer outputs."""
-        return self.head(self.embed(**inputs))  # type: ignore[no-any-return]
+        return self.head(self.embed(**inputs).to(self.head.weight.dtype))  # type: ignore[no-any-return]
 
     def embed(self, **inputs: Tensor) -> Tensor:
         """Return pooled states (N, D)."""
@@ -103,21 +104,28 @@ class Encoder:
 
 
 @torch.inference_mode()
-def by_length(function: Any, encoder: Encoder, prompts: Sequence[str], *, batch_size: int) -> Tensor:
-    """Apply a function to batches of prompts sorted by length, for little padding; shape (N, …) in the given order."""
+def by_length(
+    function: Any, network: nn.Module, encoder: Encoder, prompts: Sequence[str], *, batch_size: int
+) -> Tensor:
+    """Apply a function of a network to batches of prompts; shape (N, …) in the given order.
+
+    Batches are sorted by length, for little padding.
+    """
     tokens = encoder.tokenise(prompts)
     order = sorted(range(len(tokens)), key=lambda index: (len(tokens[index]["input_ids"]), index))
     pieces: dict[int, Tensor] = {}
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         batch = encoder.batch([tokens[row] for row in rows])
-        device = next(function.parameters()).device if isinstance(function, nn.Module) else torch.device("cpu")
+        device = next(network.parameters()).device
         outputs = function(**{key: value.to(device) for key, value in batch.items()}).float().cpu()
         pieces.update(zip(rows, outputs, strict=True))
     return torch.stack([pieces[row] for row in range(len(tokens))])
 
 
-def load_choice_network(model: str, classes: int, *, seed: int) -> ChoiceNetwork:
-    """Load a pretrained network with a new head; `seed` sets torch's random state."""
+def load_choice_network(model: str, classes: int, *, seed: int, local: Local = HERE) -> ChoiceNetwork:
+    """Load a pretrained network with a new head in fp32; `seed` sets torch's random state."""
     torch.manual_seed(seed)
-    return ChoiceNetwork(load_encoder(model), classes)
+    network = ChoiceNetwork(load_encoder(model, local), classes)
+    network.head.to(next(network.backbone.parameters()).device)
+    return network

@@ -1,17 +1,21 @@
-"""Load transformers models from a folder or the hub: fp32 weights, safetensors only."""
+"""Load transformers models from a folder or the hub, on a device and in a precision: safetensors only."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outgrow.errors import ModelError
+from outgrow.config import HERE, Local
+from outgrow.errors import ConfigError, MissingExtraError, ModelError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _SHARDS = ("*.safetensors", "model.safetensors.index.json")
@@ -33,25 +37,92 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_encoder(model: str) -> PreTrainedModel:
-    """Load a network without head (encoder or decoder), fp32, in evaluation mode."""
+def load_encoder(model: str, local: Local = HERE) -> PreTrainedModel:
+    """Load a network without head (encoder or decoder) in evaluation mode."""
     from transformers import AutoModel
 
-    return _load_network(AutoModel, model)
+    return _load_network(AutoModel, model, local)
 
 
-def load_causal_lm(model: str) -> PreTrainedModel:
-    """Load a causal language model, fp32, in evaluation mode."""
+def load_causal_lm(model: str, local: Local = HERE) -> PreTrainedModel:
+    """Load a causal language model in evaluation mode."""
     from transformers import AutoModelForCausalLM
 
-    return _load_network(AutoModelForCausalLM, model)
+    return _load_network(AutoModelForCausalLM, model, local)
 
 
-def load_masked_lm(model: str) -> PreTrainedModel:
-    """Load a masked language model, fp32, in evaluation mode; a missing head is initialized at random."""
+def load_masked_lm(model: str, local: Local = HERE) -> PreTrainedModel:
+    """Load a masked language model in evaluation mode; a missing head is initialized at random."""
     from transformers import AutoModelForMaskedLM
 
-    return _load_network(AutoModelForMaskedLM, model, fresh_head=True)
+    return _load_network(AutoModelForMaskedLM, model, local, fresh_head=True)
+
+
+def has_chat_template(model: str) -> bool:
+    """Return whether the tokenizer of a model folder or hub id has a chat template; without loading that of a folder.
+
+    Raises:
+        ModelError: As `load_tokenizer`.
+    """
+    check_model(model)
+    folder = Path(model)
+    if not folder.is_dir():
+        return load_tokenizer(model).chat_template is not None
+    about = folder / "tokenizer_config.json"
+    own = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+    return (folder / "chat_template.jinja").is_file() or own.get("chat_template") is not None
+
+
+def device_of(local: Local) -> torch.device:
+    """Return the device that a model is loaded on; with `spread`, the one that reads its input.
+
+    Raises:
+        ConfigError: It is not there.
+    """
+    import torch
+
+    if local.device in ("auto", "spread"):
+        mps = local.device == "auto" and torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    device = torch.device(local.device)
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}[device.type]
+    if (device.index or 0) >= there:
+        found = f"{there} of this kind" if there else "none of this kind"
+        raise ConfigError(f"There is no device {local.device} here.", found=found, fix="Set `device: auto`.")
+    return device
+
+
+def dtype_of(local: Local) -> torch.dtype:
+    """Return the precision of the weights.
+
+    Raises:
+        ConfigError: The device has no bfloat16, or is not there.
+    """
+    import torch
+
+    device = device_of(local)
+    bfloat16 = device.type != "cuda" or torch.cuda.is_bf16_supported()
+    if local.dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" and bfloat16 else torch.float32
+    if local.dtype == "bfloat16" and not bfloat16:
+        fix = "Set `dtype: float16`, or `float32`."
+        raise ConfigError(f"The device {device} does not compute in bfloat16.", found="dtype: bfloat16", fix=fix)
+    dtype: torch.dtype = getattr(torch, local.dtype)
+    return dtype
+
+
+def trainable(local: Local, *, frozen: bool) -> Local:
+    """Return how a model is loaded for training: what trains is fp32; a `frozen` base may keep its precision.
+
+    Raises:
+        ConfigError: Quantized weights would have to train.
+    """
+    if frozen:
+        return local
+    if local.quantization:
+        fix = "Set `adapter: lora`, or leave `quantization` out."
+        raise ConfigError("Quantized weights cannot be trained.", found=f"quantization: {local.quantization}", fix=fix)
+    return local.model_copy(update={"dtype": "float32"})
 
 
 def is_masked_lm(model: str) -> bool:
@@ -110,6 +181,27 @@ def _has(folder: Path, patterns: Sequence[str]) -> list[str]:
     return [path.name for pattern in patterns for path in folder.glob(pattern)]
 
 
+def weights_identity(model: str, local: Local = HERE) -> Any:
+    """Return `model_identity`; with precision and quantization where the model is not computed in plain fp32."""
+    whole, dtype = model_identity(model), str(dtype_of(local)).removeprefix("torch.")
+    if dtype == "float32" and not local.quantization:
+        return whole
+    return {"model": whole, "dtype": dtype, "quantization": local.quantization}
+
+
+def asks_in_chat(model: str, local: Local) -> bool:
+    """Return whether a model is asked through its chat template."""
+    return local.chat is not False and (local.chat != "auto" or has_chat_template(model))
+
+
+def text_identity(model: str, local: Local) -> Any:
+    """Return `weights_identity`, with the chat of a model that is asked through its template."""
+    weights = weights_identity(model, local)
+    if not asks_in_chat(model, local):
+        return weights
+    return {"weights": weights, "chat": local.chat, "system": local.system}
+
+
 def model_identity(model: str) -> str:
     """Return the content hash of a model folder, or `id@commit` of a hub model."""
     check_model(model)
@@ -150,11 +242,15 @@ def context_length(network: PreTrainedModel) -> int | None:
     return None
 
 
-def _load_network(auto: Any, model: str, *, fresh_head: bool = False) -> PreTrainedModel:
-    import torch
-
+def _load_network(auto: Any, model: str, local: Local, *, fresh_head: bool = False) -> PreTrainedModel:
     check_model(model)
-    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    device, options = device_of(local), {"dtype": dtype_of(local), "use_safetensors": True, "output_loading_info": True}
+    if local.attention:
+        options["attn_implementation"] = local.attention
+    if local.quantization:
+        options["quantization_config"] = _quantization(local)
+    if local.device == "spread" or local.quantization:
+        options["device_map"] = "auto" if local.device == "spread" else {"": device}
     network, about = _load(auto, "weights", model, **options)
     # A pooler is never used; other missing weights would stay random.
     needed = f"{network.base_model_prefix}." if fresh_head else ""
@@ -165,7 +261,37 @@ def _load_network(auto: Any, model: str, *, fresh_head: bool = False) -> PreTrai
             found=f"no weights for {len(missing)} parameters, such as {missing[0]}",
             fix="Copy the whole model folder.",
         )
-    return network.eval()
+    network.eval()
+    if "device_map" in options or device.type == "cpu":
+        return network
+    with _enough_memory(model):
+        return network.to(device)
+
+
+@contextmanager
+def _enough_memory(model: str) -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"The memory of the device is too small for {model}.",
+            found=_first_line(error),
+            fix="Set `device: spread`, `dtype: bfloat16` or `quantization: 4bit`, or take a smaller model.",
+        ) from error
+
+
+def _quantization(local: Local) -> Any:
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtraError("Quantization", "quantization")
+    if local.quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype_of(local))
 
 
 def _load(auto: Any, part: str, model: str, **options: Any) -> Any:
@@ -175,8 +301,9 @@ def _load(auto: Any, part: str, model: str, **options: Any) -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        return auto.from_pretrained(model, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        with _enough_memory(model):
+            return auto.from_pretrained(model, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         if Path(model).is_dir():
             raise ModelError(f"The {part} in {model} cannot be read: {_first_line(error)}") from error
         raise _hub_error(model, error) from error

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from outgrow.config import HERE, Local
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
-from outgrow.models.causal import CausalNetwork, batches, check_number, left_pad
+from outgrow.models.causal import Batch, CausalNetwork, batches, check_number, left_pad
 from outgrow.models.decoding import Draft, Hypothesis, Search, Stops, beam_search, decode, noise_for
 from outgrow.models.loading import load_causal_lm, load_tokenizer
-from outgrow.models.protocols import GenerateOptions, TooLong, check_options
-from outgrow.models.tokens import cut_at, decode_after, encode_answer, generated_spans
+from outgrow.models.protocols import GenerateOptions, Messages, TooLong, check_options
+from outgrow.models.rendering import ChatRenderer, Renderer, renderer
+from outgrow.models.tokens import cut_at, decode_after, generated_spans
 
 
 class LocalLanguageModel:
     r"""A causal language model of transformers that continues, scores and embeds texts.
 
     It stays on its device and in its precision. `batch_size`, the sequences per forward pass, changes speed and memory,
-    never the result.
+    never the result; it is halved where the memory is too small. Prompts are texts, or for a model that chats messages.
 
     Example:
         ```python
@@ -32,24 +35,34 @@ class LocalLanguageModel:
         ```
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str, batch_size: int = 32) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, batch_size: int = 32, local: Local = HERE) -> None:
         if batch_size < 1:
             raise ConfigError("The batch size must be at least 1.", found=batch_size)
         self.model, self.tokenizer, self.name, self.batch_size = model, tokenizer, name, batch_size
+        self.notes: list[str] = []
+        """What the user should know, such as a smaller batch size."""
+        self.renderer = renderer(tokenizer, local.chat, local.system)
         self._network = CausalNetwork(model, name)
 
     @classmethod
-    def load(cls, path: str | Path, *, name: str | None = None, batch_size: int = 32) -> LocalLanguageModel:
-        """Load a model folder or hub id, weights in fp32; `name` is by default the last part of the path."""
-        model, tokenizer = load_causal_lm(str(path)), load_tokenizer(str(path))
-        return cls(model, tokenizer, name=name or Path(path).name, batch_size=batch_size)
+    def load(
+        cls, path: str | Path, *, name: str | None = None, batch_size: int = 32, local: Local = HERE
+    ) -> LocalLanguageModel:
+        """Load a model folder or hub id; `name` is by default the last part of the path."""
+        model, tokenizer = load_causal_lm(str(path), local), load_tokenizer(str(path))
+        return cls(model, tokenizer, name=name or Path(path).name, batch_size=batch_size, local=local)
+
+    @property
+    def chats(self) -> bool:
+        """Whether prompts go through the model's chat template."""
+        return isinstance(self.renderer, ChatRenderer)
 
     @property
     def context(self) -> int | None:
         """Context length in tokens, or None if the configuration sets no limit."""
         return self._network.context
 
-    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+    def generate(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Completion]]:
         """Continue every prompt; a completion also ends where the context is full.
 
         Log-probabilities are those of the model itself, whatever the temperature and stop strings. A token that reaches
@@ -72,7 +85,7 @@ class LocalLanguageModel:
         return [answers.get(index, []) for index in range(len(prompts))]
 
     def logprobs(
-        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+        self, pairs: Sequence[tuple[str | Messages, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
         """Score continuations, all tokens of one in one forward pass.
 
@@ -80,7 +93,7 @@ class LocalLanguageModel:
         generated text equal those of its generation if the tokenizer gives the tokens that were generated. Arguments as
         in `outgrow.models.protocols.logprobs`; a result is `finished` if an end-of-sequence token was scored.
         """
-        closing = self.tokenizer.eos_token_id if end else None
+        closing = self.renderer.end if end else None
         encoded = [self._encode_pair(prompt, text, index, closing) for index, (prompt, text) in enumerate(pairs)]
         lengths = [len(before) + len(tokens) for before, tokens, _ in encoded]
         what = "prompt with its continuation"
@@ -90,10 +103,13 @@ class LocalLanguageModel:
             whole = [[*encoded[index][0], *encoded[index][1]] for index in fitting]
             # The logits of a continuation's first token are at the last token of its prompt.
             last = [len(encoded[index][0]) - 1 for index in fitting]
-            for batch in batches(whole, self.batch_size, last=last):
+
+            def work(batch: Batch) -> None:
                 own = [fitting[member] for member in batch.members]
                 scores = self._score([encoded[index][:2] for index in own], batch.shared)
-                scored |= dict(zip(own, scores, strict=True))
+                scored.update(zip(own, scores, strict=True))
+
+            self._in_batches(whole, work, last=last)
         return [
             Completion(text, scored[index], tuple(encoded[index][2]), finished=closing is not None)
             if index in scored
@@ -101,7 +117,7 @@ class LocalLanguageModel:
             for index, (_, text) in enumerate(pairs)
         ]
 
-    def fits(self, prompts: Sequence[str], new_tokens: int) -> list[bool]:
+    def fits(self, prompts: Sequence[str | Messages], new_tokens: int) -> list[bool]:
         """Return whether the context has room for each prompt and `new_tokens`."""
         if self.context is None:
             return [True] * len(prompts)
@@ -109,44 +125,96 @@ class LocalLanguageModel:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the mean over tokens of the last hidden states, shape (len(texts), D)."""
-        encoded = [self._encode_prompt(text, index) for index, text in enumerate(texts)]
+        plain = Renderer(self.tokenizer)
+        encoded = [self._encode_prompt(text, index, plain) for index, text in enumerate(texts)]
         for index, tokens in enumerate(encoded):
             self._fits(len(tokens), index, "text", "error")
         points: dict[int, NDArray[np.float64]] = {}
-        by_length = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
+
+        def work(batch: Batch) -> None:
+            own = [encoded[index] for index in batch.members]
+            points.update(zip(batch.members, self._network.mean_states(own), strict=True))
+
         with self._network.inference():
-            for start in range(0, len(by_length), self.batch_size):
-                batch = by_length[start : start + self.batch_size]
-                points |= zip(batch, self._network.mean_states([encoded[index] for index in batch]), strict=True)
+            self._in_batches(encoded, work)
         return np.stack([points[index] for index in range(len(texts))])
 
-    def _draw(self, prompts: Sequence[tuple[str, list[int]]], options: GenerateOptions) -> list[list[Completion]]:
-        ends, stops, heat = self._network.ends(self.tokenizer), self._stops(options.stop), options.temperature
-        drafts = [
-            Draft(tokens, self._budget(tokens, options), noise_for(options.seed, sample, prompt) if heat else None)
-            for prompt, tokens in prompts
-            for sample in range(options.n)
-        ]
-        for batch in batches([draft.prompt for draft in drafts], self.batch_size):
-            own = [drafts[index] for index in batch.members]
-            decode(self._network, own, ends=ends, stops=stops, temperature=heat, shared=batch.shared)
-        texts = [self._completion(draft.prompt, draft, options.stop) for draft in drafts]
+    def _draw(self, prompts: Sequence[tuple[Any, list[int]]], options: GenerateOptions) -> list[list[Completion]]:
+        ends, stops, heat = self._ends, self._stops(options.stop), options.temperature
+        asked = [(prompt, tokens, sample) for prompt, tokens in prompts for sample in range(options.n)]
+        drafts: dict[int, Draft] = {}
+
+        def work(batch: Batch) -> None:
+            own: dict[int, Draft] = {}
+            for index in batch.members:
+                prompt, tokens, sample = asked[index]
+                noise = noise_for(options.seed, sample, str(prompt)) if heat else None
+                own[index] = Draft(tokens, self._budget(tokens, options), noise)
+            decode(self._network, list(own.values()), ends=ends, stops=stops, temperature=heat, shared=batch.shared)
+            drafts.update(own)
+
+        self._in_batches([tokens for _, tokens, _ in asked], work)
+        texts = [self._completion(drafts[index].prompt, drafts[index], options.stop) for index in range(len(asked))]
         return [texts[start : start + options.n] for start in range(0, len(texts), options.n)]
 
     def _search(self, prompts: Sequence[list[int]], options: GenerateOptions) -> list[list[Completion]]:
-        ends, stops = self._network.ends(self.tokenizer), self._stops(options.stop)
-        searches = [Search(tokens, self._budget(tokens, options)) for tokens in prompts]
-        for batch in batches([search.prompt for search in searches], max(1, self.batch_size // options.beams)):
-            own = [searches[index] for index in batch.members]
-            beam_search(self._network, own, beams=options.beams, ends=ends, stops=stops, shared=batch.shared)
+        ends, stops = self._ends, self._stops(options.stop)
+        found: dict[int, Search] = {}
+
+        def work(batch: Batch) -> None:
+            own = {index: Search(prompts[index], self._budget(prompts[index], options)) for index in batch.members}
+            searches = list(own.values())
+            beam_search(self._network, searches, beams=options.beams, ends=ends, stops=stops, shared=batch.shared)
+            found.update(own)
+
+        self._in_batches(prompts, work, each=options.beams)
         answers = []
-        for search in searches:
+        for index in range(len(prompts)):
             distinct: dict[str, Completion] = {}
-            for one in search.ended:
-                text = self._completion(search.prompt, one, options.stop)
+            for one in found[index].ended:
+                text = self._completion(prompts[index], one, options.stop)
                 distinct.setdefault(text.text, text)
             answers.append(list(distinct.values())[: options.n])
         return answers
+
+    def _in_batches(
+        self,
+        sequences: Sequence[Sequence[int]],
+        work: Callable[[Batch], None],
+        *,
+        last: Sequence[int] | None = None,
+        each: int = 1,
+    ) -> None:
+        """Work on batches of sequences that take the memory of `each`; halves them where the memory is too small."""
+        waiting = list(range(len(sequences)))
+        while waiting:
+            own = [sequences[index] for index in waiting]
+            limits = None if last is None else [last[index] for index in waiting]
+            done: set[int] = set()
+            try:
+                for batch in batches(own, max(1, self.batch_size // each), last=limits):
+                    work(Batch(tuple(waiting[member] for member in batch.members), batch.shared))
+                    done |= set(batch.members)
+            except torch.OutOfMemoryError as error:
+                self._halve(error)
+            waiting = [index for place, index in enumerate(waiting) if place not in done]
+
+    def _halve(self, error: Exception) -> None:
+        if self.batch_size == 1:
+            raise ModelError(
+                f"The memory of the device is too small for one sequence of {self.name}.",
+                found=str(error).splitlines()[0],
+                fix="Set `device: spread`, `dtype: bfloat16` or `quantization: 4bit`, or shorten the texts.",
+            ) from error
+        self.batch_size //= 2
+        self.notes = [f"{self.name} runs in batches of {self.batch_size}: the memory is too small for more."]
+        self._network.forget()
+        torch.cuda.empty_cache()
+
+    @property
+    def _ends(self) -> set[int]:
+        ends = self._network.ends(self.tokenizer)
+        return ends if self.renderer.end is None else ends | {self.renderer.end}
 
     def _score(self, pairs: Sequence[tuple[list[int], list[int]]], shared: int) -> list[tuple[float, ...]]:
         # Padding is on the left, so every continuation is within the last `longest` positions; a token's logits are one
@@ -154,15 +222,15 @@ class LocalLanguageModel:
         longest = max(len(tokens) for _, tokens in pairs)
         whole = [before + tokens for before, tokens in pairs]
         logprobs = self._network.logprobs(whole, keep=longest + 1, shared=shared)
-        targets, _, _ = left_pad([tokens for _, tokens in pairs], self.model.device)
+        targets, _, _ = left_pad([tokens for _, tokens in pairs], logprobs.device)
         values = logprobs[:, :-1].gather(2, targets[..., None])[..., 0].tolist()
         scores = [tuple(row[longest - len(tokens) :]) for row, (_, tokens) in zip(values, pairs, strict=True)]
         for value in (value for row in scores for value in row):
             check_number(value, self.name)
         return scores
 
-    def _encode_prompt(self, prompt: str, index: int) -> list[int]:
-        tokens: list[int] = self.tokenizer(prompt)["input_ids"]
+    def _encode_prompt(self, prompt: str | Messages, index: int, how: Renderer | None = None) -> list[int]:
+        tokens = (how or self.renderer).prompt(prompt)
         if tokens:
             return tokens
         ids = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
@@ -176,10 +244,10 @@ class LocalLanguageModel:
         return start
 
     def _encode_pair(
-        self, prompt: str, text: str, index: int, end: int | None
+        self, prompt: str | Messages, text: str, index: int, end: int | None
     ) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         # Tokens of the prompt, and tokens and spans of the continuation, followed by `end`.
-        tokens, spans = encode_answer(self.tokenizer, text)
+        tokens, spans = self.renderer.answer(text)
         closing = [] if end is None else [end]
         return self._encode_prompt(prompt, index), tokens + closing, spans + [(len(text), len(text))] * len(closing)
 

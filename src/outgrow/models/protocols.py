@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from outgrow.errors import ConfigError
 from outgrow.labels import Completion
 
+Message = tuple[Literal["system", "user", "assistant"], str]
+"""A role and what it says."""
+Messages = tuple[Message, ...]
+"""A conversation; the last message is the user's."""
 TooLong = Literal["error", "empty"]
 """What becomes of a text longer than the model's context: an error, or an answer without tokens."""
 
@@ -82,7 +86,7 @@ class LanguageModel(Protocol):
     - `logprobs(pairs, *, end, too_long)`: score given texts; see `logprobs`.
     - `fits(prompts, new_tokens)`: tell which prompts fit into its context; see `fits`.
     - `embed(texts)`: embed texts; see `embed`.
-    - `chat(turns, options)`: answer system and user messages; see `chat`.
+    - `chats`: whether prompts may be messages; see `chats`.
     - `refusals`: a mapping from prompts that it declined to reasons; see `refusal`.
     """
 
@@ -94,12 +98,15 @@ class LanguageModel(Protocol):
     else:
         name = _ClassName()
 
-    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
-        """Continue every prompt: one list of at most `options.n` completions per prompt, in order."""
+    def generate(self, prompts: Sequence[Any], options: GenerateOptions) -> list[list[Completion]]:
+        """Continue every prompt: one list of at most `options.n` completions per prompt, in order.
+
+        A prompt is a text; for a model that `chats` also `Messages`, and a text is then one user's message.
+        """
 
 
 def logprobs(
-    model: LanguageModel, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+    model: LanguageModel, pairs: Sequence[tuple[str | Messages, str]], *, end: bool = False, too_long: TooLong = "error"
 ) -> list[Completion]:
     """Score `(prompt, continuation)` pairs, with `end` the end-of-sequence token too; a ConfigError if it cannot.
 
@@ -110,7 +117,7 @@ def logprobs(
     return list(model.logprobs(pairs, end=end, too_long=too_long))
 
 
-def fits(model: LanguageModel, prompts: Sequence[str], new_tokens: int) -> list[bool]:
+def fits(model: LanguageModel, prompts: Sequence[str | Messages], new_tokens: int) -> list[bool]:
     """Return whether the context has room for each prompt and `new_tokens`; True if the model cannot tell."""
     return list(model.fits(prompts, new_tokens)) if hasattr(model, "fits") else [True] * len(prompts)
 
@@ -122,16 +129,28 @@ def embed(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
     return np.asarray(model.embed(texts), dtype=np.float64)
 
 
-def chat(model: LanguageModel, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-    """Answer `(system, user)` messages; a model without `chat` continues the two as one text."""
-    if not hasattr(model, "chat"):
-        return model.generate([system + user for system, user in turns], options)
-    return list(model.chat(turns, options))
+def chats(model: LanguageModel | None) -> bool:
+    """Return whether a model takes messages: it was tuned for conversations, and is asked in that form."""
+    return bool(getattr(model, "chats", False))
 
 
-def refusal(model: LanguageModel, prompt: str, default: str) -> str:
+def with_system(prompt: str | Messages, system: str | None) -> Messages:
+    """Return a prompt as messages behind a system message, which is joined with the one that they may have.
+
+    Example:
+        >>> with_system("1 + 1?", "Be brief.")
+        (('system', 'Be brief.'), ('user', '1 + 1?'))
+    """
+    messages: Messages = (("user", prompt),) if isinstance(prompt, str) else prompt
+    given = [content.rstrip("\n") for role, content in messages if role == "system"]
+    told = "\n\n".join(part for part in (system, *given) if part)
+    rest = tuple(message for message in messages if message[0] != "system")
+    return (("system", told), *rest) if told else rest
+
+
+def refusal(model: LanguageModel, prompt: str | Messages, default: str) -> str:
     """Return the model's reason for having no completion of a prompt, or `default`."""
-    reasons: Mapping[str, str] = getattr(model, "refusals", {})
+    reasons: Mapping[str | Messages, str] = getattr(model, "refusals", {})
     return reasons.get(prompt, default)
 
 

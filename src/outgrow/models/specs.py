@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from outgrow.config import Named, Served
+from outgrow.config import HERE, Local, Named, Served
 from outgrow.identity import identity
-from outgrow.models.loading import model_identity, short_name
-from outgrow.models.protocols import LanguageModel
+from outgrow.models.loading import asks_in_chat, short_name, text_identity
+from outgrow.models.protocols import LanguageModel, chats
 from outgrow.models.server.client import Limits
 from outgrow.models.server.model import ServerLanguageModel
 from outgrow.models.server.usage import Prices
@@ -28,6 +28,10 @@ class ModelSpec(Protocol):
     @property
     def identity(self) -> Any:
         """What its answers depend on besides the prompts and options, as a JSON value."""
+
+    @property
+    def chats(self) -> bool:
+        """Whether it is asked with messages; see `outgrow.models.protocols.chats`."""
 
     def load(self, cache: Path, reporter: Reporter) -> LanguageModel:
         """Load it.
@@ -48,17 +52,24 @@ class LocalModel:
     """A name for tables and records."""
     batch_size: int = 32
     """Sequences at once."""
+    local: Local = HERE
+    """Device, precision and chat."""
 
     @property
-    def identity(self) -> str:
-        """Hash of the folder's content, or `id@commit`."""
-        return model_identity(self.model)
+    def identity(self) -> Any:
+        """Hash of the folder's content, or `id@commit`; with precision and chat where they matter."""
+        return text_identity(self.model, self.local)
+
+    @property
+    def chats(self) -> bool:
+        """Whether it is asked through its chat template."""
+        return asks_in_chat(self.model, self.local)
 
     def load(self, cache: Path, reporter: Reporter) -> LanguageModel:
         """Load the weights."""
         from outgrow.models.local import LocalLanguageModel
 
-        return LocalLanguageModel.load(self.model, name=self.name, batch_size=self.batch_size)
+        return LocalLanguageModel.load(self.model, name=self.name, batch_size=self.batch_size, local=self.local)
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,11 @@ class RegisteredModel:
     def identity(self) -> dict[str, Any]:
         """Name, parameters and source."""
         return identity(self._created)
+
+    @property
+    def chats(self) -> bool:
+        """Whether it says so itself."""
+        return chats(self._created)
 
     def load(self, cache: Path, reporter: Reporter) -> LanguageModel:
         """Create it.
@@ -116,6 +132,11 @@ class ServerModel:
         return {"served": vars(self._served)}
 
     @property
+    def chats(self) -> bool:
+        """Whether its chat endpoint is asked."""
+        return self.config.api == "chat"
+
+    @property
     def prices(self) -> Prices | None:
         """Cost of its tokens, where known."""
         prices = self.config.prices
@@ -147,7 +168,7 @@ def model_spec(config: Any, role: str, *, name: str | None = None, folder: str |
     """Return the model of a section of an experiment file.
 
     Args:
-        config: A section with `server`, or with `model` and perhaps `name` and `batch_size`.
+        config: A section with `server`; or with `model`, `batch_size`, the settings of `Local`, and perhaps a `name`.
         role: Its role in notes on cost.
         name: A name for tables and records, where it is not the model's own.
         folder: The folder of the model after its training; by default it is untrained.
@@ -158,4 +179,4 @@ def model_spec(config: Any, role: str, *, name: str | None = None, folder: str |
     if isinstance(config.model, Named) and folder is None:
         return RegisteredModel(config.model, own or config.model.name)
     model = folder or str(config.model)
-    return LocalModel(model, own or short_name(model), config.batch_size)
+    return LocalModel(model, own or short_name(model), config.batch_size, config.local)

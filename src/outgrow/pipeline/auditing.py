@@ -48,7 +48,7 @@ def audited(
     whole = TextAudit.of(rows.prompts, weak, texts, agreement=found.agreement, concepts=found.concepts)
     picked = sampled(len(rows), SAMPLE)
     sample = rows.take(picked)
-    answered = write(strong, sample.ids, asking.prompts(sample), asking.options, run)
+    answered = write(strong, sample.ids, asking.prompts(sample, chats=strong.chats), asking.options, run)
     best = [answered.best(row, 0) for row in range(len(picked))]
     base = ["" if one is None else one.text.strip() for one in best]
     own_weak, own_texts = [weak[row] for row in picked], [texts[row] or "" for row in picked]

@@ -74,10 +74,11 @@ class PreferenceStage:
             seed: Of samples and training.
             name: Name of the stage.
         """
-        count, temperature, prompts = self.settings.candidates, self.settings.temperature, asking.prompts(rows)
+        author = LocalModel(student, "the student", self.strong.batch_size, self.strong.local)
+        count, temperature = self.settings.candidates, self.settings.temperature
+        prompts = asking.prompts(rows, chats=author.chats)
         drawing = {"temperature": temperature, "beams": 1, "seed": seed} if temperature else {"beams": count}
         options = dataclasses.replace(asking.options, n=count, **drawing)
-        author = LocalModel(student, "the student", self.strong.batch_size)
         written = write(author, rows.ids, prompts, options, run)
         # One text alone makes no pair, and need not be scored.
         candidates = [each if len(each) > 1 else [] for each in pool(written)]
@@ -89,7 +90,12 @@ class PreferenceStage:
             return student
         _keep(pairs, run)
         learner = PreferenceLearner(
-            student, self.strong.adapter, self.strong.max_length, self.settings.trainer, self.strong.batch_size
+            student,
+            self.strong.adapter,
+            self.strong.max_length,
+            self.settings.trainer,
+            self.strong.batch_size,
+            local=self.strong.local,
         )
         trained = learner.train(pairs, self.settings, run, seed=seed, name=f"prefer for {name}")
         folder = str(trained.path / "model")

@@ -70,7 +70,7 @@ class TextPipeline(Pipeline):
         Without scores it takes three supervisors: of two different texts neither has a majority.
         """
         labels = self._written("test", seed)
-        prompts, candidates = self._asking.prompts(self._test), pool(labels)
+        prompts, candidates = self._prompts(self._test), pool(labels)
         if len(labels.supervisors) < 2 or not any(candidates):
             return {}
         found: dict[str, Predictions] = {}
@@ -104,7 +104,7 @@ class TextPipeline(Pipeline):
 
     def targets(self, method: str, seed: int) -> TextTargets:
         """Return what the student of a method, or the `ceiling`, learns first; the strong model is not trained."""
-        prompts = self._asking.prompts(self._unlabelled)
+        prompts = self._prompts(self._unlabelled)
         if method == "ceiling":
             return gold_targets(self._unlabelled, prompts)
         settings = self.config.methods[method]
@@ -149,8 +149,8 @@ class TextPipeline(Pipeline):
         return None
 
     def _answers(self, model: ModelSpec) -> Predictions:
-        asking = self._asking
-        return self._predictions(write(model, self._test.ids, asking.prompts(self._test), asking.options, self.run), 0)
+        prompts, options = self._prompts(self._test), self._asking.options
+        return self._predictions(write(model, self._test.ids, prompts, options, self.run), 0)
 
     def _predictions(self, labels: TextLabels, supervisor: int) -> Predictions:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""
@@ -174,7 +174,7 @@ class TextPipeline(Pipeline):
         return found.labels
 
     def _combined(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:
-        prompts, candidates = self._asking.prompts(self._unlabelled), pool(labels)
+        prompts, candidates = self._prompts(self._unlabelled), pool(labels)
         targets, lambdas = self._combiner(method, name).texts(
             labels, prompts, lambda: self._scores("unlabelled", candidates, seed)
         )
@@ -270,6 +270,10 @@ class TextPipeline(Pipeline):
     def _strong(self, name: str, folder: str | None = None) -> ModelSpec:
         """The strong model, as it is or trained in a folder."""
         return model_spec(self.config.strong, "strong model", name=name, folder=folder)
+
+    def _prompts(self, rows: Rows) -> list[str]:
+        """Rows as the strong model is asked."""
+        return self._asking.prompts(rows, chats=self._strong("base").chats)
 
     def _labelling(self, seed: int) -> Asking:
         """How supervisors write the texts that are learned from."""

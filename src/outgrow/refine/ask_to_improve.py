@@ -51,15 +51,14 @@ class AskToImprove(TextRefiner):
     ) -> Prompts:
         texts, rng = weak_texts(rows, labels), np.random.default_rng(seed)
 
-        def prompt_of(prompt: str, own: list[str]) -> Prompt:
-            query = fill(self.query, {"prompt": prompt})
+        def prompt_of(prompt: str, query: str, own: list[str]) -> Prompt:
             if not own:
                 return Prompt((), query)
             return Prompt((), query, fill(self.improve, {"prompt": prompt, "answer": own[int(rng.integers(len(own)))]}))
 
         return Prompts(
             [
-                [prompt_of(prompt, own) for prompt, own in zip(rows.prompts, texts, strict=True)]
+                [prompt_of(*each) for each in zip(rows.prompts, self._queries(rows, model), texts, strict=True)]
                 for _ in range(self.draws)
             ]
         )

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, Rows
-from outgrow.models.protocols import LanguageModel, logprobs
+from outgrow.models.protocols import LanguageModel, Messages, chats, logprobs
 from outgrow.refine.refinement import ChoiceRefinement, StrongReader
 from outgrow.refine.selection import Candidates, Select, similarity
-from outgrow.refine.text_refiner import BLOCK, QUERY, Prompt, check_at_least, fitted
-from outgrow.templates import check_template, fill
+from outgrow.refine.text_refiner import BLOCK, Block, Prompt, check_at_least, fitted
+from outgrow.templates import asked_by, check_template, fill
 
 Array = NDArray[np.float64]
 
@@ -60,15 +60,15 @@ class ChoiceICL:
     normalise: Literal["sum", "mean"] = "sum"
     """Score of a choice: the sum of its tokens' log-probabilities, or their mean."""
     demonstration: str = BLOCK
-    """Template of a demonstration; `{answer}` is the name of its likeliest choice."""
-    query: str = QUERY
+    """Template of a demonstration in plain text; `{answer}` is the name of its likeliest choice."""
+    query: str | None = None
     """Template of the question; a space and the name of a choice follow."""
 
     def __post_init__(self) -> None:
         for name in ("demonstrations", "share", "draws"):
             check_at_least(name, getattr(self, name), 1)
         check_template("demonstration", self.demonstration, needs=("prompt", "answer"))
-        check_template("query", self.query, needs=("prompt",), refuses=("answer",))
+        check_template("query", asked_by(self.query, chats=False), needs=("prompt",), refuses=("answer",))
 
     def choices(self, rows: Rows, targets: ChoiceTargets, strong: StrongReader, *, seed: int) -> ChoiceRefinement:
         """Return new targets, a vote per draw; see `refine` and `Refiner.choices`."""
@@ -87,7 +87,7 @@ class ChoiceICL:
         candidates = self._candidates(rows, targets, model)
         votes, dropped = [], 0
         for _ in range(self.draws):
-            vote, short = self._vote(rows, self._blocks(rows, candidates, rng), model)
+            vote, short = self._vote(rows, self._blocks(rows, candidates, rng, chats(model)), model)
             votes.append(vote)
             dropped += short
         every = np.stack(votes, axis=1)
@@ -113,28 +113,35 @@ class ChoiceICL:
         alike = similarity(self.select, rows.prompts, model)
         return Candidates(rows.prompts, strata, targets.probs.max(axis=1), alike)
 
-    def _blocks(self, rows: Rows, candidates: Candidates, rng: np.random.Generator) -> list[tuple[str, ...]]:
+    def _blocks(
+        self, rows: Rows, candidates: Candidates, rng: np.random.Generator, turns: bool
+    ) -> list[tuple[Block, ...]]:
         share = 1 if candidates.similarity is not None else self.share
         pool = self.demonstrations * self.draws
         chosen = candidates.choose(self.select, self.demonstrations, rng, share=share, pool=pool)
         names = ["" if label is None else (rows.choices or ())[label] for label in candidates.strata]
-        shown = [
-            fill(self.demonstration, {"prompt": prompt, "answer": name})
+        shown: list[Block] = [
+            (self._query(prompt, turns), name)
+            if turns
+            else fill(self.demonstration, {"prompt": prompt, "answer": name})
             for prompt, name in zip(rows.prompts, names, strict=True)
         ]
         return [tuple(shown[index] for index in own) for own in chosen]
 
-    def _vote(self, rows: Rows, blocks: Sequence[tuple[str, ...]], model: LanguageModel) -> tuple[Array, int]:
+    def _vote(self, rows: Rows, blocks: Sequence[tuple[Block, ...]], model: LanguageModel) -> tuple[Array, int]:
         """Distributions (N, K) behind each row's demonstrations, and the number of these left out."""
-        prompts = [self._prompt(own, one) for own, one in zip(blocks, rows.prompts, strict=True)]
+        prompts = [self._prompt(own, one, model) for own, one in zip(blocks, rows.prompts, strict=True)]
         asked, dropped, _ = fitted(prompts, model, _room(rows))
-        return self._calibrated([one.text for one in asked], blocks, rows, model), dropped
+        return self._calibrated([one.asked for one in asked], blocks, rows, model), dropped
 
-    def _prompt(self, blocks: tuple[str, ...], prompt: str) -> Prompt:
-        return Prompt(blocks, fill(self.query, {"prompt": prompt}))
+    def _prompt(self, blocks: tuple[Block, ...], prompt: str, model: LanguageModel) -> Prompt:
+        return Prompt(blocks, self._query(prompt, chats(model)), chats=chats(model))
+
+    def _query(self, prompt: str, turns: bool) -> str:
+        return fill(asked_by(self.query, chats=turns), {"prompt": prompt})
 
     def _calibrated(
-        self, asked: Sequence[str], blocks: Sequence[tuple[str, ...]], rows: Rows, model: LanguageModel
+        self, asked: Sequence[str | Messages], blocks: Sequence[tuple[Block, ...]], rows: Rows, model: LanguageModel
     ) -> Array:
         from scipy.special import softmax
 
@@ -142,9 +149,9 @@ class ChoiceICL:
         scores = choice_scores(model, asked, choices, mean=self.normalise == "mean")
         if self.content_free:
             distinct = list(dict.fromkeys(blocks))
-            empty = [self._prompt(own, text) for own in distinct for text in self.content_free]
+            empty = [self._prompt(own, text, model) for own in distinct for text in self.content_free]
             prompts, _, _ = fitted(empty, model, _room(rows))
-            texts = [one.text for one in prompts]
+            texts = [one.asked for one in prompts]
             free = softmax(choice_scores(model, texts, choices, mean=self.normalise == "mean"), axis=-1)
             priors = free.reshape(len(distinct), len(self.content_free), len(choices)).mean(axis=1)
             place = {own: index for index, own in enumerate(distinct)}
@@ -153,7 +160,9 @@ class ChoiceICL:
         return distributions
 
 
-def choice_scores(model: LanguageModel, prompts: Sequence[str], choices: Sequence[str], *, mean: bool = False) -> Array:
+def choice_scores(
+    model: LanguageModel, prompts: Sequence[str | Messages], choices: Sequence[str], *, mean: bool = False
+) -> Array:
     """Return the log-probability of every choice's name after a prompt and a space, shape (N, K); NaN if too long."""
     pairs = [(prompt, f" {choice}") for prompt in prompts for choice in choices]
     scored = logprobs(model, pairs, too_long="empty")

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from outgrow.errors import ConfigError
 from outgrow.labels import Rows, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel
+from outgrow.models.protocols import GenerateOptions, LanguageModel, chats
 from outgrow.refine.refinement import weak_texts
 from outgrow.refine.selection import Candidates, Select, similarity
-from outgrow.refine.text_refiner import BLOCK, Preset, Prompt, Prompts, TextRefiner, check_at_least
+from outgrow.refine.text_refiner import BLOCK, Block, Preset, Prompt, Prompts, TextRefiner, check_at_least
 from outgrow.templates import check_template, fill
 
 
@@ -36,10 +36,10 @@ class Demonstrations(TextRefiner):
     """Number of questions with the same demonstrations, drawn from outside of them; with 32, a model with a prefix
     cache reads demonstrations once for 32 questions. Not for demonstrations chosen by similarity."""
     demonstration: str = BLOCK
-    """Template of a demonstration."""
+    """Template of a demonstration in plain text; in a conversation it is a question and an answer of its own."""
     preset: Preset = field(default="default", kw_only=True)
-    """`paper` puts everything before the question into the system message of a chat model; other models read one text
-    either way."""
+    """`paper` puts demonstrations, written out, into the system message of a model that chats; other models read one
+    text either way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,8 +60,10 @@ class Demonstrations(TextRefiner):
 
     def blocks(
         self, rows: Rows, labels: TextLabels, *, seed: int, model: LanguageModel | None = None
-    ) -> list[list[tuple[str, ...]]]:
-        """Return the written demonstrations of every draw and row; none has the weak answer to its own row.
+    ) -> list[list[tuple[Block, ...]]]:
+        """Return the demonstrations of every draw and row; none has the weak answer to its own row.
+
+        For a model that chats they are turns.
 
         In every draw each row is shown with the text of one of its supervisors, at random. A row without any weak text
         is not shown, but has demonstrations like the others.
@@ -73,23 +75,22 @@ class Demonstrations(TextRefiner):
         texts = weak_texts(rows, labels)
         rng = np.random.default_rng(seed)
         alike = similarity(self.select, rows.prompts, model)
-        written = []
+        turns = self._queries(rows, model) if chats(model) and self.preset == "default" else None
+        shown_in = []
         for _ in range(self.draws):
             supervisors = [int(rng.integers(len(own))) if own else None for own in texts]
             answers = [own[place] if place is not None else "" for own, place in zip(texts, supervisors, strict=True)]
             candidates = Candidates(rows.prompts, supervisors, _confidence(labels), alike)
             pool = self.demonstrations * self.draws
             chosen = candidates.choose(self.select, self.demonstrations, rng, share=self.share, pool=pool)
-            blocks = [
+            blocks: list[Block] = [
                 fill(self.demonstration, {"prompt": prompt, "answer": answer})
                 for prompt, answer in zip(rows.prompts, answers, strict=True)
             ]
-            written.append([tuple(blocks[index] for index in shown) for shown in chosen])
-        return written
-
-    @property
-    def _chats(self) -> bool:
-        return self.preset == "paper"
+            if turns is not None:
+                blocks = list(zip(turns, answers, strict=True))
+            shown_in.append([tuple(blocks[index] for index in shown) for shown in chosen])
+        return shown_in
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,10 @@ class ICL(Demonstrations):
     def _prompts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel | None, options: GenerateOptions, seed: int
     ) -> Prompts:
-        queries = [fill(self.query, {"prompt": prompt}) for prompt in rows.prompts]
+        queries = self._queries(rows, model)
         return Prompts(
             [
-                [Prompt(blocks, query) for blocks, query in zip(draw, queries, strict=True)]
+                [Prompt(blocks, query, chats=chats(model)) for blocks, query in zip(draw, queries, strict=True)]
                 for draw in self.blocks(rows, labels, seed=seed, model=model)
             ]
         )

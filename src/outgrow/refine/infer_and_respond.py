@@ -16,7 +16,7 @@ import numpy as np
 
 from outgrow.errors import ConfigError
 from outgrow.labels import Completion, Rows, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel
+from outgrow.models.protocols import GenerateOptions, LanguageModel, chats
 from outgrow.refine.icl import Demonstrations
 from outgrow.refine.refinement import weak_texts
 from outgrow.refine.selection import batches_of_questions
@@ -73,10 +73,6 @@ class ConceptInference(TextRefiner):
     def _instruction(self) -> str:
         return INSTRUCTION[self.preset] if self.instruction is None else self.instruction
 
-    @property
-    def _chats(self) -> bool:
-        return self.preset == "paper"
-
     def instruct(self, concept: str) -> str:
         """Return what comes before a question; nothing without a concept."""
         return fill(self._instruction, {"concept": concept}) if concept else ""
@@ -107,7 +103,7 @@ class ConceptInference(TextRefiner):
             options, max_new_tokens=self.concept_tokens, n=1, beams=1, temperature=0.0, stop=()
         )
         asked, _, _ = fitted(requests, model, self.concept_tokens)
-        said = [first_line(each) for each in model.generate([one.text for one in asked], greedy)]
+        said = [first_line(each) for each in model.generate([one.asked for one in asked], greedy)]
         # A batch without any weak text has no concept.
         said = [sentence if request.blocks else "" for sentence, request in zip(said, requests, strict=True)]
         concepts = [""] * len(rows)
@@ -162,9 +158,12 @@ class InferAndRespond(ConceptInference):
             self.concepts(rows, labels, model, options=options, seed=seed * self.draws + draw)
             for draw in range(self.draws)
         ]
-        queries = [fill(self.query, {"prompt": prompt}) for prompt in rows.prompts]
+        queries = self._queries(rows, model)
         draws = [
-            [Prompt((), query, self.instruct(concept)) for query, concept in zip(queries, draw, strict=True)]
+            [
+                Prompt((), query, self.instruct(concept), chats(model))
+                for query, concept in zip(queries, draw, strict=True)
+            ]
             for draw in concepts
         ]
         return Prompts(draws, tuple(concepts[0]))
@@ -189,12 +188,9 @@ class InferAndDemonstrate(Demonstrations, ConceptInference):
         self, rows: Rows, labels: TextLabels, model: LanguageModel | None, options: GenerateOptions, seed: int
     ) -> Prompts:
         concepts = self.concepts(rows, labels, model, options=options, seed=seed)
-        fronts = [
-            (fill(self.query, {"prompt": prompt}), self.instruct(concept))
-            for prompt, concept in zip(rows.prompts, concepts, strict=True)
-        ]
+        fronts = [(query, self.instruct(one)) for query, one in zip(self._queries(rows, model), concepts, strict=True)]
         draws = [
-            [Prompt(blocks, query, head) for blocks, (query, head) in zip(draw, fronts, strict=True)]
+            [Prompt(blocks, *front, chats(model)) for blocks, front in zip(draw, fronts, strict=True)]
             for draw in self.blocks(rows, labels, seed=seed, model=model)
         ]
         return Prompts(draws, tuple(concepts))

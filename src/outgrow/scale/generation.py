@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.labels import Completion, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel, TooLong, chat, embed, fits, logprobs
+from outgrow.models.protocols import GenerateOptions, LanguageModel, Messages, TooLong, chats, embed, fits, logprobs
 from outgrow.progress import Reporter
 from outgrow.scale.local import map_shards
 from outgrow.store import content_hash
@@ -45,41 +45,35 @@ class ShardedLanguageModel:
         return self.model.name
 
     @property
-    def refusals(self) -> Mapping[str, str]:
+    def refusals(self) -> Mapping[str | Messages, str]:
         """Prompts that the model declined, and why."""
-        found: Mapping[str, str] = getattr(self.model, "refusals", {})
+        found: Mapping[str | Messages, str] = getattr(self.model, "refusals", {})
         return found
 
-    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+    @property
+    def chats(self) -> bool:
+        """Whether the model takes messages."""
+        return chats(self.model)
+
+    def generate(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Completion]]:
         """Continue every prompt, shard by shard."""
 
-        def work(piece: Sequence[str]) -> pa.Table:
-            return self._table(piece, self.model.generate(piece, options))
+        def work(piece: Sequence[str | Messages]) -> pa.Table:
+            return self._table(self.model.generate(piece, options))
 
         return self._kept(work, prompts, options.to_json())
 
-    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        """Answer `(system, user)` messages, shard by shard."""
-        if not hasattr(self.model, "chat"):
-            return self.generate([system + user for system, user in turns], options)
-
-        def work(piece: Sequence[tuple[str, str]]) -> pa.Table:
-            return self._table([user for _, user in piece], chat(self.model, piece, options))
-
-        return self._kept(work, turns, options.to_json())
-
     def logprobs(
-        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
+        self, pairs: Sequence[tuple[str | Messages, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
         """Score `(prompt, continuation)` pairs, shard by shard."""
 
-        def work(piece: Sequence[tuple[str, str]]) -> pa.Table:
-            scored = logprobs(self.model, piece, end=end, too_long=too_long)
-            return self._table([prompt for prompt, _ in piece], [[one] for one in scored])
+        def work(piece: Sequence[tuple[str | Messages, str]]) -> pa.Table:
+            return self._table([[one] for one in logprobs(self.model, piece, end=end, too_long=too_long)])
 
         return [one for [one] in self._kept(work, pairs, {"end": end, "too_long": too_long})]
 
-    def fits(self, prompts: Sequence[str], new_tokens: int) -> list[bool]:
+    def fits(self, prompts: Sequence[str | Messages], new_tokens: int) -> list[bool]:
         """Return whether the context has room for each prompt and `new_tokens`."""
         return fits(self.model, prompts, new_tokens)
 
@@ -87,15 +81,16 @@ class ShardedLanguageModel:
         """Embed texts; not kept."""
         return embed(self.model, texts)
 
-    def _table(self, prompts: Sequence[str], answers: Sequence[Sequence[Completion]]) -> pa.Table:
-        return TextLabels(tuple(prompts), (self.name,), tuple((tuple(row),) for row in answers)).to_arrow()
+    def _table(self, answers: Sequence[Sequence[Completion]]) -> pa.Table:
+        ids = tuple(str(place) for place in range(len(answers)))
+        return TextLabels(ids, (self.name,), tuple((tuple(row),) for row in answers)).to_arrow()
 
     def _kept(
         self, work: Callable[[Sequence[Item]], pa.Table], items: Sequence[Item], asked: Mapping[str, Any]
     ) -> list[list[Completion]]:
         if not items:
             return []
-        call = content_hash([[list(one) if isinstance(one, tuple) else one for one in items], dict(asked)])
+        call = content_hash([list(items), dict(asked)])
         folder = self.folder / f"call-{call[:16]}"
         folder.mkdir(parents=True, exist_ok=True)
         table = map_shards(work, items, folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from outgrow.combine.texts import gold_targets
-from outgrow.config import Choice, ModelName, Named
+from outgrow.config import Choice, Local, ModelName, Named
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceVotes, Rows, TextLabels
 from outgrow.models.loading import short_name
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CROSS_ENTROPY = Named(name="cross_entropy")
 
 
-class ModelSupervisor(Trained):
+class ModelSupervisor(Trained, Local):
     """A transformers model: `{model: gpt2, train: {}}`. With `train` it is first trained on the gold part."""
 
     model: ModelName
@@ -77,14 +77,20 @@ class ModelSupervisor(Trained):
     def write(self, rows: Rows, part: Part, asking: Asking, run: Run, *, seed: int) -> TextLabels:
         """Generate texts, after its training if it is trained; see `Supervisor.write`."""
         own = rows.part(part)
-        return write(self._trained(rows, asking, run, seed), own.ids, asking.prompts(own), asking.options, run)
+        author, prompts = self._trained(rows, asking, run, seed), asking.prompts(own, chats=self._chats)
+        return write(author, own.ids, prompts, asking.options, run)
 
     def score(
         self, rows: Rows, part: Part, candidates: Sequence[Sequence[str]], asking: Asking, run: Run, *, seed: int
     ) -> TextLabels:
         """Score texts, after its training if it is trained; see `Supervisor.score`."""
         own = rows.part(part)
-        return score(self._trained(rows, asking, run, seed), own.ids, asking.prompts(own), candidates, run)
+        model, prompts = self._trained(rows, asking, run, seed), asking.prompts(own, chats=self._chats)
+        return score(model, own.ids, prompts, candidates, run)
+
+    @property
+    def _chats(self) -> bool:
+        return model_spec(self, "supervisor").chats
 
     def _choice_learner(self) -> ChoiceLearner:
         from outgrow.train.learners import choice_learner
@@ -97,7 +103,7 @@ class ModelSupervisor(Trained):
         from outgrow.train.text import text_learner
 
         gold = training_rows(rows, self.rows, seed=seed, name=self.title)
-        targets = gold_targets(gold, asking.prompts(gold))
+        targets = gold_targets(gold, asking.prompts(gold, chats=self._chats))
         step = f"train {self.title}, seed {seed}"
         trained = text_learner(self, self.train).train(targets, _CROSS_ENTROPY, run, seed=seed, name=step)
         return model_spec(self, "supervisor", name=self.title, folder=str(trained.path / "model"))

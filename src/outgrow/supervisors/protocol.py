@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from outgrow.labels import ChoiceVotes, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions
-from outgrow.templates import fill
+from outgrow.templates import asked_by, fill
 
 if TYPE_CHECKING:
     from outgrow.run import Run
@@ -21,14 +21,16 @@ Part = Literal["validation", "unlabelled", "test"]
 class Asking:
     """Prompts and generation settings of a text task."""
 
-    template: str = "Question: {prompt}\nAnswer:"
-    """The prompt of a model; `{prompt}` is that of the row."""
+    template: str | None = None
+    """The prompt of a model, with the row's `{prompt}`; by default `QUERY`, and for a model that chats the row's prompt
+    alone."""
     options: GenerateOptions = dataclasses.field(default_factory=lambda: GenerateOptions(too_long="empty"))
     """How models generate."""
 
-    def prompts(self, rows: Rows) -> list[str]:
-        """Return the rows' prompts as models see them."""
-        return [fill(self.template, {"prompt": prompt}) for prompt in rows.prompts]
+    def prompts(self, rows: Rows, *, chats: bool) -> list[str]:
+        """Return the rows' prompts as a model is asked, in plain text or as a user's messages."""
+        template = asked_by(self.template, chats=chats)
+        return [fill(template, {"prompt": prompt}) for prompt in rows.prompts]
 
 
 class Supervisor(Protocol):

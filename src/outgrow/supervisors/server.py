@@ -83,7 +83,7 @@ class ServerSupervisor(Served):
     def write(self, rows: Rows, part: Part, asking: Asking, run: Run, *, seed: int) -> TextLabels:
         """Generate texts; see `Supervisor.write`."""
         own = rows.part(part)
-        return write(self._model, own.ids, asking.prompts(own), asking.options, run)
+        return write(self._model, own.ids, asking.prompts(own, chats=self._model.chats), asking.options, run)
 
     @property
     def _model(self) -> ServerModel:

@@ -13,7 +13,7 @@ from torch import Tensor
 from outgrow.bridge import Bridging, bridge_many
 from outgrow.errors import DataError
 from outgrow.labels import TextTargets
-from outgrow.models.tokens import encode_answer
+from outgrow.models.rendering import Renderer
 
 _KEYS = ("input_ids", "weights", "log_confidences")
 _UNIFORM = Bridging()
@@ -31,16 +31,15 @@ class BridgedOpinion(NamedTuple):
 
 
 def tokenise(
-    targets: TextTargets, tokenizer: Any, *, limit: int | None, cut: bool, bridging: Bridging = _UNIFORM
+    targets: TextTargets, renderer: Renderer, *, limit: int | None, cut: bool, bridging: Bridging = _UNIFORM
 ) -> list[dict[str, Any]]:
     """Return one line per row, with the tokens of its prompt and texts and what is known of every *predicted* token.
 
-    Prompt and answer are tokenised separately, as in `LocalLanguageModel.generate`, so that training and generation see
-    the same tokens.
+    The renderer is that of `LocalLanguageModel.generate`, so that training and generation see the same tokens.
 
     Args:
         targets: Texts to learn; they begin with the space that separates them from the prompt.
-        tokenizer: The student's tokenizer.
+        renderer: Makes tokens of the student's prompts and answers.
         limit: Most tokens of prompt, answer and end-of-sequence token together.
         cut: Whether to cut longer ones from the right; an error otherwise.
         bridging: How the weak models' log-probabilities are carried over to the student's tokens.
@@ -53,7 +52,7 @@ def tokenise(
     Raises:
         DataError: A target is too long, or cutting would leave nothing of an answer.
     """
-    answers = [_answer(text, tokenizer) for text in targets.texts]
+    answers = [_answer(text, renderer) for text in targets.texts]
     bridged = opinions(targets, [spans for _, spans in answers], bridging)
     log_s = [confidences(own, len(tokens)) for own, (tokens, _) in zip(bridged, answers, strict=True)]
     split_later = bridging.split == "student" and bool(targets.opinions)
@@ -61,7 +60,7 @@ def tokenise(
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     too_long = []
     for index, ((tokens, _), weight) in enumerate(zip(answers, targets.weights, strict=True)):
-        prompt = tokenizer(targets.prompts[index], verbose=False)["input_ids"]
+        prompt = renderer.prompt(targets.prompts[index])
         ids = prompt + tokens
         if limit is not None and len(ids) > limit and (not cut or len(prompt) >= limit):
             too_long.append(index)
@@ -192,11 +191,11 @@ def _after_prompt(prompt: int, one: BridgedOpinion, length: int) -> BridgedOpini
     return BridgedOpinion(one.share, log_s, np.concatenate([np.arange(prompt), one.segments + prompt])[:length])
 
 
-def _answer(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
-    """Tokens and character spans of a text, with the end-of-sequence token if there is one."""
-    tokens, spans = encode_answer(tokenizer, text)
-    if tokenizer.eos_token_id is not None:
-        return [*tokens, tokenizer.eos_token_id], [*spans, (len(text), len(text))]
+def _answer(text: str, renderer: Renderer) -> tuple[list[int], list[tuple[int, int]]]:
+    """Tokens and character spans of a text, with the token that ends an answer if there is one."""
+    tokens, spans = renderer.answer(text)
+    if renderer.end is not None:
+        return [*tokens, renderer.end], [*spans, (len(text), len(text))]
     return tokens, spans
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
-from outgrow.config import Named
+from outgrow.config import HERE, Local, Named
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.adapters import Adapter
 from outgrow.models.classifier import ChoiceNetwork, Encoder, by_length, load_choice_network
@@ -24,7 +24,7 @@ from outgrow.run import Run
 from outgrow.store import Artefact, read_json, replacing, write_json
 from outgrow.train.features import prompt_matrix
 from outgrow.train.step_context import StepContextTracker
-from outgrow.train.supervised import FineTuning, Gather, RowLosses, fit, training_arguments
+from outgrow.train.supervised import FineTuning, Gather, RowLosses, fit
 from outgrow.train.targets import make_objective, rows_of, target_tensors, training_hashes
 
 
@@ -45,9 +45,9 @@ class NetworkLearner(FineTuning):
         loss = make_objective(objective)
 
         def make(folder: Path) -> None:
-            network = new_network(self.model, self.adapter, targets.probs.shape[1], seed=seed)
+            network = new_network(self.model, self.adapter, targets.probs.shape[1], seed=seed, local=self.loaded)
             encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
-            arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed)
+            arguments = self.arguments(folder, seed=seed)
             patience, reporter = self.early_stopping, run.reporter
             train_choice(
                 network, encoder, learned.prompts, targets, loss, arguments,
@@ -64,11 +64,11 @@ class NetworkLearner(FineTuning):
 
         def load() -> Callable[[Sequence[str]], Tensor]:
             # The model as named now: an equal one may have lain elsewhere when the student was trained.
-            network = load_network(trained.path, model=self.model)
+            network = load_network(trained.path, model=self.model, local=self.local)
             encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
             return lambda prompts: predict_logits(network, encoder, prompts, batch_size=self.batch_size)
 
-        recipe = {"student": trained.key, "max_length": self.max_length}
+        recipe = {"student": trained.key, "max_length": self.max_length}  # the student's key knows the precision
         return prompt_matrix("logits", recipe, load, rows, run, name=name, columns=len(rows.choices or ()))
 
 
@@ -139,12 +139,12 @@ def train_choice(
 @torch.inference_mode()
 def predict_logits(network: ChoiceNetwork, encoder: Encoder, prompts: Sequence[str], *, batch_size: int = 32) -> Tensor:
     """Return logits (N, K) of N prompts; they do not depend on the batch size."""
-    return by_length(network.eval(), encoder, prompts, batch_size=batch_size)
+    return by_length(network.eval(), network, encoder, prompts, batch_size=batch_size)
 
 
-def new_network(model: str, adapter: Named, classes: int, *, seed: int) -> ChoiceNetwork:
+def new_network(model: str, adapter: Named, classes: int, *, seed: int, local: Local = HERE) -> ChoiceNetwork:
     """Return a pretrained network with a fresh head and the adapter's trainable parameters."""
-    network = load_choice_network(model, classes, seed=seed)
+    network = load_choice_network(model, classes, seed=seed, local=local)
     wrapper: Adapter = create("adapter", adapter.name, adapter.params, "wrap")
     network.backbone = wrapper.wrap(network.backbone)
     return network
@@ -159,9 +159,9 @@ def save_network(network: ChoiceNetwork, folder: Path, *, model: str, adapter: N
     write_json(folder / "network.json", about)
 
 
-def load_network(folder: Path, *, model: str | None = None) -> ChoiceNetwork:
+def load_network(folder: Path, *, model: str | None = None, local: Local = HERE) -> ChoiceNetwork:
     """Load what `save_network` wrote; on top of another folder of the same base model if `model` is given."""
     about = read_json(folder / "network.json")
-    network = new_network(model or about["model"], Named(**about["adapter"]), about["classes"], seed=0)
+    network = new_network(model or about["model"], Named(**about["adapter"]), about["classes"], seed=0, local=local)
     network.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
     return network

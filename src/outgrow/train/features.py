@@ -11,10 +11,10 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from outgrow.config import Choice, ModelName, weights_of
+from outgrow.config import HERE, Choice, Local, ModelName, weights_of
 from outgrow.labels import Rows
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
-from outgrow.models.loading import load_encoder, model_identity, short_name
+from outgrow.models.loading import load_encoder, short_name, weights_identity
 from outgrow.run import Run
 from outgrow.scale.local import map_shards, read_shards
 from outgrow.store import write_table
@@ -32,6 +32,10 @@ class TrainedSection(Protocol):
     max_length: int | None
     batch_size: int
     early_stopping: int | None
+
+    @property
+    def local(self) -> Local:
+        """Device, precision and chat."""
 
 
 def prompt_matrix(
@@ -82,16 +86,18 @@ class FrozenFeatures:
     """Cut prompts to this many tokens."""
     batch_size: int
     """Rows per batch when embedding."""
+    local: Local = HERE
+    """Device and precision."""
     _cached: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, config: TrainedSection) -> FrozenFeatures:
         """Return the features of the model in a section of an experiment file."""
-        return cls(weights_of(config.model), config.max_length, config.batch_size)
+        return cls(weights_of(config.model), config.max_length, config.batch_size, config.local)
 
     def recipe(self) -> dict[str, object]:
         """Return what the features depend on, apart from the rows."""
-        return {"model": model_identity(self.model), "max_length": self.max_length}
+        return {"model": weights_identity(self.model, self.local), "max_length": self.max_length}
 
     def __call__(self, rows: Rows, run: Run) -> Tensor:
         """Return features (N, D) of rows; read from the store once, since every student uses them."""
@@ -104,14 +110,14 @@ class FrozenFeatures:
         return self._cached[prompts]
 
     def _load(self) -> Callable[[Sequence[str]], Tensor]:
-        network = load_encoder(self.model)
+        network = load_encoder(self.model, self.local)
         encoder = Encoder.load(self.model, network, max_length=self.max_length)
         pooling = default_pooling(network)
 
         def states(**batch: Tensor) -> Tensor:
             return embed(network, batch, pooling)
 
-        return lambda prompts: by_length(states, encoder, prompts, batch_size=self.batch_size)
+        return lambda prompts: by_length(states, network, encoder, prompts, batch_size=self.batch_size)
 
 
 def _table(matrix: Tensor) -> pa.Table:

@@ -60,7 +60,7 @@ def choice_learner(config: TrainedSection, trainer: Mapping[str, Any]) -> Choice
     from outgrow.train.choice import NetworkLearner
 
     return NetworkLearner(
-        model, config.adapter, config.max_length, trainer, config.early_stopping, batch_size=config.batch_size
+        model, config.adapter, config.max_length, trainer, config.early_stopping, config.batch_size, local=config.local
     )
 
 

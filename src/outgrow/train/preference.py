@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from outgrow.config import Named
 from outgrow.errors import DataError
 from outgrow.labels import PreferencePairs, TextTargets
-from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer, model_identity
+from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer, text_identity
+from outgrow.models.rendering import renderer
 from outgrow.objectives import PreferenceObjective, cross_entropy, kto_reference_point
 from outgrow.registry import can, create
 from outgrow.run import Run
@@ -106,17 +107,21 @@ class PreferenceLearner(FineTuning):
         def make(folder: Path) -> None:
             torch.manual_seed(seed)
             network, tokenizer = self._network(), load_tokenizer(self.model)
-            lines = self._lines(pairs, tokenizer, network, mismatched=loss.takes_mismatched)
+            lines = self._lines(pairs, network, mismatched=loss.takes_mismatched)
             doubts = pairs.doubts() if loss.takes_doubt else np.zeros(len(pairs))
             rows = [
                 {"texts": line, "reference": own, "wrong": wrong, "weights": weight}
                 for line, own, wrong, weight in zip(lines, reference, doubts, pairs.weights, strict=True)
             ]
-            arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed, **self.defaults)
+            arguments = self.arguments(folder, seed=seed)
             fit(network, rows, _collate, PreferenceLosses(loss), arguments, reporter=run.reporter, name=name)
             save_model(network, tokenizer, folder / "model")
 
-        recipe = {**self.recipe(loss, seed), "pairs": table_hash(_content(pairs, doubts=loss.takes_doubt))}
+        recipe = {
+            **self.recipe(loss, seed),
+            "model": text_identity(self.model, self.local),
+            "pairs": table_hash(_content(pairs, doubts=loss.takes_doubt)),
+        }
         return run.stage("preference-student", recipe, make)
 
     def reference(
@@ -129,8 +134,8 @@ class PreferenceLearner(FineTuning):
         """
 
         def make(folder: Path) -> None:
-            network, tokenizer = load_causal_lm(self.model), load_tokenizer(self.model)
-            lines = self._lines(pairs, tokenizer, network, mismatched=mismatched)
+            network = load_causal_lm(self.model, self.local)
+            lines = self._lines(pairs, network, mismatched=mismatched)
 
             def work(piece: Sequence[Mapping[str, Any]]) -> pa.Table:
                 return pa.table({"logprobs": pa.array(_in_batches(network, piece, self.batch_size).tolist())})
@@ -139,7 +144,7 @@ class PreferenceLearner(FineTuning):
             write_table(folder / "logprobs.parquet", table)
 
         recipe = {
-            "model": model_identity(self.model),
+            "model": text_identity(self.model, self.local),
             "max_length": self.max_length,
             "texts": table_hash(_content(pairs, doubts=False).drop_columns("weight")),
             "mismatched": mismatched,
@@ -156,10 +161,10 @@ class PreferenceLearner(FineTuning):
         wrapper, adapter = self.wrapper, Path(self.model) / "adapter_config.json"
         if can(wrapper, "go_on") and adapter.is_file():
             base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
-            return wrapper.go_on(_without_dropout(load_causal_lm(base)), self.model)
-        return wrapper.wrap(_without_dropout(load_causal_lm(self.model)))
+            return wrapper.go_on(_without_dropout(load_causal_lm(base, self.loaded)), self.model)
+        return wrapper.wrap(_without_dropout(load_causal_lm(self.model, self.loaded)))
 
-    def _lines(self, pairs: PreferencePairs, tokenizer: Any, network: Any, *, mismatched: bool) -> list[dict[str, Any]]:
+    def _lines(self, pairs: PreferencePairs, network: Any, *, mismatched: bool) -> list[dict[str, Any]]:
         """Return one line per pair, with the tokens of its two or three texts; see `tokenise`."""
         limit = min(filter(None, (self.max_length, context_length(network))), default=None)
         texts, ended = [pairs.chosen, pairs.rejected], [pairs.chosen_ended, pairs.rejected_ended]
@@ -175,9 +180,10 @@ class PreferenceLearner(FineTuning):
             weights=(1.0,) * count * several,
             sources=("pair",) * count * several,
         )
-        lines = tokenise(targets, tokenizer, limit=limit, cut=True)
+        speech = renderer(load_tokenizer(self.model), self.local.chat, self.local.system)
+        lines = tokenise(targets, speech, limit=limit, cut=True)
         for line, whole in zip(lines, zip(*ended, strict=True), strict=True):
-            _without_ends(line, whole, tokenizer.eos_token_id)
+            _without_ends(line, whole, speech.end)
         return lines
 
 
@@ -231,10 +237,12 @@ def _in_batches(network: nn.Module, lines: Sequence[Mapping[str, Any]], batch_si
     # Pairs of similar length together.
     order = np.argsort([max(map(len, line["input_ids"])) for line in lines], kind="stable")
     found = np.zeros((len(lines), len(lines[0]["input_ids"])), dtype=np.float32)
+    device = next(network.parameters()).device
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            found[rows] = text_logprobs(network, _padded([lines[row] for row in rows])).numpy()
+            batch = {key: value.to(device) for key, value in _padded([lines[row] for row in rows]).items()}
+            found[rows] = text_logprobs(network, batch).cpu().numpy()
     return found
 
 

@@ -30,7 +30,7 @@ from outgrow.train.supervised import RowLosses, fit, save_model, training_argume
 from outgrow.train.targets import prompts_hash
 from outgrow.train.text import TokenLosses
 
-_DEFAULTS = {"num_train_epochs": 1}
+_DEFAULTS: dict[str, Any] = {"num_train_epochs": 1}
 _MASKED, _REPLACED = 0.8, 0.1
 """Shares of the chosen tokens that are masked, and that become a random token; the rest stays (Devlin et al. 2019)."""
 

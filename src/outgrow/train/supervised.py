@@ -27,11 +27,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from outgrow.config import Named
+from outgrow.config import HERE, Local, Named
 from outgrow.errors import ConfigError, ModelError, did_you_mean
 from outgrow.identity import identity
 from outgrow.models.adapters import Adapter
-from outgrow.models.loading import check_model, model_identity
+from outgrow.models.loading import check_model, device_of, dtype_of, trainable, weights_identity
 from outgrow.progress import Reporter, SilentReporter, Step
 from outgrow.registry import create
 from outgrow.store import read_json, write_json
@@ -106,12 +106,14 @@ class FineTuning:
     """Cut prompts to this many tokens."""
     trainer: Mapping[str, Any] = field(default_factory=dict)
     """TrainingArguments of the user."""
+    local: Local = field(default=HERE, kw_only=True)
+    """Device, precision and chat."""
 
     def __post_init__(self) -> None:
         # Refuse wrong settings before anything is computed.
         check_model(self.model)
-        _ = self.wrapper
-        training_arguments(Path(), self.trainer, seed=0, **self.defaults)
+        trainable(self.local, frozen=self._freezes)
+        self.arguments(Path(), seed=0)
 
     @property
     def wrapper(self) -> Adapter:
@@ -119,10 +121,23 @@ class FineTuning:
         wrapper: Adapter = create("adapter", self.adapter.name, self.adapter.params, "wrap")
         return wrapper
 
+    def arguments(self, folder: Path, *, seed: int) -> TrainingArguments:
+        """Return the TrainingArguments; see `training_arguments`."""
+        return training_arguments(folder / "checkpoints", self.trainer, seed=seed, local=self.local, **self.defaults)
+
+    @property
+    def loaded(self) -> Local:
+        """How the model is loaded for training."""
+        return trainable(self.local, frozen=self._freezes)
+
+    @property
+    def _freezes(self) -> bool:
+        return bool(getattr(self.wrapper, "freezes", False))
+
     def recipe(self, objective: object, seed: int) -> dict[str, Any]:
         """Return what a student depends on, apart from its training data."""
         return {
-            "model": model_identity(self.model),
+            "model": weights_identity(self.model, self.local),
             "adapter": identity(self.wrapper),
             "max_length": self.max_length,
             "trainer": dict(self.trainer),
@@ -131,13 +146,16 @@ class FineTuning:
         }
 
 
-def training_arguments(folder: Path, user: Mapping[str, Any], *, seed: int, **defaults: Any) -> TrainingArguments:
+def training_arguments(
+    folder: Path, user: Mapping[str, Any], *, seed: int, local: Local = HERE, **defaults: Any
+) -> TrainingArguments:
     """Return TrainingArguments from outgrow's defaults and those of the user.
 
     Args:
         folder: Folder of checkpoints.
         user: The `trainer:` mapping of an experiment file.
         seed: Seed of the row order, of dropout and of everything else that is drawn.
+        local: Device and precision; weights of fewer bits mean mixed precision unless the user says otherwise.
         defaults: Override outgrow's defaults, and are overridden by the user.
 
     Raises:
@@ -150,13 +168,17 @@ def training_arguments(folder: Path, user: Mapping[str, Any], *, seed: int, **de
         if key not in known:
             raise ConfigError(f"trainer.{key}: TrainingArguments has no such field; {did_you_mean(key, known)}")
         _check_setting(key, user[key])
-    settings: dict[str, Any] = {**_DEFAULTS, **defaults, **user}
-    if not torch.cuda.is_available():
+    device, mixed = device_of(local), {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype_of(local))
+    if device.index:
+        fix = f"Set the environment variable CUDA_VISIBLE_DEVICES={device.index}, and leave `device` out."
+        raise ConfigError("Training takes the first GPU that it sees.", found=f"device: {local.device}", fix=fix)
+    settings: dict[str, Any] = {**_DEFAULTS, **({mixed: True} if mixed else {}), **defaults, **user}
+    if device.type == "cpu":
         settings = {"use_cpu": True, "dataloader_pin_memory": False} | settings
         if torch.distributed.is_torchelastic_launched():
             settings.setdefault("ddp_backend", "gloo")
     try:
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=str(folder),
             seed=seed,
             data_seed=seed,
@@ -166,6 +188,9 @@ def training_arguments(folder: Path, user: Mapping[str, Any], *, seed: int, **de
             label_names=[],
             **settings,
         )
+        # One process trains on one device; torchrun starts a process for each.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        return arguments
     except (ValueError, TypeError) as error:
         raise ConfigError(f"TrainingArguments refuses the trainer settings: {error}", found=dict(user)) from error
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from outgrow.config import Named, weights_of
 from outgrow.errors import ConfigError
 from outgrow.labels import TextTargets
-from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer
+from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer, text_identity
+from outgrow.models.rendering import renderer
 from outgrow.objectives import StepContext, TokenObjective
 from outgrow.objectives.tokens import largest_probabilities, pooled, student_split
 from outgrow.registry import create, names
@@ -22,7 +23,7 @@ from outgrow.run import Run
 from outgrow.store import Artefact, table_hash
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.packing import attention_mask, pack, pays, reads_packed
-from outgrow.train.supervised import FineTuning, RowLosses, fit, save_model, training_arguments
+from outgrow.train.supervised import FineTuning, RowLosses, fit, save_model
 
 if TYPE_CHECKING:
     from outgrow.train.features import TrainedSection
@@ -118,11 +119,12 @@ class TextLearner(FineTuning):
 
         def make(folder: Path) -> None:
             torch.manual_seed(seed)
-            network: Any = self.wrapper.wrap(load_causal_lm(self.model))
+            network: Any = self.wrapper.wrap(load_causal_lm(self.model, self.loaded))
             tokenizer = load_tokenizer(self.model)
+            speech = renderer(tokenizer, self.local.chat, self.local.system)
             limit = min(filter(None, (self.max_length, context_length(network))), default=None)
-            rows = tokenise(targets, tokenizer, limit=limit, cut=self.max_length is not None, bridging=loss.bridging)
-            arguments = training_arguments(folder / "checkpoints", self.trainer, seed=seed)
+            rows = tokenise(targets, speech, limit=limit, cut=self.max_length is not None, bridging=loss.bridging)
+            arguments = self.arguments(folder, seed=seed)
             patience = self.early_stopping
             losses = TokenLosses(loss)
             fit(network, rows, collate, losses, arguments, early_stopping=patience, reporter=run.reporter, name=name)
@@ -130,6 +132,7 @@ class TextLearner(FineTuning):
 
         recipe = {
             **self.recipe(loss, seed),
+            "model": text_identity(self.model, self.local),
             "early_stopping": self.early_stopping,
             "targets": table_hash(targets.to_arrow()),
         }
@@ -138,7 +141,9 @@ class TextLearner(FineTuning):
 
 def text_learner(config: TrainedSection, trainer: Mapping[str, Any]) -> TextLearner:
     """Return the learner that a section of an experiment file describes."""
-    return TextLearner(weights_of(config.model), config.adapter, config.max_length, trainer, config.early_stopping)
+    return TextLearner(
+        weights_of(config.model), config.adapter, config.max_length, trainer, config.early_stopping, local=config.local
+    )
 
 
 def token_objective(config: Named) -> TokenObjective:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from outgrow.errors import ModelError
 from outgrow.labels import Completion
-from outgrow.models.protocols import GenerateOptions, TooLong
+from outgrow.models.protocols import GenerateOptions, Messages, TooLong
 from outgrow.models.server.cache import ResponseCache
 from outgrow.models.server.model import ServerLanguageModel
 from outgrow.models.server.usage import BYTES_PER_TOKEN, Estimate, guess_tokens
@@ -45,17 +45,18 @@ class DryRunServer:
         costs, kept = self._missing.values(), len(self._kept) + sum(self.found.values())
         return Estimate(len(costs), kept, sum(read for read, _ in costs), sum(most for _, most in costs))
 
-    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+    @property
+    def chats(self) -> bool:
+        """As the model that would be asked."""
+        return self.model.chats
+
+    def generate(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Completion]]:
         """Return cached answers, and made-up ones of `options.max_new_tokens` where there are none.
 
         Raises:
             ConfigError: As the model's `generate`.
         """
-        return self.chat([("", prompt) for prompt in prompts], options)
-
-    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        """Return the same for `(system, user)` messages."""
-        requests = self.model.requests(turns, options)
+        requests = self.model.requests(prompts, options)
         kept = self._cached([request.key for own in requests for request in own])
         return [[self._answer(one, kept.get(one.key), options) for one in own] for own in requests]
 
@@ -89,8 +90,10 @@ class DryRunModel:
 
     name: str
     """A name for records."""
+    chats: bool = False
+    """Whether it takes messages."""
 
-    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+    def generate(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Completion]]:
         """Return texts of `options.max_new_tokens`, another one for every prompt, sample and seed."""
         return [
             [made_up(f"{self.name}/{options.seed}/{sample}/{prompt}", options) for sample in range(options.n)]

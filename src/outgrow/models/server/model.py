@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
-from outgrow.models.protocols import GenerateOptions, TooLong, check_options
+from outgrow.models.protocols import GenerateOptions, Messages, TooLong, check_options
 from outgrow.models.server.cache import ResponseCache
 from outgrow.models.server.client import Limits, Replies, fetch
 from outgrow.models.server.usage import Usage
@@ -55,27 +55,27 @@ class ServerLanguageModel:
         self.name = name or model.model.rstrip("/").rsplit("/", 1)[-1]
         self.cache = cache or cache_folder() / "responses.sqlite"
         self.usage = Usage()
-        self.refusals: dict[str, str] = {}
-        """Reasons for which the server declined prompts, by system message and prompt as one text."""
+        self.refusals: dict[str | Messages, str] = {}
+        """Reasons for which the server declined prompts."""
         self.notes: list[str] = []
         """Remarks for the report, such as missing log-probabilities."""
         self._reporter = reporter or SilentReporter()
 
-    def generate(self, prompts: Sequence[str], options: GenerateOptions) -> list[list[Completion]]:
+    @property
+    def chats(self) -> bool:
+        """Whether its chat endpoint is asked."""
+        return self.served.api == "chat"
+
+    def generate(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Completion]]:
         """Continue every prompt; equal requests are sent once, every sample is a request with its own seed.
 
         Completions have no log-probabilities if the server gives none, or none that match the text. `too_long` applies
         to prompts that the server declines for any reason: with `empty` they have no completion (see `refusals`).
         Finished answers are kept, even if others fail.
         """
-        return self.chat([("", prompt) for prompt in prompts], options)
-
-    def chat(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Completion]]:
-        """Answer `(system, user)` messages, after the model's own system message; otherwise as `generate`."""
-        requests = self.requests(turns, options)
+        requests = self.requests(prompts, options)
         replies = self._fetch([request for own in requests for request in own])
         answers: list[list[Completion]] = []
-        prompts = [system + user for system, user in turns]
         for prompt, own in zip(prompts, requests, strict=True):
             declined = self._declined(prompt, own, replies)
             answers.append([] if declined else [to_completion(replies.replies[one.key], options) for one in own])
@@ -111,14 +111,12 @@ class ServerLanguageModel:
         self._check_refusals([prompt for prompt, _ in pairs], too_long)
         return scored
 
-    def requests(self, turns: Sequence[tuple[str, str]], options: GenerateOptions) -> list[list[Request]]:
-        """Return the requests of `chat`, one for each sample of each turn."""
+    def requests(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Request]]:
+        """Return the requests of `generate`, one for each sample of each prompt."""
         self.check(options)
-        if self.served.api != "chat":
-            turns = [("", system + user) for system, user in turns]
         return [
-            [generate_request(self.served, user, options, sample, system) for sample in range(options.n)]
-            for system, user in turns
+            [generate_request(self.served, prompt, options, sample) for sample in range(options.n)]
+            for prompt in prompts
         ]
 
     def check(self, options: GenerateOptions) -> None:
@@ -149,13 +147,13 @@ class ServerLanguageModel:
             )
         return found
 
-    def _declined(self, prompt: str, requests: Sequence[Request], replies: Replies) -> bool:
+    def _declined(self, prompt: str | Messages, requests: Sequence[Request], replies: Replies) -> bool:
         reasons = [replies.refused[request.key] for request in requests if request.key in replies.refused]
         if reasons:
             self.refusals[prompt] = reasons[0]
         return bool(reasons)
 
-    def _check_refusals(self, prompts: Sequence[str], too_long: TooLong) -> None:
+    def _check_refusals(self, prompts: Sequence[str | Messages], too_long: TooLong) -> None:
         declined = [prompt for prompt in prompts if prompt in self.refusals]
         no_answers = not self.usage.asked + self.usage.cached
         if declined and (too_long == "error" or no_answers):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from outgrow.errors import ConfigError
 from outgrow.labels import Completion
-from outgrow.models.protocols import GenerateOptions
+from outgrow.models.protocols import GenerateOptions, Messages, with_system
 from outgrow.models.tokens import cut_at
 from outgrow.store import content_hash
 
@@ -103,29 +103,32 @@ class Reply:
     """Answer tokens by the server's count; None if missing or implausible."""
 
 
-def generate_request(
-    model: ServedModel, prompt: str, options: GenerateOptions, sample: int, system: str = ""
-) -> Request:
-    """Return the request for one completion of a prompt, after the system messages of model and prompt (chat only).
+def generate_request(model: ServedModel, prompt: str | Messages, options: GenerateOptions, sample: int) -> Request:
+    """Return the request for one completion of a prompt, after the model's system message (chat only).
 
     Every sample is a request of its own, since some servers ignore `n`; its index and the options' seed make the seed
     that is sent.
+
+    Raises:
+        ConfigError: Messages for the completions endpoint.
     """
     limits = {"temperature": options.temperature, "max_tokens": options.max_new_tokens}
     body: dict[str, Any] = {"model": model.model, **limits}
-    told = "\n\n".join(part for part in (model.system, system.rstrip("\n")) if part) if model.api == "chat" else ""
     if model.api == "chat":
-        first = [{"role": "system", "content": told}] if told else []
-        body["messages"] = [*first, {"role": "user", "content": prompt}]
+        messages = with_system(prompt, model.system)
+        body["messages"] = [{"role": role, "content": content} for role, content in messages]
+        text = "".join(content for _, content in messages)
+    elif isinstance(prompt, str):
+        body["prompt"] = text = prompt
     else:
-        body["prompt"] = prompt
+        raise ConfigError(f"The completions endpoint of {model.model} takes no messages.", fix="Set `api: chat`.")
     if options.stop:
         body["stop"] = list(options.stop)
     if options.temperature:
         body["seed"] = _seed(options.seed, sample)
     if model.logprobs:
         body["logprobs"] = True if model.api == "chat" else 1
-    return _request(model, body, sample, told + prompt)
+    return _request(model, body, sample, text)
 
 
 def score_request(model: ServedModel, prompt: str, continuation: str) -> Request:
