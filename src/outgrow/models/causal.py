@@ -64,9 +64,14 @@ class CausalNetwork:
     @property
     def device(self) -> torch.device:
         """Where token ids go. A model that is spread over devices moves them itself."""
-        hook = getattr(self.model, "_hf_hook", None)
-        given = getattr(hook, "execution_device", None)
-        return self.model.device if given is None else torch.device(given)
+        here: torch.device = self.model.device
+        if here.type != "meta" or not hasattr(self.model, "_hf_hook"):
+            return here
+        # Weights that wait in memory or on a disk: accelerate's hooks say where they compute.
+        hooks = [hook for module in self.model.modules() for hook in [getattr(module, "_hf_hook", None)] if hook]
+        each = [one for hook in hooks for one in getattr(hook, "hooks", (hook,))]
+        devices = [device for one in each if (device := getattr(one, "execution_device", None)) is not None]
+        return torch.device(devices[0])
 
     def forget(self) -> None:
         """Free the prefix that is kept for the next batch."""
