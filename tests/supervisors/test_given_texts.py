@@ -152,7 +152,7 @@ def test_texts_for_the_unlabelled_rows_alone_train_and_are_not_scored(tmp_path: 
 
 @pytest.mark.parametrize("method", [{"combine": "joint_decoding"}, {"prefer": "cdpo"}])
 def test_what_needs_scores_of_other_texts_is_refused_at_once(tmp_path: Path, method: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="answers: none of other texts than its own"):
+    with pytest.raises(ConfigError, match="answers has none of other texts than its own"):
         Experiment.from_dict(settings_in(tmp_path, methods={"x": method})).estimate()
 
 

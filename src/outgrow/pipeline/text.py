@@ -218,14 +218,20 @@ class TextPipeline(Pipeline):
             raise ConfigError("Supervisors share a name.", found=", ".join(repeated), fix="Give each a `name`.")
 
     def _check_scores(self) -> None:
-        unable = [name for one, name in zip(self.config.supervisors, self._names, strict=True) if not can(one, "score")]
-        if unable:
-            raise ConfigError(
-                "Joint decoding, estimated weights and `prefer` need every supervisor's log-probabilities of given "
-                "texts.",
-                found=f"{', '.join(unable)}: none of other texts than its own",
-                fix="Use `combine: mean` with given weights and without `prefer`, or models as supervisors.",
-            )
+        for one, name in zip(self.config.supervisors, self._names, strict=True):
+            try:
+                if not can(one, "score"):
+                    raise ConfigError(f"{name} has none of other texts than its own.")
+                if can(one, "check_scores"):
+                    one.check_scores()
+            except ConfigError as error:
+                raise ConfigError(
+                    "Joint decoding, estimated weights and `prefer` need every supervisor's log-probabilities of given "
+                    "texts.",
+                    found=error.what,
+                    fix=error.fix
+                    or "Use `combine: mean` with given weights and without `prefer`, or other supervisors.",
+                ) from error
 
     def _check_method(self, name: str, method: Method) -> None:
         for part in _FOR_CHOICES:
