@@ -80,7 +80,7 @@ def test_seeds_that_make_no_sense_are_refused(seeds: object) -> None:
         ),
         (
             {"supervisors": [{"modle": "v"}]},
-            "a supervisor has one of the keys 'model', 'server', 'features', 'function', 'rules' or 'votes'",
+            "a supervisor has one of the keys 'model', 'server', 'features', 'function', 'rules', 'texts' or 'votes'",
         ),
         ({"supervisors": []}, "supervisors: "),
         ({"methods": {}}, "methods: "),

@@ -203,5 +203,5 @@ def test_a_plug_in_that_misses_a_file_of_its_own_is_not_said_to_be_missing(tmp_p
 def test_a_supervisor_that_cannot_write_is_refused_in_a_text_task(tmp_path: Path) -> None:
     registry.load_plugin(str(plugin("supervisor", tmp_path)))
     settings = {"supervisors": [{"oracle": {"accuracy": 0.7}}], "task": {"path": "rows.jsonl"}}
-    with pytest.raises(ConfigError, match="must be a model"):
+    with pytest.raises(ConfigError, match="must write texts"):
         run("run", experiment("metric", tmp_path, tmp_path, **settings))

@@ -120,6 +120,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "features": "outgrow.supervisors.features:FeaturesSupervisor",
         "model": "outgrow.supervisors.model:ModelSupervisor",
         "votes": "outgrow.supervisors.votes:VotesSupervisor",
+        "texts": "outgrow.supervisors.given_texts:TextsSupervisor",
         "rules": "outgrow.supervisors.rules:RulesSupervisor",
         "function": "outgrow.supervisors.functions:FunctionSupervisor",
     },

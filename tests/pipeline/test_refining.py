@@ -155,4 +155,4 @@ def test_one_row_to_be_refined_is_refused_with_advice(tmp_path: Path) -> None:
     task = {"path": "rows.jsonl", "columns": {"id": "id", "part": "part"}, "choices": ["no", "yes"]}
     with pytest.raises(DataError, match="Too few rows to show 3 demonstration") as caught:
         audited_choices(tmp_path, CHOICE_ICL, rows=rows, task=task)
-    assert "Give more unlabelled rows" in str(caught.value)
+    assert "Give more rows" in str(caught.value)

@@ -153,7 +153,7 @@ def test_samples_without_log_probabilities_are_ordered_by_how_often_they_were_wr
     ("changes", "match"),
     [
         ({"generate": {"beams": 2}}, "beams"),
-        ({"methods": {"joint": {"combine": "joint_decoding"}}}, "Joint decoding"),
+        ({"methods": {"joint": {"combine": "joint_decoding"}}}, "(?s)Joint decoding.*chat endpoint.*api: completions"),
         ({"methods": {"preferred": {"prefer": {"name": "dpo"}}}}, "`prefer` need every supervisor's log-probabilities"),
         ({"supervisors": [{"server": "nowhere", "model": "small"}]}, "base URL"),
         (

@@ -84,7 +84,7 @@ def test_two_methods_that_teach_the_same_share_one_student(folder: Path, tmp_pat
 
 def test_a_supervisor_that_is_no_language_model_is_refused(folder: Path, tmp_path: Path) -> None:
     settings = settings_in(folder, tmp_path, supervisors=[{"features": "tfidf"}])
-    with pytest.raises(ConfigError, match="must be a model"):
+    with pytest.raises(ConfigError, match="must write texts"):
         Experiment.from_dict(settings).run()
 
 
@@ -168,10 +168,10 @@ def test_a_prompt_that_is_too_long_for_a_supervisor_is_counted_and_not_fatal(fol
     pipeline = pipeline_in(folder, tmp_path, supervisors=supervisors, methods={"joint": JOINT, "naive": {}})
     for method in ("naive", "joint"):
         pipeline.student(method, 0)
-    scores = pipeline.supervisors(0)["short"]
-    assert scores.answers == ("",) * len(scores.answers)
+    assert set(pipeline.supervisors(0)) == {"long"}
     missing = [(note.who, note.values["part"]) for note in pipeline.run.notes if note.code == "texts.missing"]
-    assert missing == [("short", "unlabelled"), ("short", "test")]
+    assert missing == [("short", "unlabelled")]
+    assert [note.values for note in pipeline.run.notes if note.code == "texts.none"] == [{"supervisors": ["short"]}]
 
 
 @pytest.mark.parametrize(

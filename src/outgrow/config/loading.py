@@ -20,7 +20,7 @@ from outgrow.config.supervisors import supervisor_kind
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.registry import lookup
 
-_PATH_KEYS = frozenset({"path", "votes", "model", "store", "output"})
+_PATH_KEYS = frozenset({"path", "votes", "texts", "model", "store", "output"})
 _FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json"})
 _SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

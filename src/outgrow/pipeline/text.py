@@ -59,10 +59,14 @@ class TextPipeline(Pipeline):
             self._check_method(name, method)
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
-        """Return every supervisor's texts on the test part."""
+        """Return every supervisor's texts on the test part; a supervisor without any is left out, with a note."""
         labels = self._written("test", seed)
         self.run.add(*self._scorer.judge_notes(self._test))
-        return {name: self._predictions(labels, m) for m, name in enumerate(labels.supervisors)}
+        wrote = {name: any(row[m] for row in labels.texts) for m, name in enumerate(labels.supervisors)}
+        if not all(wrote.values()):
+            silent = [name for name, any_text in wrote.items() if not any_text]
+            self.run.note("texts.none", "caution", supervisors=silent)
+        return {name: self._predictions(labels, m) for m, name in enumerate(labels.supervisors) if wrote[name]}
 
     def combined(self, seed: int) -> dict[str, Predictions]:
         """Return the supervisors' texts combined by each combiner in use: of each row the text with most weight.
@@ -203,9 +207,9 @@ class TextPipeline(Pipeline):
         for one, name in zip(self.config.supervisors, names, strict=True):
             if not can(one, "write"):
                 raise ConfigError(
-                    f"A supervisor of the text task {self.config.task.name} must be a model.",
+                    f"A supervisor of the text task {self.config.task.name} must write texts.",
                     found=name,
-                    wanted="model: a causal language model, or server: the URL of one",
+                    wanted="model: a causal language model, server: the URL of one, or texts: a file",
                 )
             if can(one, "check"):
                 one.check("text", self._labelling(0))
@@ -214,12 +218,20 @@ class TextPipeline(Pipeline):
             raise ConfigError("Supervisors share a name.", found=", ".join(repeated), fix="Give each a `name`.")
 
     def _check_scores(self) -> None:
-        if not all(can(one, "score") for one in self.config.supervisors):
-            raise ConfigError(
-                "Joint decoding, estimated weights and `prefer` need every supervisor's log-probabilities of given "
-                "texts; servers do not give them.",
-                fix="Use `combine: mean` with given weights and without `prefer`, or models that run here.",
-            )
+        for one, name in zip(self.config.supervisors, self._names, strict=True):
+            try:
+                if not can(one, "score"):
+                    raise ConfigError(f"{name} has none of other texts than its own.")
+                if can(one, "check_scores"):
+                    one.check_scores()
+            except ConfigError as error:
+                raise ConfigError(
+                    "Joint decoding, estimated weights and `prefer` need every supervisor's log-probabilities of given "
+                    "texts.",
+                    found=error.what,
+                    fix=error.fix
+                    or "Use `combine: mean` with given weights and without `prefer`, or other supervisors.",
+                ) from error
 
     def _check_method(self, name: str, method: Method) -> None:
         for part in _FOR_CHOICES:

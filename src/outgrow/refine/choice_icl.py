@@ -107,6 +107,34 @@ class ChoiceICL:
             raise DataError("Rows without choices cannot be scored.", found=f"{len(rows)} rows")
         return self._vote(rows, [()] * len(rows), model)[0]
 
+    def ask(self, rows: Rows, shown: Sequence[bool], model: LanguageModel, *, seed: int) -> Array:
+        """Return the model's distributions behind demonstrations with gold answers; the mean of the draws.
+
+        Args:
+            rows: The rows that may be demonstrations, which have gold answers, and those to be answered.
+            shown: For each row, whether it may be a demonstration rather than be answered.
+            model: The model.
+            seed: Seed of the draws.
+
+        Returns:
+            Shape (N, K), the N rows that are not shown; NaN where a row is too long. Demonstrations for which the
+            context has no room are left out.
+
+        Raises:
+            DataError: There are too few demonstrations.
+            ConfigError: The model has no embeddings, where `select` needs them.
+        """
+        strata = [gold if own and isinstance(gold, int) else None for gold, own in zip(rows.gold, shown, strict=True)]
+        alike = similarity(self.select, rows.prompts, model)
+        others = [index for index, own in enumerate(shown) if not own]
+        candidates = Candidates(rows.prompts, strata, np.ones(len(rows)), alike, others)
+        rng, asked = np.random.default_rng(seed), rows.take(others)
+        votes = [
+            self._vote(asked, self._blocks(rows, candidates, rng, chats(model)), model)[0] for _ in range(self.draws)
+        ]
+        mean: Array = np.mean(votes, axis=0)
+        return mean
+
     def _candidates(self, rows: Rows, targets: ChoiceTargets, model: LanguageModel) -> Candidates:
         labels = targets.probs.argmax(axis=1)
         strata = [int(label) if weight > 0 else None for label, weight in zip(labels, targets.weights, strict=True)]

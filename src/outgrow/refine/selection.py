@@ -34,31 +34,39 @@ class Candidates:
     similarity: Similarity | None = None
     """Given for demonstrations by similarity."""
 
+    asked: Sequence[int] | None = None
+    """Positions of the rows that need demonstrations; by default all."""
+
     def choose(
         self, select: Select, count: int, rng: np.random.Generator, *, share: int = 1, pool: int | None = None
     ) -> list[list[int]]:
-        """Return for each row the positions of its demonstrations, none of which asks the same question.
+        """Return for each row that is asked the positions of its demonstrations, none of which asks the same question.
 
         Raises:
             DataError: There are too few rows to choose from.
         """
+        items = range(len(self.prompts)) if self.asked is None else self.asked
         usable = [own is not None for own in self.strata]
         if self.similarity is not None:
-            near = most_similar(self.prompts, usable, count, self.similarity, pool)
+            near = most_similar(self.prompts, usable, count, self.similarity, pool, items)
             return [[own[place] for place in sorted(rng.choice(len(own), count, replace=False))] for own in near]
         if select == "stratified":
-            return shared_blocks(self.prompts, self.strata, count, share, rng)
+            return shared_blocks(self.prompts, self.strata, count, share, rng, items)
         if select == "confidence":
             usable = confident(usable, self.confidence, count + share)
         if share == 1:
-            return leave_one_out(self.prompts, usable, count, rng)
-        return shared_blocks(self.prompts, [0 if one else None for one in usable], count, share, rng)
+            return leave_one_out(self.prompts, usable, count, rng, items)
+        return shared_blocks(self.prompts, [0 if one else None for one in usable], count, share, rng, items)
 
 
 def leave_one_out(
-    prompts: Sequence[str], usable: Sequence[bool], count: int, rng: np.random.Generator
+    prompts: Sequence[str],
+    usable: Sequence[bool],
+    count: int,
+    rng: np.random.Generator,
+    items: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """Return demonstrations at random.
+    """Return demonstrations at random for each of `items`, by default all rows.
 
     The usable rows are shuffled and cut into batches of `count + 1`, in which each member is shown the others. Where
     these are too few (in the last batch, for an unusable row, or without those that ask the same question), random
@@ -71,7 +79,7 @@ def leave_one_out(
     pool = [int(index) for index in rng.permutation(len(asked)) if usable[index]]
     batch_of = {index: place // (count + 1) for place, index in enumerate(pool)}
     chosen = []
-    for item in range(len(asked)):
+    for item in range(len(asked)) if items is None else items:
         batch = batch_of.get(item)
         own = pool[batch * (count + 1) : (batch + 1) * (count + 1)] if batch is not None else []
         picked = [index for index in own if asked[index] != asked[item]]
@@ -91,12 +99,16 @@ def most_similar(
     count: int,
     similarity: Similarity,
     pool: int | None = None,
+    items: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """Return the up to `pool` (by default `count`) most similar usable rows of each row, the most similar last."""
+    """Return the up to `pool` (by default `count`) most similar usable rows, the most similar last.
+
+    For each of `items`, by default all rows.
+    """
     asked = np.unique(normal_questions(prompts), return_inverse=True)[1]
     may = np.asarray(usable, dtype=bool)
     chosen = []
-    for item in range(len(asked)):
+    for item in range(len(asked)) if items is None else items:
         others = np.flatnonzero(may & (asked != asked[item]))
         _check_enough(len(others), count, prompts[item])
         nearest = np.argsort(-similarity(item)[others], kind="stable")[: pool or count]
@@ -115,9 +127,14 @@ def confident(usable: Sequence[bool], confidence: NDArray[np.float64], least: in
 
 
 def shared_blocks(
-    prompts: Sequence[str], strata: Sequence[int | None], count: int, share: int, rng: np.random.Generator
+    prompts: Sequence[str],
+    strata: Sequence[int | None],
+    count: int,
+    share: int,
+    rng: np.random.Generator,
+    items: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """Return demonstrations shared by blocks of `share` random rows, drawn from outside the block.
+    """Return demonstrations shared by blocks of `share` random rows among `items` (by default all), from outside of it.
 
     Every stratum is shown equally often, up to one demonstration, unless it runs out. A block has at most half of all
     rows. A model with a prefix cache reads the demonstrations once per block.
@@ -128,18 +145,18 @@ def shared_blocks(
         [0, 1]
     """
     asked = normal_questions(prompts)
-    order = [int(index) for index in rng.permutation(len(asked))]
+    wanted = range(len(asked)) if items is None else items
+    order = [wanted[place] for place in rng.permutation(len(wanted))]
     share = min(share, max(1, len(asked) // 2))
-    chosen: list[list[int]] = [[] for _ in asked]
+    chosen: dict[int, list[int]] = {}
     for start in range(0, len(order), share):
         block = order[start : start + share]
         inside = {asked[index] for index in block}
         others = [index for index, own in enumerate(strata) if own is not None and asked[index] not in inside]
         _check_enough(len(others), count, prompts[block[0]])
         shown = _evenly(others, strata, count, rng)
-        for item in block:
-            chosen[item] = shown
-    return chosen
+        chosen |= dict.fromkeys(block, shown)
+    return [chosen[item] for item in wanted]
 
 
 def similarity(select: Select, prompts: Sequence[str], model: LanguageModel | None) -> Similarity | None:
@@ -224,7 +241,7 @@ def _check_enough(available: int, count: int, prompt: str) -> None:
     if available < count:
         raise DataError(
             f"Too few rows to show {count} demonstration(s) before {prompt[:60]!r}.",
-            found=f"{available} other row(s) with a weak text and another prompt",
+            found=f"{available} other row(s) with a label and another prompt",
             wanted=f"at least {count}",
-            fix="Give more unlabelled rows, or ask for fewer demonstrations.",
+            fix="Give more rows, or ask for fewer demonstrations.",
         )

@@ -18,7 +18,7 @@ from outgrow.report.sweeps import sweep_section
 from outgrow.report.table import metric_title, number_columns
 from outgrow.report.words import details, headline, ordered_lines, split_cell, typeset
 
-_HEADWORDS = ("name", "model", "function", "features", "votes", "server")
+_HEADWORDS = ("name", "model", "function", "features", "votes", "texts", "server")
 """Keys whose value names a thing; the first one present is its headword."""
 _AXES = ("content", "concept")
 """The metrics of the plane, where both are there."""

@@ -181,6 +181,7 @@ WORDINGS: dict[str, Wording] = {
     "texts.missing": lambda values: (
         "{count:of} {rows:row|rows} of the {part} part have no answer" + (": {why}." if "why" in values else ".")
     ),
+    "texts.none": "left out of the comparison, without any text on the test rows: {supervisors:names}.",
     "texts.refusing": "{count:of} {rows:row|rows} of the {part} part have an answer that refuses.",
     "texts.repeating": "{count:of} {rows:row|rows} of the {part} part have an answer that repeats itself without end.",
     "votes.failed": "failed on {failed:of} {rows:row|rows}, first with: {first}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outgrow.supervisors.features import FeaturesSupervisor
 from outgrow.supervisors.functions import FunctionSupervisor, LabellingFunction, ask
+from outgrow.supervisors.given_texts import TextsSupervisor
 from outgrow.supervisors.gold import judged_rows, training_rows
 from outgrow.supervisors.model import ModelSupervisor
 from outgrow.supervisors.protocol import Asking, Supervisor
@@ -20,6 +21,7 @@ __all__ = [
     "RulesSupervisor",
     "ServerSupervisor",
     "Supervisor",
+    "TextsSupervisor",
     "VotesSupervisor",
     "ask",
     "judged_rows",

@@ -50,6 +50,9 @@ class Supervisor(Protocol):
     def write(self, rows: Rows, part: Part, asking: Asking, run: Run, *, seed: int) -> TextLabels:
         """Return one or several texts for each row of a part, the best first."""
 
+    def check_scores(self) -> None:
+        """Raise a ConfigError if `score` cannot work, before anything is computed; called where scores are needed."""
+
     def score(
         self, rows: Rows, part: Part, candidates: Sequence[Sequence[str]], asking: Asking, run: Run, *, seed: int
     ) -> TextLabels:

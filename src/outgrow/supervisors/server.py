@@ -20,7 +20,7 @@ from outgrow.run import Run
 from outgrow.store import content_hash
 from outgrow.supervisors.gold import judged_rows, made_up_votes
 from outgrow.supervisors.protocol import Asking, Part
-from outgrow.supervisors.texts import write
+from outgrow.supervisors.texts import score, write
 from outgrow.templates import check_template, fill
 
 
@@ -84,6 +84,17 @@ class ServerSupervisor(Served):
         """Generate texts; see `Supervisor.write`."""
         own = rows.part(part)
         return write(self._model, own.ids, asking.prompts(own, chats=self._model.chats), asking.options, run)
+
+    def check_scores(self) -> None:
+        """Refuse an API that does not score; see `Supervisor.check_scores`."""
+        self._model.load(Path()).check_scores()
+
+    def score(
+        self, rows: Rows, part: Part, candidates: Sequence[Sequence[str]], asking: Asking, run: Run, *, seed: int
+    ) -> TextLabels:
+        """Score texts after the prompts that `write` sends; see `Supervisor.score`."""
+        own = rows.part(part)
+        return score(self._model, own.ids, asking.prompts(own, chats=self._model.chats), candidates, run)
 
     @property
     def _model(self) -> ServerModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -51,6 +51,34 @@ def vote_index(value: object, choices: Sequence[str], *, abstain: Sequence[str] 
     return choice_index(value, choices, where=where)
 
 
+def keys_of(rows: Rows, key: Literal["id", "prompt"]) -> tuple[str, ...]:
+    """Return what a table names rows by: their ids or their prompts."""
+    return rows.ids if key == "id" else rows.prompts
+
+
+def check_known(keys: Sequence[str], known: Collection[str], where: str, *, task: str, key: str, of: str) -> None:
+    """Check that a table is about some of the rows.
+
+    Args:
+        keys: Ids or prompts of the rows to be labelled.
+        known: Those in the table.
+        where: The table's path.
+        task: Its column of them.
+        key: `id` or `prompt`.
+        of: The section of the supervisor, `votes` or `texts`.
+
+    Raises:
+        DataError: It is about none of them.
+    """
+    if not any(one in known for one in keys):
+        raise DataError(
+            f"None of the rows to judge occurs in {where}.",
+            found=f"{task}={next(iter(known), None)!r}",
+            wanted=f"{key}s such as {keys[0]!r}" if keys else "rows to judge",
+            fix=f"Set task (the column) and key (`id` or `prompt`) of the {of}.",
+        )
+
+
 class VotesSupervisor(Frozen):
     """Votes made elsewhere: `{votes: votes.csv}`.
 
@@ -95,21 +123,14 @@ class VotesSupervisor(Frozen):
                 none of the rows occurs in the table.
         """
         judged = judged_rows(rows)
-        keys = judged.ids if self.key == "id" else judged.prompts
-        return self.read(judged.ids, keys, rows.choices or ())
+        return self.read(judged.ids, keys_of(judged, self.key), rows.choices or ())
 
     def read(self, ids: tuple[str, ...], keys: Sequence[str], choices: tuple[str, ...]) -> ChoiceVotes:
         """Return the table's votes on N rows, found by their `keys`; see `vote`."""
         table = self.long_table(read_records(self.votes))
         votes = self._wide(table, choices) if self.probabilities is not None else self._long(table, choices)
         known = {task for given in votes.values() for task in given}
-        if not any(key in known for key in keys):
-            raise DataError(
-                f"None of the rows to judge occurs in {self.votes}.",
-                found=f"{self.task}={next(iter(known), None)!r}",
-                wanted=f"{self.key}s such as {keys[0]!r}",
-                fix="Set task (the column) and key (`id` or `prompt`) of the votes.",
-            )
+        check_known(keys, known, self.votes, task=self.task, key=self.key, of="votes")
         return self._fill(votes, ids, keys, classes=len(choices))
 
     def _fill(

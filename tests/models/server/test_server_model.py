@@ -337,10 +337,59 @@ def test_the_server_scores_texts_that_it_echoes(cache):
 
 def test_scoring_is_refused_where_the_server_cannot(cache):
     with serving(echo) as server:
-        with pytest.raises(ModelError, match="chat endpoint"):
+        with pytest.raises(ConfigError, match="chat endpoint"):
             model_of(server, cache).logprobs([("a", " b")])
         with pytest.raises(ModelError, match="does not echo"):
             model_of(server, cache, ServedModel("small", api="completions")).logprobs([("a", " b")])
+
+
+def test_a_beginning_of_sequence_token_counts_for_nothing(cache):
+    """As vLLM lists it for models that begin with one."""
+
+    async def echoing(asked: Asked) -> Answer:
+        logprobs = {"tokens": ["<s>", "it", " was"], "token_logprobs": [None, -3.0, -1.0]}
+        return Answer(reply(said(asked), reason="length", api="completions", logprobs=logprobs))
+
+    with serving(echoing) as server:
+        [scored] = model_of(server, cache, ServedModel("small", api="completions")).logprobs([("it", " was")])
+    assert (scored.logprobs, scored.offsets) == ((-1.0,), ((0, 4),))
+
+
+def test_texts_that_the_tokens_do_not_spell_have_no_score_and_are_counted(cache):
+    async def echoing(asked: Asked) -> Answer:
+        tokens = ["it", " was"] if "was" in said(asked) else ["it", "�"]
+        logprobs = {"tokens": tokens, "token_logprobs": [None, -1.0]}
+        return Answer(reply(said(asked), reason="length", api="completions", logprobs=logprobs))
+
+    with serving(echoing) as server:
+        model = model_of(server, cache, ServedModel("small", api="completions"))
+        found = model.logprobs([("it", " was"), ("it", " é")])
+    assert [one.logprobs for one in found] == [(-1.0,), ()]
+    assert model.notes == ["1 of 2 texts have no score by small: the tokens of its server do not spell them."]
+
+
+def test_a_score_costs_its_prompt_alone_and_no_parameter_makes_the_server_write(cache):
+    async def echoing(asked: Asked) -> Answer:
+        assert (asked.body["max_tokens"], asked.body["top_p"]) == (0, 0.5)
+        logprobs = {"tokens": ["it", " was"], "token_logprobs": [None, -1.0]}
+        body = reply(said(asked), reason="length", api="completions", logprobs=logprobs)
+        return Answer(body | {"usage": {"prompt_tokens": 2, "completion_tokens": 0}})
+
+    served = ServedModel("small", api="completions", parameters={"max_tokens": 9, "top_p": 0.5})
+    with serving(echoing) as server:
+        model = model_of(server, cache, served)
+        model.logprobs([("it", " was")])
+    assert (model.usage.prompt_tokens, model.usage.completion_tokens) == (2, 0)
+
+
+def test_a_server_that_refuses_log_probabilities_is_not_asked_for_an_echo_without(cache):
+    async def strict(asked: Asked) -> Answer:
+        return Answer({"error": {"message": "no logprobs here"}}, status=400)
+
+    with serving(strict) as server:
+        with pytest.raises(ModelError, match="no logprobs here"):
+            model_of(server, cache, ServedModel("small", api="completions")).logprobs([("it", " was")])
+        assert len(server.asked) == 1
 
 
 def test_a_missing_client_is_named_with_its_install_line(cache, monkeypatch):

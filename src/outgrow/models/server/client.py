@@ -151,7 +151,7 @@ class _Client:
         self._on_reply()
 
     async def _body(self, request: Request) -> str:
-        if "logprobs" not in request.body or self._gives_logprobs:
+        if "logprobs" not in request.body or "echo" in request.body or self._gives_logprobs:
             return await self._retried(request)
         # Without log-probabilities if the server rejects requests for them.
         bare = {name: value for name, value in request.body.items() if name != "logprobs"}

@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from outgrow.errors import ModelError
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions, Messages, TooLong
 from outgrow.models.server.cache import ResponseCache
 from outgrow.models.server.model import ServerLanguageModel
 from outgrow.models.server.usage import BYTES_PER_TOKEN, Estimate, guess_tokens
-from outgrow.models.server.wire import Request, read_reply, to_completion
+from outgrow.models.server.wire import Request, read_reply, to_completion, to_score
 
 _RATING = " [[1]]"
 """End of made-up texts, so that a judge's reply can be read and is not asked for again."""
@@ -63,12 +62,22 @@ class DryRunServer:
     def logprobs(
         self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
-        """Refuse: the cost of scores is not known.
+        """Return cached scores, and made-up ones where there are none, which count a request without an answer each.
 
         Raises:
-            ModelError: Always.
+            ConfigError: As the model's `check_scores`.
         """
-        raise ModelError(f"What scoring by {self.name} would cost is not known.")
+        requests = self.model.score_requests(pairs)
+        kept = self._cached([request.key for request in requests])
+        found = []
+        for request, (prompt, text) in zip(requests, pairs, strict=True):
+            if request.key in kept:
+                self._kept.add(request.key)
+                found.append(to_score(read_reply(kept[request.key], request.api), prompt, text))
+            else:
+                self._missing[request.key] = (guess_tokens(request.text), 1)  # vLLM generates a token and drops it
+                found.append(Completion(text, (-1.0,), ((0, len(text)),), finished=False))
+        return found
 
     def _answer(self, request: Request, body: str | None, options: GenerateOptions) -> Completion:
         if body is not None:

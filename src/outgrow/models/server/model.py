@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -89,27 +90,46 @@ class ServerLanguageModel:
         """Score continuations, if the completions endpoint echoes prompts with log-probabilities (vLLM).
 
         The end-of-sequence token is never scored; a token across the boundary of prompt and continuation is left out.
+        A text that the server's tokens do not spell has no log-probabilities, which `notes` counts.
+
+        Raises:
+            ConfigError: As `check_scores`.
+            ModelError: The server echoes no text with log-probabilities; or as `generate`.
         """
-        if self.served.api != "completions":
-            raise ModelError(
-                f"{self.name} cannot score given texts: the chat endpoint of a server does not.",
-                fix="Set `api: completions` if the server echoes log-probabilities there, or use a local model.",
-            )
-        requests = [score_request(self.served, *pair) for pair in pairs]
+        requests = self.score_requests(pairs)
         replies = self._fetch(requests)
-        scored = []
+        scored, unread = [], 0
         for request, (prompt, text) in zip(requests, pairs, strict=True):
-            if self._declined(prompt, [request], replies):
-                scored.append(Completion(text, (), (), finished=False))
-                continue
-            scored.append(to_score(replies.replies[request.key], prompt, text))
-            if text and not scored[-1].logprobs:
-                raise ModelError(
-                    f"{self.name} cannot score given texts: its server does not echo them with log-probabilities.",
-                    fix="Use a server that does (vLLM), or a local model.",
-                )
+            declined = self._declined(prompt, [request], replies)
+            bare = Completion(text, (), (), finished=False)
+            scored.append(bare if declined else to_score(replies.replies[request.key], prompt, text))
+            unread += bool(text) and not declined and not scored[-1].logprobs
+        if unread and not any(one.logprobs for one in scored):
+            raise ModelError(
+                f"{self.name} cannot score given texts: its server does not echo them with log-probabilities.",
+                fix="Use a server that does (vLLM), or a local model.",
+            )
+        if unread:
+            self.notes.append(
+                f"{unread} of {len(pairs)} texts have no score by {self.name}: the tokens of its server do not spell "
+                "them."
+            )
         self._check_refusals([prompt for prompt, _ in pairs], too_long)
         return scored
+
+    def check_scores(self) -> None:
+        """Raise a ConfigError if `logprobs` cannot run, whatever the texts."""
+        if self.served.api != "completions":
+            raise ConfigError(
+                f"{self.name} cannot score given texts: the chat endpoint of a server does not.",
+                found=f"api: {self.served.api}",
+                fix="Set `api: completions` if the server echoes log-probabilities there (vLLM), or use a local model.",
+            )
+
+    def score_requests(self, pairs: Sequence[tuple[str, str]]) -> list[Request]:
+        """Return the requests of `logprobs`, one for each pair."""
+        self.check_scores()
+        return [score_request(self.served, *pair) for pair in pairs]
 
     def requests(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Request]]:
         """Return the requests of `generate`, one for each sample of each prompt."""
@@ -135,7 +155,10 @@ class ServerLanguageModel:
         with ResponseCache(self.cache) as cache, step as running:
             found = fetch(list(distinct.values()), cache, self.base_url, self.limits, running.advance)
         for key in found.asked:
-            self.usage.add(found.replies[key], distinct[key].text)
+            reply = found.replies[key]
+            if distinct[key].body.get("echo"):  # its text is the prompt again, not an answer
+                reply = dataclasses.replace(reply, completion_tokens=reply.completion_tokens or 0)
+            self.usage.add(reply, distinct[key].text)
         self.usage.cached += len(found.replies) - len(found.asked)
         self.usage.refused += len(found.refused)
         self.usage.retried += found.retried

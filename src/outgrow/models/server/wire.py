@@ -6,6 +6,7 @@ Source:
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -134,7 +135,9 @@ def generate_request(model: ServedModel, prompt: str | Messages, options: Genera
 def score_request(model: ServedModel, prompt: str, continuation: str) -> Request:
     """Return the request to score a given text: the completions endpoint echoes it, without new tokens."""
     body = {"model": model.model, "prompt": prompt + continuation, "echo": True, "max_tokens": 0, "logprobs": 1}
-    return _request(model, body, 0, prompt + continuation)
+    # No parameter may make the server generate.
+    parameters = {name: value for name, value in model.parameters.items() if name not in body}
+    return _request(dataclasses.replace(model, parameters=parameters), body, 0, prompt + continuation)
 
 
 def read_reply(text: str, api: Api) -> Reply:
@@ -172,15 +175,21 @@ def to_completion(reply: Reply, options: GenerateOptions) -> Completion:
 
 
 def to_score(reply: Reply, prompt: str, continuation: str) -> Completion:
-    """Convert an echoed prompt and continuation to the scored continuation; a token across the boundary is left out."""
-    spans = align(reply.tokens, prompt + continuation, finished=False)
+    """Convert an echoed prompt and continuation to the scored continuation; a token across the boundary is left out.
+
+    A first token that is not in the text, and has no log-probability, is the beginning of the sequence (vLLM lists it).
+    """
+    tokens, whole = reply.tokens, prompt + continuation
+    if tokens and tokens[0].logprob is None and not whole.encode().startswith(tokens[0].data):
+        tokens = tokens[1:]
+    spans = align(tokens, whole, finished=False)
     scored = [
         (token.logprob, (start - len(prompt), end - len(prompt)))
-        for token, (start, end) in zip(reply.tokens, spans, strict=False)
+        for token, (start, end) in zip(tokens, spans, strict=False)
         if start >= len(prompt)
     ]
     known = [(logprob, span) for logprob, span in scored if logprob is not None]
-    if len(known) != len(scored) or reply.text != prompt + continuation:
+    if len(known) != len(scored) or reply.text != whole:
         known = []
     return Completion(continuation, tuple(one for one, _ in known), tuple(span for _, span in known), finished=False)
 
