@@ -81,7 +81,7 @@ def transformers_texts(
         shared: Tokens at the beginning that all prompts share; `generate` gets their keys and values.
         noise: Whether samples are drawn from our per-prompt noise; otherwise from torch's global generator.
     """
-    encoded = [model.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    encoded = [model.renderer.prompt(prompt) for prompt in prompts]
     order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
     found: dict[int, list[tuple[str, tuple[float, ...]]]] = {}
     size = max(1, model.batch_size // max(options.beams, options.n))
@@ -128,7 +128,7 @@ def transformers_texts(
             values = model.model.compute_transition_scores(output.sequences, output.scores, output.beam_indices)
         else:
             values = model.model.compute_transition_scores(output.sequences, output.logits, normalize_logits=True)
-        ends = model._network.ends(model.tokenizer)
+        ends = model._ends
         for place, row in enumerate(itertools.chain.from_iterable([row] * options.n for row in rows)):
             tokens = sequences[place].tolist()
             length = next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))

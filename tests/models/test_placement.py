@@ -11,6 +11,7 @@ from test_local import PROMPTS, assert_same, byte_tokenizer, flat, make, random_
 
 from outgrow.config import Local
 from outgrow.errors import ConfigError, MissingExtraError, ModelError
+from outgrow.models.adapters import LoRA
 from outgrow.models.loading import (
     device_of,
     dtype_of,
@@ -164,3 +165,23 @@ def test_a_model_too_large_for_the_memory_says_what_to_do(encoder_folder, monkey
     monkeypatch.setattr(AutoModel, "from_pretrained", full)
     with pytest.raises(ModelError, match=r"memory of the device is too small(.|\n)*device: spread"):
         load_encoder(str(encoder_folder))
+
+
+@pytest.mark.filterwarnings("ignore:MatMul8bitLt")
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_quantized_weights_answer_and_train_through_lora(bits, decoder_folder):
+    pytest.importorskip("bitsandbytes")
+    network = load_causal_lm(str(decoder_folder), Local(quantization=bits))
+    assert network.is_quantized
+    wrapped = LoRA(rank=2).wrap(network)
+    assert {parameter.dtype for parameter in wrapped.parameters() if parameter.requires_grad} == {torch.float32}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_gives_the_texts_and_scores_of_the_cpu(decoder_folder):
+    there, here = (
+        LocalLanguageModel.load(decoder_folder, local=Local(device=device, dtype="float32"))
+        for device in ("cuda", "cpu")
+    )
+    assert_same(flat(there.generate(PROMPTS[:2], OPTIONS)), flat(here.generate(PROMPTS[:2], OPTIONS)), 1e-4)
+    assert_same(there.logprobs(PAIRS[:2]), here.logprobs(PAIRS[:2]), 1e-4)

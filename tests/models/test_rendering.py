@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import trl
 from test_local import byte_tokenizer, random_model
-from transformers import pipeline
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast, pipeline
 
 from outgrow.config import Local
 from outgrow.errors import ConfigError, ModelError
@@ -96,6 +97,21 @@ def test_a_conversation_s_first_question_is_a_prefix_of_the_second(name):
     chat = ChatRenderer(chat_tokenizer(name))
     first, second = chat.prompt(QUESTION), chat.prompt(FOLLOWED)
     assert second[: len(first)] == first
+
+
+def test_an_answer_that_begins_like_the_template_ends_is_not_merged_with_it():
+    tokenizer = chat_tokenizer("qwen2_5")
+    newline = tokenizer.encode("\n")[0]
+    merging = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    vocabulary = {**tokenizer.get_vocab(), "ĊĊ": len(tokenizer)}
+    merging.model = models.BPE(
+        {token: place for token, place in vocabulary.items() if place < 256 or token == "ĊĊ"}, [("Ċ", "Ċ")]
+    )
+    both = PreTrainedTokenizerFast(tokenizer_object=merging, eos_token="<end>", chat_template=tokenizer.chat_template)
+    assert len(both.encode("\n\n")) == 1
+    chat = ChatRenderer(both)
+    assert chat.prompt(QUESTION)[-1] == newline
+    assert both.decode(chat.answer(" \nFour")[0]) == "\nFour"
 
 
 @pytest.mark.parametrize("refuses", [True, False])

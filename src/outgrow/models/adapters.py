@@ -69,7 +69,7 @@ class LoRA:
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets, bias="none"
         )
         if getattr(network, "is_quantized", False):
-            network = peft.prepare_model_for_kbit_training(network)
+            network = peft.prepare_model_for_kbit_training(network, use_gradient_checkpointing=False)
         try:
             with _without_noise():
                 wrapped: nn.Module = peft.get_peft_model(network, config)
