@@ -34,6 +34,7 @@ from outgrow.registry import loaded_plugins
 from outgrow.report.notes import sentence
 from outgrow.results import Results
 from outgrow.run import Run
+from outgrow.scale.generation import conversations
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
 from outgrow.tasks import Task, read_task, scores_texts
 
@@ -100,6 +101,8 @@ class Experiment:
         gold = test.gold_indices() if rows.choices is not None else None
         models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
         self._write_predictions(predictions)
+        if (asked := conversations(run.store.used.values())).num_rows:
+            write_table(self.output / "asked.parquet", asked)
         run.add(*run.costs.notes())
         provenance = {
             "config": self.config.model_dump(mode="json"),

@@ -52,7 +52,14 @@ def test_a_run_writes_everything_and_a_second_run_makes_nothing(folder: Path, tm
     results = Experiment.from_dict(settings).run()
     assert [line.name for line in results.models] == ["first", "second", "base", "ceiling", "naive", "refined"]
     written = {path.name for path in (tmp_path / "output").iterdir()}
-    assert written == {"results.json", "scores.parquet", "predictions.parquet", "report.html", "config.yaml"}
+    assert written == {
+        "results.json",
+        "scores.parquet",
+        "predictions.parquet",
+        "asked.parquet",
+        "report.html",
+        "config.yaml",
+    }
     again = Experiment.from_dict(settings).run()
     assert set(again.provenance["seconds"]) == {"total"}
 

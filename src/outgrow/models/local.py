@@ -57,6 +57,10 @@ class LocalLanguageModel:
         """Whether prompts go through the model's chat template."""
         return isinstance(self.renderer, ChatRenderer)
 
+    def shown(self, prompt: str | Messages) -> str:
+        """Return the text that the model reads for a prompt."""
+        return self.renderer.text(prompt)
+
     @property
     def context(self) -> int | None:
         """Context length in tokens, or None if the configuration sets no limit."""

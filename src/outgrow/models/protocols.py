@@ -5,6 +5,7 @@ Local models, servers and scripted models have the same methods; the rest of the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -87,6 +88,7 @@ class LanguageModel(Protocol):
     - `fits(prompts, new_tokens)`: tell which prompts fit into its context; see `fits`.
     - `embed(texts)`: embed texts; see `embed`.
     - `chats`: whether prompts may be messages; see `chats`.
+    - `shown(prompt)`: the text that it reads for a prompt; see `shown`.
     - `refusals`: a mapping from prompts that it declined to reasons; see `refusal`.
     """
 
@@ -132,6 +134,18 @@ def embed(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:
 def chats(model: LanguageModel | None) -> bool:
     """Return whether a model takes messages: it was tuned for conversations, and is asked in that form."""
     return bool(getattr(model, "chats", False))
+
+
+def shown(model: LanguageModel, prompt: str | Messages) -> str:
+    """Return what a model reads for a prompt, word for word; messages as JSON if it cannot tell."""
+    if hasattr(model, "shown"):
+        return str(model.shown(prompt))
+    return prompt if isinstance(prompt, str) else json.dumps(as_turns(prompt), ensure_ascii=False)
+
+
+def as_turns(messages: Messages) -> list[dict[str, str]]:
+    """Return messages as templates and servers take them."""
+    return [{"role": role, "content": content} for role, content in messages]
 
 
 def with_system(prompt: str | Messages, system: str | None) -> Messages:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from outgrow.errors import ConfigError, ModelError
-from outgrow.models.protocols import Messages, with_system
+from outgrow.models.protocols import Messages, as_turns, with_system
 from outgrow.models.tokens import Span, encode_answer
 
 _MARK = "\u2021mark\u2021"
@@ -116,9 +116,8 @@ class ChatRenderer(Renderer):
             ) from error
 
     def _apply(self, messages: Messages, *, add_generation_prompt: bool) -> str:
-        turns = [{"role": role, "content": content} for role, content in messages]
         text: str = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **self.arguments
+            as_turns(messages), tokenize=False, add_generation_prompt=add_generation_prompt, **self.arguments
         )
         return text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,15 +12,54 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.labels import Completion, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel, Messages, TooLong, chats, embed, fits, logprobs
+from outgrow.models.protocols import (
+    GenerateOptions,
+    LanguageModel,
+    Messages,
+    TooLong,
+    chats,
+    embed,
+    fits,
+    logprobs,
+    shown,
+)
 from outgrow.progress import Reporter
 from outgrow.scale.local import map_shards
-from outgrow.store import content_hash
+from outgrow.store import Artefact, content_hash, read_table
 
 Item = TypeVar("Item")
 
+_CALL = "call-"
 SHARD_ROWS = 256
 """Prompts per shard: the most that a killed run generates again."""
+
+
+def said(
+    model: LanguageModel, prompts: Sequence[str | Messages], answers: Sequence[Sequence[Completion]]
+) -> TextLabels:
+    """Return answers as labels whose ids are the prompts, word for word as the model reads them."""
+    asked = tuple(shown(model, prompt) for prompt in prompts)
+    return TextLabels(asked, (model.name,), tuple((tuple(row),) for row in answers))
+
+
+def conversations(artefacts: Iterable[Artefact]) -> pa.Table:
+    """Return what language models were asked and answered for artefacts, word for word.
+
+    Returns:
+        A line for each prompt: `artefact` (kind and key), `model`, `asked` (what it read) and `answers`.
+    """
+    columns: dict[str, list[Any]] = {"artefact": [], "model": [], "asked": [], "answers": []}
+    for one in artefacts:
+        for path in sorted(one.path.glob(f"{_CALL}*/part-*.parquet")):
+            labels = TextLabels.from_arrow(read_table(path))
+            columns["artefact"] += [f"{one.kind}/{one.key}"] * len(labels.ids)
+            columns["model"] += labels.supervisors * len(labels.ids)
+            columns["asked"] += labels.ids
+            columns["answers"] += [[each.text for each in row[0]] for row in labels.texts]
+    text = pa.string()
+    return pa.table(
+        columns, pa.schema([("artefact", text), ("model", text), ("asked", text), ("answers", pa.list_(text))])
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +98,7 @@ class ShardedLanguageModel:
         """Continue every prompt, shard by shard."""
 
         def work(piece: Sequence[str | Messages]) -> pa.Table:
-            return self._table(self.model.generate(piece, options))
+            return self._table(piece, self.model.generate(piece, options))
 
         return self._kept(work, prompts, options.to_json())
 
@@ -69,7 +108,8 @@ class ShardedLanguageModel:
         """Score `(prompt, continuation)` pairs, shard by shard."""
 
         def work(piece: Sequence[tuple[str | Messages, str]]) -> pa.Table:
-            return self._table([[one] for one in logprobs(self.model, piece, end=end, too_long=too_long)])
+            scored = logprobs(self.model, piece, end=end, too_long=too_long)
+            return self._table([prompt for prompt, _ in piece], [[one] for one in scored])
 
         return [one for [one] in self._kept(work, pairs, {"end": end, "too_long": too_long})]
 
@@ -81,9 +121,8 @@ class ShardedLanguageModel:
         """Embed texts; not kept."""
         return embed(self.model, texts)
 
-    def _table(self, answers: Sequence[Sequence[Completion]]) -> pa.Table:
-        ids = tuple(str(place) for place in range(len(answers)))
-        return TextLabels(ids, (self.name,), tuple((tuple(row),) for row in answers)).to_arrow()
+    def _table(self, prompts: Sequence[str | Messages], answers: Sequence[Sequence[Completion]]) -> pa.Table:
+        return said(self.model, prompts, answers).to_arrow()
 
     def _kept(
         self, work: Callable[[Sequence[Item]], pa.Table], items: Sequence[Item], asked: Mapping[str, Any]
@@ -91,7 +130,7 @@ class ShardedLanguageModel:
         if not items:
             return []
         call = content_hash([list(items), dict(asked)])
-        folder = self.folder / f"call-{call[:16]}"
+        folder = self.folder / f"{_CALL}{call[:16]}"
         folder.mkdir(parents=True, exist_ok=True)
         table = map_shards(work, items, folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)
         return [list(row[0]) for row in TextLabels.from_arrow(table).texts]

@@ -99,6 +99,11 @@ class TextLearner(FineTuning):
     early_stopping: int | None = None
     """Patience in epochs, or None to train to the end."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.local.system or self.local.chat != "auto":  # what cannot work is refused before anything is computed
+            renderer(load_tokenizer(self.model), self.local.chat, self.local.system)
+
     def train(self, targets: TextTargets, objective: Named, run: Run, *, seed: int, name: str) -> Artefact:
         """Train on `(prompt, text)` targets; found in the store if it was done before.
 

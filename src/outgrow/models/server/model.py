@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
-from outgrow.models.protocols import GenerateOptions, Messages, TooLong, check_options
+from outgrow.models.protocols import GenerateOptions, Messages, TooLong, as_turns, check_options, with_system
 from outgrow.models.server.cache import ResponseCache
 from outgrow.models.server.client import Limits, Replies, fetch
 from outgrow.models.server.usage import Usage
@@ -58,6 +59,8 @@ class ServerLanguageModel:
         self.usage = Usage()
         self.refusals: dict[str | Messages, str] = {}
         """Reasons for which the server declined prompts."""
+        self.said: list[tuple[str | Messages, list[Completion]]] = []
+        """All prompts and answers so far."""
         self.notes: list[str] = []
         """Remarks for the report, such as missing log-probabilities."""
         self._reporter = reporter or SilentReporter()
@@ -66,6 +69,14 @@ class ServerLanguageModel:
     def chats(self) -> bool:
         """Whether its chat endpoint is asked."""
         return self.served.api == "chat"
+
+    def shown(self, prompt: str | Messages) -> str:
+        """Return what the server is sent for a prompt: a text, or messages as JSON."""
+        return (
+            json.dumps(as_turns(with_system(prompt, self.served.system)), ensure_ascii=False)
+            if self.chats
+            else str(prompt)
+        )
 
     def generate(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Completion]]:
         """Continue every prompt; equal requests are sent once, every sample is a request with its own seed.
@@ -82,6 +93,7 @@ class ServerLanguageModel:
             answers.append([] if declined else [to_completion(replies.replies[one.key], options) for one in own])
         self._check_refusals(prompts, options.too_long)
         self._note_logprobs([one for own in answers for one in own])
+        self.said += zip(prompts, answers, strict=True)
         return answers
 
     def logprobs(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from outgrow.errors import ConfigError
 from outgrow.labels import Completion
-from outgrow.models.protocols import GenerateOptions, Messages, with_system
+from outgrow.models.protocols import GenerateOptions, Messages, as_turns, with_system
 from outgrow.models.tokens import cut_at
 from outgrow.store import content_hash
 
@@ -117,7 +117,7 @@ def generate_request(model: ServedModel, prompt: str | Messages, options: Genera
     body: dict[str, Any] = {"model": model.model, **limits}
     if model.api == "chat":
         messages = with_system(prompt, model.system)
-        body["messages"] = [{"role": role, "content": content} for role, content in messages]
+        body["messages"] = as_turns(messages)
         text = "".join(content for _, content in messages)
     elif isinstance(prompt, str):
         body["prompt"] = text = prompt
