@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -26,6 +27,9 @@ class Columns(Frozen):
     """A unique name per row; by default rows are numbered."""
     part: str | None = None
     """The part of each row: `gold`, `validation`, `unlabelled` or `test`. Default: `task.split` decides."""
+    choices: str | tuple[str, ...] | None = None
+    """The choices of each row, where every row has its own: a column with a list of texts, or a column for each choice.
+    Gold is then a choice's text, letter (A, B, …) or index."""
 
 
 class VotesTable(Frozen):
@@ -46,8 +50,8 @@ class Split(Frozen):
     """Rows that train the supervisors."""
     unlabelled: int | float = 0.4
     """Rows that the supervisors label and the student learns from."""
-    test: int | float = 0.2
-    """Rows for evaluation only."""
+    test: int | float | Literal["all"] = 0.2
+    """Rows for evaluation only; `all` makes every row with a gold answer a test row."""
     validation: int | float = 0
     """Gold rows that no model is trained on. Supervisors vote on them, and combiners estimate from these votes how
     reliable each supervisor is (`weights: calibrated`, gold anchors, temperatures)."""
@@ -61,7 +65,9 @@ class Split(Frozen):
 
     @field_validator("gold", "unlabelled", "test", "validation")
     @classmethod
-    def _positive(cls, value: float) -> float:
+    def _positive(cls, value: float | str) -> float | str:
+        if isinstance(value, str):
+            return value
         if value < 0 or (value > 1 and value != int(value)):
             raise ValueError("a part is a fraction from 0 to 1 or a whole number of rows")
         return value
@@ -85,8 +91,17 @@ class TaskConfig(Named):
     """A built-in task (`sciq`, `sentiment`, `facts`, `slurp`, `snips`, `home`, `persona`, `explanation`, `gsm8k`), a
     plug-in, or `file` for any table."""
     path: str | None = None
-    """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id. Every built-in task needs it;
-    a plug-in may do without."""
+    """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id (`owner/name`, or
+    `owner/name:split`). Every built-in task needs it; a plug-in may do without."""
+    config: str | None = None
+    """The configuration of a hub data set that has several, such as `main` of `openai/gsm8k`: the `name` of
+    `datasets.load_dataset`."""
+    test_path: str | None = None
+    """Another table of the same form, such as the data set's own test split, whose rows are the test part. The rows of
+    `path` are then divided into the other parts, without those whose prompts are in the test part."""
+    tests: dict[str, TaskConfig] = Field(default={})
+    """Further test parts by name, each with a table of results of its own. One that names no task of its own takes what
+    it leaves out from this section, but for `config`, `test_path`, `split` and `limit`."""
     columns: Columns = Columns()
     """Names of the columns (for `name: file`)."""
     template: str | None = None
@@ -116,6 +131,26 @@ class TaskConfig(Named):
             for key in self.params.keys() - own:
                 raise ValueError(f"unknown key {key!r}; {did_you_mean(key, own | type(self).model_fields.keys())}")
         return self
+
+    @field_validator("tests")
+    @classmethod
+    def _plain_names(cls, value: dict[str, TaskConfig]) -> dict[str, TaskConfig]:
+        for name, own in value.items():
+            if not re.fullmatch(r"\w[\w.-]*", name):  # it names a folder of the results
+                raise ValueError(f"the name of a test part is letters, digits, _, . and -; found {name!r}")
+            if own.tests or own.test_path:
+                raise ValueError(f"the test part {name!r} cannot have test parts itself")
+        return value
+
+    def of_test(self, name: str) -> TaskConfig:
+        """Return the settings of a further test part, complete; by default all of its rows are test rows."""
+        own = self.tests[name]
+        inherited = self.model_fields_set - {"config", "test_path", "tests", "split", "limit"}
+        given = {} if "name" in own.model_fields_set else {key: getattr(self, key) for key in inherited}
+        given |= {key: getattr(own, key) for key in own.model_fields_set - {"split"}}
+        only = {"gold": 0, "unlabelled": 0, "test": "all"}
+        only |= {key: getattr(own.split, key) for key in own.split.model_fields_set}
+        return TaskConfig.model_construct(_fields_set={*given}, **given, split=Split.model_validate(only))
 
     @property
     def source(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
-from outgrow.tasks.protocol import Task, load_task, read_task, scores_texts
+from outgrow.tasks.protocol import Task, load_task, read_task, read_tests, scores_texts
 from outgrow.tasks.split import assign_parts, rows_in_parts
 from outgrow.tasks.tables import read_records
 
@@ -14,6 +14,7 @@ __all__ = [
     "read_preferences",
     "read_records",
     "read_task",
+    "read_tests",
     "rows_in_parts",
     "scores_texts",
     "without_prompts_of",
