@@ -50,6 +50,8 @@ class Results:
     passwords in it are hidden in all output."""
     ids: Sequence[str] | None = None
     """Ids of the test examples, where known."""
+    tests: Mapping[str, Results] = field(default_factory=dict)
+    """Results of the same models on further test parts, by name; their `provenance` holds what is theirs only."""
 
     @cached_property
     def summary(self) -> Summary:
@@ -65,10 +67,16 @@ class Results:
         return (*map(Note.from_json, self._provenance().get("notes") or ()), *self.summary.notes)
 
     def table(self, color: bool = False, width: int | None = None) -> str:
-        """Return the summary as aligned text, `width` columns wide (default 100)."""
-        from outgrow.report.table import table_text
+        """Return the summaries of all test parts as aligned text, `width` columns wide (default 100)."""
+        from outgrow.report.table import part_text, table_text
 
-        return table_text(self.summary, self.notes, color=color, width=width)
+        texts = [table_text(self.summary, self.notes, color=color, width=width)]
+        for name, own in self.tests.items():
+            texts.append(part_text(name, own.summary, self._new_notes(own), color=color, width=width))
+        return "\n".join(texts)
+
+    def _new_notes(self, own: Results) -> tuple[Note, ...]:
+        return tuple(note for note in own.notes if note not in self.notes)
 
     def to_json(self) -> dict[str, Any]:
         """Return models, summary and provenance as JSON values; undefined numbers are None."""
@@ -88,15 +96,19 @@ class Results:
                 for each in self.models
             ],
             "summary": _plain(self.summary.to_dict()),
+            "tests": {name: own.to_json() for name, own in self.tests.items()},
             "provenance": self._provenance(),
         }
 
     def save(self, folder: str | Path) -> None:
         """Write `scores.parquet` (a line per example, seed, metric and model), `certainty.parquet` and `results.json`.
 
-        `certainty.parquet` has a line per example, seed and model with probabilities, if there is one.
+        `certainty.parquet` has a line per example, seed and model with probabilities, if there is one. The same files
+        about further test parts are in `tests/<name>`.
         """
         folder = Path(folder)
+        for name, own in self.tests.items():
+            own.save(folder / "tests" / name)
         write_table(folder / "scores.parquet", self._scores())
         certainties = [self._block(each, each.certainty.arrays()) for each in self.models if each.certainty]
         if certainties:
@@ -121,7 +133,8 @@ class Results:
             certain = any(each.get("certainty") for each in listed)
             certainty = read_table(_existing(folder, "certainty.parquet")) if certain else None
             models, ids = _models(listed, table, certainty)
-            return cls(about["name"], models, about["chance"], about["provenance"], ids)
+            tests = {name: cls.load(folder / "tests" / name) for name in about.get("tests", ())}
+            return cls(about["name"], models, about["chance"], about["provenance"], ids, tests)
         except (KeyError, TypeError, ValueError) as error:
             said = f"The results in {folder} are damaged: {error!r}"
             raise StoreError(said, fix="Run the experiment again.") from error
@@ -130,7 +143,8 @@ class Results:
         """Write one self-contained HTML file."""
         from outgrow.report.html import report_html
 
-        write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes))
+        tests = {name: (own.summary, self._new_notes(own)) for name, own in self.tests.items()}
+        write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes, tests))
 
     def _provenance(self) -> dict[str, Any]:
         plain: dict[str, Any] = _plain(self.provenance)

@@ -139,6 +139,12 @@ def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
             )
 
 
+def shared_prompts(rows: Rows, tested: Rows) -> int:
+    """Return how many of the rows `tested` have a prompt that a training row (of any part but `test`) has too."""
+    trained = {normalise(prompt) for prompt, part in zip(rows.prompts, rows.parts, strict=True) if part != "test"}
+    return sum(normalise(prompt) in trained for prompt in tested.prompts)
+
+
 def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
     """Number the clusters of rows that a prompt or group links, directly or not, in order of first appearance."""
     keys: list[Sequence[Hashable]] = [[("prompt", normalise(prompt)) for prompt in prompts]]
