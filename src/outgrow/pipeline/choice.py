@@ -100,7 +100,7 @@ class ChoicePipeline(Pipeline):
     def gold_only(self, seed: int) -> Predictions | None:
         """The strong model trained on the gold part; None without gold rows of two classes."""
         gold, step = self.rows.part("gold"), f"gold only, seed {seed}"
-        if len(set(gold.gold)) < 2:
+        if len(gold) < 2 or (gold.options is None and len(set(gold.gold)) < 2):
             return None
         found = train_and_predict(
             self._learner,
@@ -184,8 +184,10 @@ class ChoicePipeline(Pipeline):
 
     def _predictions(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
         scores = {"accuracy": choice_scores(probs, self._test.gold_indices())}
-        choices = self.rows.choices or ()
-        answers = tuple("" if np.isnan(row).any() else choices[int(row.argmax())] for row in probs)
+        answers = tuple(
+            "" if np.isnan(own).any() else self._test.choices_of(row)[int(own.argmax())]
+            for row, own in enumerate(probs)
+        )
         return Predictions(self._test.ids, answers, scores, probs, vacuity)
 
     def _voting(self, votes: ChoiceVotes) -> ChoiceVotes:
