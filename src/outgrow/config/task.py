@@ -88,8 +88,8 @@ class TaskConfig(Named):
     """The task and its rows. Further keys are parameters of a plug-in task."""
 
     name: str = "file"
-    """A built-in task (`sciq`, `sentiment`, `facts`, `slurp`, `snips`, `home`, `persona`, `explanation`, `gsm8k`), a
-    plug-in, or `file` for any table."""
+    """A built-in task (`sciq`, `cosmosqa`, `truthfulqa`, `sentiment`, `facts`, `slurp`, `snips`, `home`, `persona`,
+    `explanation`, `gsm8k`, `math`), a plug-in, or `file` for any table."""
     path: str | None = None
     """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id (`owner/name`, or
     `owner/name:split`). Every built-in task needs it; a plug-in may do without."""
@@ -118,7 +118,7 @@ class TaskConfig(Named):
     """The style that answers should have, described to a judge: the persona of `persona`, the technique of
     `explanation`."""
     rubrics: dict[str, RubricConfig] = Field(default={})
-    """Other prompts or scales for a judge, by metric (for `persona`, `explanation` and `gsm8k`)."""
+    """Other prompts or scales for a judge, by metric (for `persona`, `explanation`, `gsm8k` and `math`)."""
     split: Split = Split()
     """Sizes of the gold, unlabelled, test and, if wanted, validation parts."""
     limit: int | None = Field(default=None, gt=0)
