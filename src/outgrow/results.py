@@ -15,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError, StoreError
-from outgrow.evaluate import Certainty, ModelScores, Summary, find_sweeps, summarise
+from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
+from outgrow.evaluate.tiny import TinyEstimate
 from outgrow.labels import Note
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
 
@@ -77,6 +78,45 @@ class Results:
 
     def _new_notes(self, own: Results) -> tuple[Note, ...]:
         return tuple(note for note in own.notes if note not in self.notes)
+
+    def benchmark(
+        self, items: str | Path, *, mixing: float = 0.5, prior: float = 1.0
+    ) -> dict[tuple[str, str], TinyEstimate]:
+        """Estimate the models' scores on a whole benchmark, of which the test examples are the anchors.
+
+        Args:
+            items: A table with a row for each item of the benchmark: `id` (for a further test part without the name in
+                front), `difficulty`, `discrimination` (a list of D numbers), and if wanted `weight`.
+            mixing: See `estimate_benchmark`.
+            prior: See `estimate_benchmark`.
+
+        Returns:
+            By role and name of a model its estimate on the first metric, from the means over seeds.
+
+        Raises:
+            DataError: A test example is no item, or the table does not fit; see `estimate_benchmark`.
+        """
+        from outgrow.tasks.tables import column, read_records
+
+        table, where = read_records(str(items)), str(items)
+        names, difficulty, discrimination = (
+            column(table, name, where=where, setting="the column's name")
+            for name in ("id", "difficulty", "discrimination")
+        )
+        place = {str(name): index for index, name in enumerate(names)}
+        own = [name.removeprefix(f"{self.name}/") for name in self.ids or ()]
+        unknown = [name for name in own if name not in place]
+        if unknown or not own:
+            raise DataError(f"{len(unknown)} test examples are not among the items of {where}.", found=unknown[:3])
+        weights = np.array(table["weight"].to_pylist(), dtype=np.float64) if "weight" in table.column_names else None
+        found: dict[tuple[str, str], TinyEstimate] = {}
+        for each in self.models:
+            results = np.full(len(names), np.nan)
+            results[[place[name] for name in own]] = next(iter(each.scores.values())).mean(axis=0)
+            found[each.role, each.name] = estimate_benchmark(
+                results, discrimination, difficulty, weights, mixing=mixing, prior=prior
+            )
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return models, summary and provenance as JSON values; undefined numbers are None."""

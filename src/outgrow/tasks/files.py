@@ -209,7 +209,7 @@ def option_index(value: object, options: Sequence[str], letters: Sequence[str], 
         DataError: The label is none of these.
 
     Example:
-        >>> [option_index(value, ("oxygen", "glucose"), "AB", where="x.csv") for value in ("glucose", "A", 1)]
+        >>> [option_index(value, ("oxygen", "glucose"), ("A", "B"), where="x.csv") for value in ("glucose", "A", 1)]
         [1, 0, 1]
     """
     by_letter = value not in options and value in letters
