@@ -98,10 +98,7 @@ class Experiment:
         tests = read_tests(self.config.task, rows)
         pipeline, *others = self._pipelines(task, rows, tests, run)
         found = self._results(pipeline, rows, run, self.output)
-        parts = {
-            name: self._part(name, other, rows, own, run)
-            for other, (name, (_, own)) in zip(others, tests.items(), strict=True)
-        }
+        parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
         run.add(*run.costs.notes())
         provenance = {
             "config": self.config.model_dump(mode="json"),
@@ -226,7 +223,7 @@ class Experiment:
         return Store(Path(self.config.store)) if self.config.store else Store.default()
 
     def _of_test(self, name: str) -> ExperimentConfig:
-        return self.config.model_copy(update={"task": self.config.task.of_test(name)})
+        return self.config.model_copy(update={"task": self.config.task.tests[name]})
 
     def _pipelines(
         self, task: Task, rows: Rows, tests: Mapping[str, tuple[Task, Rows]], run: Run

@@ -280,3 +280,16 @@ def test_a_test_part_with_other_choices_is_refused(tmp_path: Path) -> None:
 def test_names_and_test_parts_that_cannot_be_are_refused(tests: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="test part"):
         TaskConfig.model_validate({"path": "x", "tests": tests})
+
+
+def test_a_resolved_configuration_says_the_same_when_it_is_read_again() -> None:
+    settings = {
+        "path": "a",
+        "columns": {"prompt": "q"},
+        "limit": 3,
+        "tests": {"b": {"path": "b"}, "c": {"name": "sciq"}},
+    }
+    config = TaskConfig.model_validate(settings)
+    assert TaskConfig.model_validate(config.model_dump(mode="json")) == config
+    assert (config.tests["b"].columns.prompt, config.tests["b"].limit) == ("q", None)
+    assert (config.tests["c"].columns.prompt, config.tests["c"].path) == ("text", None)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from outgrow.config.base import Choice, Frozen, Named
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.registry import lookup, parameters
+
+_NOT_SHARED = frozenset({"config", "test_path", "tests", "split", "limit"})
+"""Settings of a task that its further test parts do not take over."""
 
 
 def _several(value: object) -> object:
@@ -132,6 +135,21 @@ class TaskConfig(Named):
                 raise ValueError(f"unknown key {key!r}; {did_you_mean(key, own | type(self).model_fields.keys())}")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_tests(cls, value: Any) -> Any:
+        # Here, so that a resolved file says the same when it is read again.
+        if not isinstance(value, dict) or not isinstance(value.get("tests"), dict):
+            return value
+        shared = {key: own for key, own in value.items() if key not in _NOT_SHARED}
+        only_test = {"gold": 0, "unlabelled": 0, "test": "all"}
+        tests = {**value["tests"]}
+        for name, own in tests.items():
+            if isinstance(own, dict) and isinstance(own.get("split", {}), dict):
+                taken = {} if "name" in own else shared
+                tests[name] = {**taken, **own, "split": {**only_test, **own.get("split", {})}}
+        return {**value, "tests": tests}
+
     @field_validator("tests")
     @classmethod
     def _plain_names(cls, value: dict[str, TaskConfig]) -> dict[str, TaskConfig]:
@@ -141,16 +159,6 @@ class TaskConfig(Named):
             if own.tests or own.test_path:
                 raise ValueError(f"the test part {name!r} cannot have test parts itself")
         return value
-
-    def of_test(self, name: str) -> TaskConfig:
-        """Return the settings of a further test part, complete; by default all of its rows are test rows."""
-        own = self.tests[name]
-        inherited = self.model_fields_set - {"config", "test_path", "tests", "split", "limit"}
-        given = {} if "name" in own.model_fields_set else {key: getattr(self, key) for key in inherited}
-        given |= {key: getattr(own, key) for key in own.model_fields_set - {"split"}}
-        only = {"gold": 0, "unlabelled": 0, "test": "all"}
-        only |= {key: getattr(own.split, key) for key in own.split.model_fields_set}
-        return TaskConfig.model_construct(_fields_set={*given}, **given, split=Split.model_validate(only))
 
     @property
     def source(self) -> str:

@@ -131,7 +131,7 @@ def read_tests(config: TaskConfig, rows: Rows) -> dict[str, tuple[Task, Rows]]:
     """
     found = {}
     for name in config.tests:
-        task, every = read_task(config.of_test(name))
+        task, every = read_task(config.tests[name])
         own = every.part("test")
         if not len(own):
             raise DataError(f"The test part {name!r} is empty.", fix=f"Change task.tests.{name}.")
