@@ -143,7 +143,7 @@ class Experiment:
         return self._evaluated(str(predictions), task, rows.part("test"), run, test)
 
     def _evaluated(self, predictions: str, task: Task, test: Rows, run: Run, name: str | None) -> Results:
-        config = self._of_test(name) if name else self.config
+        config = self._of_test(name, task) if name else self.config
         chance = {}
         gold = test.gold_indices() if test.choices is not None else None
         if gold is not None:
@@ -153,7 +153,7 @@ class Experiment:
         found = without_full_ratings(scored_table(predictions, task, config, test, run))
         models = [_model_scores(role, name, runs, gold) for (role, name), runs in found.items()]
         about = {"sizes": {"test": len(test)}, "notes": [note.to_json() for note in run.notes]}
-        return Results(self.config.name, models, chance, about, test.ids)
+        return Results(name or self.config.name, models, chance, about, test.ids)
 
     def estimate(self) -> list[str]:
         """Return what asking the servers of the experiment would cost at most, a line for each: a dry run.
@@ -222,8 +222,10 @@ class Experiment:
     def _store(self) -> Store:
         return Store(Path(self.config.store)) if self.config.store else Store.default()
 
-    def _of_test(self, name: str) -> ExperimentConfig:
-        return self.config.model_copy(update={"task": self.config.task.tests[name]})
+    def _of_test(self, name: str, task: Task) -> ExperimentConfig:
+        """The experiment with a further test part as its task, and with judges only where that task uses them."""
+        own = self.config.task.tests[name]
+        return self.config.model_copy(update={"task": own, "judge": self.config.judge if task.rubrics(own) else ()})
 
     def _pipelines(
         self, task: Task, rows: Rows, tests: Mapping[str, tuple[Task, Rows]], run: Run
@@ -231,7 +233,7 @@ class Experiment:
         # One for each test part. They train on the same rows, so that the store has what the first one has made.
         yield self._pipeline(task, rows, run)
         for name, (own, tested) in tests.items():
-            yield self._pipeline(task, rows.with_test(tested), run, Scorer(self._of_test(name), own, run))
+            yield self._pipeline(task, rows.with_test(tested), run, Scorer(self._of_test(name, own), own, run))
 
     def _pipeline(self, task: Task, rows: Rows, run: Run, scorer: Scorer | None = None) -> Pipeline:
         if "unlabelled" not in rows.parts:
@@ -240,9 +242,10 @@ class Experiment:
             from outgrow.pipeline.choice import ChoicePipeline
 
             return ChoicePipeline(self.config, rows, run)
-        if not scores_texts(task, self.config.task):
+        scorer = scorer or Scorer(self.config, task, run)
+        if not scores_texts(scorer.task, scorer.config.task):
             raise ConfigError(
-                f"The task {self.config.task.name!r} needs choices.", fix="Set task.choices, or use `name: file`."
+                f"The task {scorer.config.task.name!r} needs choices.", fix="Set task.choices, or use `name: file`."
             )
         from outgrow.pipeline.text import TextPipeline
 

@@ -91,6 +91,7 @@ def test_a_rerun_makes_nothing_and_predictions_of_a_part_can_be_scored(done: tup
     assert set(again.provenance["seconds"]) == {"total"}
     scored = experiment.evaluate(done[0].parent / "output/tests/other/predictions.parquet", test="other")
     assert np.array_equal(accuracy(scored, "naive"), accuracy(done[1].tests["other"], "naive"))
+    assert scored.name == done[1].tests["other"].name == "other"
     with pytest.raises(ConfigError, match=r"no test part 'othr'(.|\n)*did you mean 'other'"):
         experiment.evaluate("x.csv", test="othr")
 

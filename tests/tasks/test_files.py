@@ -276,7 +276,9 @@ def test_a_test_part_with_other_choices_is_refused(tmp_path: Path) -> None:
         read_tests(config, read_rows(config))
 
 
-@pytest.mark.parametrize("tests", [{"../up": {"path": "x"}}, {"a": {"path": "x", "tests": {"b": {"path": "y"}}}}])
+@pytest.mark.parametrize(
+    "tests", [{"../up": {"path": "x"}}, {"test": {"path": "x"}}, {"a": {"path": "x", "tests": {"b": {"path": "y"}}}}]
+)
 def test_names_and_test_parts_that_cannot_be_are_refused(tests: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="test part"):
         TaskConfig.model_validate({"path": "x", "tests": tests})

@@ -104,7 +104,7 @@ class TaskConfig(Named):
     `path` are then divided into the other parts, without those whose prompts are in the test part."""
     tests: dict[str, TaskConfig] = Field(default={})
     """Further test parts by name, each with a table of results of its own. One that names no task of its own takes what
-    it leaves out from this section, but for `config`, `test_path`, `split` and `limit`."""
+    it leaves out from this section, but for `config`, `test_path`, `columns.part`, `split` and `limit`."""
     columns: Columns = Columns()
     """Names of the columns (for `name: file`)."""
     template: str | None = None
@@ -142,6 +142,8 @@ class TaskConfig(Named):
         if not isinstance(value, dict) or not isinstance(value.get("tests"), dict):
             return value
         shared = {key: own for key, own in value.items() if key not in _NOT_SHARED}
+        if isinstance(shared.get("columns"), dict):
+            shared["columns"] = {key: own for key, own in shared["columns"].items() if key != "part"}
         only_test = {"gold": 0, "unlabelled": 0, "test": "all"}
         tests = {**value["tests"]}
         for name, own in tests.items():
@@ -156,6 +158,8 @@ class TaskConfig(Named):
         for name, own in value.items():
             if not re.fullmatch(r"\w[\w.-]*", name):  # it names a folder of the results
                 raise ValueError(f"the name of a test part is letters, digits, _, . and -; found {name!r}")
+            if name in Split.model_fields:
+                raise ValueError(f"a further test part cannot be named {name!r}, as a part of the task is")
             if own.tests or own.test_path:
                 raise ValueError(f"the test part {name!r} cannot have test parts itself")
         return value
