@@ -239,3 +239,18 @@ def test_methods_that_differ_in_one_number_are_summed_up_as_a_sweep_before_and_a
         assert (sweep["setting"], sweep["reference"]) == ("refine.demonstrations", "naive")
         assert sweep["metrics"][0]["pays_from"] == 4
         assert "pays at demonstrations = 4 only" in " ".join(results.table().split())
+
+
+def test_a_test_part_of_anchors_gives_estimates_of_the_whole_benchmark(tmp_path: Path) -> None:
+    # Where all items are alike, the estimate of a model without prior is its mean on the anchors.
+    scores = {"accuracy": np.array([[1, 0, 1, 1], [1, 0, 0, 1]], dtype=np.float64)}
+    part = Results("tiny", [ModelScores("s", "student", scores)], {}, ids=[f"tiny/q{index}" for index in range(4)])
+    items = [{"id": f"q{index}", "difficulty": 0.0, "discrimination": [1.0], "weight": 0.25} for index in range(50)]
+    path = tmp_path / "items.jsonl"
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    found = part.benchmark(path, prior=0.0)["student", "s"]
+    assert found.irt == pytest.approx(5 / 8)
+    assert found.gp_irt == pytest.approx(5 / 8)
+    path.write_text(json.dumps(items[0]) + "\n")
+    with pytest.raises(DataError, match=r"3 test examples are not among the items(.|\n)*q1"):
+        part.benchmark(path)

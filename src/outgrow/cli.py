@@ -106,6 +106,7 @@ def evaluate(
     predictions: Annotated[Path, typer.Argument(help="A table with id and answer; also name, role and seed.")],
     overrides: Overrides = None,
     plugin: Plugins = None,
+    test: Annotated[str | None, typer.Option(help="A further test part, by name.")] = None,
     as_json: Json = False,
 ) -> None:
     """Score a table of predictions on the test part of an experiment's task."""
@@ -113,7 +114,7 @@ def evaluate(
 
     _load(plugin)
     with _reporter() as reporter:
-        results = Experiment.from_yaml(file, overrides or ()).evaluate(predictions, reporter=reporter)
+        results = Experiment.from_yaml(file, overrides or ()).evaluate(predictions, test=test, reporter=reporter)
     _show(results, None, as_json=as_json)
 
 

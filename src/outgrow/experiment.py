@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -19,7 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_config
-from outgrow.errors import ConfigError, did_you_mean
+from outgrow.errors import ConfigError, DataError, did_you_mean
 from outgrow.evaluate import Certainty, ModelScores
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
@@ -29,6 +29,7 @@ from outgrow.pipeline.evaluating import chance_of, scored_table
 from outgrow.pipeline.exporting import message_lines, write_messages
 from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
+from outgrow.pipeline.scoring import Scorer
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import loaded_plugins
 from outgrow.report.notes import sentence
@@ -36,7 +37,7 @@ from outgrow.results import Results
 from outgrow.run import Run
 from outgrow.scale.generation import conversations
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
-from outgrow.tasks import Task, read_task, scores_texts
+from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prompts
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
 
@@ -95,12 +96,10 @@ class Experiment:
             self.output.mkdir(parents=True, exist_ok=True)  # now: after hours of work it would be late to fail
         run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
         task, rows = read_task(self.config.task)
-        pipeline = self._pipeline(task, rows, run)
-        predictions = without_full_ratings(self._predictions(pipeline, rows, run))
-        test = rows.part("test")
-        gold = test.gold_indices() if rows.choices is not None else None
-        models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
-        self._write_predictions(predictions)
+        tests = read_tests(self.config.task, rows)
+        pipeline, *others = self._pipelines(task, rows, tests, run)
+        found = self._results(pipeline, rows, run, self.output)
+        parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
         if (asked := conversations(run.store.used.values())).num_rows:
             write_table(self.output / "asked.parquet", asked)
         run.add(*run.costs.notes())
@@ -109,7 +108,8 @@ class Experiment:
             "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
             "plugins": list(loaded_plugins()),
             "seeds": list(self.config.seeds),
-            "sizes": {part: rows.parts.count(part) for part in PARTS},
+            "sizes": {part: rows.parts.count(part) for part in PARTS}
+            | {name: len(own) for name, (_, own) in tests.items()},
             "hashes": {"rows": table_hash(rows.to_arrow()), "strong model": self._strong_model()},
             "artefacts": sorted(run.store.used),
             "seconds": _seconds(run.store, time.perf_counter() - clock),
@@ -119,26 +119,44 @@ class Experiment:
             "refinement": run.audits,
             "best supervisors": dict(pipeline.best_supervisors),
         }
-        results = Results(self.config.name, models, pipeline.chance, provenance, test.ids)
+        results = replace(found, provenance=provenance, tests=parts)
         results.save(self.output)
         write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
         results.save_report(self.output / "report.html")
         return results
 
-    def evaluate(self, predictions: str | Path, *, reporter: Reporter | None = None) -> Results:
-        """Score a table of predictions of the test part; see `outgrow.pipeline.evaluating.scored_table`."""
+    def evaluate(
+        self, predictions: str | Path, *, test: str | None = None, reporter: Reporter | None = None
+    ) -> Results:
+        """Score a table of predictions of the test part, or of a further test part that `test` names.
+
+        See `outgrow.pipeline.evaluating.scored_table`.
+
+        Raises:
+            ConfigError: There is no such part, or the task cannot score texts.
+            DataError: The predictions do not fit the rows.
+        """
+        if test is not None and test not in self.config.task.tests:
+            fix = did_you_mean(test, self.config.task.tests)
+            raise ConfigError(f"The experiment has no test part {test!r}.", found="task.tests", fix=fix)
         run = Run(self._store(), reporter or SilentReporter())
         task, rows = read_task(self.config.task)
-        test, chance = rows.part("test"), {}
-        gold = test.gold_indices() if rows.choices is not None else None
+        if test is not None:
+            task, rows = read_tests(self.config.task, rows)[test]
+        return self._evaluated(str(predictions), task, rows.part("test"), run, test)
+
+    def _evaluated(self, predictions: str, task: Task, test: Rows, run: Run, name: str | None) -> Results:
+        config = self._of_test(name, task) if name else self.config
+        chance = {}
+        gold = test.gold_indices() if test.choices is not None else None
         if gold is not None:
             chance["accuracy"] = chance_of(test)
-        elif not scores_texts(task, self.config.task):
-            raise ConfigError(f"The task {self.config.task.name!r} has neither choices nor a way to score texts.")
-        found = without_full_ratings(scored_table(str(predictions), task, self.config, test, run))
+        elif not scores_texts(task, config.task):
+            raise ConfigError(f"The task {config.task.name!r} has neither choices nor a way to score texts.")
+        found = without_full_ratings(scored_table(predictions, task, config, test, run))
         models = [_model_scores(role, name, runs, gold) for (role, name), runs in found.items()]
         about = {"sizes": {"test": len(test)}, "notes": [note.to_json() for note in run.notes]}
-        return Results(self.config.name, models, chance, about, test.ids)
+        return Results(name or self.config.name, models, chance, about, test.ids)
 
     def estimate(self) -> list[str]:
         """Return what asking the servers of the experiment would cost at most, a line for each: a dry run.
@@ -150,7 +168,8 @@ class Experiment:
         """
         run = Run(self._store(), dry=True)
         task, rows = read_task(self.config.task)
-        self._predictions(self._pipeline(task, rows, run), rows, run)
+        for pipeline in self._pipelines(task, rows, read_tests(self.config.task, rows), run):
+            self._predictions(pipeline, rows, run)
         return planned_costs(run.planned)
 
     def export(
@@ -206,18 +225,60 @@ class Experiment:
     def _store(self) -> Store:
         return Store(Path(self.config.store)) if self.config.store else Store.default()
 
-    def _pipeline(self, task: Task, rows: Rows, run: Run) -> Pipeline:
+    def _of_test(self, name: str, task: Task) -> ExperimentConfig:
+        """The experiment with a further test part as its task, and with judges only where that task uses them."""
+        own = self.config.task.tests[name]
+        return self.config.model_copy(update={"task": own, "judge": self.config.judge if task.rubrics(own) else ()})
+
+    def _pipelines(
+        self, task: Task, rows: Rows, tests: Mapping[str, tuple[Task, Rows]], run: Run
+    ) -> Iterator[Pipeline]:
+        # One for each test part. They train on the same rows, so that the store has what the first one has made.
+        yield self._pipeline(task, rows, run)
+        for name, (own, tested) in tests.items():
+            yield self._pipeline(task, rows.with_test(tested), run, Scorer(self._of_test(name, own), own, run))
+
+    def _pipeline(self, task: Task, rows: Rows, run: Run, scorer: Scorer | None = None) -> Pipeline:
+        if "unlabelled" not in rows.parts:
+            raise DataError("All rows of the task are test rows.", fix="Change task.split.")
         if rows.choices is not None:
             from outgrow.pipeline.choice import ChoicePipeline
 
             return ChoicePipeline(self.config, rows, run)
-        if not scores_texts(task, self.config.task):
+        scorer = scorer or Scorer(self.config, task, run)
+        if not scores_texts(scorer.task, scorer.config.task):
             raise ConfigError(
-                f"The task {self.config.task.name!r} needs choices.", fix="Set task.choices, or use `name: file`."
+                f"The task {scorer.config.task.name!r} needs choices.", fix="Set task.choices, or use `name: file`."
             )
         from outgrow.pipeline.text import TextPipeline
 
-        return TextPipeline(self.config, task, rows, run)
+        return TextPipeline(self.config, task, rows, run, scorer)
+
+    def _results(self, pipeline: Pipeline, rows: Rows, run: Run, folder: Path) -> Results:
+        """Results on the test part of rows, without provenance; predictions are written to the folder."""
+        predictions = without_full_ratings(self._predictions(pipeline, rows, run))
+        test = rows.part("test")
+        gold = test.gold_indices() if rows.choices is not None else None
+        models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
+        self._write_predictions(predictions, folder)
+        return Results(self.config.name, models, pipeline.chance, ids=test.ids)
+
+    def _part(self, name: str, pipeline: Pipeline, rows: Rows, tested: Rows, run: Run) -> Results:
+        """Results on a further test part. Notes that are new are about it; audits were made before."""
+        notes, audits = len(run.notes), len(run.audits)
+        shared = shared_prompts(rows, tested)
+        if shared:
+            run.note("test.shared_prompts", "caution", shared=shared, rows=len(tested))
+        found = self._results(pipeline, rows.with_test(tested), run, self.output / "tests" / name)
+        about = {
+            "seeds": list(self.config.seeds),
+            "sizes": {"test": len(tested)},
+            "hashes": {"rows": table_hash(tested.to_arrow())},
+            "notes": [note.to_json() for note in run.notes[notes:]],
+            "best supervisors": dict(pipeline.best_supervisors),
+        }
+        del run.notes[notes:], run.audits[audits:]
+        return replace(found, name=name, provenance=about)
 
     def _predictions(self, pipeline: Pipeline, rows: Rows, run: Run) -> dict[tuple[Role, str], list[Predictions]]:
         # One run per seed, one in all for the base, in the order of the table.
@@ -243,7 +304,7 @@ class Experiment:
     def _runs(self, train: Callable[[int], Predictions | None]) -> list[Predictions]:
         return [one for one in map(train, self.config.seeds) if one is not None]
 
-    def _write_predictions(self, predictions: dict[tuple[Role, str], list[Predictions]]) -> None:
+    def _write_predictions(self, predictions: dict[tuple[Role, str], list[Predictions]], folder: Path) -> None:
         tables = []
         for (role, name), runs in predictions.items():
             for seed, one in zip(self.config.seeds, runs, strict=False):
@@ -252,7 +313,7 @@ class Experiment:
                 for column, value in about.items():
                     table = table.append_column(column, pa.array([value] * table.num_rows))
                 tables.append(table.append_column("seed", pa.array([seed] * table.num_rows)))
-        write_table(self.output / "predictions.parquet", pa.concat_tables(tables, promote_options="default"))
+        write_table(folder / "predictions.parquet", pa.concat_tables(tables, promote_options="default"))
 
 
 def _model_scores(role: Role, name: str, runs: Sequence[Predictions], gold: NDArray[np.int64] | None) -> ModelScores:

@@ -86,11 +86,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "rouge_l": "outgrow.evaluate.text_metrics:RougeL",
         "chrf": "outgrow.evaluate.text_metrics:ChrF",
         "final_answer": "outgrow.evaluate.text_metrics:FinalAnswer",
+        "math_answer": "outgrow.evaluate.text_metrics:MathAnswer",
     },
     "features": {"tfidf": "outgrow.models.features:Tfidf"},
     "task": {
         "file": "outgrow.tasks.files:FileTask",
         "sciq": "outgrow.tasks.presets:SciQ",
+        "cosmosqa": "outgrow.tasks.presets:CosmosQA",
+        "truthfulqa": "outgrow.tasks.presets:TruthfulQA",
         "sentiment": "outgrow.tasks.presets:Sentiment",
         "facts": "outgrow.tasks.presets:Facts",
         "slurp": "outgrow.tasks.slots:Slurp",
@@ -99,6 +102,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "persona": "outgrow.tasks.judged:Persona",
         "explanation": "outgrow.tasks.judged:Explanation",
         "gsm8k": "outgrow.tasks.judged:GSM8K",
+        "math": "outgrow.tasks.judged:MATH",
     },
     "adapter": {
         "none": "outgrow.models.adapters:FullFineTuning",

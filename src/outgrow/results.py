@@ -15,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError, StoreError
-from outgrow.evaluate import Certainty, ModelScores, Summary, find_sweeps, summarise
+from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
+from outgrow.evaluate.tiny import TinyEstimate
 from outgrow.labels import Note
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
 
@@ -50,6 +51,8 @@ class Results:
     passwords in it are hidden in all output."""
     ids: Sequence[str] | None = None
     """Ids of the test examples, where known."""
+    tests: Mapping[str, Results] = field(default_factory=dict)
+    """Results of the same models on further test parts, by name; their `provenance` holds what is theirs only."""
 
     @cached_property
     def summary(self) -> Summary:
@@ -65,10 +68,55 @@ class Results:
         return (*map(Note.from_json, self._provenance().get("notes") or ()), *self.summary.notes)
 
     def table(self, color: bool = False, width: int | None = None) -> str:
-        """Return the summary as aligned text, `width` columns wide (default 100)."""
-        from outgrow.report.table import table_text
+        """Return the summaries of all test parts as aligned text, `width` columns wide (default 100)."""
+        from outgrow.report.table import part_text, table_text
 
-        return table_text(self.summary, self.notes, color=color, width=width)
+        texts = [table_text(self.summary, self.notes, color=color, width=width)]
+        for name, own in self.tests.items():
+            texts.append(part_text(name, own.summary, self._new_notes(own), color=color, width=width))
+        return "\n".join(texts)
+
+    def _new_notes(self, own: Results) -> tuple[Note, ...]:
+        return tuple(note for note in own.notes if note not in self.notes)
+
+    def benchmark(
+        self, items: str | Path, *, mixing: float = 0.5, prior: float = 1.0
+    ) -> dict[tuple[str, str], TinyEstimate]:
+        """Estimate the models' scores on a whole benchmark, of which the test examples are the anchors.
+
+        Args:
+            items: A table with a row for each item of the benchmark: `id` (for a further test part without the name in
+                front), `difficulty`, `discrimination` (a list of D numbers), and if wanted `weight`.
+            mixing: See `estimate_benchmark`.
+            prior: See `estimate_benchmark`.
+
+        Returns:
+            By role and name of a model its estimate on the first metric, from the means over seeds.
+
+        Raises:
+            DataError: A test example is no item, or the table does not fit; see `estimate_benchmark`.
+        """
+        from outgrow.tasks.tables import column, read_records
+
+        table, where = read_records(str(items)), str(items)
+        names, difficulty, discrimination = (
+            column(table, name, where=where, setting="the column's name")
+            for name in ("id", "difficulty", "discrimination")
+        )
+        place = {str(name): index for index, name in enumerate(names)}
+        own = [name.removeprefix(f"{self.name}/") for name in self.ids or ()]
+        unknown = [name for name in own if name not in place]
+        if unknown or not own:
+            raise DataError(f"{len(unknown)} test examples are not among the items of {where}.", found=unknown[:3])
+        weights = np.array(table["weight"].to_pylist(), dtype=np.float64) if "weight" in table.column_names else None
+        found: dict[tuple[str, str], TinyEstimate] = {}
+        for each in self.models:
+            results = np.full(len(names), np.nan)
+            results[[place[name] for name in own]] = next(iter(each.scores.values())).mean(axis=0)
+            found[each.role, each.name] = estimate_benchmark(
+                results, discrimination, difficulty, weights, mixing=mixing, prior=prior
+            )
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return models, summary and provenance as JSON values; undefined numbers are None."""
@@ -88,15 +136,19 @@ class Results:
                 for each in self.models
             ],
             "summary": _plain(self.summary.to_dict()),
+            "tests": {name: own.to_json() for name, own in self.tests.items()},
             "provenance": self._provenance(),
         }
 
     def save(self, folder: str | Path) -> None:
         """Write `scores.parquet` (a line per example, seed, metric and model), `certainty.parquet` and `results.json`.
 
-        `certainty.parquet` has a line per example, seed and model with probabilities, if there is one.
+        `certainty.parquet` has a line per example, seed and model with probabilities, if there is one. The same files
+        about further test parts are in `tests/<name>`.
         """
         folder = Path(folder)
+        for name, own in self.tests.items():
+            own.save(folder / "tests" / name)
         write_table(folder / "scores.parquet", self._scores())
         certainties = [self._block(each, each.certainty.arrays()) for each in self.models if each.certainty]
         if certainties:
@@ -121,7 +173,8 @@ class Results:
             certain = any(each.get("certainty") for each in listed)
             certainty = read_table(_existing(folder, "certainty.parquet")) if certain else None
             models, ids = _models(listed, table, certainty)
-            return cls(about["name"], models, about["chance"], about["provenance"], ids)
+            tests = {name: cls.load(folder / "tests" / name) for name in about.get("tests", ())}
+            return cls(about["name"], models, about["chance"], about["provenance"], ids, tests)
         except (KeyError, TypeError, ValueError) as error:
             said = f"The results in {folder} are damaged: {error!r}"
             raise StoreError(said, fix="Run the experiment again.") from error
@@ -130,7 +183,8 @@ class Results:
         """Write one self-contained HTML file."""
         from outgrow.report.html import report_html
 
-        write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes))
+        tests = {name: (own.summary, self._new_notes(own)) for name, own in self.tests.items()}
+        write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes, tests))
 
     def _provenance(self) -> dict[str, Any]:
         plain: dict[str, Any] = _plain(self.provenance)

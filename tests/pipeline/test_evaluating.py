@@ -58,7 +58,7 @@ def test_the_predictions_of_a_run_get_the_scores_of_the_run(trial: Path) -> None
         ([{"id": "r0"}], "no column 'answer'"),
         ([{"id": "nobody", "answer": "no"}], "id that is not in the test part"),
         ([{"id": None, "answer": "no"}] * 2, "two answers"),
-        ([{"id": None, "answer": "maybe"}], "not among the choices"),
+        ([{"id": None, "answer": "maybe"}], "outside the choices"),
         ([{"id": None, "answer": "no", "role": "teacher"}], "unknown role"),
     ],
 )

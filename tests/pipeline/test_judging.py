@@ -260,3 +260,26 @@ def test_a_registered_model_supervises_refines_and_judges_and_is_not_trained(tmp
     assert {line.score.value for line in results.summary.metrics[0].lines} == {6.0}
     told = [sentence(note) for note in results.notes if note.code == "student.not_trained_here"]
     assert told == ["refined is not in the table: the strong model has no weights that could be trained here."]
+
+
+def test_a_further_part_is_rated_too_and_one_without_rubrics_is_not(
+    tmp_path: Path, decoder_folder: Path, scripted: Callable[..., list[Scripted]]
+) -> None:
+    scripted(lambda prompt, _: "[[6]]" if "content" in prompt else "[[4]]")
+    for name in ("rated", "matched"):
+        lines = [json.dumps({"question": f"a film {name} {row}?", "answer": "good"}) + "\n" for row in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    settings = experiment(
+        tmp_path, decoder_folder, methods={"refined": {"refine": {"name": "icl", "demonstrations": 1}}}
+    )
+    columns = {"prompt": "question", "gold": "answer"}
+    settings["task"]["tests"] = {
+        "rated": {"path": str(tmp_path / "rated.jsonl")},
+        "matched": {"name": "file", "path": str(tmp_path / "matched.jsonl"), "columns": columns},
+    }
+    results = Experiment.from_dict(settings).run()
+    rated, matched = (results.tests[name] for name in ("rated", "matched"))
+    assert {metric.metric for metric in rated.summary.metrics} == {"content", "concept"}
+    assert {line.score.value for line in rated.summary.metrics[0].lines} == {6.0}
+    assert [metric.metric for metric in matched.summary.metrics] == ["exact_match"]
+    assert len(results.provenance["refinement"]) == 1  # audited once

@@ -148,8 +148,8 @@ def test_the_mean_over_tokens_does_not_favour_short_choices():
         def logprobs(self, pairs, *, end=False, too_long="error"):
             return [Completion(text, (-1.0,) * len(text.split()), (), False) for _, text in pairs]
 
-    assert choice_scores(Long(), ["q"], ["yes", "by no means"]).tolist() == [[-1.0, -3.0]]
-    assert choice_scores(Long(), ["q"], ["yes", "by no means"], mean=True).tolist() == [[-1.0, -1.0]]
+    assert choice_scores(Long(), ["q"], [["yes", "by no means"]]).tolist() == [[-1.0, -3.0]]
+    assert choice_scores(Long(), ["q"], [["yes", "by no means"]], mean=True).tolist() == [[-1.0, -1.0]]
 
 
 def test_very_small_log_probabilities_give_finite_targets():

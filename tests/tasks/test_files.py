@@ -9,7 +9,7 @@ import pytest
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError, DataError, OutgrowError
 from outgrow.labels import Rows
-from outgrow.tasks import load_task
+from outgrow.tasks import load_task, read_tests
 from outgrow.tasks.files import FileTask, choice_index, read_rows
 
 
@@ -181,3 +181,117 @@ def test_votes_on_none_of_the_rows_are_refused(tmp_path: Path) -> None:
     (tmp_path / "votes.csv").write_text("task,label\nq1,0\n")
     with pytest.raises(DataError, match=r"None of the rows(.|\n)*task='q1'(.|\n)*ids such as '0'"):
         read(tmp_path, twenty(), split={"voted": {"path": str(tmp_path / "votes.csv")}})
+
+
+def test_a_table_of_its_own_is_the_test_part_and_training_rows_that_are_in_it_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    test_path = write(tmp_path / "tests", [{"text": f"test {index}", "label": 1} for index in range(3)])
+    rows = [*twenty(), {"text": "TEST 1!", "label": 0}]
+    made = read(tmp_path, rows, test_path=test_path, split={"gold": 10, "unlabelled": 10})
+    assert made.part("test").prompts == ("test 0", "test 1", "test 2")
+    assert made.part("test").ids == ("test/0", "test/1", "test/2")
+    assert (len(made.part("gold")), len(made.part("unlabelled"))) == (10, 10)
+    assert "TEST 1!" not in made.prompts
+
+
+def test_groups_of_the_test_table_are_kept_out_of_training(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    test_path = write(tmp_path / "tests", [{"text": "test", "label": 1, "name": "r3"}])
+    made = read(tmp_path, twenty(), test_path=test_path, split={"group": "name", "gold": 9, "unlabelled": 10})
+    assert "row 3" not in made.prompts
+    assert len(made) == 20
+
+
+def test_a_number_draws_from_the_test_table(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    test_path = write(tmp_path / "tests", [{"text": f"test {index}", "label": 1} for index in range(9)])
+    assert len(read(tmp_path, twenty(), test_path=test_path, split={"test": 4}).part("test")) == 4
+
+
+def test_two_ways_to_say_which_rows_are_test_rows_are_refused(tmp_path: Path) -> None:
+    rows = [{**row, "part": "test"} for row in twenty()]
+    with pytest.raises(ConfigError, match=r"task.columns.part(.|\n)*task.test_path"):
+        read(tmp_path, rows, columns={"part": "part"}, test_path=write(tmp_path, rows))
+
+
+def quiz(**changed: Any) -> list[dict[str, Any]]:
+    """Ten questions with three choices each; `changed` goes into the last."""
+    rows = [{"text": f"q{index}", "choices": [f"a{index}", f"b{index}", "none"], "label": 1} for index in range(10)]
+    return [*rows[:-1], {**rows[-1], **changed}]
+
+
+@pytest.mark.parametrize("label", [1, "1", "B", "b9"])
+def test_gold_of_a_row_with_its_own_choices_is_an_index_a_letter_or_a_text(tmp_path: Path, label: object) -> None:
+    rows = [{**row, "label": str(row["label"])} for row in quiz()[:-1]] + [quiz(label=str(label))[-1]]
+    made = read(tmp_path, rows, columns={"choices": "choices"}, choices=None)
+    last = made.prompts.index("q9")
+    assert made.choices == ("A", "B", "C")
+    assert (made.gold[last], made.choices_of(last)) == (1, ("a9", "b9", "none"))
+    assert Rows.from_arrow(made.to_arrow()) == made
+
+
+def test_choices_of_a_row_may_be_in_columns(tmp_path: Path) -> None:
+    rows = [{"text": f"q{index}", "right": f"a{index}", "wrong": "b", "label": 0} for index in range(10)]
+    made = read(tmp_path, rows, columns={"choices": ["right", "wrong"]}, choices=None)
+    assert made.texts[:2] == (f"{made.prompts[0]}\na{made.prompts[0][1:]}", f"{made.prompts[0]}\nb")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"choices": ["x", "y"]}, r"do not have one number of choices(.|\n)*9 rows with 3, 1 rows with 2"),
+        ({"choices": ["x", "y", "x"]}, r"same choice twice(.|\n)*row 9"),
+        ({"choices": None}, r"no list of choices(.|\n)*row 9"),
+        ({"label": 3}, r"outside the choices(.|\n)*a9, b9, none"),
+    ],
+)
+def test_bad_choices_of_a_row_are_said(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, quiz(**changed), columns={"choices": "choices"}, choices=None)
+
+
+def test_choices_for_all_rows_and_for_each_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"every row its own choices(.|\n)*task.choices"):
+        read(tmp_path, quiz(), columns={"choices": "choices"})
+
+
+def test_a_further_test_part_takes_what_it_leaves_out_from_the_task(tmp_path: Path) -> None:
+    (tmp_path / "hard").mkdir()
+    other = write(tmp_path / "hard", [{"q": f"hard {index}", "label": 1} for index in range(5)])
+    path = write(tmp_path, [{"q": row["text"], "label": row["label"]} for row in twenty()])
+    columns, choices = {"prompt": "q"}, ["no", "yes"]
+    config = TaskConfig.model_validate(
+        {"path": path, "columns": columns, "choices": choices, "limit": 9, "tests": {"hard": {"path": other}}}
+    )
+    _, rows = read_tests(config, read_rows(config))["hard"]
+    assert rows.ids == ("hard/0", "hard/1", "hard/2", "hard/3", "hard/4")
+    assert (rows.prompts[0], rows.gold[0], set(rows.parts)) == ("hard 0", 1, {"test"})
+
+
+def test_a_test_part_with_other_choices_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, twenty())
+    tests = {"other": {"name": "file", "path": path, "choices": "auto"}}
+    config = TaskConfig.model_validate({"path": path, "choices": ["no", "yes"], "tests": tests})
+    with pytest.raises(ConfigError, match=r"'other' has other choices(.|\n)*found:  0, 1(.|\n)*wanted: no, yes"):
+        read_tests(config, read_rows(config))
+
+
+@pytest.mark.parametrize(
+    "tests", [{"../up": {"path": "x"}}, {"test": {"path": "x"}}, {"a": {"path": "x", "tests": {"b": {"path": "y"}}}}]
+)
+def test_names_and_test_parts_that_cannot_be_are_refused(tests: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="test part"):
+        TaskConfig.model_validate({"path": "x", "tests": tests})
+
+
+def test_a_resolved_configuration_says_the_same_when_it_is_read_again() -> None:
+    settings = {
+        "path": "a",
+        "columns": {"prompt": "q"},
+        "limit": 3,
+        "tests": {"b": {"path": "b"}, "c": {"name": "sciq"}},
+    }
+    config = TaskConfig.model_validate(settings)
+    assert TaskConfig.model_validate(config.model_dump(mode="json")) == config
+    assert (config.tests["b"].columns.prompt, config.tests["b"].limit) == ("q", None)
+    assert (config.tests["c"].columns.prompt, config.tests["c"].path) == ("text", None)

@@ -197,3 +197,57 @@ def test_a_missing_column_offers_the_nearest_and_names_the_setting() -> None:
     assert str(refused.value) == (
         "x.csv has no column 'txt'.\n  found:  text, label\n  next:   Set task.columns.prompt; did you mean 'text'?"
     )
+
+
+@pytest.fixture
+def _cache_of_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+def two_configurations(folder: Path) -> str:
+    """A data set as it lies on the hub: two configurations with two splits each, told by the header of its README."""
+    header = "---\nconfigs:\n"
+    for config in ("main", "socratic"):
+        (folder / config).mkdir(parents=True)
+        header += f"- config_name: {config}\n  data_files:\n"
+        for split in ("train", "test"):
+            lines = [f'{{"question": "{config} {split} {row}", "answer": "{row}"}}\n' for row in range(10)]
+            (folder / config / f"{split}.jsonl").write_text("".join(lines))
+            header += f"  - {{split: {split}, path: {config}/{split}.jsonl}}\n"
+    (folder / "README.md").write_text(header + "---\n")
+    return str(folder)
+
+
+@pytest.mark.usefixtures("_cache_of_datasets")
+def test_a_configuration_and_a_split_of_a_data_set_can_be_named(tmp_path: Path) -> None:
+    table = read_records(two_configurations(tmp_path / "set") + ":test", "socratic")
+    assert table["question"].to_pylist() == [f"socratic test {row}" for row in range(10)]
+
+
+@pytest.mark.usefixtures("_cache_of_datasets")
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (None, r"several configurations(.|\n)*found:  main, socratic(.|\n)*task.config: main"),
+        ("mian", r"no configuration 'mian'(.|\n)*found:  main, socratic(.|\n)*did you mean 'main'"),
+    ],
+)
+def test_a_configuration_that_is_missing_or_unknown_is_said_with_those_there_are(
+    tmp_path: Path, config: str | None, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        read_records(two_configurations(tmp_path / "set") + ":train", config)
+
+
+def test_a_folder_without_data_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "set").mkdir()
+    with pytest.raises(DataError, match=r"neither a file or data set folder(.|\n)*any data files"):
+        read_records(str(tmp_path / "set"))
+
+
+def test_a_configuration_of_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("text\na\n")
+    with pytest.raises(DataError, match=r"x.csv has no configurations(.|\n)*found:  main"):
+        read_records(str(tmp_path / "x.csv"), "main")

@@ -20,7 +20,7 @@ from outgrow.config.supervisors import supervisor_kind
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.registry import lookup
 
-_PATH_KEYS = frozenset({"path", "votes", "texts", "model", "store", "output"})
+_PATH_KEYS = frozenset({"path", "test_path", "votes", "texts", "model", "store", "output"})
 _FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json"})
 _SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -159,7 +159,7 @@ def _resolve(value: Any, base: Path, key: str = "") -> Any:
     if isinstance(value, str):
         value = _VARIABLE.sub(_environment, value)
         if key in _PATH_KEYS:
-            return _resolve_path(value, base, must_exist=key in {"model", "path"})
+            return _resolve_path(value, base, must_exist=key in {"model", "path", "test_path"})
     return value
 
 
@@ -168,7 +168,8 @@ def _resolve_path(value: str, base: Path, *, must_exist: bool) -> str:
     # or if it is spelt like one.
     candidate = (base / Path(value).expanduser()).resolve()
     spelt_as_path = value.startswith((".", "/", "~")) or value.count("/") > 1 or Path(value).suffix in _FILE_SUFFIXES
-    return str(candidate) if candidate.exists() or spelt_as_path or not must_exist else value
+    exists = candidate.exists() or (base / value.partition(":")[0]).is_dir()  # a data set's folder, and a split of it
+    return str(candidate) if exists or spelt_as_path or not must_exist else value
 
 
 def _environment(match: re.Match[str]) -> str:

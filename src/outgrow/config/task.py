@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from outgrow.config.base import Choice, Frozen, Named
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.registry import lookup, parameters
+
+_NOT_SHARED = frozenset({"config", "test_path", "tests", "split", "limit"})
+"""Settings of a task that its further test parts do not take over."""
 
 
 def _several(value: object) -> object:
@@ -26,6 +30,9 @@ class Columns(Frozen):
     """A unique name per row; by default rows are numbered."""
     part: str | None = None
     """The part of each row: `gold`, `validation`, `unlabelled` or `test`. Default: `task.split` decides."""
+    choices: str | tuple[str, ...] | None = None
+    """The choices of each row, where every row has its own: a column with a list of texts, or a column for each choice.
+    Gold is then a choice's text, letter (A, B, …) or index."""
 
 
 class VotesTable(Frozen):
@@ -46,8 +53,8 @@ class Split(Frozen):
     """Rows that train the supervisors."""
     unlabelled: int | float = 0.4
     """Rows that the supervisors label and the student learns from."""
-    test: int | float = 0.2
-    """Rows for evaluation only."""
+    test: int | float | Literal["all"] = 0.2
+    """Rows for evaluation only; `all` makes every row with a gold answer a test row."""
     validation: int | float = 0
     """Gold rows that no model is trained on. Supervisors vote on them, and combiners estimate from these votes how
     reliable each supervisor is (`weights: calibrated`, gold anchors, temperatures)."""
@@ -61,7 +68,9 @@ class Split(Frozen):
 
     @field_validator("gold", "unlabelled", "test", "validation")
     @classmethod
-    def _positive(cls, value: float) -> float:
+    def _positive(cls, value: float | str) -> float | str:
+        if isinstance(value, str):
+            return value
         if value < 0 or (value > 1 and value != int(value)):
             raise ValueError("a part is a fraction from 0 to 1 or a whole number of rows")
         return value
@@ -82,11 +91,20 @@ class TaskConfig(Named):
     """The task and its rows. Further keys are parameters of a plug-in task."""
 
     name: str = "file"
-    """A built-in task (`sciq`, `sentiment`, `facts`, `slurp`, `snips`, `home`, `persona`, `explanation`, `gsm8k`), a
-    plug-in, or `file` for any table."""
+    """A built-in task (`sciq`, `cosmosqa`, `truthfulqa`, `sentiment`, `facts`, `slurp`, `snips`, `home`, `persona`,
+    `explanation`, `gsm8k`, `math`), a plug-in, or `file` for any table."""
     path: str | None = None
-    """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id. Every built-in task needs it;
-    a plug-in may do without."""
+    """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id (`owner/name`, or
+    `owner/name:split`). Every built-in task needs it; a plug-in may do without."""
+    config: str | None = None
+    """The configuration of a hub data set that has several, such as `main` of `openai/gsm8k`: the `name` of
+    `datasets.load_dataset`."""
+    test_path: str | None = None
+    """Another table of the same form, such as the data set's own test split, whose rows are the test part. The rows of
+    `path` are then divided into the other parts, without those whose prompts are in the test part."""
+    tests: dict[str, TaskConfig] = Field(default={})
+    """Further test parts by name, each with a table of results of its own. One that names no task of its own takes what
+    it leaves out from this section, but for `config`, `test_path`, `columns.part`, `split` and `limit`."""
     columns: Columns = Columns()
     """Names of the columns (for `name: file`)."""
     template: str | None = None
@@ -103,7 +121,7 @@ class TaskConfig(Named):
     """The style that answers should have, described to a judge: the persona of `persona`, the technique of
     `explanation`."""
     rubrics: dict[str, RubricConfig] = Field(default={})
-    """Other prompts or scales for a judge, by metric (for `persona`, `explanation` and `gsm8k`)."""
+    """Other prompts or scales for a judge, by metric (for `persona`, `explanation`, `gsm8k` and `math`)."""
     split: Split = Split()
     """Sizes of the gold, unlabelled, test and, if wanted, validation parts."""
     limit: int | None = Field(default=None, gt=0)
@@ -116,6 +134,35 @@ class TaskConfig(Named):
             for key in self.params.keys() - own:
                 raise ValueError(f"unknown key {key!r}; {did_you_mean(key, own | type(self).model_fields.keys())}")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_tests(cls, value: Any) -> Any:
+        # Here, so that a resolved file says the same when it is read again.
+        if not isinstance(value, dict) or not isinstance(value.get("tests"), dict):
+            return value
+        shared = {key: own for key, own in value.items() if key not in _NOT_SHARED}
+        if isinstance(shared.get("columns"), dict):
+            shared["columns"] = {key: own for key, own in shared["columns"].items() if key != "part"}
+        only_test = {"gold": 0, "unlabelled": 0, "test": "all"}
+        tests = {**value["tests"]}
+        for name, own in tests.items():
+            if isinstance(own, dict) and isinstance(own.get("split", {}), dict):
+                taken = {} if "name" in own else shared
+                tests[name] = {**taken, **own, "split": {**only_test, **own.get("split", {})}}
+        return {**value, "tests": tests}
+
+    @field_validator("tests")
+    @classmethod
+    def _plain_names(cls, value: dict[str, TaskConfig]) -> dict[str, TaskConfig]:
+        for name, own in value.items():
+            if not re.fullmatch(r"\w[\w.-]*", name):  # it names a folder of the results
+                raise ValueError(f"the name of a test part is letters, digits, _, . and -; found {name!r}")
+            if name in Split.model_fields:
+                raise ValueError(f"a further test part cannot be named {name!r}, as a part of the task is")
+            if own.tests or own.test_path:
+                raise ValueError(f"the test part {name!r} cannot have test parts itself")
+        return value
 
     @property
     def source(self) -> str:

@@ -18,7 +18,7 @@ from outgrow.evaluate.selective import error_bins, error_detection, risk_coverag
 from outgrow.evaluate.slu import slu_counts, slu_f1
 from outgrow.evaluate.summary import ModelScores, Summary
 from outgrow.evaluate.sweeps import find_sweeps
-from outgrow.evaluate.text_metrics import ChrF, FinalAnswer, RougeL, final_answer
+from outgrow.evaluate.text_metrics import ChrF, FinalAnswer, MathAnswer, RougeL, final_answer
 from outgrow.evaluate.tiny import estimate_benchmark
 from outgrow.evaluate.variance import holm, mean_scores
 
@@ -26,6 +26,7 @@ __all__ = [
     "Certainty",
     "ChrF",
     "FinalAnswer",
+    "MathAnswer",
     "ModelScores",
     "RougeL",
     "Rubric",

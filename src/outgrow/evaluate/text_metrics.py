@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.errors import DataError
+from outgrow.errors import DataError, MissingExtraError
 from outgrow.evaluate.accuracy import score_texts, words_of
 
 _MARK = "####"
@@ -130,6 +130,30 @@ class FinalAnswer:
         if without is not None:
             raise DataError("A gold text has no final answer.", found=without[-80:], wanted="a number")
         return score_texts(lambda mine, right: float(final_answer(mine) == final_answer(right)), answers, gold)
+
+
+@dataclass(frozen=True)
+class MathAnswer:
+    r"""Final answers in mathematics, compared symbolically (`metric: math_answer`; extra `math`).
+
+    The final answer is in the last `\boxed{…}`, else the last formula or number. Sets, intervals, matrices and
+    equations are read too; ½ equals .5. A comparison that takes longer than five seconds counts as wrong.
+
+    Source:
+        Parsing and comparison by math-verify.
+    """
+
+    def __call__(self, answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
+        """Return 1 where the final answer equals that of the gold text, else 0, shape (N,)."""
+        try:
+            from math_verify import parse, verify
+        except ImportError as error:
+            raise MissingExtraError("Comparing answers in mathematics", "math") from error
+        right = {text: parse(text) for text in {*gold}}
+        without = next((text for text, found in right.items() if not found), None)
+        if without is not None:
+            raise DataError("A gold text has no final answer.", found=without[-80:], wanted=r"such as \boxed{1}")
+        return score_texts(lambda mine, wanted: float(verify(right[wanted], parse(mine))), answers, gold)
 
 
 def final_answer(text: str) -> Fraction | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -38,9 +38,12 @@ class Rows:
     """The right answer: an index into `choices`, or a text; None where unknown."""
     choices: tuple[str, ...] | None = None
     """Names of the K answers of a choice task; None for a text task."""
+    options: tuple[tuple[str, ...], ...] | None = None
+    """Where every row has choices of its own: their K texts, by row. `choices` are then letters: A, B, …"""
 
     def __post_init__(self) -> None:
         lengths = {len(self.ids), len(self.prompts), len(self.parts), len(self.gold)}
+        lengths |= set() if self.options is None else {len(self.options)}
         if len(lengths) != 1:
             raise DataError("The columns of the rows have different lengths.", found=sorted(lengths))
         repeated = [name for name, count in Counter(self.ids).items() if count > 1]
@@ -52,8 +55,28 @@ class Rows:
                 fix="Drop task.columns.id to number the rows, or make the ids unique.",
             )
 
+        wrong = [own for own in self.options or () if len({*own}) != len(self.choices or ())]
+        if wrong:
+            raise DataError(
+                "A row does not have K different choices of its own.",
+                found=list(wrong[0]),
+                wanted=f"K = {len(self.choices or ())}",
+            )
+
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What a model of choices reads: the N prompts; or N·K, each prompt with each of its row's own choices."""
+        if self.options is None:
+            return self.prompts
+        pairs = zip(self.prompts, self.options, strict=True)
+        return tuple(f"{prompt}\n{option}" for prompt, own in pairs for option in own)
+
+    def choices_of(self, index: int) -> tuple[str, ...]:
+        """Return the texts of a row's choices."""
+        return (self.choices or ()) if self.options is None else self.options[index]
 
     def part(self, part: Part) -> Rows:
         """Return the rows of one part, in order."""
@@ -65,7 +88,14 @@ class Rows:
         def taken(column: tuple[Any, ...]) -> tuple[Any, ...]:
             return tuple(column[index] for index in indices)
 
-        return Rows(taken(self.ids), taken(self.prompts), taken(self.parts), taken(self.gold), self.choices)
+        options = None if self.options is None else taken(self.options)
+        return Rows(taken(self.ids), taken(self.prompts), taken(self.parts), taken(self.gold), self.choices, options)
+
+    def with_test(self, other: Rows) -> Rows:
+        """Return the rows with those of `other` as the test part, of which all have the same kind of choices."""
+        kept = self.take([index for index, own in enumerate(self.parts) if own != "test"])
+        columns = ("ids", "prompts", "parts", "gold") + (() if self.options is None else ("options",))
+        return replace(kept, **{name: getattr(kept, name) + getattr(other, name) for name in columns})
 
     def gold_indices(self) -> NDArray[np.int64]:
         """Return the gold answers of a choice task as indices, shape (N,); a DataError if a row has none."""
@@ -86,6 +116,8 @@ class Rows:
         columns = [pa.array(column, pa.string()) for column in (self.ids, self.prompts, self.parts)]
         columns.append(pa.array(self.gold, gold_type))
         table = pa.table(columns, names=["id", "prompt", "part", "gold"])
+        if self.options is not None:
+            table = table.append_column("choices", pa.array(self.options, pa.list_(pa.string())))
         return with_metadata(table, choices=self.choices)
 
     @classmethod
@@ -93,7 +125,8 @@ class Rows:
         """Read the table of `to_arrow`."""
         ids, prompts, parts, gold = (tuple(table[name].to_pylist()) for name in ("id", "prompt", "part", "gold"))
         choices = metadata(table)["choices"]
-        return cls(ids, prompts, parts, gold, None if choices is None else tuple(choices))
+        options = tuple(map(tuple, table["choices"].to_pylist())) if "choices" in table.column_names else None
+        return cls(ids, prompts, parts, gold, None if choices is None else tuple(choices), options)
 
 
 class Weighted(NamedTuple):

@@ -41,8 +41,16 @@ class ChoiceNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        """Return logits (N, K) of tokenizer outputs."""
-        return self.head(self.embed(**inputs).to(self.head.weight.dtype))  # type: ignore[no-any-return]
+        """Return logits (N, K) of tokenizer outputs (N, T).
+
+        Outputs (N, K, T) are texts of K choices for each row, as in transformers' models for multiple choice: a head of
+        one class scores every text.
+        """
+        rows = inputs["input_ids"]
+        if rows.dim() == 3:
+            inputs = {name: value.flatten(0, 1) for name, value in inputs.items()}
+        logits: Tensor = self.head(self.embed(**inputs).to(self.head.weight.dtype))
+        return logits.reshape(len(rows), -1)
 
     def embed(self, **inputs: Tensor) -> Tensor:
         """Return pooled states (N, D)."""

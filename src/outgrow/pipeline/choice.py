@@ -57,10 +57,16 @@ class ChoicePipeline(Pipeline):
         return {"accuracy": chance_of(self._test)}
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
-        """Every supervisor's votes on the test part; an abstention counts as a uniform guess."""
+        """Every supervisor's votes on the test part; an abstention counts as a uniform guess.
+
+        A supervisor without any vote there is left out, with a note.
+        """
         votes = self._cast(seed)
-        test = votes.take(positions(votes.ids, self._test.ids))
-        return {name: self._predictions(test.probs[:, m]) for m, name in enumerate(votes.supervisors)}
+        test = votes.take(positions(votes.ids, self._test.ids)).probs
+        silent = [name for m, name in enumerate(votes.supervisors) if np.isnan(test[:, m]).all()]
+        if silent:
+            self.run.note("votes.none_on_test", "caution", supervisors=silent)
+        return {name: self._predictions(test[:, m]) for m, name in enumerate(votes.supervisors) if name not in silent}
 
     @property
     def best_supervisors(self) -> dict[str, str]:
@@ -80,11 +86,8 @@ class ChoicePipeline(Pipeline):
         """The votes on the test part, combined by each combiner in use; a row without a usable vote is a guess."""
         votes, validation = self._cast(seed), self.rows.part("validation")
         votes = votes.take(positions(votes.ids, validation.ids + self._test.ids))
-        if (
-            self.run.dry
-            or len(votes.supervisors) < 2
-            or np.isnan(votes.take(positions(votes.ids, self._test.ids)).probs).all()
-        ):
+        silent = np.isnan(votes.take(positions(votes.ids, self._test.ids)).probs).all(axis=(0, 2))
+        if self.run.dry or np.sum(~silent) < 2:
             return {}
         found = {}
         for name, combination in self._combinations.items():
@@ -97,7 +100,7 @@ class ChoicePipeline(Pipeline):
     def gold_only(self, seed: int) -> Predictions | None:
         """The strong model trained on the gold part; None without gold rows of two classes."""
         gold, step = self.rows.part("gold"), f"gold only, seed {seed}"
-        if len(set(gold.gold)) < 2:
+        if len(gold) < 2 or (gold.options is None and len(set(gold.gold)) < 2):
             return None
         found = train_and_predict(
             self._learner,
@@ -181,8 +184,10 @@ class ChoicePipeline(Pipeline):
 
     def _predictions(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
         scores = {"accuracy": choice_scores(probs, self._test.gold_indices())}
-        choices = self.rows.choices or ()
-        answers = tuple("" if np.isnan(row).any() else choices[int(row.argmax())] for row in probs)
+        answers = tuple(
+            "" if np.isnan(own).any() else self._test.choices_of(row)[int(own.argmax())]
+            for row, own in enumerate(probs)
+        )
         return Predictions(self._test.ids, answers, scores, probs, vacuity)
 
     def _voting(self, votes: ChoiceVotes) -> ChoiceVotes:

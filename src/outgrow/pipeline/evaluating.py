@@ -16,6 +16,7 @@ from outgrow.labels import Predictions, Rows
 from outgrow.pipeline.scoring import Scorer
 from outgrow.run import Run
 from outgrow.tasks import Task
+from outgrow.tasks.files import option_index
 from outgrow.tasks.tables import column, read_records
 
 
@@ -72,19 +73,17 @@ def _scores(
     task: Task, config: ExperimentConfig, test: Rows, answers: Sequence[str], name: str, run: Run
 ) -> tuple[Mapping[str, NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]:
     if test.choices is not None:
-        return {"accuracy": choice_scores(_one_hot(answers, test.choices, name), test.gold_indices())}, {}
+        return {"accuracy": choice_scores(_one_hot(answers, test, name), test.gold_indices())}, {}
     scored = Scorer(config, task, run)(test, answers, author=name)
     run.add(*scored.notes)
     return scored.scores, scored.weights
 
 
-def _one_hot(answers: Sequence[str], choices: Sequence[str], name: str) -> NDArray[np.float64]:
-    known = {str(index): index for index in range(len(choices))} | {own: index for index, own in enumerate(choices)}
-    strange = sorted({answer for answer in answers if answer} - known.keys())
-    if strange:
-        raise DataError(f"{name!r} gives answers that are not among the choices.", found=strange[:3], wanted=choices)
-    probs = np.full((len(answers), len(choices)), np.nan)
+def _one_hot(answers: Sequence[str], test: Rows, name: str) -> NDArray[np.float64]:
+    letters = test.choices or ()
+    probs = np.full((len(answers), len(letters)), np.nan)
     for row, answer in enumerate(answers):
         if answer:
-            probs[row] = np.eye(len(choices))[known[answer]]
+            index = option_index(answer, test.choices_of(row), letters, where=f"the predictions of {name!r}")
+            probs[row] = np.eye(len(letters))[index]
     return probs

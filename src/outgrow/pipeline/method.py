@@ -60,7 +60,7 @@ class ChoiceMethod:
         if settings.prefer is not None:
             raise ConfigError(f"methods.{name}: `prefer` is for text tasks, and {config.task.name} is a choice task.")
         if settings.refine is not None:
-            check_choice_refiner(settings.refine, config.trained, method=name)
+            check_choice_refiner(settings.refine, config.trained, method=name, own_choices=rows.options is not None)
         pretraining = None if settings.pretune is None else continued_pretraining(config.trained, settings.pretune)
         chain = tuple(IntermediateModel.of(each, config.trainer) for each in settings.chain)
         return cls(name, config, Combination.of(name, settings, rows), learner, pretraining, chain)

@@ -44,13 +44,21 @@ def make_refiner(refine: Named, ability: str, *, method: str, defaults: Mapping[
     return refiner
 
 
-def check_choice_refiner(refine: Named, strong: Strong, *, method: str) -> None:
+def check_choice_refiner(refine: Named, strong: Strong, *, method: str, own_choices: bool) -> None:
     """Refuse a refiner of choices that cannot work, before anything is computed.
 
     Raises:
-        ConfigError: A parameter is wrong, or an encoder would have to continue a text.
+        ConfigError: A parameter is wrong, an encoder would have to continue a text, or labels of other rows would have
+            to be averaged where every row has its own choices.
     """
-    if make_refiner(refine, "choices", method=method).reads_text and is_masked_lm(weights_of(strong.model)):
+    refiner = make_refiner(refine, "choices", method=method)
+    if own_choices and not refiner.reads_text:
+        raise ConfigError(
+            f"methods.{method}: `refine: {refine.name}` averages labels of similar rows, and every row has choices of "
+            "its own.",
+            fix="Use `icl`, with a causal language model as the strong model.",
+        )
+    if refiner.reads_text and is_masked_lm(weights_of(strong.model)):
         raise ConfigError(
             f"`refine: {refine.name}` of a choice task needs a causal language model.",
             found=f"{strong.model}, an encoder",

@@ -44,12 +44,15 @@ class TextPipeline(Pipeline):
     """All rows of the task."""
     run: Run
     """Store, progress, notes and audits."""
+    scorer: Scorer | None = None
+    """Scores answers to the test part, where that has a task of its own."""
     _labels: dict[tuple[int, Part], TextLabels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # What cannot work is refused before anything is computed.
         check_options(self._labelling(0).options)
         self._scorer.check()
+        self._test_scorer.check()
         self._check_supervisors()
         if self.config.strong.trains:
             text_learner(self.config.trained, self.config.trainer)
@@ -61,7 +64,7 @@ class TextPipeline(Pipeline):
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Return every supervisor's texts on the test part; a supervisor without any is left out, with a note."""
         labels = self._written("test", seed)
-        self.run.add(*self._scorer.judge_notes(self._test))
+        self.run.add(*self._test_scorer.judge_notes(self._test))
         wrote = {name: any(row[m] for row in labels.texts) for m, name in enumerate(labels.supervisors)}
         if not all(wrote.values()):
             silent = [name for name, any_text in wrote.items() if not any_text]
@@ -162,7 +165,7 @@ class TextPipeline(Pipeline):
         return self._scored(labels.answers(supervisor), labels.supervisors[supervisor])
 
     def _scored(self, answers: Sequence[str], author: str) -> Predictions:
-        scored = self._scorer(self._test, answers, author=author)
+        scored = self._test_scorer(self._test, answers, author=author)
         self.run.add(*scored.notes)
         return Predictions(self._test.ids, tuple(answers), scored.scores, weights=scored.weights)
 
@@ -317,6 +320,10 @@ class TextPipeline(Pipeline):
     @cached_property
     def _test(self) -> Rows:
         return self.rows.part("test")
+
+    @property
+    def _test_scorer(self) -> Scorer:
+        return self.scorer or self._scorer
 
     @cached_property
     def _scorer(self) -> Scorer:

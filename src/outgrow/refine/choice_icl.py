@@ -147,7 +147,7 @@ class ChoiceICL:
         share = 1 if candidates.similarity is not None else self.share
         pool = self.demonstrations * self.draws
         chosen = candidates.choose(self.select, self.demonstrations, rng, share=share, pool=pool)
-        names = ["" if label is None else (rows.choices or ())[label] for label in candidates.strata]
+        names = ["" if label is None else rows.choices_of(row)[label] for row, label in enumerate(candidates.strata)]
         shown: list[Block] = [
             (self._query(prompt, turns), name)
             if turns
@@ -173,31 +173,37 @@ class ChoiceICL:
     ) -> Array:
         from scipy.special import softmax
 
-        choices = rows.choices or ()
+        choices = [rows.choices_of(row) for row in range(len(rows))]
         scores = choice_scores(model, asked, choices, mean=self.normalise == "mean")
         if self.content_free:
-            distinct = list(dict.fromkeys(blocks))
-            empty = [self._prompt(own, text, model) for own in distinct for text in self.content_free]
+            behind = list(zip(blocks, choices, strict=True))
+            distinct = list(dict.fromkeys(behind))
+            empty = [self._prompt(own, text, model) for own, _ in distinct for text in self.content_free]
             prompts, _, _ = fitted(empty, model, _room(rows))
             texts = [one.asked for one in prompts]
-            free = softmax(choice_scores(model, texts, choices, mean=self.normalise == "mean"), axis=-1)
-            priors = free.reshape(len(distinct), len(self.content_free), len(choices)).mean(axis=1)
+            each = [own for _, own in distinct for _ in self.content_free]
+            free = softmax(choice_scores(model, texts, each, mean=self.normalise == "mean"), axis=-1)
+            priors = free.reshape(len(distinct), len(self.content_free), scores.shape[1]).mean(axis=1)
             place = {own: index for index, own in enumerate(distinct)}
-            scores = scores - np.log(priors[[place[own] for own in blocks]])
+            scores = scores - np.log(priors[[place[own] for own in behind]])
         distributions: Array = softmax(scores, axis=-1)
         return distributions
 
 
 def choice_scores(
-    model: LanguageModel, prompts: Sequence[str | Messages], choices: Sequence[str], *, mean: bool = False
+    model: LanguageModel, prompts: Sequence[str | Messages], choices: Sequence[Sequence[str]], *, mean: bool = False
 ) -> Array:
-    """Return the log-probability of every choice's name after a prompt and a space, shape (N, K); NaN if too long."""
-    pairs = [(prompt, f" {choice}") for prompt in prompts for choice in choices]
+    """Return the log-probability of each of a row's K choices after its prompt and a space; NaN if too long.
+
+    `choices` holds those of each of N rows; the result has the shape (N, K).
+    """
+    pairs = [(prompt, f" {choice}") for prompt, own in zip(prompts, choices, strict=True) for choice in own]
     scored = logprobs(model, pairs, too_long="empty")
     values = [np.nan if not one.logprobs else sum(one.logprobs) / (len(one.logprobs) if mean else 1) for one in scored]
-    return np.array(values, dtype=np.float64).reshape(len(prompts), len(choices))
+    return np.array(values, dtype=np.float64).reshape(len(prompts), len(choices[0]) if choices else 0)
 
 
 def _room(rows: Rows) -> int:
     """Most tokens of a choice's name: a token is at least a byte."""
-    return max(len(choice.encode()) for choice in rows.choices or ("",)) + 1
+    every = rows.choices or ("",) if rows.options is None else [choice for own in rows.options for choice in own]
+    return max(len(choice.encode()) for choice in every) + 1

@@ -25,8 +25,17 @@ _AXES = ("content", "concept")
 _KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement"}
 
 
-def report_html(name: str, summary: Summary, provenance: Mapping[str, Any], notes: Sequence[Note] | None = None) -> str:
-    """Return the report as HTML text; for `provenance` see `Results`, for `notes` `table_text`."""
+def report_html(
+    name: str,
+    summary: Summary,
+    provenance: Mapping[str, Any],
+    notes: Sequence[Note] | None = None,
+    tests: Mapping[str, tuple[Summary, Sequence[Note]]] | None = None,
+) -> str:
+    """Return the report as HTML text; for `provenance` see `Results`, for `notes` `table_text`.
+
+    `tests` holds summary and notes of further test parts, by name.
+    """
     import jinja2
     import yaml
 
@@ -49,6 +58,9 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any], note
         setting=list(_setting(config, provenance, summary)),
         metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
         plane=_plane(summary),
+        tests=[
+            _part(name, own, notes, f"part{index}") for index, (name, (own, notes)) in enumerate((tests or {}).items())
+        ],
         sweeps=[sweep_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)],
         refinement=refinement_section(provenance.get("refinement") or ()),
         calibration=calibration_section(summary.calibration) if summary.calibration else None,
@@ -59,12 +71,23 @@ def report_html(name: str, summary: Summary, provenance: Mapping[str, Any], note
     )
 
 
+def _part(name: str, summary: Summary, notes: Sequence[Note], prefix: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "id": prefix,
+        "headline": typeset(headline(summary)),
+        "metrics": [_metric(metric, f"{prefix}plot{index}") for index, metric in enumerate(summary.metrics)],
+        "notes": ranked(notes),
+    }
+
+
 def _metric(metric: MetricSummary, prefix: str) -> dict[str, Any]:
     from markupsafe import Markup
 
     columns = number_columns(metric)
     compared = any(line.comparison for line in metric.lines)
     return {
+        "id": prefix.replace("plot", "table"),
         "title": metric_title(metric),
         "name": metric.metric,
         "compared": compared,

@@ -184,6 +184,9 @@ WORDINGS: dict[str, Wording] = {
     "texts.none": "left out of the comparison, without any text on the test rows: {supervisors:names}.",
     "texts.refusing": "{count:of} {rows:row|rows} of the {part} part have an answer that refuses.",
     "texts.repeating": "{count:of} {rows:row|rows} of the {part} part have an answer that repeats itself without end.",
+    "test.shared_prompts": "{shared:of} {rows:row|rows} have a prompt that a training row has too: scores on them are "
+    "flattering.",
+    "votes.none_on_test": "left out of the comparison, without any vote on the test rows: {supervisors:names}.",
     "votes.failed": "failed on {failed:of} {rows:row|rows}, first with: {first}",
     "votes.many_missing": "{several:of} {supervisors:supervisor|supervisors} have no vote on some rows, {least:share} "
     "to {most:share} of them; there they count as uniform guesses.",

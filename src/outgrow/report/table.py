@@ -13,7 +13,7 @@ from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels.notes import Note
 from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.sweeps import sweep_sentences
-from outgrow.report.words import LEGEND, ordered_lines
+from outgrow.report.words import LEGEND, headline, ordered_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,7 +80,6 @@ def table_text(
     numbers are never cut, so tables need about 70 columns.
     """
     width = width or DEFAULT_WIDTH
-    tables = [_render(metric, color=color, width=width) for metric in summary.metrics]
     remarks = [f"{line.name}: {line.note}" for line in summary.metrics[0].lines if line.note]
     groups = ranked(summary.notes if notes is None else notes)
     grave = [f"! {group.short}" for group in groups if group.severity != "info"]
@@ -89,8 +88,26 @@ def table_text(
     more = [f"- … and {len(info) - MOST_SHOWN} more notes on the run, in its report."] if len(info) > MOST_SHOWN else []
     below = [*grave, *mild, *info[:MOST_SHOWN], *more]
     wrapped = [textwrap.fill(LEGEND, width), *(textwrap.fill(text, width, subsequent_indent="  ") for text in below)]
-    lines = "\n".join([*tables, *wrapped]).splitlines()
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return _stacked([*_tables(summary, color=color, width=width), *wrapped])
+
+
+def part_text(
+    name: str, summary: Summary, notes: Sequence[Note], *, color: bool = False, width: int | None = None
+) -> str:
+    """Return the tables of a further test part under its headline, with notes that are about it only."""
+    width = width or DEFAULT_WIDTH
+    title = textwrap.fill(f"Test part “{name}”: {headline(summary)}", width)
+    below = [f"{'!' if group.severity != 'info' else '-'} {group.short}" for group in ranked(notes)[:MOST_SHOWN]]
+    wrapped = [textwrap.fill(text, width, subsequent_indent="  ") for text in below]
+    return _stacked([title, "", *_tables(summary, color=color, width=width), *wrapped])
+
+
+def _tables(summary: Summary, *, color: bool, width: int) -> list[str]:
+    return [_render(metric, color=color, width=width) for metric in summary.metrics]
+
+
+def _stacked(blocks: Sequence[str]) -> str:
+    return "\n".join(line.rstrip() for line in "\n".join(blocks).splitlines()) + "\n"
 
 
 def _render(metric: MetricSummary, *, color: bool, width: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outgrow.config import Choice
 from outgrow.identity import identity
@@ -16,7 +17,10 @@ from outgrow.supervisors.gold import Trained, judged_rows, made_up_votes, traini
 
 
 class FeaturesSupervisor(Trained):
-    """A scikit-learn text pipeline, trained on the gold part: `{features: tfidf, rows: 1000}`."""
+    """A scikit-learn text pipeline, trained on the gold part: `{features: tfidf, rows: 1000}`.
+
+    Where every row has its own choices, it learns whether a choice behind its prompt is right; see `among_choices`.
+    """
 
     features: Choice
     """The pipeline's name and parameters."""
@@ -30,11 +34,15 @@ class FeaturesSupervisor(Trained):
 
         def make(folder: Path) -> ChoiceVotes:
             with run.reporter.step(f"label with {name}, seed {seed}", total=len(judged)) as step:
-                classes = len(rows.choices or ())
-                classifier = pipeline.fit(gold.prompts, gold.gold_indices(), classes, seed=seed)
-                probs = classifier.predict_proba(judged.prompts)[:, None, :]
+                classes, labels = len(rows.choices or ()), gold.gold_indices()
+                if rows.options is None:
+                    probs = pipeline.fit(gold.prompts, labels, classes, seed=seed).predict_proba(judged.prompts)
+                else:
+                    right = np.eye(classes, dtype=np.int64)[labels].reshape(-1)
+                    found = pipeline.fit(gold.texts, right, 2, seed=seed).predict_proba(judged.texts)
+                    probs = among_choices(np.asarray(found)[:, 1].reshape(-1, classes))
                 step.advance(len(judged))
-            return ChoiceVotes(judged.ids, (name,), np.asarray(probs, dtype=np.float64))
+            return ChoiceVotes(judged.ids, (name,), np.asarray(probs, dtype=np.float64)[:, None, :])
 
         recipe = {
             "features": identity(pipeline),
@@ -44,3 +52,18 @@ class FeaturesSupervisor(Trained):
             "rows": table_hash(judged.to_arrow()),
         }
         return run.stage("labels", recipe, make, ChoiceVotes, blank=lambda _: made_up_votes(judged, name))
+
+
+def among_choices(right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return distributions over K choices from the probability that each alone is right, both of shape (N, K).
+
+    The softmax of log odds: exact if exactly one choice is right and they are otherwise independent.
+
+    Example:
+        >>> among_choices(np.array([[0.5, 0.8]])).round(3).tolist()
+        [[0.2, 0.8]]
+    """
+    clipped = np.clip(right, 1e-12, 1 - 1e-12)
+    odds = clipped / (1 - clipped)
+    shares: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+    return shares

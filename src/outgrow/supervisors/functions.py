@@ -16,7 +16,7 @@ from outgrow.labels import ChoiceVotes, Rows, check_probabilities
 from outgrow.registry import create
 from outgrow.run import Run
 from outgrow.store import table_hash
-from outgrow.supervisors.gold import judged_rows
+from outgrow.supervisors.gold import judged_rows, shared_choices
 from outgrow.supervisors.protocol import Asking
 from outgrow.supervisors.votes import vote_index
 
@@ -76,7 +76,7 @@ def ask(
         >>> votes.probs[:, 0].tolist(), votes.status[:, 0].tolist()
         ([[0.0, 1.0], [nan, nan]], ['ok', 'abstained'])
     """
-    choices = rows.choices or ()
+    choices = shared_choices(rows, name)
     probs = np.full((len(rows), 1, len(choices)), np.nan)
     status = np.full((len(rows), 1), "abstained", dtype=object)
     errors: dict[tuple[str, str], str] = {}

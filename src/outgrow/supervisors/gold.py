@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from outgrow.config import Frozen
-from outgrow.errors import DataError
+from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceVotes, Rows
 
 
@@ -37,7 +37,7 @@ def training_rows(rows: Rows, count: int | None, *, seed: int, name: str) -> Row
         )
     if count is not None:
         gold = gold.take(np.sort(_draws(seed, name).permutation(len(gold))[:count]))
-    if rows.choices is not None and len(set(gold.gold)) < 2:
+    if rows.choices is not None and rows.options is None and len(set(gold.gold)) < 2:
         raise DataError(
             f"The supervisor {name} cannot be trained on one class only.",
             found=f"{len(gold)} gold rows, all {rows.choices[gold.gold_indices()[0]]}",
@@ -53,6 +53,21 @@ def judged_rows(rows: Rows) -> Rows:
         index for part in ("validation", "unlabelled", "test") for index, own in enumerate(rows.parts) if own == part
     ]
     return rows.take(judged)
+
+
+def shared_choices(rows: Rows, name: str) -> tuple[str, ...]:
+    """Return the choices of all rows.
+
+    Raises:
+        ConfigError: Every row has its own, which a supervisor that reads prompts alone cannot see.
+    """
+    if rows.options is not None:
+        raise ConfigError(
+            f"The supervisor {name} reads prompts alone, and every row has choices of its own.",
+            found="task.columns.choices",
+            fix="Use votes, features, trained models or models behind servers.",
+        )
+    return rows.choices or ()
 
 
 def made_up_votes(rows: Rows, name: str) -> ChoiceVotes:

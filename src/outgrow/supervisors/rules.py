@@ -13,7 +13,7 @@ from outgrow.config import Frozen
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.run import Run
-from outgrow.supervisors.gold import judged_rows
+from outgrow.supervisors.gold import judged_rows, shared_choices
 from outgrow.supervisors.votes import vote_index
 
 
@@ -70,7 +70,7 @@ class RulesSupervisor(Frozen):
         Raises:
             DataError: A label is outside the choices, or a search takes longer than the time allowed.
         """
-        config, judged, choices = self, judged_rows(rows), rows.choices or ()
+        config, judged, choices = self, judged_rows(rows), shared_choices(rows, self.name)
         where = f"the rules {config.name}"
         labels = [vote_index(rule.label, choices, where=where) for rule in config.rules]
         patterns = config.compiled()

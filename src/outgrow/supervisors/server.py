@@ -59,8 +59,12 @@ class ServerSupervisor(Served):
             ModelError: As `ServerLanguageModel.generate`; what was answered is kept.
         """
         judged, name = judged_rows(rows), self.title
-        shown = ", ".join(rows.choices or ())
-        prompts = [fill(self.template, {"prompt": prompt, "choices": shown}) for prompt in judged.prompts]
+        choices = [judged.choices_of(row) for row in range(len(judged))]
+        between = ", " if rows.options is None else "\n"  # choices of a row are often sentences
+        prompts = [
+            fill(self.template, {"prompt": prompt, "choices": between.join(own)})
+            for prompt, own in zip(judged.prompts, choices, strict=True)
+        ]
         temperature = 1.0 if self.samples > 1 else 0.0
         options = GenerateOptions(self.max_new_tokens, temperature=temperature, n=self.samples, too_long="empty")
 
@@ -69,13 +73,13 @@ class ServerSupervisor(Served):
             if run.dry:
                 return made_up_votes(judged, name)
             refusals = [refusal(model, prompt, "") for prompt in prompts]
-            return votes_of(judged.ids, name, answers, judged.choices or (), refusals)
+            return votes_of(judged.ids, name, answers, choices, refusals)
 
         recipe = {
             "name": name,
             "ids": content_hash(list(judged.ids)),
             "prompts": content_hash(prompts),
-            "choices": list(judged.choices or ()),
+            "choices": list(judged.choices or ()) if rows.options is None else content_hash(choices),
             "options": options.to_json(),
         }
         return run.stage("labels", recipe, make, ChoiceVotes, model=self._model, step=f"ask {name}")
@@ -105,7 +109,7 @@ def votes_of(
     ids: Sequence[str],
     name: str,
     answers: Sequence[Sequence[Completion]],
-    choices: Sequence[str],
+    choices: Sequence[Sequence[str]],
     refusals: Sequence[str],
 ) -> ChoiceVotes:
     """Return votes read from answers.
@@ -114,20 +118,20 @@ def votes_of(
         ids: Row ids, N of them.
         name: The supervisor's name.
         answers: What was answered to each row; nothing where the server declined.
-        choices: Names of the K choices.
+        choices: Names of the K choices, for each row.
         refusals: Why the server declined each row, empty where it did not.
 
     Example:
         >>> said = [[Completion(text, (), (), True)] for text in ("Yes.", "I cannot tell.")]
-        >>> votes = votes_of(("a", "b"), "small", said, ("no", "yes"), ("", ""))
+        >>> votes = votes_of(("a", "b"), "small", said, [("no", "yes")] * 2, ("", ""))
         >>> votes.probs[:, 0].tolist(), votes.errors
         ([[0.0, 1.0], [nan, nan]], {('b', 'small'): "answered 'I cannot tell.'"})
     """
-    probs = np.full((len(ids), 1, len(choices)), np.nan)
+    probs = np.full((len(ids), 1, len(choices[0]) if choices else 0), np.nan)
     status = np.full((len(ids), 1), "failed", dtype=object)
     errors: dict[tuple[str, str], str] = {}
-    for n, (said, declined) in enumerate(zip(answers, refusals, strict=True)):
-        read = [vote for one in said if (vote := read_vote(one, choices)) is not None]
+    for n, (said, declined, own) in enumerate(zip(answers, refusals, choices, strict=True)):
+        read = [vote for one in said if (vote := read_vote(one, own)) is not None]
         if read:
             status[n], probs[n, 0] = "ok", np.mean(read, axis=0)
         else:

@@ -17,7 +17,7 @@ from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.run import Run
 from outgrow.supervisors.gold import judged_rows
-from outgrow.tasks.files import choice_index
+from outgrow.tasks.files import choice_index, option_index
 from outgrow.tasks.tables import check_column, column, read_records
 
 Distribution = list[float]
@@ -27,13 +27,21 @@ ABSTENTION = "-1"
 _ABSTENTIONS = (ABSTENTION, -1)
 
 
-def vote_index(value: object, choices: Sequence[str], *, abstain: Sequence[str] = (), where: str) -> int | None:
+def vote_index(
+    value: object,
+    choices: Sequence[str],
+    own: Sequence[str] | None = None,
+    *,
+    abstain: Sequence[str] = (),
+    where: str,
+) -> int | None:
     """Return the index of the choice that a vote names; None for an abstention.
 
     Args:
         value: A choice's name or index; None, an empty text, `-1` (unless a choice has that name) and what `abstain`
             lists are abstentions.
-        choices: Names of the K choices.
+        choices: Names of the K choices; letters where every row has its own.
+        own: Texts of the row's own choices.
         abstain: Further labels that are abstentions, even if a choice has that name.
         where: What to call the source in an error.
 
@@ -46,8 +54,10 @@ def vote_index(value: object, choices: Sequence[str], *, abstain: Sequence[str] 
         >>> vote_index(-1, ("-1", "1"), where="votes.csv")
         0
     """
-    if str(value) in abstain or (value in _ABSTENTIONS and ABSTENTION not in choices):
+    if str(value) in abstain or (value in _ABSTENTIONS and ABSTENTION not in (own or choices)):
         return None
+    if own is not None:
+        return option_index(value, own, choices, where=where)
     return choice_index(value, choices, where=where)
 
 
@@ -123,12 +133,24 @@ class VotesSupervisor(Frozen):
                 none of the rows occurs in the table.
         """
         judged = judged_rows(rows)
-        return self.read(judged.ids, keys_of(judged, self.key), rows.choices or ())
+        keys = keys_of(judged, self.key)
+        own = None if judged.options is None else dict(zip(keys, judged.options, strict=True))
+        return self.read(judged.ids, keys, rows.choices or (), own)
 
-    def read(self, ids: tuple[str, ...], keys: Sequence[str], choices: tuple[str, ...]) -> ChoiceVotes:
-        """Return the table's votes on N rows, found by their `keys`; see `vote`."""
+    def read(
+        self,
+        ids: tuple[str, ...],
+        keys: Sequence[str],
+        choices: tuple[str, ...],
+        own: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> ChoiceVotes:
+        """Return the table's votes on N rows, found by their `keys`; see `vote`.
+
+        With `own`, which holds the texts of each row's choices by key, `choices` are letters. Votes on other rows are
+        then skipped.
+        """
         table = self.long_table(read_records(self.votes))
-        votes = self._wide(table, choices) if self.probabilities is not None else self._long(table, choices)
+        votes = self._wide(table, choices) if self.probabilities is not None else self._long(table, choices, own)
         known = {task for given in votes.values() for task in given}
         check_known(keys, known, self.votes, task=self.task, key=self.key, of="votes")
         return self._fill(votes, ids, keys, classes=len(choices))
@@ -153,7 +175,9 @@ class VotesSupervisor(Frozen):
         prefix = f"{self.name} " if self.name else ""
         return ChoiceVotes(ids, tuple(prefix + name for name in votes), probs, status)
 
-    def _long(self, table: pa.Table, choices: tuple[str, ...]) -> dict[str, dict[str, list[Distribution | None]]]:
+    def _long(
+        self, table: pa.Table, choices: tuple[str, ...], own: Mapping[str, tuple[str, ...]] | None
+    ) -> dict[str, dict[str, list[Distribution | None]]]:
         tasks, workers, labels = (
             column(table, getattr(self, name), where=self.votes, setting=f"{name} of the votes")
             for name in ("task", "worker", "label")
@@ -161,7 +185,10 @@ class VotesSupervisor(Frozen):
         identity = np.eye(len(choices)).tolist()
         votes: dict[str, dict[str, list[Distribution | None]]] = defaultdict(lambda: defaultdict(list))
         for task, worker, label in zip(tasks, workers, labels, strict=True):
-            index = vote_index(label, choices, abstain=self.abstain, where=self.votes)
+            if own is not None and str(task) not in own:
+                continue
+            texts = None if own is None else own[str(task)]
+            index = vote_index(label, choices, texts, abstain=self.abstain, where=self.votes)
             votes[str(worker)][str(task)].append(None if index is None else identity[index])
         return dict(sorted(votes.items()))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
-from outgrow.tasks.protocol import Task, load_task, read_task, scores_texts
-from outgrow.tasks.split import assign_parts, rows_in_parts
+from outgrow.tasks.protocol import Task, load_task, read_task, read_tests, scores_texts
+from outgrow.tasks.split import assign_parts, rows_in_parts, shared_prompts
 from outgrow.tasks.tables import read_records
 
 __all__ = [
@@ -14,8 +14,10 @@ __all__ = [
     "read_preferences",
     "read_records",
     "read_task",
+    "read_tests",
     "rows_in_parts",
     "scores_texts",
+    "shared_prompts",
     "without_prompts_of",
     "write_preferences",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +19,7 @@ from outgrow.evaluate.text_metrics import TextMetric
 from outgrow.labels import PARTS, Part, Rows
 from outgrow.registry import create
 from outgrow.tasks.protocol import Task
-from outgrow.tasks.split import assign_parts, rows_in_parts
+from outgrow.tasks.split import assign_parts, normalise, rows_in_parts
 from outgrow.tasks.tables import column, read_records
 
 _BOOLEANS = ("false", "true")
@@ -35,7 +37,7 @@ class FileTask(Task):
         Raises:
             ConfigError: A metric does not exist, or is set for a choice task.
         """
-        if config.choices is not None and config.metric is not None:
+        if (config.choices or config.columns.choices) is not None and config.metric is not None:
             raise ConfigError(
                 "Choice tasks are scored by accuracy.", found="task.metric", fix="Drop metric or choices."
             )
@@ -61,33 +63,52 @@ def with_defaults(config: TaskConfig, **defaults: Any) -> TaskConfig:
     return config.model_copy(update=updates)
 
 
-def read_rows(config: TaskConfig, *, needs_gold: bool = True) -> Rows:
+def read_rows(
+    config: TaskConfig, *, needs_gold: bool = True, convert: Callable[[pa.Table], pa.Table] = lambda table: table
+) -> Rows:
     """Read and check a table and assign its rows to parts.
 
-    With `needs_gold`, rows without a gold answer can only be unlabelled.
+    With `needs_gold`, rows without a gold answer can only be unlabelled. `convert` gives a table of another form the
+    columns that the configuration names.
 
     Raises:
-        DataError: A file or column is missing, a label is outside the choices, ids repeat, a part is empty, or given
-            parts share rows.
+        DataError: A file or column is missing, a label is outside the choices, rows have different numbers of choices
+            or the same choice twice, ids repeat, a part is empty, or given parts share rows.
+        ConfigError: Settings that exclude each other, or a wrong template.
     """
-    table = read_records(config.source)
+    table = convert(read_records(config.source, config.config))
     ids = [str(value) for value in _column(table, config, "id") or range(table.num_rows)]
     if config.limit is not None and config.limit < table.num_rows:
         chosen = np.sort(np.random.default_rng(config.split.seed).permutation(table.num_rows)[: config.limit])
         # Rows keep their numbers, because votes made elsewhere refer to rows by number.
         table, ids = table.take(chosen), [ids[row] for row in chosen]
-    prompts = _prompts(table, config)
-    gold, choices = _gold(table, config)
+    if config.test_path is not None:
+        tested = convert(read_records(config.test_path, config.config))
+        ids += [f"test/{value}" for value in _column(tested, config, "id") or range(tested.num_rows)]
+        table = pa.concat_tables([table, tested], promote_options="permissive")
+    prompts, options = _prompts(table, config), _options(table, config)
+    gold, choices = _gold(table, config, options)
     parts = _given_parts(table, config)
     if parts is None:
-        groups = None
-        if config.split.group is not None:
-            groups = column(table, config.split.group, where=config.source, setting="task.split.group")
-        voted = _voted(config, ids, prompts)
-        parts = assign_parts(prompts, gold if needs_gold else prompts, config.split, groups=groups, voted=voted)
+        own = 0 if config.test_path is None else tested.num_rows
+        parts = _assigned_parts(table, config, ids, prompts, gold if needs_gold else prompts, own)
     return rows_in_parts(
-        parts, ids=ids, prompts=prompts, gold=gold, choices=choices, where=config.source, needs_gold=needs_gold
-    )
+        parts, ids=ids, prompts=prompts, gold=gold, choices=choices, options=options, where=config.source,
+        needs_gold=needs_gold,
+    )  # fmt: skip
+
+
+def shuffled(rows: Rows) -> Rows:
+    """Return rows with the choices of each row in an order that depends on its prompt only.
+
+    Data sets that list the right answer first would otherwise give it away.
+    """
+    gold, options = [], []
+    for prompt, right, own in zip(rows.prompts, rows.gold, rows.options or (), strict=True):
+        order = np.random.default_rng(zlib.crc32(prompt.encode())).permutation(len(own)).tolist()
+        options.append(tuple(own[index] for index in order))
+        gold.append(None if right is None else order.index(int(right)))
+    return replace(rows, gold=tuple(gold), options=tuple(options))
 
 
 def _metrics(config: TaskConfig) -> dict[str, TextMetric]:
@@ -126,8 +147,46 @@ def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
         ) from error
 
 
-def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], tuple[str, ...] | None]:
+def _options(table: pa.Table, config: TaskConfig) -> list[tuple[str, ...]] | None:
+    """The choices of each row, where `columns.choices` names them."""
+    named = config.columns.choices
+    if named is None:
+        return None
+    where, setting = config.source, "task.columns.choices"
+    if config.choices is not None:
+        raise ConfigError(f"{setting} gives every row its own choices.", found="task.choices", fix="Leave one out.")
+    if isinstance(named, str):
+        rows = column(table, named, where=where, setting=setting)
+    else:
+        rows = list(zip(*(column(table, name, where=where, setting=setting) for name in named), strict=True))
+    options = []
+    for number, own in enumerate(rows):
+        if not isinstance(own, list | tuple) or any(choice is None for choice in own):
+            fix = "Name a column of lists, or a list of columns with a choice each."
+            raise DataError(f"A row of {where} has no list of choices.", found=f"row {number}: {own!r}"[:120], fix=fix)
+        options.append(tuple(str(choice) for choice in own))
+        if len({*options[-1]}) < len(own):
+            raise DataError(f"A row of {where} has the same choice twice.", found=f"row {number}: {options[-1]}"[:200])
+    counts = Counter(map(len, options))
+    if len(counts) > 1 or not 2 <= len(options[0]) <= len(string.ascii_uppercase):
+        found = ", ".join(f"{rows} rows with {count}" for count, rows in counts.most_common())
+        raise DataError(
+            f"The rows of {where} do not have one number of choices.",
+            found=found,
+            wanted=f"the same number for all, from 2 to {len(string.ascii_uppercase)}",
+            fix="Keep rows of one number only, or make a row of each answer, with the choices false and true.",
+        )
+    return options
+
+
+def _gold(
+    table: pa.Table, config: TaskConfig, options: Sequence[tuple[str, ...]] | None
+) -> tuple[list[int | str | None], tuple[str, ...] | None]:
     values = _column(table, config, "gold") or [None] * table.num_rows
+    if options is not None:
+        letters = tuple(string.ascii_uppercase[: len(options[0])])
+        pairs = zip(values, options, strict=True)
+        return [option_index(value, own, letters, where=config.source) for value, own in pairs], letters
     if config.choices is None or config.choices == "auto":
         values = [None if value is None else str(value) for value in values]
     if config.choices is None:
@@ -139,6 +198,22 @@ def _gold(table: pa.Table, config: TaskConfig) -> tuple[list[int | str | None], 
         found = ", ".join(choices) or "no labels"
         raise DataError(f"{config.source} has one class only.", found=found, wanted="at least two choices")
     return [choice_index(value, choices, where=config.source) for value in values], choices
+
+
+def option_index(value: object, options: Sequence[str], letters: Sequence[str], *, where: str) -> int | None:
+    """Return the index of a label that is the text, the letter or the index of one of a row's own choices.
+
+    None for None and for an empty cell. A text comes first: of the choices ("B", "C") the label "B" is the first.
+
+    Raises:
+        DataError: The label is none of these.
+
+    Example:
+        >>> [option_index(value, ("oxygen", "glucose"), ("A", "B"), where="x.csv") for value in ("glucose", "A", 1)]
+        [1, 0, 1]
+    """
+    by_letter = value not in options and value in letters
+    return choice_index(value, letters if by_letter else options, where=where)
 
 
 def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | None:
@@ -179,6 +254,8 @@ def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None] | Non
     values = _column(table, config, "part")
     if values is None:
         return None
+    if config.test_path is not None:
+        raise ConfigError("task.columns.part says which rows are test rows.", found="task.test_path", fix="Drop one.")
     known: dict[object, Part] = {part: part for part in PARTS}
     unknown = sorted({str(value) for value in values if value is not None and value not in known})
     if unknown:
@@ -188,6 +265,35 @@ def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None] | Non
             wanted=", ".join(PARTS),
         )
     return [known.get(value) for value in values]
+
+
+def _assigned_parts(
+    table: pa.Table, config: TaskConfig, ids: Sequence[str], prompts: Sequence[str], gold: Sequence[object], own: int
+) -> list[Part | None]:
+    """Parts by `task.split`. The last `own` rows come from `task.test_path`: the test rows."""
+    split, first = config.split, len(prompts) - own
+    groups = None
+    if split.group is not None:
+        groups = column(table, split.group, where=config.source, setting="task.split.group")
+    voted = _voted(config, ids, prompts)
+    if not own:
+        return assign_parts(prompts, gold, split, groups=groups, voted=voted)
+    size = {"test": split.test if "test" in split.model_fields_set else "all"}
+    only_test = split.model_copy(update={"gold": 0, "validation": 0, "unlabelled": 0, **size})
+    tested = assign_parts(prompts[first:], gold[first:], only_test)
+    keys = [{normalise(prompt)} | (set() if groups is None else {("group", groups[row])})
+            for row, prompt in enumerate(prompts)]  # fmt: skip
+    taken = set().union(*keys[first:])
+    rest = [row for row in range(first) if not keys[row] & taken]
+    dealt = assign_parts(
+        [prompts[row] for row in rest],
+        [gold[row] for row in rest],
+        split.model_copy(update={"test": 0}),
+        groups=groups and [groups[row] for row in rest],
+        voted=voted and [voted[row] for row in rest],
+    )
+    by_row = dict(zip(rest, dealt, strict=True))
+    return [*(by_row.get(row) for row in range(first)), *tested]
 
 
 def _voted(config: TaskConfig, ids: Sequence[str], prompts: Sequence[str]) -> list[bool] | None:

@@ -1,4 +1,4 @@
-"""Text tasks that a judge rates ([TL], section 5), and GSM8K, which a judge may rate.
+"""Text tasks that a judge rates ([TL], section 5), and mathematics, which a judge may rate.
 
 An answer is rated on two axes. Its *content* is what it says. Its *concept* is the style that all supervisors share,
 such as a persona or a technique of explaining. A student that imitates its supervisors gains the concept and loses
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from outgrow.config import TaskConfig
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.evaluate.judge import Rubric
-from outgrow.evaluate.text_metrics import FinalAnswer, final_answer
+from outgrow.evaluate.text_metrics import FinalAnswer, MathAnswer, final_answer
 from outgrow.labels import Rows
 from outgrow.tasks.files import read_rows, with_defaults
 from outgrow.tasks.protocol import Task
@@ -90,7 +90,7 @@ class JudgedTask(Task):
                 wanted="task.concept",
                 fix=f"Describe it to the judge, such as concept: {self.example!r}",
             )
-        if config.choices is not None:
+        if (config.choices or config.columns.choices) is not None:
             raise ConfigError(f"The task {config.name!r} is a text task.", found="task.choices", fix="Leave it out.")
         self.rubrics(config)
         return read_rows(self.preset(config), needs_gold=not self.needs_judge)
@@ -168,3 +168,25 @@ class GSM8K(JudgedTask):
         """Return how many answers have no number, if any."""
         without = sum(final_answer(answer) is None for answer in answers)
         return [f"Of {len(answers)} answers, {without} have no number in them."] if without else []
+
+
+@dataclass(frozen=True)
+class MATH(JudgedTask):
+    r"""`task: {name: math, path: …}`: competition mathematics, such as MATH-500 (Hendrycks et al. 2021).
+
+    Any table with `problem` and `solution`, whose final answer is in `\boxed{…}` (else it is the last formula or
+    number). Final answers are compared as mathematics (`math_answer`; `pip install 'outgrow[math]'`); with a judge also
+    by its verdict, 0 or 1.
+    One row: `{"problem": "What is half of 1?", "solution": "It is $\boxed{\frac{1}{2}}$."}`.
+    """
+
+    needs_judge: ClassVar[bool] = False
+    default_rubrics: ClassVar[Mapping[str, Rubric]] = GSM8K.default_rubrics
+
+    def preset(self, config: TaskConfig) -> TaskConfig:
+        """Return the configuration with the columns of MATH."""
+        return with_defaults(config, columns={"prompt": "problem", "gold": "solution"})
+
+    def score(self, config: TaskConfig, rows: Rows, answers: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+        """Return `math_answer`: 1 where the final answers are mathematically equal."""
+        return {"math_answer": MathAnswer()(answers, [str(gold) for gold in rows.gold])}

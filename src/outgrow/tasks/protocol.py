@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from outgrow.config import TaskConfig
-from outgrow.errors import ConfigError
+from outgrow.errors import ConfigError, DataError
 from outgrow.labels import Rows, Weighted
 from outgrow.registry import create, lookup, parameters
 
@@ -115,6 +116,40 @@ def read_task(config: TaskConfig) -> tuple[Task, Rows]:
                 wanted="a text or None" if indices is None else f"None or an index from 0 to {len(indices) - 1}",
             )
     return task, rows
+
+
+def read_tests(config: TaskConfig, rows: Rows) -> dict[str, tuple[Task, Rows]]:
+    """Return the further test parts of an experiment by name: task and rows, whose ids begin with `name/`.
+
+    Args:
+        config: The section `task` of the experiment.
+        rows: What `read_task` returned.
+
+    Raises:
+        ConfigError: See `read_task`; or a part has other choices than `rows`.
+        DataError: Rows cannot be read, or a part has none.
+    """
+    found = {}
+    for name in config.tests:
+        task, every = read_task(config.tests[name])
+        own = every.part("test")
+        if not len(own):
+            raise DataError(f"The test part {name!r} is empty.", fix=f"Change task.tests.{name}.")
+        if own.choices != rows.choices or (own.options is None) != (rows.options is None):
+            raise ConfigError(
+                f"The test part {name!r} has other choices than the task.",
+                found=_kind(own),
+                wanted=_kind(rows),
+                fix="All parts are text tasks, have the same choices, or as many choices for each row.",
+            )
+        found[name] = task, replace(own, ids=tuple(f"{name}/{row}" for row in own.ids))
+    return found
+
+
+def _kind(rows: Rows) -> str:
+    if rows.choices is None:
+        return "a text task"
+    return f"{len(rows.choices)} choices for each row" if rows.options is not None else ", ".join(rows.choices)
 
 
 def scores_texts(task: Task, config: TaskConfig) -> bool:

@@ -238,9 +238,9 @@ def _parts(rows: Sequence[tuple[str, str, Utterance]], split: Split) -> list[Par
     held = [place for place, (_, name, _) in enumerate(rows) if name == "test"]
     if not held:
         return assign_parts(prompts, gold, split)
-    count = round(split.test * len(held)) if split.test < 1 else int(split.test)
-    if "test" not in split.model_fields_set:
-        count = len(held)
+    count = len(held)
+    if "test" in split.model_fields_set and split.test != "all":
+        count = round(split.test * len(held)) if split.test < 1 else int(split.test)
     if count > len(held):
         raise DataError("The test file has too few rows.", found=len(held), wanted=count, fix="Lower task.split.test.")
     parts: list[Part | None] = [None] * len(rows)

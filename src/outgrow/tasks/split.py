@@ -88,6 +88,7 @@ def rows_in_parts(
     prompts: Sequence[str],
     gold: Sequence[int | str | None],
     choices: tuple[str, ...] | None = None,
+    options: Sequence[tuple[str, ...]] | None = None,
     ids: Sequence[str] | None = None,
     where: str = "the task",
     needs_gold: bool = True,
@@ -104,14 +105,18 @@ def rows_in_parts(
         parts=tuple(part for _, part in kept),
         gold=tuple(gold[row] for row, _ in kept),
         choices=choices,
+        options=None if options is None else tuple(options[row] for row, _ in kept),
     )
     check_parts(rows, where=where, needs_gold=needs_gold)
     return rows
 
 
 def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
-    """Raise a `DataError` if a part is empty, a gold answer is missing, or a prompt is in two parts."""
-    for part in ("unlabelled", "test"):
+    """Raise a `DataError` if a part is empty, a gold answer is missing, or a prompt is in two parts.
+
+    Rows that are all test rows are a further test part, which needs no others.
+    """
+    for part in ("unlabelled", "test") if {*rows.parts} != {"test"} else ():
         if part not in rows.parts:
             raise DataError(
                 f"The {part} part of {where} is empty.",
@@ -134,6 +139,12 @@ def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
             )
 
 
+def shared_prompts(rows: Rows, tested: Rows) -> int:
+    """Return how many of the rows `tested` have a prompt that a training row (of any part but `test`) has too."""
+    trained = {normalise(prompt) for prompt, part in zip(rows.prompts, rows.parts, strict=True) if part != "test"}
+    return sum(normalise(prompt) in trained for prompt in tested.prompts)
+
+
 def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
     """Number the clusters of rows that a prompt or group links, directly or not, in order of first appearance."""
     keys: list[Sequence[Hashable]] = [[("prompt", normalise(prompt)) for prompt in prompts]]
@@ -150,6 +161,8 @@ def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDAr
 
 
 def _sizes(split: Split, rows: int) -> dict[Part, int]:
+    if split.test == "all":
+        return {part: rows if part == "test" else 0 for part in PARTS}
     shares = {part: getattr(split, part) for part in PARTS}
     exact = {part: share * rows if share < 1 else share for part, share in shares.items()}
     sizes = {part: round(size) for part, size in exact.items()}

@@ -21,28 +21,31 @@ NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in te
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
-def read_records(path: str) -> pa.Table:
+def read_records(path: str, config: str | None = None) -> pa.Table:
     """Read a table.
 
     Fields of nested objects become columns with dotted names: `{"pred": {"a": 1}}` has the column `pred.a`.
 
     Args:
         path: A `.jsonl`, `.json`, `.csv` or `.tsv` (each may end in `.gz`) or `.parquet` file, a folder written by
-            `datasets.save_to_disk`, or a hub data set id (`owner/name`). The last two need the extra `datasets`; they
-            end in `:split` if the data set has several splits.
+            `datasets.save_to_disk`, another folder that `datasets.load_dataset` reads, or a hub data set id
+            (`owner/name`). The last three need the extra `datasets`; they end in `:split` if the data set has several
+            splits.
+        config: The configuration of a data set that has several: the `name` of `datasets.load_dataset`.
 
     Raises:
-        DataError: The table is missing, of an unknown kind, damaged or empty.
+        DataError: The table is missing, of an unknown kind, damaged or empty, or has no such configuration or split.
     """
     file, folder = Path(path), Path(path.partition(":")[0])
+    saved = any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+    if config is not None and (saved or file.is_file()):
+        raise DataError(f"{path} has no configurations.", found=config, wanted="a hub id or a data set's folder")
     if file.is_file():
         table = _read_file(file)
-    elif any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
-        table = _read_dataset(path, saved=True)
-    elif file.is_dir() or file.is_absolute() or file.suffix in _KINDS:
-        raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")
+    elif saved or folder.is_dir() or not (file.is_absolute() or file.suffix in _KINDS):
+        table = _read_dataset(path, config, saved=saved)
     else:
-        table = _read_dataset(path, saved=False)
+        raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")
     if not table.num_rows:
         raise DataError(f"{path} has no rows.", wanted="at least one row")
     while any(pa.types.is_struct(kind) for kind in table.schema.types):
@@ -144,19 +147,28 @@ def _values(name: str, values: list[Any]) -> pa.Array:
         raise ValueError(f"the values of {name!r} are not all of one kind ({error})") from error
 
 
-def _read_dataset(path: str, *, saved: bool) -> pa.Table:
+def _read_dataset(path: str, config: str | None, *, saved: bool) -> pa.Table:
     try:
         import datasets
     except ImportError as error:
         raise MissingExtraError("Reading a Hugging Face data set", "datasets") from error
     name, _, split = path.partition(":")
     try:
-        loaded = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, split=split or None)
+        loaded = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, config)
     except (OSError, ValueError, KeyError) as error:
         if saved:
             raise DataError(f"The data set folder {name} cannot be read: {error}") from error
+        known = _configurations(name)
+        if known and config not in known:
+            raise DataError(
+                f"The data set {name} has several configurations."
+                if config is None
+                else f"The data set {name} has no configuration {config!r}.",
+                found=", ".join(known),
+                fix=f"Set task.config: {known[0]}" if config is None else did_you_mean(config, known),
+            ) from error
         raise DataError(
-            f"{path!r} is neither a file or folder here nor a data set on the hub.",
+            f"{path!r} is neither a file or data set folder here nor a data set on the hub.",
             found=str(error).splitlines()[0],
             wanted="a data file, a data set folder, or a hub id",
         ) from error
@@ -169,3 +181,13 @@ def _read_dataset(path: str, *, saved: bool) -> pa.Table:
             raise DataError(f"The data set {name} has several splits.", found=found, fix=f"Name one: {name}:{first}")
         loaded = loaded[split or first]
     return loaded.with_format("arrow")[:]
+
+
+def _configurations(name: str) -> list[str]:
+    import datasets
+
+    try:
+        found: list[str] = datasets.get_dataset_config_names(name)
+    except (OSError, ValueError):  # no such data set
+        return []
+    return found

@@ -45,12 +45,13 @@ class NetworkLearner(FineTuning):
         loss = make_objective(objective)
 
         def make(folder: Path) -> None:
-            network = new_network(self.model, self.adapter, targets.probs.shape[1], seed=seed, local=self.loaded)
+            classes = targets.probs.shape[1] if learned.options is None else 1
+            network = new_network(self.model, self.adapter, classes, seed=seed, local=self.loaded)
             encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
             arguments = self.arguments(folder, seed=seed)
             patience, reporter = self.early_stopping, run.reporter
             train_choice(
-                network, encoder, learned.prompts, targets, loss, arguments,
+                network, encoder, learned.texts, targets, loss, arguments,
                 early_stopping=patience, reporter=reporter, name=name,
             )  # fmt: skip
             save_network(network, folder, model=self.model, adapter=self.adapter)
@@ -69,7 +70,8 @@ class NetworkLearner(FineTuning):
             return lambda prompts: predict_logits(network, encoder, prompts, batch_size=self.batch_size)
 
         recipe = {"student": trained.key, "max_length": self.max_length}  # the student's key knows the precision
-        return prompt_matrix("logits", recipe, load, rows, run, name=name, columns=len(rows.choices or ()))
+        columns = len(rows.choices or ()) if rows.options is None else 1
+        return prompt_matrix("logits", recipe, load, rows, run, name=name, columns=columns).reshape(len(rows), -1)
 
 
 class ChoiceLosses(RowLosses):
@@ -122,13 +124,22 @@ def train_choice(
     reporter: Reporter | None = None,
     name: str = "train",
 ) -> None:
-    """Fine-tune a network on targets of the prompts, or their votes where there are any, in place; see `fit`."""
+    """Fine-tune a network on targets of N prompts, or their votes where there are any, in place; see `fit`.
+
+    `prompts` may be N·K texts: those of the first row's choices, then of the second's (`Rows.texts`).
+    """
     goals, weights, lambdas = target_tensors(targets)
     tokens = encoder.tokenise(prompts)
-    rows = [{"tokens": tokens[index], "target": goals[index], "weight": weights[index]} for index in range(len(tokens))]
+    each = len(tokens) // len(goals)  # texts of a row
+    rows = [
+        {"tokens": tokens[index * each : (index + 1) * each], "target": goals[index], "weight": weights[index]}
+        for index in range(len(goals))
+    ]
 
     def collate(batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        inputs = cast(dict[str, Tensor], dict(encoder.batch([row["tokens"] for row in batch])))
+        inputs = dict(encoder.batch([text for row in batch for text in row["tokens"]]))
+        if each > 1:
+            inputs = {name: value.unflatten(0, (len(batch), each)) for name, value in inputs.items()}
         targets, weights = (torch.stack([row[key] for row in batch]) for key in ("target", "weight"))
         return {**inputs, "targets": targets, "weights": weights}
 

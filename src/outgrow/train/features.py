@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from outgrow.config import HERE, Choice, Local, ModelName, weights_of
-from outgrow.labels import Rows
+from outgrow.labels import Rows, positions
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, short_name, weights_identity
 from outgrow.run import Run
@@ -48,17 +49,24 @@ def prompt_matrix(
     name: str,
     columns: int,
 ) -> Tensor:
-    """Return a matrix (N, D) with a line per prompt; found in the store if it was computed before.
+    """Return a matrix (N, D), or (N, K, D) for rows with K choices of their own; see `Rows.texts`.
+
+    Every part is found in the store if it was computed before, together with whatever other parts.
 
     Args:
         kind: Kind of the artefact.
-        recipe: What the matrix depends on, apart from the prompts.
-        load: Loads the model; returns a function from n prompts to a matrix (n, D).
+        recipe: What the matrix depends on, apart from the texts.
+        load: Loads the model; returns a function from n texts to a matrix (n, D).
         rows: N rows.
         run: Store and progress.
         name: Name of the step in progress reports.
         columns: D of the zeros that stand for the matrix in a dry run.
     """
+    parts = [rows.part(part) for part in dict.fromkeys(rows.parts)]
+    if len(parts) > 1:
+        once = cache(load)
+        found = torch.cat([prompt_matrix(kind, recipe, once, own, run, name=name, columns=columns) for own in parts])
+        return found[positions([row for own in parts for row in own.ids], rows.ids)]
 
     def make(folder: Path) -> None:
         compute = load()
@@ -66,14 +74,15 @@ def prompt_matrix(
         def work(prompts: Sequence[str]) -> pa.Table:
             return _table(compute(prompts))
 
-        map_shards(work, rows.prompts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
+        map_shards(work, rows.texts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
 
     def blank(folder: Path) -> None:
-        write_table(folder / "part-00000.parquet", _table(torch.zeros(len(rows), columns)))
+        write_table(folder / "part-00000.parquet", _table(torch.zeros(len(rows.texts), columns)))
 
     artefact = run.stage(kind, {**recipe, "prompts": prompts_hash(rows)}, make, blank=blank)
     values = read_shards(artefact.path)["values"].combine_chunks()
-    return torch.tensor(values.flatten().to_numpy().reshape(len(values), -1))
+    matrix = torch.tensor(values.flatten().to_numpy().reshape(len(values), -1))
+    return matrix if rows.options is None else matrix.reshape(len(rows), -1, matrix.shape[1])
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,10 @@ class FrozenFeatures:
         return {"model": weights_identity(self.model, self.local), "max_length": self.max_length}
 
     def __call__(self, rows: Rows, run: Run) -> Tensor:
-        """Return features (N, D) of rows; read from the store once, since every student uses them."""
+        """Return features (N, D) of rows, or (N, K, D) of their pairs of prompt and choice.
+
+        They are read from the store once, since every student uses them.
+        """
         prompts = prompts_hash(rows)
         if prompts not in self._cached:
             name = f"embed with {short_name(self.model)}"

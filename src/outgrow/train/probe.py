@@ -63,7 +63,7 @@ class Probe:
         """Train a head that starts at zero.
 
         Args:
-            features: Shape (N, D).
+            features: Shape (N, D); or (N, K, D) for rows with K choices of their own, each scored by one shared head.
             targets: Target distributions, shape (N, K), or votes (N, M, K) for an objective that takes them.
             weights: Row weights, shape (N,).
             objective: What to minimise.
@@ -72,12 +72,14 @@ class Probe:
             step: Receives every finished epoch.
 
         Returns:
-            `weight` (K, D) and `bias` (K,) of the head, `mean` and `scale` (D,) of the features.
+            `weight` (K, D) and `bias` (K,) of the head (K is 1 for a shared one), `mean` and `scale` (D,) of the
+            features.
         """
-        mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
+        each, classes = (features, targets.shape[-1]) if features.dim() == 2 else (features.flatten(0, 1), 1)
+        mean, scale = each.mean(0), each.std(0, correction=0).clamp_min(1e-6)
         inputs = (features - mean) / scale
         # skip_init: a random initialisation would change the random state of the caller.
-        head = nn.utils.skip_init(nn.Linear, features.shape[1], targets.shape[-1])
+        head = nn.utils.skip_init(nn.Linear, features.shape[-1], classes)
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         tracker = StepContextTracker(objective, targets, weights, lambdas)
@@ -94,7 +96,7 @@ class Probe:
 
         def loss() -> Tensor:
             done, rows = next(numbered)
-            logits = head(inputs[rows])
+            logits = head(inputs[rows]).reshape(len(rows), -1)
             if tracker.needed:
                 tracker.update(torch.log_softmax(logits.detach(), dim=-1), targets[rows], weights[rows])
             losses = objective(logits, targets[rows], tracker.context(done / steps, logits.device))
@@ -116,9 +118,9 @@ class Probe:
 
     @staticmethod
     def logits(state: Mapping[str, Tensor], features: Tensor) -> Tensor:
-        """Return logits (N, K) of features (N, D) by what `fit` returned."""
+        """Return logits (N, K) of features (N, D) or (N, K, D) by what `fit` returned."""
         inputs = (features - state["mean"]) / state["scale"]
-        return nn.functional.linear(inputs, state["weight"], state["bias"])
+        return nn.functional.linear(inputs, state["weight"], state["bias"]).reshape(len(features), -1)
 
 
 @dataclass(frozen=True)

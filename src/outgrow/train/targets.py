@@ -50,5 +50,5 @@ def training_hashes(rows: Rows, targets: ChoiceTargets) -> dict[str, str]:
 
 
 def prompts_hash(rows: Rows) -> str:
-    """Return a hash of the prompts, in order."""
-    return table_hash(pa.table({"prompt": pa.array(rows.prompts, pa.string())}))
+    """Return a hash of the prompts, or of the pairs of prompt and choice, in order."""
+    return table_hash(pa.table({"prompt": pa.array(rows.texts, pa.string())}))
