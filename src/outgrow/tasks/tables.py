@@ -21,7 +21,7 @@ NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in te
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
-def read_records(path: str) -> pa.Table:
+def read_records(path: str, *, mixed: bool = False) -> pa.Table:
     """Read a table.
 
     Fields of nested objects become columns with dotted names: `{"pred": {"a": 1}}` has the column `pred.a`.
@@ -30,13 +30,15 @@ def read_records(path: str) -> pa.Table:
         path: A `.jsonl`, `.json`, `.csv` or `.tsv` (each may end in `.gz`) or `.parquet` file, a folder written by
             `datasets.save_to_disk`, or a hub data set id (`owner/name`). The last two need the extra `datasets`; they
             end in `:split` if the data set has several splits.
+        mixed: Whether a JSON field may hold texts in some lines and numbers in others, such as answers "18" and 18. The
+            numbers become texts; otherwise it is an error, since a label may be a mistake.
 
     Raises:
         DataError: The table is missing, of an unknown kind, damaged or empty.
     """
     file, folder = Path(path), Path(path.partition(":")[0])
     if file.is_file():
-        table = _read_file(file)
+        table = _read_file(file, mixed=mixed)
     elif any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         table = _read_dataset(path, saved=True)
     elif file.is_dir() or file.is_absolute() or file.suffix in _KINDS:
@@ -76,7 +78,7 @@ def check_name(found: Sequence[str], name: str, *, where: str, setting: str) -> 
         )
 
 
-def _read_file(file: Path) -> pa.Table:
+def _read_file(file: Path, *, mixed: bool) -> pa.Table:
     kind = kind_of(file)
     with readable(file):
         if kind == ".parquet":
@@ -86,7 +88,7 @@ def _read_file(file: Path) -> pa.Table:
                 parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind], newlines_in_values=True)
                 converting = pa.csv.ConvertOptions(null_values=NULLS)
                 return pa.csv.read_csv(stream, parse_options=parsing, convert_options=converting)
-            return _read_json(stream.read().decode("utf-8-sig"), lines=kind == ".jsonl")
+            return _read_json(stream.read().decode("utf-8-sig"), lines=kind == ".jsonl", mixed=mixed)
 
 
 def kind_of(file: Path) -> str:
@@ -115,7 +117,7 @@ def readable(file: Path) -> Iterator[None]:
         raise DataError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _read_json(text: str, *, lines: bool) -> pa.Table:
+def _read_json(text: str, *, lines: bool, mixed: bool) -> pa.Table:
     # The standard library instead of Arrow, whose reader fails on documents longer than its block size.
     # `split`, not `splitlines`: a JSON string may contain other line separators, such as U+2028, unescaped.
     records = [json.loads(line) for line in text.split("\n") if line.strip()] if lines else json.loads(text)
@@ -124,7 +126,7 @@ def _read_json(text: str, *, lines: bool) -> pa.Table:
     records = [_flat(record) for record in records]
     # Arrow takes the columns from the first record only, where a field may be missing.
     names = dict.fromkeys(name for record in records for name in record)
-    return pa.table({name: _values(name, [record.get(name) for record in records]) for name in names})
+    return pa.table({name: _values(name, [record.get(name) for record in records], mixed=mixed) for name in names})
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -134,10 +136,11 @@ def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _values(name: str, values: list[Any]) -> pa.Array:
-    if {type(value) for value in values} - {type(None)} == {bool, str}:
-        # Answers such as true, false and "[invalid]": booleans get the spelling that they have in a csv file.
-        values = [str(value).lower() if isinstance(value, bool) else value for value in values]
+def _values(name: str, values: list[Any], *, mixed: bool) -> pa.Array:
+    kinds = {type(value) for value in values} - {type(None)}
+    if str in kinds and kinds <= ({bool, float, int, str} if mixed else {bool, str}):
+        # Answers such as true, 18 and "[invalid]": others than texts get the spelling that they have in a csv file.
+        values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
