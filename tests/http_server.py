@@ -38,6 +38,8 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: Any
+    """JSON, or bytes where the request is of another type."""
+    method: str = "POST"
 
 
 Handler = Callable[[Asked], Awaitable[Answer]]
@@ -66,7 +68,8 @@ class Server:
         headers = dict(line.lower().split(": ", 1) if ": " in line else (line, "") for line in head[1:] if line)
         sent = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if ": " in line}
         data = await reader.readexactly(int(headers.get("content-length", "0")))
-        asked = Asked(head[0].split()[1], sent, json.loads(data) if data else None)
+        body = json.loads(data) if data and "json" in headers.get("content-type", "json") else data or None
+        asked = Asked(head[0].split()[1], sent, body, head[0].split()[0])
         self.asked.append(asked)
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)

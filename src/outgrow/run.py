@@ -141,14 +141,14 @@ class Run:
             cost = Cost(model.who, Usage(**kept["usage"]), model.prices, kept["notes"])
             self.costs.enter(f"{artefact.kind}/{artefact.key}", cost)
             if self.dry:
-                self._planned(model).found[artefact.key] = cost.usage.asked + cost.usage.cached
+                self.plan(model).found[artefact.key] = cost.usage.asked + cost.usage.cached
         return artefact if record is None else record.from_arrow(read_table(artefact.path / _RECORD))
 
     @contextmanager
     def open(self, model: ModelSpec, folder: Path, step: str) -> Iterator[LanguageModel]:
         """Load a language model that fills an artefact; unfinished answers of local models are kept in its folder."""
         if isinstance(model, ServerModel) and self.dry:
-            yield self._planned(model)
+            yield self.plan(model)
         elif isinstance(model, ServerModel):
             client = model.load(self._responses, self.reporter)
             yield client
@@ -179,7 +179,8 @@ class Run:
     def _responses(self) -> Path:
         return self.store.root / "responses.sqlite"
 
-    def _planned(self, model: ServerModel) -> DryRunServer:
+    def plan(self, model: ServerModel) -> DryRunServer:
+        """Return what counts the requests to a served model in a dry run."""
         if model.who not in self.planned:
             self.planned[model.who] = model, DryRunServer(model.load(self._responses, self.reporter))
         return self.planned[model.who][1]

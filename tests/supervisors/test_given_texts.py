@@ -62,6 +62,11 @@ def test_several_lines_are_an_n_best_list_in_which_an_equal_text_is_kept_once_an
     assert texts_of(written(supervisor(tmp_path, lines))) == [["c", "b", "a"], []]
 
 
+def test_an_answer_may_be_a_number_in_one_line_and_a_text_in_another(tmp_path: Path) -> None:
+    lines = [{"task": "u1", "pred": {"big": 18, "small": None}}, {"task": "u2", "pred": {"big": "$18", "small": 1}}]
+    assert texts_of(written(supervisor(tmp_path, lines, text="pred.big"))) == [["18"], ["$18"]]
+
+
 def test_log_probabilities_order_the_texts_and_the_last_empty_span_is_the_end(tmp_path: Path) -> None:
     lines = [
         {"task": "u1", "text": "ab", "lp": [-2.0, -4.0], "offsets": [[0, 1], [1, 2]]},

@@ -16,6 +16,8 @@ class ServerPrices(Frozen):
     """Tokens of prompts."""
     output: float = Field(ge=0, allow_inf_nan=False)
     """Tokens of answers."""
+    training: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Tokens of fine-tuning, all epochs counted."""
 
 
 class Served(Frozen):
@@ -61,9 +63,24 @@ TunedModels = Annotated[
 """Names of fine-tuned models at a server: one for each seed, from the first; a bare name is that of the first."""
 
 
+class FineTune(Frozen):
+    """How the provider of a served strong model trains students."""
+
+    epochs: int = Field(default=3, gt=0)
+    """Times that each example is learned."""
+    learning_rate_multiplier: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Factor of the provider's learning rate; by default the provider chooses."""
+    batch_size: int | None = Field(default=None, gt=0)
+    """Examples in a step; by default the provider chooses."""
+    hours: float = Field(default=24.0, gt=0, allow_inf_nan=False)
+    """Longest time to wait for a job. The same command, run again, goes on waiting."""
+
+
 class ServerStrong(Served):
     """A strong model behind a server: it refines labels here, and is fine-tuned by its provider, if at all."""
 
+    fine_tune: FineTune | None = None
+    """Have the provider train a student for each method and seed, and the ceiling: `{epochs: 3}`. Costs money."""
     tuned: dict[str, TunedModels] = Field(default={})
     """Method (or `ceiling`) → what the provider calls the model that it fine-tuned on the file which `outgrow export`
     wrote for that method: one name for each seed, or that of the first seed."""
@@ -80,3 +97,9 @@ class ServerStrong(Served):
         if needless:
             raise ValueError(f"a model behind a server is not trained here: leave {', '.join(needless)} out")
         return value
+
+    @model_validator(mode="after")
+    def _tuned_on_messages(self) -> ServerStrong:
+        if self.fine_tune is not None and self.api != "chat":
+            raise ValueError("providers fine-tune on chat messages: leave `api` out, or `fine_tune`")
+        return self

@@ -140,7 +140,7 @@ class ServerModel:
     def prices(self) -> Prices | None:
         """Cost of its tokens, where known."""
         prices = self.config.prices
-        return Prices(prices.input, prices.output) if prices else None
+        return Prices(prices.input, prices.output, prices.training) if prices else None
 
     def load(self, cache: Path, reporter: Reporter | None = None) -> ServerLanguageModel:
         """Return a client whose answers are kept in a file.

@@ -165,9 +165,9 @@ WORDINGS: dict[str, Wording] = {
     "store.not_kept": "the source or a parameter of {who} cannot be hashed, so its results are not kept for later "
     "runs.",
     "student.not_trained_here": lambda values: (
-        "{who} is not in the table: a model behind a server is not trained here. `outgrow export FILE --method {who}` "
-        "writes its training file for the provider's fine-tuning; strong.tuned.{who} then names the model that comes "
-        "of it."
+        "{who} is not in the table: a model behind a server is not trained here. strong.fine_tune lets its provider do "
+        "it. Or `outgrow export FILE --method {who}` writes the training file, and strong.tuned.{who} names the model "
+        "that comes of it."
         if values.get("server", True)
         else "{who} is not in the table: the strong model has no weights that could be trained here."
     ),

@@ -71,7 +71,7 @@ class TextsSupervisor(Frozen):
         Raises:
             DataError: A column is missing, a text is none, or log-probabilities do not fit their text.
         """
-        table, where = read_records(self.texts), self.texts
+        table, where = read_records(self.texts, mixed=True), self.texts
         names = {"task": self.task, "text": self.text}
         if self.logprobs is not None:
             names |= {"logprobs": self.logprobs, "offsets": self.offsets}

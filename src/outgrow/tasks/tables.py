@@ -21,7 +21,7 @@ NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in te
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
-def read_records(path: str, config: str | None = None) -> pa.Table:
+def read_records(path: str, config: str | None = None, *, mixed: bool = False) -> pa.Table:
     """Read a table.
 
     Fields of nested objects become columns with dotted names: `{"pred": {"a": 1}}` has the column `pred.a`.
@@ -32,6 +32,8 @@ def read_records(path: str, config: str | None = None) -> pa.Table:
             (`owner/name`). The last three need the extra `datasets`; they end in `:split` if the data set has several
             splits.
         config: The configuration of a data set that has several: the `name` of `datasets.load_dataset`.
+        mixed: Whether a JSON field may hold texts in some lines and numbers in others, such as answers "18" and 18. The
+            numbers become texts; otherwise it is an error, since a label may be a mistake.
 
     Raises:
         DataError: The table is missing, of an unknown kind, damaged or empty, or has no such configuration or split.
@@ -41,7 +43,7 @@ def read_records(path: str, config: str | None = None) -> pa.Table:
     if config is not None and (saved or file.is_file()):
         raise DataError(f"{path} has no configurations.", found=config, wanted="a hub id or a data set's folder")
     if file.is_file():
-        table = _read_file(file)
+        table = _read_file(file, mixed=mixed)
     elif saved or folder.is_dir() or not (file.is_absolute() or file.suffix in _KINDS):
         table = _read_dataset(path, config, saved=saved)
     else:
@@ -79,7 +81,7 @@ def check_name(found: Sequence[str], name: str, *, where: str, setting: str) -> 
         )
 
 
-def _read_file(file: Path) -> pa.Table:
+def _read_file(file: Path, *, mixed: bool) -> pa.Table:
     kind = kind_of(file)
     with readable(file):
         if kind == ".parquet":
@@ -89,7 +91,7 @@ def _read_file(file: Path) -> pa.Table:
                 parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind], newlines_in_values=True)
                 converting = pa.csv.ConvertOptions(null_values=NULLS)
                 return pa.csv.read_csv(stream, parse_options=parsing, convert_options=converting)
-            return _read_json(stream.read().decode("utf-8-sig"), lines=kind == ".jsonl")
+            return _read_json(stream.read().decode("utf-8-sig"), lines=kind == ".jsonl", mixed=mixed)
 
 
 def kind_of(file: Path) -> str:
@@ -118,7 +120,7 @@ def readable(file: Path) -> Iterator[None]:
         raise DataError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _read_json(text: str, *, lines: bool) -> pa.Table:
+def _read_json(text: str, *, lines: bool, mixed: bool) -> pa.Table:
     # The standard library instead of Arrow, whose reader fails on documents longer than its block size.
     # `split`, not `splitlines`: a JSON string may contain other line separators, such as U+2028, unescaped.
     records = [json.loads(line) for line in text.split("\n") if line.strip()] if lines else json.loads(text)
@@ -127,7 +129,7 @@ def _read_json(text: str, *, lines: bool) -> pa.Table:
     records = [_flat(record) for record in records]
     # Arrow takes the columns from the first record only, where a field may be missing.
     names = dict.fromkeys(name for record in records for name in record)
-    return pa.table({name: _values(name, [record.get(name) for record in records]) for name in names})
+    return pa.table({name: _values(name, [record.get(name) for record in records], mixed=mixed) for name in names})
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -137,10 +139,11 @@ def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _values(name: str, values: list[Any]) -> pa.Array:
-    if {type(value) for value in values} - {type(None)} == {bool, str}:
-        # Answers such as true, false and "[invalid]": booleans get the spelling that they have in a csv file.
-        values = [str(value).lower() if isinstance(value, bool) else value for value in values]
+def _values(name: str, values: list[Any], *, mixed: bool) -> pa.Array:
+    kinds = {type(value) for value in values} - {type(None)}
+    if str in kinds and kinds <= ({bool, float, int, str} if mixed else {bool, str}):
+        # Answers such as true, 18 and "[invalid]": others than texts get the spelling that they have in a csv file.
+        values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:

@@ -7,6 +7,7 @@ from outgrow.models.server.client import Limits
 from outgrow.models.server.costs import Cost, Costs
 from outgrow.models.server.dry_run import DryRunModel, DryRunServer
 from outgrow.models.server.model import ServerLanguageModel, check_url
+from outgrow.models.server.tuning import NotYetError, TunedModel, Tuning, fine_tune
 from outgrow.models.server.usage import Estimate, Prices, Usage
 from outgrow.models.server.wire import Api, ServedModel
 
@@ -18,10 +19,14 @@ __all__ = [
     "DryRunServer",
     "Estimate",
     "Limits",
+    "NotYetError",
     "Prices",
     "ResponseCache",
     "ServedModel",
     "ServerLanguageModel",
+    "TunedModel",
+    "Tuning",
     "Usage",
     "check_url",
+    "fine_tune",
 ]

@@ -110,7 +110,7 @@ class _Client:
             import openai
         except ImportError as error:
             raise MissingExtraError("A model behind a server", "api") from error
-        self._errors, self._key, self._limits = openai, _key(), limits
+        self._errors, self._key, self._limits = openai, api_key(), limits
         self._cache, self._result, self._on_reply = cache, result, on_reply
         key = self._key or "none"  # local servers need none
         self._client = openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=limits.timeout)
@@ -217,7 +217,7 @@ class _Client:
 
     def _status_error(self, error: Any) -> Exception:
         status, headers = int(error.status_code), error.response.headers
-        said = self._redact(f"status {status}: {_message(error)}")
+        said = self._redact(f"status {status}: {message_of(error)}")
         if status in _FATAL:
             fix = {
                 401: "Set the environment variable OPENAI_API_KEY to a key of this server.",
@@ -274,7 +274,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
             thread.submit(asyncio.run, work).result()
 
 
-def _key() -> str | None:
+def api_key() -> str | None:
+    """Return the key in OPENAI_API_KEY, if any; a ConfigError if it cannot be one."""
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(  # without the key
@@ -285,7 +286,8 @@ def _key() -> str | None:
     return key or None
 
 
-def _message(error: Any) -> str:
+def message_of(error: Any) -> str:
+    """Return the message in a status error of the client, printable and short."""
     body = error.body
     said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
     text = str(said or error.response.text)[:500]

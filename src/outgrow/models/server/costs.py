@@ -26,7 +26,9 @@ class Cost:
     @property
     def money(self) -> float | None:
         """What it cost, in the currency of the prices; None where these are not known."""
-        return self.prices.of(self.usage.prompt_tokens, self.usage.completion_tokens) if self.prices else None
+        usage = self.usage
+        tokens = usage.prompt_tokens, usage.completion_tokens, usage.trained_tokens
+        return self.prices.of(*tokens) if self.prices else None
 
     def to_json(self) -> dict[str, Any]:
         """Counts and money as plain values."""
@@ -78,7 +80,9 @@ def planned_costs(planned: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """
     found, money = [], []
     for who, (spec, counted) in planned.items():
-        found.append(f"{who}: {counted.estimate.text(spec.prices)}")
+        estimate = counted.estimate
+        found.append(f"{who}: {estimate.text(spec.prices)}")
         if spec.prices is not None:
-            money.append(spec.prices.of(counted.estimate.prompt_tokens, counted.estimate.completion_tokens))
+            tokens = estimate.prompt_tokens, estimate.completion_tokens, estimate.trained_tokens
+            money.append(spec.prices.of(*tokens))
     return [*found, f"all servers with prices together: at most about {sum(money):.4g}"] if money[1:] else found

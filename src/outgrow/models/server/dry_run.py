@@ -25,6 +25,8 @@ class DryRunServer:
     """The model that would be asked."""
     found: dict[str, int] = field(default_factory=dict)
     """Requests behind artefacts that the store has already, by key."""
+    trained: dict[str, int] = field(default_factory=dict)
+    """Tokens of the fine-tunings that its provider would be asked for, by key."""
     _missing: dict[str, tuple[int, int]] = field(default_factory=dict)
     _kept: set[str] = field(default_factory=set)
 
@@ -42,7 +44,8 @@ class DryRunServer:
     def estimate(self) -> Estimate:
         """Requests and tokens of everything so far: the most a run takes, without failures and repeated ratings."""
         costs, kept = self._missing.values(), len(self._kept) + sum(self.found.values())
-        return Estimate(len(costs), kept, sum(read for read, _ in costs), sum(most for _, most in costs))
+        read, most = sum(read for read, _ in costs), sum(most for _, most in costs)
+        return Estimate(len(costs), kept, read, most, sum(self.trained.values()))
 
     @property
     def chats(self) -> bool:

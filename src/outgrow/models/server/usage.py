@@ -26,14 +26,23 @@ class Prices:
     """Per million tokens of prompts."""
     output: float
     """Per million tokens of answers."""
+    training: float | None = None
+    """Per million tokens of fine-tuning, all epochs counted; None if unknown."""
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(each) and each >= 0 for each in (self.input, self.output)):
-            raise ConfigError("Prices are numbers of at least 0.", found=f"input {self.input}, output {self.output}")
+        if not all(math.isfinite(each) and each >= 0 for each in (self.input, self.output, self.training or 0.0)):
+            found = f"input {self.input}, output {self.output}, training {self.training}"
+            raise ConfigError("Prices are numbers of at least 0.", found=found)
 
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return the cost of so many tokens."""
-        return (self.input * prompt_tokens + self.output * completion_tokens) / 1e6
+    def of(self, prompt_tokens: int, completion_tokens: int, trained_tokens: int = 0) -> float:
+        """Return the cost of so many tokens; fine-tuning at an unknown price is not in it."""
+        asked = self.input * prompt_tokens + self.output * completion_tokens
+        return (asked + (self.training or 0.0) * trained_tokens) / 1e6
+
+    def text(self, prompt_tokens: int, completion_tokens: int, trained_tokens: int = 0) -> str:
+        """Return the cost of so many tokens in words."""
+        unknown = " without its fine-tuning" if trained_tokens and self.training is None else ""
+        return f"{self.of(prompt_tokens, completion_tokens, trained_tokens):.4g}{unknown}"
 
 
 @dataclass
@@ -54,6 +63,8 @@ class Usage:
     """Number of retries."""
     guessed: int = 0
     """Answers without a plausible token count by the server: estimated from their length."""
+    trained_tokens: int = 0
+    """Tokens of fine-tuning, all epochs counted."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
@@ -82,8 +93,10 @@ class Usage:
         parts.append(f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens")
         if self.guessed:
             parts.append(f"those of {self.guessed:,} answers guessed from their length")
+        if self.trained_tokens:
+            parts.append(f"{self.trained_tokens:,} tokens of fine-tuning")
         if prices is not None:
-            parts.append(f"cost {prices.of(self.prompt_tokens, self.completion_tokens):.4g}")
+            parts.append(f"cost {prices.text(self.prompt_tokens, self.completion_tokens, self.trained_tokens)}")
         return ", ".join(parts)
 
 
@@ -99,13 +112,17 @@ class Estimate:
     """Prompt tokens, estimated from their length."""
     completion_tokens: int
     """Most tokens of the answers."""
+    trained_tokens: int = 0
+    """Tokens of fine-tuning, all epochs counted, estimated from their length."""
 
     def text(self, prices: Prices | None = None) -> str:
         """Summarize in one line."""
-        cost = f", cost at most about {prices.of(self.prompt_tokens, self.completion_tokens):.4g}" if prices else ""
+        tokens = self.prompt_tokens, self.completion_tokens, self.trained_tokens
         return (
             f"{self.requests:,} requests ({self.cached:,} more from the cache), about {self.prompt_tokens:,} + at most "
-            f"{self.completion_tokens:,} tokens{cost}"
+            f"{self.completion_tokens:,} tokens"
+            + (f", about {self.trained_tokens:,} tokens of fine-tuning" if self.trained_tokens else "")
+            + (f", cost at most about {prices.text(*tokens)}" if prices else "")
         )
 
 
