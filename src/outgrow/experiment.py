@@ -18,6 +18,7 @@ import pyarrow as pa
 import yaml
 from numpy.typing import NDArray
 
+from outgrow import ranks
 from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_config
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.evaluate import Certainty, ModelScores
@@ -83,6 +84,8 @@ class Experiment:
     def run(self, *, reporter: Reporter | None = None) -> Results:
         """Run what has not been run before, and write results, predictions and report to `output`.
 
+        Under torchrun or accelerate launch every process calls this; they share the work (see `outgrow.ranks`).
+
         Args:
             reporter: Receives progress updates. Default: none.
 
@@ -99,7 +102,6 @@ class Experiment:
         test = rows.part("test")
         gold = test.gold_indices() if rows.choices is not None else None
         models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
-        self._write_predictions(predictions)
         run.add(*run.costs.notes())
         provenance = {
             "config": self.config.model_dump(mode="json"),
@@ -117,9 +119,12 @@ class Experiment:
             "best supervisors": dict(pipeline.best_supervisors),
         }
         results = Results(self.config.name, models, pipeline.chance, provenance, test.ids)
-        results.save(self.output)
-        write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
-        results.save_report(self.output / "report.html")
+        if ranks.first():
+            self._write_predictions(predictions)
+            results.save(self.output)
+            write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
+            results.save_report(self.output / "report.html")
+        ranks.meet("end of the experiment")
         return results
 
     def evaluate(self, predictions: str | Path, *, reporter: Reporter | None = None) -> Results:
@@ -146,8 +151,9 @@ class Experiment:
             OutgrowError: Anything that would end a run before its first stage.
         """
         run = Run(self._store(), dry=True)
-        task, rows = read_task(self.config.task)
-        self._predictions(self._pipeline(task, rows, run), rows, run)
+        with ranks.alone():
+            task, rows = read_task(self.config.task)
+            self._predictions(self._pipeline(task, rows, run), rows, run)
         return planned_costs(run.planned)
 
     def export(
@@ -191,7 +197,8 @@ class Experiment:
         else:
             asked = dict(zip(rows.ids, rows.prompts, strict=True))
         lines = message_lines(targets, asked, system)
-        write_messages(lines, Path(path))
+        if ranks.first():
+            write_messages(lines, Path(path))
         return len(lines)
 
     def _strong_model(self) -> str:

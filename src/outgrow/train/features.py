@@ -67,7 +67,7 @@ def prompt_matrix(
     def blank(folder: Path) -> None:
         write_table(folder / "part-00000.parquet", _table(torch.zeros(len(rows), columns)))
 
-    artefact = run.stage(kind, {**recipe, "prompts": prompts_hash(rows)}, make, blank=blank)
+    artefact = run.stage(kind, {**recipe, "prompts": prompts_hash(rows)}, make, blank=blank, together=True)
     values = read_shards(artefact.path)["values"].combine_chunks()
     return torch.tensor(values.flatten().to_numpy().reshape(len(values), -1))
 
