@@ -78,26 +78,33 @@ def share(value: T, what: str) -> T:
     """
     if world() == 1:
         return value
-    turn = str(next(_turns))
-    if rank() == 0:
-        _board().set(turn, json.dumps([what, value]))
-        return value
-    [(said, shared)] = _read([turn])
-    _check([said], what)
-    return shared  # type: ignore[no-any-return]
+    return _exchange(what, value, [0])  # type: ignore[no-any-return]
 
 
 def meet(what: str) -> None:
-    """Wait until all processes are here.
+    """Wait until all processes are here; `what` and errors are those of `share`."""
+    if world() > 1:
+        _exchange(what, None, range(world()))
 
-    Raises:
-        OutgrowError: The processes are at different places of the program.
-    """
-    if world() == 1:
-        return
+
+def _exchange(what: str, value: Any, sources: Sequence[int]) -> Any:
+    """Return the value of the first of the sources; wait for all of them."""
     turn = next(_turns)
-    _board().set(f"{turn}/{rank()}", json.dumps(what))
-    _check(_read([f"{turn}/{each}" for each in range(world())]), what)
+    if rank() in sources:
+        _board().set(f"{turn}/{rank()}", json.dumps([what, value]))
+    keys, pause = [f"{turn}/{source}" for source in sources], 0.001
+    while not _board().check(keys):
+        time.sleep(pause)
+        pause = min(2 * pause, 0.25)
+    found = [json.loads(_board().get(key)) for key in keys]
+    if {name for name, _ in found} != {what}:
+        raise OutgrowError(
+            "The processes of this run have taken different ways through the experiment.",
+            found="; ".join(sorted({what, *(name for name, _ in found)})),
+            wanted="the same steps with the same data in all of them",
+            fix="Give all the same files, settings and plug-ins; a plug-in must draw random numbers from its seed.",
+        )
+    return found[0][1]
 
 
 @functools.cache
@@ -110,24 +117,6 @@ def _board() -> Any:
     distributed: Any = torch.distributed
     store, *_ = next(distributed.rendezvous("env://"))
     return distributed.PrefixStore("outgrow", store)
-
-
-def _read(keys: Sequence[str]) -> list[Any]:
-    pause = 0.001
-    while not _board().check(keys):
-        time.sleep(pause)
-        pause = min(2 * pause, 0.25)
-    return [json.loads(_board().get(key)) for key in keys]
-
-
-def _check(said: Sequence[str], what: str) -> None:
-    if set(said) != {what}:
-        raise OutgrowError(
-            "The processes of this run have taken different ways through the experiment.",
-            found="; ".join(sorted({*said, what})),
-            wanted="the same steps with the same data in all of them",
-            fix="Give all the same files, settings and plug-ins; a plug-in must draw random numbers from its seed.",
-        )
 
 
 def follow_launcher(farewell: Callable[[], None]) -> None:

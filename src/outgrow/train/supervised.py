@@ -296,12 +296,19 @@ class SupervisedTrainer(Trainer):
             return losses / inputs["weights"].sum()
         return losses / num_items_in_batch * self.accelerator.num_processes
 
-    def prediction_step(
-        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
-    ) -> tuple[Tensor, None, None]:
-        """Return the loss on held-out rows."""
-        with torch.no_grad(), self.compute_loss_context_manager():
-            return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
+    def evaluate(self, *unused: Any, **ignored: Any) -> dict[str, float]:
+        """Return the mean loss of held-out batches; every process computes it on all of them, so that they agree."""
+        size, rows, total = self.args.eval_batch_size, self.eval_dataset, 0.0
+        self.model.eval()
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            with torch.no_grad(), self.compute_loss_context_manager():
+                loss = self.compute_loss(self.model, self._prepare_inputs(self.data_collator(batch)))
+            total += loss.item() * len(batch)
+        metrics = {"eval_loss": total / len(rows)}
+        self.log(metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
 
 def save_model(network: Any, tokenizer: Any, folder: Path) -> None:
