@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
+from http_server import serving
 from outgrow import ranks
 from outgrow.errors import OutgrowError
 from outgrow.experiment import Experiment
@@ -26,6 +30,7 @@ from outgrow.scale.local import map_shards
 from outgrow.store import Store, read_json, write_json
 from outgrow.train import features
 from processes import in_processes
+from served_experiments import crowd, settings_in
 from test_interrupted import choice_settings, folders, text_settings
 
 __all__ = ["folders"]
@@ -113,6 +118,7 @@ def test_two_processes_end_with_the_results_of_one(
     def experiment(where: str) -> Experiment:
         configured = settings(folders, tmp_path / where)
         configured["strong"]["early_stopping"] = 1
+        configured["ceiling"] = False
         return Experiment.from_dict(configured)
 
     def work(rank: int) -> None:
@@ -120,23 +126,91 @@ def test_two_processes_end_with_the_results_of_one(
         write_table = local.write_table
         local.write_table = lambda path, table: (shards.append(path.name), write_table(path, table))
         experiment("two").run()
+        assert experiment("two").estimate() == []
         (tmp_path / f"shards{rank}").write_text(str(len(shards)))
 
     experiment("one").run()
     assert in_processes(work) == [0, 0]
     assert min(int((tmp_path / f"shards{rank}").read_text()) for rank in (0, 1)) > 5
-    one, two = (pq.read_table(tmp_path / where / "output/predictions.parquet") for where in ("one", "two"))
-    assert one.schema.equals(two.schema)
-    for column in one.column_names:
-        alone, together = one[column].to_pylist(), two[column].to_pylist()
-        if column == "probs":
-            np.testing.assert_allclose(np.array(together, dtype=float), np.array(alone, dtype=float), atol=1e-5)
-        else:
-            assert alone == together, column
-    students = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("store/*/*/**/*.safetensors")]
-    common = [path for path in students if (tmp_path / "two" / path).is_file()]
-    assert len(common) >= 2
-    for path in common:
-        alone, together = load_file(tmp_path / "one" / path), load_file(tmp_path / "two" / path)
+    assert_same_predictions(tmp_path / "one", tmp_path / "two")
+    one, two = (
+        {path.relative_to(store): path for path in store.glob("*student/*/**/*.safetensors")}
+        for store in (tmp_path / "one/store", tmp_path / "two/store")
+    )
+    assert len(one) == len(two)
+    assert one.keys() & two.keys()  # such as the supervisor; labels that differ by 1e-8 make another key
+    for path in one.keys() & two.keys():
+        alone, together = load_file(one[path]), load_file(two[path])
         for name, weights in alone.items():
             np.testing.assert_allclose(together[name], weights, atol=1e-5)
+
+
+def assert_same_predictions(one: Path, two: Path) -> None:
+    alone, together = (pq.read_table(where / "output/predictions.parquet") for where in (one, two))
+    assert alone.schema.equals(together.schema)
+    for column in alone.column_names:
+        expected, found = alone[column].to_pylist(), together[column].to_pylist()
+        if column == "probs":
+            np.testing.assert_allclose(np.array(found, dtype=float), np.array(expected, dtype=float), atol=1e-5)
+        else:
+            assert found == expected, column
+
+
+def test_servers_are_asked_by_one_process(tmp_path: Path) -> None:
+    with serving(crowd) as server:
+        for where in ("one", "two"):
+            (tmp_path / where).mkdir()
+        Experiment.from_dict(settings_in(tmp_path / "one", server.url)).run()
+        alone = len(server.asked)
+        two = settings_in(tmp_path / "two", server.url)
+        assert in_processes(lambda _: Experiment.from_dict(two).run()) == [0, 0]
+        assert len(server.asked) == 2 * alone
+    assert_same_predictions(tmp_path / "one", tmp_path / "two")
+
+
+DIES = """
+import os, signal
+from outgrow.train import supervised
+
+steps, on_step_end = 0, supervised._StepCallback.on_step_end
+
+def dying(self, *args, **options):
+    global steps
+    steps += 1
+    if os.environ["RANK"] == "1" and steps == 19:  # of twelve each of supervisor and ceiling
+        os.kill(os.getpid(), signal.SIGKILL)
+    on_step_end(self, *args, **options)
+
+supervised._StepCallback.on_step_end = dying
+"""
+
+
+@pytest.mark.slow
+def test_torchrun_ends_when_a_process_is_killed_and_continues_with_the_numbers_of_one_process(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "dies.py").write_text(DIES)
+    settings = choice_settings(folders, tmp_path / "two")
+    (tmp_path / "trial.yaml").write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
+    command += ["--rdzv-endpoint", "localhost:0", "-m", "outgrow", "run", str(tmp_path / "trial.yaml")]
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], capture_output=True, text=True, timeout=300, check=False)
+
+    killed = run("--plugin", str(tmp_path / "dies.py"))
+    assert killed.returncode == 1
+    assert killed.stderr.count("Stopped: Ended by the launcher") == 1
+    assert "Finished work is kept" in killed.stderr
+    assert "[rank0]:" not in killed.stderr  # no traceback of the one that survived
+    assert not killed.stdout
+    done = run()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("Report: ") == 1
+    assert "train encoder" not in done.stderr
+    assert done.stderr.count("train ceiling, seed 0: started") == 1
+    Experiment.from_dict(choice_settings(folders, tmp_path / "one")).run()
+    assert_same_predictions(tmp_path / "one", tmp_path / "two")
+    wrong = run("strong.adapter=lo")
+    assert wrong.returncode == 1
+    assert wrong.stderr.count("There is no adapter named 'lo'.") == 1
