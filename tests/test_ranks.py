@@ -191,7 +191,7 @@ def test_torchrun_ends_when_a_process_is_killed_and_continues_with_the_numbers_o
 ) -> None:
     (tmp_path / "dies.py").write_text(DIES)
     settings = choice_settings(folders, tmp_path / "two")
-    (tmp_path / "trial.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "trial.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d"]
     command += ["--rdzv-endpoint", "localhost:0", "-m", "outgrow", "run", str(tmp_path / "trial.yaml")]
 

@@ -1,9 +1,9 @@
 """The processes of a run under torchrun or accelerate launch: which one this is, and what they tell each other.
 
-All processes run the same program on the same store, a file system that they share. The first one (rank 0) decides what
-has to be made, and writes; the others wait for it, train with it, and label their part of the rows. They meet through
-the key-value store of the launcher, so waiting has no time limit and needs no process group. torch is imported only
-where there are several processes.
+All processes run the same program on the same store, a folder that all of them see. The first one (rank 0) decides what
+has to be made, and writes; the others wait for it, train with it, and label their part of the rows. They exchange a few
+words through the key-value store of the launcher, so waiting has no time limit and needs no process group. A process
+that fails just ends: the launcher then ends the others. torch is imported only where there are several processes.
 """
 
 from __future__ import annotations
@@ -152,11 +152,11 @@ def give_way() -> None:
     the cause is shown.
     """
     if launched() > 1:
-        time.sleep(2 if first() else 5)
+        time.sleep(2 if first() else 15)
 
 
 def leave() -> None:
-    """Close torch's process group, if the training opened one, when everything went well."""
+    """Close torch's process group, if a training opened one, after everything went well."""
     if launched() > 1:
         import torch
 
