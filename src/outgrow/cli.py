@@ -6,12 +6,13 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from outgrow import ranks
 from outgrow._version import __version__
 from outgrow.errors import ConfigError, OutgrowError
 
@@ -31,6 +32,8 @@ Plugins = Annotated[
     typer.Option("--plugin", help="A .py file or a module that registers names; once for each.", metavar="FILE|MODULE"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON; progress still goes to standard error.")]
+
+_KEPT = "Finished work is kept: the same command goes on from there."
 
 
 @app.callback(invoke_without_command=True)
@@ -243,15 +246,20 @@ def schema(plugin: Plugins = None) -> None:
 
 def main() -> None:
     """The console script: errors of the user without a traceback; exit codes 0, 1, 2 (usage) and 130 (interrupted)."""
+    ranks.follow_launcher(lambda: _complain(f"Ended by the launcher, perhaps after another process failed. {_KEPT}"))
     try:
         app()
     except OutgrowError as error:
+        ranks.give_way()
         _complain(error)
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; so nothing can be printed.
         sys.stderr.close()
         sys.exit(1)
+    except Exception:
+        ranks.give_way()
+        raise
 
 
 def _load(plugins: list[str] | None) -> None:
@@ -265,6 +273,7 @@ def _run(experiment: Any, *, as_json: bool) -> None:
     with _reporter() as reporter:
         results = experiment.run(reporter=reporter)
     _show(results, experiment.output / "report.html", as_json=as_json)
+    ranks.leave()
 
 
 def _show(results: Any, report_path: Path | None, *, as_json: bool) -> None:
@@ -284,14 +293,15 @@ def _show(results: Any, report_path: Path | None, *, as_json: bool) -> None:
 
 @contextmanager
 def _reporter() -> Iterator[Any]:
-    from outgrow.progress import reporter_for
+    from outgrow.progress import SilentReporter, reporter_for
 
     try:
-        with reporter_for(sys.stderr) as reporter:
+        with reporter_for(sys.stderr) if ranks.first() else nullcontext(SilentReporter()) as reporter:
             yield reporter
     except KeyboardInterrupt:
         # Here, because typer would end without a word.
-        _complain("Interrupted. Finished work is kept: the same command goes on from there.")
+        if ranks.first():
+            _complain(f"Interrupted. {_KEPT}")
         raise typer.Exit(130) from None
 
 

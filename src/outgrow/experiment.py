@@ -18,6 +18,7 @@ import pyarrow as pa
 import yaml
 from numpy.typing import NDArray
 
+from outgrow import ranks
 from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_config
 from outgrow.errors import ConfigError, DataError, did_you_mean
 from outgrow.evaluate import Certainty, ModelScores
@@ -85,6 +86,8 @@ class Experiment:
     def run(self, *, reporter: Reporter | None = None) -> Results:
         """Run what has not been run before, and write results, predictions and report to `output`.
 
+        Under torchrun or accelerate launch every process calls this; they share the work (see `outgrow.ranks`).
+
         Args:
             reporter: Receives progress updates. Default: none.
 
@@ -100,8 +103,6 @@ class Experiment:
         pipeline, *others = self._pipelines(task, rows, tests, run)
         found = self._results(pipeline, rows, run, self.output)
         parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
-        if (asked := conversations(run.store.used.values())).num_rows:
-            write_table(self.output / "asked.parquet", asked)
         run.add(*run.costs.notes())
         provenance = {
             "config": self.config.model_dump(mode="json"),
@@ -120,9 +121,13 @@ class Experiment:
             "best supervisors": dict(pipeline.best_supervisors),
         }
         results = replace(found, provenance=provenance, tests=parts)
-        results.save(self.output)
-        write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
-        results.save_report(self.output / "report.html")
+        if ranks.first():
+            results.save(self.output)
+            write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
+            if (asked := conversations(run.store.used.values())).num_rows:
+                write_table(self.output / "asked.parquet", asked)
+            results.save_report(self.output / "report.html")
+        ranks.meet("end of the experiment")
         return results
 
     def evaluate(
@@ -167,9 +172,10 @@ class Experiment:
             OutgrowError: Anything that would end a run before its first stage.
         """
         run = Run(self._store(), dry=True)
-        task, rows = read_task(self.config.task)
-        for pipeline in self._pipelines(task, rows, read_tests(self.config.task, rows), run):
-            self._predictions(pipeline, rows, run)
+        with ranks.alone():
+            task, rows = read_task(self.config.task)
+            for pipeline in self._pipelines(task, rows, read_tests(self.config.task, rows), run):
+                self._predictions(pipeline, rows, run)
         return planned_costs(run.planned)
 
     def export(
@@ -213,7 +219,8 @@ class Experiment:
         else:
             asked = dict(zip(rows.ids, rows.prompts, strict=True))
         lines = message_lines(targets, asked, system)
-        write_messages(lines, Path(path))
+        if ranks.first():
+            write_messages(lines, Path(path))
         return len(lines)
 
     def _strong_model(self) -> str:
@@ -260,7 +267,8 @@ class Experiment:
         test = rows.part("test")
         gold = test.gold_indices() if rows.choices is not None else None
         models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
-        self._write_predictions(predictions, folder)
+        if ranks.first():
+            self._write_predictions(predictions, folder)
         return Results(self.config.name, models, pipeline.chance, ids=test.ids)
 
     def _part(self, name: str, pipeline: Pipeline, rows: Rows, tested: Rows, run: Run) -> Results:

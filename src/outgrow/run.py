@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 import pyarrow as pa
 
+from outgrow import ranks
 from outgrow.identity import not_hashed
 from outgrow.labels import Note
 from outgrow.labels.notes import Severity
@@ -82,12 +83,14 @@ class Run:
     def stage(
         self, kind: str, recipe: Mapping[str, Any], make: Callable[..., object], *,
         blank: Callable[[Path], object] | None = None, model: ModelSpec | None = None, step: str = "",
+        together: bool = False,
     ) -> Artefact: ...  # fmt: skip
 
     @overload
     def stage(
         self, kind: str, recipe: Mapping[str, Any], make: Callable[..., R], record: type[R], *,
         blank: Callable[[Path], R] | None = None, model: ModelSpec | None = None, step: str = "",
+        together: bool = False,
     ) -> R: ...  # fmt: skip
 
     def stage(
@@ -100,6 +103,7 @@ class Run:
         blank: Callable[[Path], Any] | None = None,
         model: ModelSpec | None = None,
         step: str = "",
+        together: bool = False,
     ) -> Any:
         """Return the artefact of a recipe: found in the store, or made and kept there.
 
@@ -112,6 +116,9 @@ class Run:
             blank: Stands for `make` in a dry run, where it would train; by default an empty model folder.
             model: A language model that `make` needs. Its identity is part of the recipe, its cost is counted.
             step: Name of the step, for progress.
+            together: Under torchrun all processes call `make`, because it trains with `fit` or uses `map_shards`; only
+                the first one may write other files (`ranks.first()`). By default only the first calls `make`, unless
+                it needs a model that runs here.
 
         Raises:
             StoreError: Disk full, no permission, or a damaged artefact.
@@ -132,10 +139,11 @@ class Run:
             else:
                 with self.open(model, folder, step) as opened:
                     made = make(opened, folder)
-            if record is not None:
+            if record is not None and ranks.first():
                 write_table(folder / _RECORD, made.to_arrow())
 
-        artefact = store.get(kind, recipe, whole, on_wait=self.reporter.note)
+        together = together or (model is not None and not isinstance(model, ServerModel))
+        artefact = store.get(kind, recipe, whole, on_wait=self.reporter.note, together=together)
         if isinstance(model, ServerModel) and not unmade:
             kept = read_json(artefact.path / "usage.json")
             cost = Cost(model.who, Usage(**kept["usage"]), model.prices, kept["notes"])
@@ -188,8 +196,10 @@ class Run:
     @cached_property
     def scratch(self) -> Store:
         """A store of this run alone, for what a later run must not find; deleted with the run."""
-        folder = Path(tempfile.mkdtemp(prefix="outgrow-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        where = self.store.root if ranks.world() > 1 else None  # which all processes see
+        folder = Path(ranks.share(tempfile.mkdtemp(prefix="outgrow-", dir=where) if ranks.first() else "", "scratch"))
+        if ranks.first():
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Store(folder, salt=folder.name)
 
     def _store_of(self, recipe: Mapping[str, Any]) -> Store:

@@ -19,7 +19,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from outgrow import ranks
 from outgrow.errors import StoreError
 
 FORMAT = 1
@@ -82,36 +83,53 @@ class Store:
         make: Callable[[Path], object],
         *,
         on_wait: Callable[[str], None] | None = None,
+        together: bool = False,
     ) -> Artefact:
         """Return the artefact of a recipe: found, or made by `make(folder)`.
+
+        Of several processes of a run, the first decides and makes it, and the others wait; see `outgrow.ranks`.
 
         Args:
             kind: Such as `labels`.
             recipe: Everything its contents depend on, as JSON values.
             make: Fills the folder; may find shards of an interrupted attempt there.
-            on_wait: Called with a message if another process works on the same artefact.
+            on_wait: Called with a message if another run works on the same artefact.
+            together: All processes of this run call `make`, for the same folder.
 
         Raises:
             StoreError: Disk full, no permission, or a damaged manifest.
         """
         key = _key(kind, recipe, self.salt)
-        folder = self.root / kind / key
+        folder, what = self.root / kind / key, f"{kind}/{key}"
         with translate_os_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(folder.with_suffix(".lock"), on_wait):
-                artefact = self._find(kind, key, folder)
-                if artefact is None:
-                    folder.mkdir(exist_ok=True)
-                    _sweep(folder)
+            with _locked(folder.with_suffix(".lock"), on_wait) if ranks.first() else nullcontext():
+                seconds = ranks.share(self._begin(kind, key, folder) if ranks.first() else None, what)
+                if seconds is None:
                     started, before = time.perf_counter(), len(self.made)
-                    make(folder)
+                    if together:
+                        make(folder)
+                        ranks.meet(f"{what} in parts")
+                    elif ranks.first():
+                        with ranks.alone():
+                            make(folder)
                     elapsed = time.perf_counter() - started
                     seconds = elapsed - sum(nested.seconds for nested in self.made[before:])
-                    write_json(folder / "manifest.json", _manifest(kind, recipe, folder, seconds))
-                    artefact = Artefact(kind, key, folder, seconds)
-                    self.made.append(artefact)
-        self.used[f"{kind}/{key}"] = artefact
-        return artefact
+                    if ranks.first():
+                        write_json(folder / "manifest.json", _manifest(kind, recipe, folder, seconds))
+                    seconds = ranks.share(seconds, f"{what} as a whole")
+                    self.made.append(Artefact(kind, key, folder, seconds))
+        self.used[what] = Artefact(kind, key, folder, seconds)
+        return self.used[what]
+
+    def _begin(self, kind: str, key: str, folder: Path) -> float | None:
+        """The time that a complete artefact took; else None, after its folder was prepared."""
+        found = self._find(kind, key, folder)
+        if found is not None:
+            return found.seconds
+        folder.mkdir(exist_ok=True)
+        _sweep(folder)
+        return None
 
     def find(self, kind: str, recipe: Mapping[str, Any]) -> Artefact | None:
         """Return the artefact of a recipe, or None if it would have to be made."""

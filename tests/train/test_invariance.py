@@ -35,8 +35,8 @@ CHOICE_OBJECTIVES = [
     Named.model_validate({"name": "confidence", "warmup": 0.1, "window": 24}),
     *(Named(name=name) for name in names("objective") if name != "confidence"),
 ]
-ONE_PASS = {"num_train_epochs": 1}
-"""Settings of the two-process test: three steps, of which the last one is uneven."""
+ONE_PASS = {"num_train_epochs": 1, "per_device_train_batch_size": 5, "gradient_accumulation_steps": 3}
+"""Settings of the two-process test: three steps of 15 rows, which two cannot share evenly, the last one of 12."""
 TEXT_OBJECTIVES = [CROSS_ENTROPY, Named.model_validate({"name": "bayesian", "preset": "paper"})]
 
 
@@ -120,13 +120,11 @@ def test_two_processes_train_like_one(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     for index, objective in enumerate(CHOICE_OBJECTIVES):
-        alone = trained_weights(
-            model, tmp_path / f"alone{index}", objective, **ONE_PASS, per_device_train_batch_size=16
-        )
+        alone = trained_weights(model, tmp_path / f"alone{index}", objective, **ONE_PASS)
         together = torch.load(tmp_path / f"weights{index}.pt", weights_only=True)
         torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
     for index, objective in enumerate(TEXT_OBJECTIVES):
-        alone = text_student(decoder, tmp_path / f"text{index}", objective, **ONE_PASS, per_device_train_batch_size=16)
+        alone = text_student(decoder, tmp_path / f"text{index}", objective, **ONE_PASS)
         together = torch.load(tmp_path / f"texts{index}.pt", weights_only=True)
         torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
 
@@ -227,15 +225,11 @@ def test_every_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:
 if __name__ == "__main__":  # one of two processes, started by the test above
     model_folder, decoder_folder, output = map(Path, sys.argv[1:4])
     for number, named in enumerate(CHOICE_OBJECTIVES):
-        weights = trained_weights(
-            model_folder, output / f"together{number}", named, **ONE_PASS, per_device_train_batch_size=8
-        )
+        weights = trained_weights(model_folder, output / f"together{number}", named, **ONE_PASS)
         if os.environ["RANK"] == "0":
             torch.save(weights, output / f"weights{number}.pt")
     for number, named in enumerate(TEXT_OBJECTIVES):
-        weights = text_student(
-            decoder_folder, output / f"pair{number}", named, **ONE_PASS, per_device_train_batch_size=8
-        )
+        weights = text_student(decoder_folder, output / f"pair{number}", named, **ONE_PASS)
         if os.environ["RANK"] == "0":
             torch.save(weights, output / f"texts{number}.pt")
     torch.distributed.barrier()  # neither leaves while the other still talks to it

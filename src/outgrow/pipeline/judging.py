@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from outgrow import ranks
 from outgrow.config import Judge, Named
 from outgrow.errors import ConfigError
 from outgrow.evaluate import agreement
@@ -127,7 +128,9 @@ def _ratings(
 
     def make(model: LanguageModel, folder: Path) -> None:
         for metric, rubric in rubrics.items():
-            write_table(folder / f"{metric}.parquet", _to_arrow(rate(model, rubric, items, options=options)))
+            rated = _to_arrow(rate(model, rubric, items, options=options))
+            if ranks.first():
+                write_table(folder / f"{metric}.parquet", rated)
 
     recipe = {
         "rubrics": {metric: vars(rubric) for metric, rubric in rubrics.items()},

@@ -121,7 +121,7 @@ def refined_choices(
     }
     if language_model is None:
         kept = ChoiceRefinement(targets)
-        found = run.stage("refined", recipe, by_features, ChoiceRefinement, blank=lambda _: kept)
+        found = run.stage("refined", recipe, by_features, ChoiceRefinement, blank=lambda _: kept, together=True)
     else:
         found = run.stage("refined", recipe, make, ChoiceRefinement, model=language_model, step=step)
 

@@ -1,4 +1,4 @@
-"""Work in shards, in this process: an interrupted run redoes at most one shard."""
+"""Work in shards, by the processes of a run: an interrupted run redoes at most one shard of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from outgrow import ranks
 from outgrow.progress import Reporter
 from outgrow.store import read_table, write_table
 
@@ -27,6 +28,7 @@ def map_shards(
     """Apply `work` to consecutive slices of `items` and write each result to `folder/part-00000.parquet` and so on.
 
     Shards of an earlier, interrupted call are kept: the folder must belong to this work alone (see `Store.get`).
+    Several processes (see `outgrow.ranks`) take turns, and each returns the whole.
 
     Args:
         work: Turns a slice of items into a table with one row per item.
@@ -43,9 +45,10 @@ def map_shards(
         for index in range(math.ceil(len(items) / shard_size)):
             path = folder / f"part-{index:05d}.parquet"
             piece = items[index * shard_size : (index + 1) * shard_size]
-            if not path.is_file():
+            if index % ranks.world() == ranks.rank() and not path.is_file():
                 write_table(path, work(piece))
             step.advance(len(piece))
+        ranks.meet(f"shards of {folder.name}")
     return read_shards(folder)
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
+from outgrow import ranks
 from outgrow.config import HERE, Local, Named
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.adapters import Adapter
@@ -54,11 +55,12 @@ class NetworkLearner(FineTuning):
                 network, encoder, learned.texts, targets, loss, arguments,
                 early_stopping=patience, reporter=reporter, name=name,
             )  # fmt: skip
-            save_network(network, folder, model=self.model, adapter=self.adapter)
-            shutil.rmtree(folder / "checkpoints")
+            if ranks.first():
+                save_network(network, folder, model=self.model, adapter=self.adapter)
+                shutil.rmtree(folder / "checkpoints")
 
         recipe = {**self.recipe(loss, seed), "early_stopping": self.early_stopping}
-        return run.stage("student", {**recipe, **training_hashes(learned, targets)}, make)
+        return run.stage("student", {**recipe, **training_hashes(learned, targets)}, make, together=True)
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """Return logits (N, K); see `ChoiceLearner.logits`."""

@@ -79,7 +79,7 @@ def prompt_matrix(
     def blank(folder: Path) -> None:
         write_table(folder / "part-00000.parquet", _table(torch.zeros(len(rows.texts), columns)))
 
-    artefact = run.stage(kind, {**recipe, "prompts": prompts_hash(rows)}, make, blank=blank)
+    artefact = run.stage(kind, {**recipe, "prompts": prompts_hash(rows)}, make, blank=blank, together=True)
     values = read_shards(artefact.path)["values"].combine_chunks()
     matrix = torch.tensor(values.flatten().to_numpy().reshape(len(values), -1))
     return matrix if rows.options is None else matrix.reshape(len(rows), -1, matrix.shape[1])

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from outgrow import ranks
 from outgrow.config import Named
 from outgrow.errors import DataError
 from outgrow.labels import PreferencePairs, TextTargets
@@ -122,7 +123,7 @@ class PreferenceLearner(FineTuning):
             "model": text_identity(self.model, self.local),
             "pairs": table_hash(_content(pairs, doubts=loss.takes_doubt)),
         }
-        return run.stage("preference-student", recipe, make)
+        return run.stage("preference-student", recipe, make, together=True)
 
     def reference(
         self, pairs: PreferencePairs, run: Run, *, name: str, mismatched: bool = False
@@ -141,7 +142,8 @@ class PreferenceLearner(FineTuning):
                 return pa.table({"logprobs": pa.array(_in_batches(network, piece, self.batch_size).tolist())})
 
             table = map_shards(work, lines, folder, shard_size=_SHARD_PAIRS, reporter=run.reporter, name=name)
-            write_table(folder / "logprobs.parquet", table)
+            if ranks.first():
+                write_table(folder / "logprobs.parquet", table)
 
         recipe = {
             "model": text_identity(self.model, self.local),
@@ -154,7 +156,8 @@ class PreferenceLearner(FineTuning):
             zeros = [[0.0] * (3 if mismatched else 2)] * len(pairs)
             write_table(folder / "logprobs.parquet", pa.table({"logprobs": zeros}))
 
-        table = read_table(run.stage("reference", recipe, make, blank=blank).path / "logprobs.parquet")
+        made = run.stage("reference", recipe, make, blank=blank, together=True)
+        table = read_table(made.path / "logprobs.parquet")
         return np.array(table["logprobs"].to_pylist(), dtype=np.float32).reshape(len(pairs), -1)
 
     def _network(self) -> Any:

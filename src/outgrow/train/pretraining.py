@@ -90,7 +90,11 @@ class ContinuedPretraining:
             "prompts": prompts_hash(rows),
             "seed": seed,
         }
-        made = run.stage("pretuned", recipe, make, blank=lambda folder: untrained_model(folder / "pretuned"))
+
+        def blank(folder: Path) -> None:
+            untrained_model(folder / "pretuned")
+
+        made = run.stage("pretuned", recipe, make, blank=blank, together=True)
         return made.path / "pretuned"
 
     def _causal(self, prompts: Sequence[str]) -> tuple[Any, list[Mapping[str, Any]], Any, RowLosses]:

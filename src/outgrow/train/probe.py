@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from outgrow import ranks
 from outgrow.config import Named
 from outgrow.errors import ConfigError
 from outgrow.identity import identity
@@ -144,8 +145,9 @@ class ProbeLearner:
             goals, weights, lambdas = target_tensors(targets)
             with run.reporter.step(name, total=getattr(self.adapter, "epochs", 1)) as step:
                 state = self.adapter.fit(features, goals, weights, loss, seed=seed, lambdas=lambdas, step=step)
-            with replacing(folder / _HEAD) as temporary:
-                save_file({key: value.contiguous() for key, value in state.items()}, temporary)
+            if ranks.first():
+                with replacing(folder / _HEAD) as temporary:
+                    save_file({key: value.contiguous() for key, value in state.items()}, temporary)
 
         recipe = {
             **self.features.recipe(),
@@ -153,7 +155,7 @@ class ProbeLearner:
             "objective": identity(loss),
             "seed": seed,
         }
-        return run.stage("student", {**recipe, **training_hashes(learned, targets)}, make)
+        return run.stage("student", {**recipe, **training_hashes(learned, targets)}, make, together=True)
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """Return logits (N, K); see `ChoiceLearner.logits`."""

@@ -6,6 +6,7 @@ times four, or eight on each of two processes give the same gradients, uneven la
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from outgrow import ranks
 from outgrow.config import HERE, Local, Named
 from outgrow.errors import ConfigError, ModelError, did_you_mean
 from outgrow.identity import identity
@@ -175,7 +177,7 @@ def training_arguments(
     settings: dict[str, Any] = {**_DEFAULTS, **({mixed: True} if mixed else {}), **defaults, **user}
     if device.type == "cpu":
         settings = {"use_cpu": True, "dataloader_pin_memory": False} | settings
-        if torch.distributed.is_torchelastic_launched():
+        if ranks.launched() > 1:
             settings.setdefault("ddp_backend", "gloo")
     try:
         arguments = TrainingArguments(
@@ -219,12 +221,15 @@ def fit(
 ) -> nn.Module:
     """Train a model in place, continuing from the last complete checkpoint in `arguments.output_dir` if there is one.
 
+    Several processes (torchrun) share the rows of every optimizer step, and get the weights that one would get.
+
     Args:
         model: Any module; its parameters must be fp32 (mixed precision is `trainer: {bf16: true}`).
         rows: Training rows.
         collate: Turns a list of rows into a batch of tensors, among them `weights`.
         row_losses: Computes the losses of a batch.
-        arguments: See `training_arguments`.
+        arguments: See `training_arguments`. Rows per device times accumulation are the rows of an optimizer step of
+            all processes together.
         early_stopping: Stop after this many epochs without a better loss on a held-out tenth of the rows, and keep the
             best weights; None trains to the end.
         reporter: Receives every finished optimizer step.
@@ -244,6 +249,11 @@ def fit(
     if early_stopping is not None:
         rows, held_out = _hold_out(rows, arguments.seed)
         _keep_best(arguments)
+    if arguments.world_size > ranks.world():
+        raise ModelError(
+            f"{name}: only one of {arguments.world_size} processes trains, and would wait for the others.",
+            fix="Train in a stage that all make: run.stage(…, together=True).",
+        )
     trainer = SupervisedTrainer(
         row_losses,
         model=model,
@@ -254,13 +264,14 @@ def fit(
     )
     if early_stopping is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping))
-    checkpoint = _last_complete_checkpoint(Path(arguments.output_dir))
+    checkpoint = ranks.share(_last_complete_checkpoint(Path(arguments.output_dir)), f"checkpoint: {name}")
     if checkpoint is not None:
-        row_losses.restore(read_json(checkpoint / _MARK))
+        row_losses.restore(read_json(Path(checkpoint) / _MARK))
     total = arguments.max_steps if arguments.max_steps > 0 else trainer.planned_steps(len(rows))
     with (reporter or SilentReporter()).step(name, total=total) as step:
         trainer.add_callback(_StepCallback(row_losses, step))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.train(resume_from_checkpoint=checkpoint)
+    ranks.meet(f"end: {name}")  # from here on checkpoints may be deleted
     if any(torch.isnan(parameter).any() for parameter in model.parameters()):
         raise ModelError(f"{name}: the weights became NaN.", fix="Lower trainer.learning_rate.")
     return model
@@ -271,20 +282,21 @@ class SupervisedTrainer(Trainer):
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, row_losses: RowLosses, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, row_losses: RowLosses, *, args: TrainingArguments, **options: Any) -> None:
+        super().__init__(args=_shared(args), **options)
         self.row_losses = row_losses
+        self.rows_per_step = args.train_batch_size * args.gradient_accumulation_steps
         self.remove_callback(PrinterCallback)  # the library does not print
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = len((train_dataset if train_dataset is not None else self.train_dataset).rows)
-        return _ShuffledRows(rows, multiple=self.args.train_batch_size * self.args.world_size, seed=self.args.seed)
+        step, world = self.rows_per_step, self.args.world_size
+        padded = self.args.train_batch_size * self.args.gradient_accumulation_steps * world if world > 1 else None
+        return _ShuffledRows(rows, step=step, padded=padded, seed=self.args.seed)
 
     def planned_steps(self, rows: int) -> int:
         """Return the number of optimizer steps of a whole training run."""
-        batch = self.args.train_batch_size * self.args.world_size
-        batches = -(-rows // batch)
-        return int(-(-batches // self.args.gradient_accumulation_steps) * self.args.num_train_epochs)
+        return int(-(-rows // self.rows_per_step) * self.args.num_train_epochs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """Return the pieces of one optimizer step and the total weight of its rows over all processes."""
@@ -309,16 +321,25 @@ class SupervisedTrainer(Trainer):
             return losses / inputs["weights"].sum()
         return losses / num_items_in_batch * self.accelerator.num_processes
 
-    def prediction_step(
-        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
-    ) -> tuple[Tensor, None, None]:
-        """Return the loss on held-out rows."""
-        with torch.no_grad(), self.compute_loss_context_manager():
-            return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
+    def evaluate(self, *unused: Any, **ignored: Any) -> dict[str, float]:
+        """Return the mean loss of held-out batches; every process computes it on all of them, so that they agree."""
+        size, rows, total = self.args.eval_batch_size, self.eval_dataset, 0.0
+        self.model.eval()
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            with torch.no_grad(), self.compute_loss_context_manager():
+                loss = self.compute_loss(self.model, self._prepare_inputs(self.data_collator(batch)))
+            total += loss.item() * len(batch)
+        metrics = {"eval_loss": total / len(rows)}
+        self.log(metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
 
 def save_model(network: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a folder that plain transformers load, and delete `checkpoints` beside it."""
+    """Write a folder that plain transformers load, and delete `checkpoints` beside it; of several processes, in one."""
+    if not ranks.first():
+        return
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     shutil.rmtree(folder.parent / "checkpoints")
@@ -338,26 +359,26 @@ class _PaddedRows:
 
 
 class _ShuffledRows(Sampler[int]):
-    """A new order every epoch, padded so that every process gets whole batches.
+    """A new order every epoch; for several processes, every step is padded so that each gets whole batches.
 
     By default accelerate pads with rows from the beginning, which then count twice.
     """
 
-    def __init__(self, rows: int, *, multiple: int, seed: int) -> None:
-        self._rows, self._seed, self._epoch = rows, seed, 0
-        self._padding = -rows % multiple if torch.distributed.is_initialized() else 0
+    def __init__(self, rows: int, *, step: int, padded: int | None, seed: int) -> None:
+        self._rows, self._step, self._padded, self._seed, self._epoch = rows, step, padded, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order; also called for the epochs that a resumed training skips."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._rows + self._padding
+        return self._rows if self._padded is None else -(-self._rows // self._step) * self._padded
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        yield from torch.randperm(self._rows, generator=generator).tolist()
-        yield from [self._rows] * self._padding
+        for step in torch.randperm(self._rows, generator=generator).split(self._step):
+            yield from step.tolist()
+            yield from [self._rows] * ((self._padded or len(step)) - len(step))
 
 
 def _padding_without_weight(collate: Any, any_row: Mapping[str, Any]) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
@@ -379,14 +400,29 @@ class _StepCallback(TrainerCallback):
         self._step.advance()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **unused: Any) -> None:
+        ranks.meet(f"checkpoint {state.global_step}")  # every process has a file of its own in it
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             write_json(folder / _MARK, self._row_losses.state())
 
 
-def _last_complete_checkpoint(folder: Path) -> Path | None:
+def _last_complete_checkpoint(folder: Path) -> str | None:
     marked = [path.parent for path in folder.glob(f"checkpoint-*/{_MARK}")]
-    return max(marked, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    last = max(marked, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return None if last is None else str(last)
+
+
+def _shared(arguments: TrainingArguments) -> TrainingArguments:
+    """Arguments with which all processes together make the steps that one would make.
+
+    First they share the pieces of a step, then the rows of a piece.
+    """
+    own = copy.copy(arguments)
+    pieces = own.gradient_accumulation_steps
+    own.gradient_accumulation_steps = -(-pieces // own.world_size)
+    slots = own.gradient_accumulation_steps * own.world_size
+    own.per_device_train_batch_size = -(-own.per_device_train_batch_size * pieces // slots)
+    return own
 
 
 def _hold_out(

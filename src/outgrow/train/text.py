@@ -141,7 +141,7 @@ class TextLearner(FineTuning):
             "early_stopping": self.early_stopping,
             "targets": table_hash(targets.to_arrow()),
         }
-        return run.stage("text-student", recipe, make)
+        return run.stage("text-student", recipe, make, together=True)
 
 
 def text_learner(config: TrainedSection, trainer: Mapping[str, Any]) -> TextLearner:
