@@ -32,6 +32,7 @@ from outgrow.train import features
 from processes import in_processes
 from served_experiments import crowd, settings_in
 from test_interrupted import choice_settings, folders, text_settings
+from test_run import UNKNOWN
 
 __all__ = ["folders"]
 
@@ -74,6 +75,16 @@ def test_a_stage_is_made_by_the_first_process_and_read_by_all(tmp_path: Path) ->
             made = run.stage("numbers", {}, make)
             who, number = read_json(made.path / "who.json")
             assert ((who == os.getpid()), number) == (rank == 0, 7)
+
+    assert in_processes(work) == [0, 0]
+
+
+def test_what_is_not_kept_for_later_runs_is_seen_by_all_processes(tmp_path: Path) -> None:
+    def work(rank: int) -> None:
+        run = Run(Store(tmp_path / "store"))
+        made = run.stage("student", UNKNOWN, lambda folder: write_json(folder / "n.json", 7))
+        assert read_json(made.path / "n.json") == 7
+        ranks.meet("read")
 
     assert in_processes(work) == [0, 0]
 

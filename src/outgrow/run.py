@@ -196,10 +196,14 @@ class Run:
     @cached_property
     def scratch(self) -> Store:
         """A store of this run alone, for what a later run must not find; deleted with the run."""
-        where = self.store.root if ranks.world() > 1 else None  # which all processes see
-        folder = Path(ranks.share(tempfile.mkdtemp(prefix="outgrow-", dir=where) if ranks.first() else "", "scratch"))
+        name, where = "", None
+        if ranks.world() > 1:  # in a place that all processes see
+            where = self.store.root
+            where.mkdir(parents=True, exist_ok=True)
         if ranks.first():
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            name = tempfile.mkdtemp(prefix="outgrow-", dir=where)
+            weakref.finalize(self, shutil.rmtree, name, ignore_errors=True)
+        folder = Path(ranks.share(name, "scratch"))
         return Store(folder, salt=folder.name)
 
     def _store_of(self, recipe: Mapping[str, Any]) -> Store:

@@ -9,12 +9,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 from outgrow.config import Named
 from outgrow.labels import ChoiceTargets, Completion, Opinion, TextTargets
@@ -26,7 +30,7 @@ from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.choice import train_choice
-from outgrow.train.supervised import fit, training_arguments
+from outgrow.train.supervised import _shared, fit, training_arguments
 from outgrow.train.text import TokenLosses
 from tiny_models import WORDS, make_decoder, make_encoder
 
@@ -99,6 +103,18 @@ def test_sixteen_rows_at_once_train_like_four_times_four(tmp_path: Path, objecti
     before = torch.cat([parameter.reshape(-1) for parameter in load_encoder(str(model)).parameters()])
     assert (whole[: len(before)] - before).abs().max() > 1e-2
     torch.testing.assert_close(whole, pieces, atol=2e-5, rtol=0)
+
+
+@given(rows=st.integers(1, 40), pieces=st.integers(1, 12), world=st.integers(1, 9))
+def test_processes_share_the_pieces_of_a_step_and_then_the_rows_of_a_piece(rows: int, pieces: int, world: int) -> None:
+    given_alone = {"per_device_train_batch_size": rows, "gradient_accumulation_steps": pieces}
+    own = _shared(cast(TrainingArguments, SimpleNamespace(**given_alone, world_size=world)))
+    slots = own.gradient_accumulation_steps * world
+    assert own.per_device_train_batch_size * slots >= rows * pieces > (own.per_device_train_batch_size - 1) * slots
+    assert own.per_device_train_batch_size <= rows  # it fits into memory
+    assert own.gradient_accumulation_steps == 1 or slots < pieces + world
+    if world == 1:
+        assert vars(own) == {**given_alone, "world_size": 1}
 
 
 def test_two_processes_train_like_one(tmp_path: Path) -> None:
