@@ -102,7 +102,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "adapter": {
         "none": "outgrow.models.adapters:FullFineTuning",
-        "lora": "outgrow.models.adapters:LoRA",
+        "lora": "outgrow.models.adapters:LoRA@2",
         "probe": "outgrow.train.probe:Probe",
     },
     "topic": {
