@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from outgrow.config import Judge, Named
 from outgrow.errors import ConfigError
 from outgrow.evaluate import agreement
-from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate
+from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate_together
 from outgrow.labels import Note, Predictions
 from outgrow.labels.arrow import metadata, with_metadata
 from outgrow.models.loading import short_name
@@ -126,8 +126,14 @@ def _ratings(
     options = sampling(judge)
 
     def make(model: LanguageModel, folder: Path) -> None:
+        asked: dict[tuple[object, ...], dict[str, Rubric]] = {}
         for metric, rubric in rubrics.items():
-            write_table(folder / f"{metric}.parquet", _to_arrow(rate(model, rubric, items, options=options)))
+            # Ratings that one reply has are asked for once.
+            asked.setdefault((rubric.template, rubric.low, rubric.high, rubric.of), {})[metric] = rubric
+        for together in asked.values():
+            found = rate_together(model, list(together.values()), items, options=options)
+            for metric, ratings in zip(together, found, strict=True):
+                write_table(folder / f"{metric}.parquet", _to_arrow(ratings))
 
     recipe = {
         "rubrics": {metric: vars(rubric) for metric, rubric in rubrics.items()},

@@ -67,6 +67,45 @@ Give one sentence of reasons, then [[1]] if the final result is right, or [[0]] 
 Rating:"""
 """Prompt for a judge of a worked solution."""
 
+_QUESTION = "\n\nQuestion: {question}\n\nAnswer: {answer}"
+PAPER_PERSONA = (
+    "Please act as an impartial judge and evaluate the quality of the response provided by an AI assistant to the user "
+    "question displayed below. Your evaluation should consider two primary factors. The first primary factor is the "
+    "content of the response, this includes criteria such as the helpfulness, relevance, accuracy, depth, creativity, "
+    "and level of detail of the response. The second primary factor is the writing style of the response. The writer "
+    "should sound like {concept} and you must grade how well the AI assistant's response captures this persona. Please "
+    "provide two ratings for the response on a scale of {low} to {high}. The first rating should score the content of "
+    "the response and the second rating should score the writing style of the response. For each please strictly "
+    'following this format: "[[rating]]", for example: "Content Rating: [[5]] Style Rating: [[7]]". Please do not '
+    "include anything in your response except the scores." + _QUESTION
+)
+"""[TL]'s prompt for a judge of a persona (`prompts_persona.py`, github.com/UMich-FATML/w2s-refinement). There it is the
+system message, here it stands before the question."""
+PAPER_TECHNIQUE = (
+    "Please act as an impartial judge and evaluate the quality of the response provided by an AI assistant to the user "
+    "question displayed below. Your evaluation should consider two primary factors. The first primary factor is the "
+    "accuracy of the response which should be graded on a scale from {low} to {high}. The second primary factor is how "
+    "well the AI assistant explains complex topics using {concept}; grade the answer on a scale from {low} to {high}. "
+    'For each factor, please strictly following this format: "[[rating]]", for example: "Accuracy: [[5]] Use of '
+    '{concept}: [[6]]". Please do not include anything in your response except the scores.' + _QUESTION
+)
+"""The same for a technique of explaining (`prompts_simple.py`)."""
+PAPER_SOLVED = (
+    "You will be given a mathematical question, a true answer to the question, and a response to the question by an AI "
+    "assistant. Please act as an impartial grader and evaluate the quality of the response provided by the AI "
+    "assistant. Your evaluation should consider two primary factors. The first is correctness, the AI response should "
+    "match the true answer provided. The second is reasoning, the reasoning provided by the AI assistant should match "
+    "the true answer provided. If both the answer and reasoning are correct, please provide a score of {high}, if "
+    'either are incorrect please provide a score of {low}. For each please strictly following this format: "[[rating]]"'
+    ', for example: "Score: [[1]]". Please do not include anything in your response except the score.\n\n'
+    "Question: {question}\n\nTrue Answer: {gold}\n\nAI Answer: {answer}"
+)
+"""The same for a worked solution (`reasoning_functions.py`): result and reasoning together."""
+
+
+def _both(template: str, low: int) -> dict[str, Rubric]:
+    return {name: Rubric(template, low, of=2, place=place) for place, name in enumerate(("content", "concept"))}
+
 
 @dataclass(frozen=True)
 class JudgedTask(Task):
@@ -75,6 +114,8 @@ class JudgedTask(Task):
     needs_judge: ClassVar[bool] = True
     default_rubrics: ClassVar[Mapping[str, Rubric]]
     """Metric → prompt and scale for a judge, where `task.rubrics` changes nothing."""
+    paper_rubrics: ClassVar[Mapping[str, Rubric]] = {}
+    """The same with `rubrics: paper`, if there are any."""
     example: ClassVar[str | None] = None
     """An example of `task.concept`; None if the task has no concept."""
 
@@ -101,6 +142,11 @@ class JudgedTask(Task):
 
     def rubrics(self, config: TaskConfig) -> dict[str, Rubric]:
         """Return the default rubrics with the changes of `task.rubrics`, whose errors are `ConfigError`s."""
+        if isinstance(config.rubrics, str):
+            if not self.paper_rubrics:
+                fix = "Leave task.rubrics out."
+                raise ConfigError(f"The task {config.name!r} is not in that paper.", found="task.rubrics", fix=fix)
+            return dict(self.paper_rubrics)
         rubrics = dict(self.default_rubrics)
         for name, changed in config.rubrics.items():
             if name not in rubrics:
@@ -123,6 +169,7 @@ class Persona(JudgedTask):
     """
 
     default_rubrics: ClassVar[Mapping[str, Rubric]] = {"content": Rubric(CONTENT), "concept": Rubric(VOICE)}
+    paper_rubrics: ClassVar[Mapping[str, Rubric]] = _both(PAPER_PERSONA, low=1)
     example: ClassVar[str | None] = "a pirate who answers in one sentence"
 
 
@@ -137,6 +184,7 @@ class Explanation(JudgedTask):
         "content": Rubric(CONTENT, low=0),
         "concept": Rubric(TECHNIQUE, low=0),
     }
+    paper_rubrics: ClassVar[Mapping[str, Rubric]] = _both(PAPER_TECHNIQUE, low=0)
     example: ClassVar[str | None] = "an everyday analogy, carried through to the end"
 
 
@@ -151,6 +199,7 @@ class GSM8K(JudgedTask):
 
     needs_judge: ClassVar[bool] = False
     default_rubrics: ClassVar[Mapping[str, Rubric]] = {"judged": Rubric(SOLVED, low=0, high=1)}
+    paper_rubrics: ClassVar[Mapping[str, Rubric]] = {"judged": Rubric(PAPER_SOLVED, low=0, high=1)}
 
     def preset(self, config: TaskConfig) -> TaskConfig:
         """Return the configuration with GSM8K's columns and, for a folder, its training file."""
