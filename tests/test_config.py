@@ -194,6 +194,12 @@ def test_overrides_reach_into_lists_names_and_what_is_not_there_yet(tmp_path: Pa
     assert config.seeds == (4,)
 
 
+def test_an_override_of_an_alias_leaves_its_anchor_as_it_is(tmp_path: Path) -> None:
+    text = yaml.safe_dump(SMALL).replace("train: {}", "train: &fast {max_steps: 9}") + "trainer: *fast\n"
+    config = load_config(write(tmp_path, text), ["trainer.max_steps=3", "supervisors.2.train.seed=1"])
+    assert (config.trainer, config.supervisors[2].train) == ({"max_steps": 3}, {"max_steps": 9, "seed": 1})
+
+
 def test_a_file_of_overrides_says_what_the_same_assignments_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

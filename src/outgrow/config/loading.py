@@ -231,11 +231,12 @@ def _apply(raw: dict[str, Any], key: str, value: Any, base: Path, served: Contai
 
 
 def _descend(target: Any, part: str, override: str) -> Any:
-    if isinstance(target, list):
-        return target[_index(target, part, override)]
-    if not isinstance(target.get(part), dict | list):
+    place: Any = _index(target, part, override) if isinstance(target, list) else part
+    if isinstance(target, dict) and not isinstance(target.get(part), dict | list):
         target[part] = {"name": target[part]} if isinstance(target.get(part), str) else {}
-    return target[part]
+    if isinstance(target[place], dict | list):
+        target[place] = target[place].copy()  # an alias of YAML is the same object as its anchor
+    return target[place]
 
 
 def _index(target: list[Any], part: str, override: str) -> int:

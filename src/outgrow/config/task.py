@@ -102,9 +102,8 @@ class TaskConfig(Named):
     concept: str | None = None
     """The style that answers should have, described to a judge: the persona of `persona`, the technique of
     `explanation`."""
-    rubrics: dict[str, RubricConfig] | Literal["paper"] = Field(default={})
-    """Other prompts or scales for a judge, by metric (for `persona`, `explanation` and `gsm8k`); or `paper`: those of
-    Somerstep et al. 2025, with both ratings in one reply."""
+    rubrics: dict[str, RubricConfig] = Field(default={})
+    """Other prompts or scales for a judge, by metric (for `persona`, `explanation` and `gsm8k`)."""
     split: Split = Split()
     """Sizes of the gold, unlabelled, test and, if wanted, validation parts."""
     limit: int | None = Field(default=None, gt=0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from outgrow.evaluate.text_metrics import FinalAnswer, final_answer
 from outgrow.labels import Rows
 from outgrow.tasks.files import read_rows, with_defaults
 from outgrow.tasks.protocol import Task
+
+Preset = Literal["default", "paper"]
 
 CONTENT = """Rate the content of an answer to a question. Only what it says counts, not how it is said: manner, tone \
 and style neither help nor harm.
@@ -114,10 +116,13 @@ class JudgedTask(Task):
     needs_judge: ClassVar[bool] = True
     default_rubrics: ClassVar[Mapping[str, Rubric]]
     """Metric → prompt and scale for a judge, where `task.rubrics` changes nothing."""
-    paper_rubrics: ClassVar[Mapping[str, Rubric]] = {}
-    """The same with `rubrics: paper`, if there are any."""
+    paper_rubrics: ClassVar[Mapping[str, Rubric]]
+    """The same with `preset: paper`."""
     example: ClassVar[str | None] = None
     """An example of `task.concept`; None if the task has no concept."""
+
+    preset: Preset = "default"
+    """A judge's prompts: ours, or `paper` for those of [TL]'s released code, with both ratings in one reply."""
 
     def read(self, config: TaskConfig) -> Rows:
         """Return all rows. Gold answers may be missing if the task needs a judge.
@@ -134,20 +139,15 @@ class JudgedTask(Task):
         if config.choices is not None:
             raise ConfigError(f"The task {config.name!r} is a text task.", found="task.choices", fix="Leave it out.")
         self.rubrics(config)
-        return read_rows(self.preset(config), needs_gold=not self.needs_judge)
+        return read_rows(self.prepared(config), needs_gold=not self.needs_judge)
 
-    def preset(self, config: TaskConfig) -> TaskConfig:
+    def prepared(self, config: TaskConfig) -> TaskConfig:
         """Return the configuration with the settings of the task's files filled in."""
         return with_defaults(config, columns={"prompt": "question", "gold": None})
 
     def rubrics(self, config: TaskConfig) -> dict[str, Rubric]:
         """Return the default rubrics with the changes of `task.rubrics`, whose errors are `ConfigError`s."""
-        if isinstance(config.rubrics, str):
-            if not self.paper_rubrics:
-                fix = "Leave task.rubrics out."
-                raise ConfigError(f"The task {config.name!r} is not in that paper.", found="task.rubrics", fix=fix)
-            return dict(self.paper_rubrics)
-        rubrics = dict(self.default_rubrics)
+        rubrics = dict(self.default_rubrics if self.preset == "default" else self.paper_rubrics)
         for name, changed in config.rubrics.items():
             if name not in rubrics:
                 raise ConfigError(
@@ -201,7 +201,7 @@ class GSM8K(JudgedTask):
     default_rubrics: ClassVar[Mapping[str, Rubric]] = {"judged": Rubric(SOLVED, low=0, high=1)}
     paper_rubrics: ClassVar[Mapping[str, Rubric]] = {"judged": Rubric(PAPER_SOLVED, low=0, high=1)}
 
-    def preset(self, config: TaskConfig) -> TaskConfig:
+    def prepared(self, config: TaskConfig) -> TaskConfig:
         """Return the configuration with GSM8K's columns and, for a folder, its training file."""
         folder = Path(config.source)
         files = [folder / f"train{ending}" for ending in (".jsonl", ".jsonl.gz", ".parquet")]
