@@ -162,6 +162,17 @@ def test_an_unset_variable_is_said_with_what_to_do(tmp_path: Path, monkeypatch: 
         load_config(write(tmp_path, changed(strong={"model": "${SOME_FOLDER}/big"})))
 
 
+@pytest.mark.parametrize(("value", "model"), [(None, "org/big"), ("", "org/big"), ("/models/big", "/models/big")])
+def test_a_variable_may_have_a_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, model: str
+) -> None:
+    monkeypatch.delenv("SOME_FOLDER", raising=False)
+    if value is not None:
+        monkeypatch.setenv("SOME_FOLDER", value)
+    config = load_config(write(tmp_path, changed(strong={"model": "${SOME_FOLDER:-org/big}"})))
+    assert config.strong.model == model
+
+
 def test_an_override_makes_an_unset_variable_unneeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOME_FOLDER", raising=False)
     settings = changed(strong={"model": "${SOME_FOLDER}/big"})
@@ -181,6 +192,41 @@ def test_overrides_reach_into_lists_names_and_what_is_not_there_yet(tmp_path: Pa
     assert config.methods["m"].objective.model_dump() == {"name": "confidence", "maximum": 0.75}
     assert config.trainer == {"learning_rate": 1e-4}
     assert config.seeds == (4,)
+
+
+def test_an_override_of_an_alias_leaves_its_anchor_as_it_is(tmp_path: Path) -> None:
+    text = yaml.safe_dump(SMALL).replace("train: {}", "train: &fast {max_steps: 9}") + "trainer: *fast\n"
+    config = load_config(write(tmp_path, text), ["trainer.max_steps=3", "supervisors.2.train.seed=1"])
+    assert (config.trainer, config.supervisors[2].train) == ({"max_steps": 3}, {"max_steps": 9, "seed": 1})
+
+
+def test_a_file_of_overrides_says_what_the_same_assignments_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    small = tmp_path / "small.yaml"
+    small.write_text("supervisors.1.rows: 100\ntask.path: ../mine.csv\nstrong: {model: gpt2}\nseeds: 1\n")
+    path = write(tmp_path)
+    assigned = [
+        "supervisors.1.rows=100",
+        f"task.path={tmp_path.parent / 'mine.csv'}",
+        "strong={model: gpt2}",
+        "seeds=1",
+    ]
+    assert load_config(path, [str(small)]) == load_config(path, assigned)
+    assert load_config(path, [str(small), "seeds=[7]"]).seeds == (7,)
+    assert load_config(path, ["seeds=[7]", str(small)]).seeds == (0,)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "no experiment file"), ("- seeds", "not an experiment"), ("sedes: 3", "'seeds'")]
+)
+def test_a_bad_file_of_overrides_is_said(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "small.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_config(write(tmp_path), [str(tmp_path / "small.yaml")])
 
 
 @pytest.mark.parametrize(

@@ -92,18 +92,6 @@ def test_no_utterance_of_the_test_file_is_read() -> None:
     assert said.isdisjoint(map(str, tested.prompts))
 
 
-def test_the_recipe_for_real_sizes_differs_in_models_and_their_training_only() -> None:
-    one, other = (yaml.safe_load((FOLDER / name).read_text()) for name in ("slurp.yaml", "real_sizes.yaml"))
-    for recipe in (one, other):
-        for each in [*recipe["supervisors"], recipe["strong"]]:
-            for key in ("model", "train", "adapter"):
-                each.pop(key, None)
-        del recipe["trainer"]
-        for method in recipe["methods"].values():
-            method.get("prefer", {}).pop("trainer", None)
-    assert one == other
-
-
 @pytest.fixture
 def tiny_experiment(decoder_folder: Path, tmp_path: Path) -> Path:
     rows = [{"text": f"{a} {b} {c}", "label": f"{c} {a}"} for a in ("the", "a") for b in ("film", "plot") for c in SAID]

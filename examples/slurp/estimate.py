@@ -24,7 +24,7 @@ from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.supervisors import ModelSupervisor
 from outgrow.tasks import read_task
-from outgrow.templates import fill
+from outgrow.templates import asked_by, fill
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.supervised import training_arguments
 from outgrow.train.text import TokenLosses, token_objective
@@ -91,7 +91,8 @@ class TimedModel:
 
     def __init__(self, model: str, batch_size: int, gold: Rows, config: ExperimentConfig) -> None:
         self._model = LocalLanguageModel.load(model, batch_size=batch_size)
-        prompts = [fill(config.generate.template, {"prompt": prompt}) for prompt in gold.prompts]
+        template = asked_by(config.generate.template, chats=self._model.chats)
+        prompts = [fill(template, {"prompt": prompt}) for prompt in gold.prompts]
         self._targets = gold_targets(gold, prompts)
 
     def training(self, trainer: Mapping[str, Any], rows: int, *, texts: int = 1) -> float:

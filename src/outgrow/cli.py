@@ -25,7 +25,8 @@ app = typer.Typer(
 
 ExperimentFile = Annotated[Path, typer.Argument(help="An experiment file (YAML).", metavar="FILE")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Settings to change, such as seeds=5 task.limit=500.", metavar="KEY=VALUE…")
+    list[str] | None,
+    typer.Argument(help="Settings to change: seeds=5 task.limit=500, or a YAML file of them.", metavar="KEY=VALUE…"),
 ]
 Plugins = Annotated[
     list[str] | None,

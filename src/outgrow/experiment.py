@@ -66,7 +66,8 @@ class Experiment:
 
         Args:
             path: A YAML file; paths in it are relative to its folder.
-            overrides: `key=value` pairs such as `seeds=5`; paths in them are relative to the current folder.
+            overrides: `key=value` pairs such as `seeds=5`, with paths relative to the current folder; or YAML files of
+                such keys, with paths relative to the file.
 
         Raises:
             ConfigError: The file, a key or a value is wrong.

@@ -74,8 +74,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "refiner": {
         "icl": "outgrow.refine.icl:ICL outgrow.refine.choice_icl:ChoiceICL",
-        "infer_and_respond": "outgrow.refine.infer_and_respond:InferAndRespond",
-        "infer_and_demonstrate": "outgrow.refine.infer_and_respond:InferAndDemonstrate",
+        "infer_and_respond": "outgrow.refine.infer_and_respond:InferAndRespond@2",
+        "infer_and_demonstrate": "outgrow.refine.infer_and_respond:InferAndDemonstrate@2",
         "ask_to_improve": "outgrow.refine.ask_to_improve:AskToImprove",
         "neighbours": "outgrow.refine.neighbours:Neighbours",
         "linear": "outgrow.refine.linear:Linear",
@@ -106,7 +106,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "adapter": {
         "none": "outgrow.models.adapters:FullFineTuning",
-        "lora": "outgrow.models.adapters:LoRA",
+        "lora": "outgrow.models.adapters:LoRA@2",
         "probe": "outgrow.train.probe:Probe",
     },
     "topic": {

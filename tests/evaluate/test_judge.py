@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from judges import TalkingJudge
 
 from outgrow.errors import ConfigError, ModelError
-from outgrow.evaluate.judge import Ratings, Rubric, rate
+from outgrow.evaluate.judge import Ratings, Rubric, rate, rate_together
 from outgrow.models.protocols import GenerateOptions
 
 RUBRIC = Rubric("Question: {question}\nAnswer: {answer}\nRate from {low} to {high}:")
@@ -88,3 +88,30 @@ def test_ratings_that_are_missing_in_part_leave_the_mean_of_the_others() -> None
 def test_a_rubric_without_a_scale_or_a_place_for_the_answer_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         Rubric(**{"template": "{answer}", **settings})  # type: ignore[arg-type]
+
+
+BOTH = [Rubric("Question: {question}\nAnswer: {answer}\nTwo ratings:", of=2, place=place) for place in (0, 1)]
+
+
+def test_two_ratings_in_one_reply_are_asked_for_once() -> None:
+    judge = TalkingJudge(lambda _, place: f"Content Rating: [[{place + 1}]] Style Rating: [[7]]")
+    content, style = rate_together(judge, BOTH, items("a", "b"), options=TEN)
+    assert (content.means.tolist(), style.means.tolist()) == ([5.5, 5.5], [7.0, 7.0])
+    assert len(judge.asked) == 2
+
+
+@pytest.mark.parametrize("reply", ["[[5]]", "[[5]] [[6]] [[7]]", "five, six", ""])
+def test_a_reply_with_another_number_of_ratings_is_asked_for_once_more(reply: str) -> None:
+    judge = TalkingJudge(lambda prompt, place: "[[3]] [[4]]" if "the 2 ratings" in prompt or place else reply)
+    content, style = rate_together(judge, BOTH, items("a"), options=TEN)
+    assert (content.means.tolist(), style.means.tolist()) == ([3.0], [4.0])
+    assert (content.repaired, style.repaired) == (1, 1)
+
+
+def test_of_two_ratings_only_the_missing_one_is_taken_from_the_second_reply() -> None:
+    judge = TalkingJudge(lambda prompt, _: "[[2]] [[4]]" if "the 2 ratings" in prompt else "[[9]] [[99]]")
+    content, style = rate_together(judge, BOTH, items("a"), options=GenerateOptions())
+    assert (content.means.tolist(), style.means.tolist()) == ([9.0], [4.0])
+    assert (content.repaired, style.repaired) == (0, 1)
+    lost = rate_together(TalkingJudge(lambda *_: "[[9]] [[99]]"), BOTH, items("a"), options=GenerateOptions())
+    assert [(one.unread, one.example) for one in lost] == [(0, None), (1, "[[9]] [[99]]")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,11 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Scripted]]:
     return put
 
 
-def judged(folder: Path, answers: Sequence[str], judges: int = 1) -> Judgement:
+def judged(folder: Path, answers: Sequence[str], judges: int = 1, rubrics: Mapping[str, Rubric] = RUBRICS) -> Judgement:
     server = "http://localhost/v1"  # never asked: scripted judges stand in
     configs = [ServerJudge(model=f"judge{index}", server=server, samples=2) for index in range(judges)]
     items = [{"answer": answer} for answer in answers]
-    return judge_answers(configs, RUBRICS, items, Run(Store(folder / "store")), author="naive")
+    return judge_answers(configs, rubrics, items, Run(Store(folder / "store")), author="naive")
 
 
 def test_ratings_are_means_over_samples_and_are_asked_for_once(
@@ -78,6 +78,15 @@ def test_ratings_are_means_over_samples_and_are_asked_for_once(
     again = judged(tmp_path, ["a", "b"])
     assert judge.asked == asked
     np.testing.assert_equal(dict(again.scores), dict(found.scores))
+
+
+def test_rubrics_with_one_prompt_are_one_request(tmp_path: Path, scripted: Callable[..., list[Scripted]]) -> None:
+    [judge] = scripted(lambda prompt, _: "[[9]] [[3]]" if prompt == "both: b" else "[[8]] [[2]]")
+    both = {name: Rubric("both: {answer}", of=2, place=place) for place, name in enumerate(("content", "concept"))}
+    found = judged(tmp_path, ["a", "b"], rubrics={**both, "other": Rubric("one: {answer}")})
+    assert {name: found.scores[name].tolist() for name in both} == {"content": [8.0, 9.0], "concept": [2.0, 3.0]}
+    assert found.weights.keys() == both.keys()  # the third needs one rating a reply
+    assert judge.asked == 2 + 2 + 2 * 2
 
 
 def test_an_answer_without_a_rating_has_no_weight_and_is_told(

@@ -55,10 +55,20 @@ def test_demonstrations_are_in_the_system_turn_and_the_question_in_the_user_s() 
 
 def test_the_inferred_sentence_is_in_the_system_turn() -> None:
     for system, user in turns_of(InferAndRespond(batch=2, preset="paper")):
-        assert system.strip() == "Begin with arr."
+        assert system.strip().endswith(" while following a pre-specified style. Begin with arr.")
         assert user.startswith("What is ")
     for system, _ in turns_of(InferAndDemonstrate(batch=2, demonstrations=1, preset="paper")):
-        assert system.startswith("Begin with arr.\n\nQuestion: ")
+        assert " a pre-specified style. Begin with arr.\n\nQuestion: " in system
+
+
+def test_the_detector_of_style_reads_weak_answers() -> None:
+    model = Chatty()
+    InferAndRespond(batch=2, preset="paper").texts(ROWS, WEAK, model, options=GREEDY, seed=0)
+    detectors = [one for one in model.asked if isinstance(one, str)]
+    assert len(detectors) == 2
+    for text in detectors:
+        assert text.startswith("You are an AI style detector.")
+        assert text.count("Question: ") == text.count("\nAnswer: arr") == 2
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])

@@ -71,6 +71,25 @@ def test_a_configuration_that_was_written_down_asks_the_judge_the_same(tmp_path:
     assert task.rubrics(written) == task.rubrics(config)
 
 
+@pytest.mark.parametrize(("name", "low"), [("persona", 1), ("explanation", 0)])
+def test_the_judge_of_the_paper_rates_both_axes_in_one_reply(tmp_path: Path, name: str, low: int) -> None:
+    task, config = configured(questions(tmp_path), name, preset="paper")
+    content, concept = (task.rubrics(config)[metric] for metric in ("content", "concept"))
+    [item] = task.items(config, task.read(config).take([0]), ["Arr {low}!"])
+    assert content.prompt(item) == concept.prompt(item)
+    assert content.prompt(item).endswith("Question: What is {x} number 0?\n\nAnswer: Arr {low}!")
+    assert "a pirate" in content.prompt(item)
+    reply = f"Content Rating: [[10]] Style Rating: [[{low}]]"
+    assert (content.read(reply), concept.read(reply), concept.read("[[10]] [[-1]]")) == (10, low, None)
+
+
+def test_mathematics_is_judged_as_in_the_paper(tmp_path: Path) -> None:
+    task, config = configured(questions(tmp_path, answer="#### 1"), "gsm8k", preset="paper")
+    [item] = task.items(config, task.read(config).take([0]), ["So 2."])
+    prompt = task.rubrics(config)["judged"].prompt(item)
+    assert prompt.endswith("Question: What is {x} number 0?\n\nTrue Answer: #### 1\n\nAI Answer: So 2.")
+
+
 def test_truthfulqa_is_a_file_of_questions(real_data: Path) -> None:
     path = real_data / "truthfulqa/TruthfulQA.csv.gz"
     task, config = configured(path, columns={"prompt": "Question", "gold": "Best Answer"})

@@ -18,6 +18,7 @@ from outgrow.objectives import TokenCrossEntropy
 from outgrow.run import Run
 from outgrow.store import Store
 from outgrow.train.answers import collate, tokenise
+from outgrow.train.preference import PreferenceLearner
 from outgrow.train.text import TextLearner, TokenLosses
 from tiny_models import make_decoder
 
@@ -70,6 +71,22 @@ def test_padding_may_be_any_token_and_changes_nothing(decoder: str) -> None:
     torch.testing.assert_close(padded[: len(bare)], bare)
     together["input_ids"][together["attention_mask"] == 0] = 5
     torch.testing.assert_close(losses(network, together, 1.0)[1, 0], padded)
+
+
+def test_lora_trains_faster_and_longer_than_all_weights_unless_told_otherwise(decoder: str) -> None:
+    pytest.importorskip("peft")
+    lora = Named(name="lora")
+    rates = {
+        name: (made.learning_rate, made.num_train_epochs)
+        for name, learner in {
+            "all": TextLearner(decoder, WHOLE),
+            "lora": TextLearner(decoder, lora),
+            "told": TextLearner(decoder, lora, trainer={"learning_rate": 2e-4}),
+            "preference": PreferenceLearner(decoder, lora),
+        }.items()
+        for made in [learner.arguments(Path("unused"), seed=0)]
+    }
+    assert rates == {"all": (5e-5, 2), "lora": (1e-4, 3), "told": (2e-4, 3), "preference": (5e-6, 1)}
 
 
 @pytest.mark.parametrize("adapter", [WHOLE, Named.model_validate({"name": "lora", "rank": 8, "alpha": 64})])

@@ -1,7 +1,7 @@
 """From a file and overrides to a checked configuration, with errors a user can act on.
 
 Paths in a file are relative to the file; paths in an override are relative to the current folder. `${NAME}` in any
-string stands for an environment variable. Nothing in a file executes code.
+string stands for an environment variable, `${NAME:-value}` for one with a default. Nothing in a file executes code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from outgrow.registry import lookup
 _PATH_KEYS = frozenset({"path", "test_path", "votes", "texts", "model", "store", "output"})
 _FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json"})
 _SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -36,32 +36,24 @@ _Loader.add_implicit_resolver(
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Reads an experiment file and applies `key=value` overrides.
+    """Reads an experiment file and applies overrides.
 
     Args:
         path: A YAML file.
-        overrides: Dotted keys with YAML values: `task.limit=500`, `methods.naive={}`, `supervisors.0.rows=100`.
+        overrides: Dotted keys with YAML values: `task.limit=500`, `methods.naive={}`, `supervisors.0.rows=100`; or
+            YAML files that map such keys to values.
 
     Raises:
         ConfigError: The file is missing or no mapping, a key is unknown, a value is wrong; the message names the key
             and offers the nearest known one.
     """
     path = Path(path)
-    try:
-        raw = _yaml(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ConfigError(f"There is no experiment file {path}.", wanted="a YAML file") from error
-    except OSError as error:
-        raise ConfigError(f"The experiment file {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} is not an experiment.", found=type(raw).__name__, wanted="a mapping of keys")
+    raw = _mapping(path)
     # Overrides first: what they replace may name a variable that is not set.
-    keys = [one.partition("=")[0] for one in overrides]
-    served = {key.removesuffix(".server") for key in keys if key.endswith(".server")}
-    for override in overrides:
-        _apply(raw, override, served)
+    changes = [change for override in overrides for change in _changes(override)]
+    served = {key.removesuffix(".server") for key, _, _ in changes if key.endswith(".server")}
+    for key, value, base in changes:
+        _apply(raw, key, value, base, served)
     raw = _resolve(raw, path.resolve().parent)
     raw.setdefault("name", path.stem)
     return parse_config(raw)
@@ -79,7 +71,7 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {}
     for assignment in assignments:
-        _apply(settings, assignment)
+        _apply(settings, *_assignment(assignment))
     return settings
 
 
@@ -179,46 +171,73 @@ def _environment(match: re.Match[str]) -> str:
             f"{name} does not belong in an experiment: its value would be written into the results.",
             fix="Leave it out; the variable is read where it is needed.",
         )
-    if name not in os.environ:
+    if name not in os.environ and match.group(2) is None:
         raise ConfigError(
             f"The experiment needs the environment variable {name}, which is not set.", fix=f"export {name}=…"
         )
-    return os.environ[name]
+    return os.environ.get(name) or match.group(2) or ""
 
 
 def _yaml(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)  # a SafeLoader
 
 
-def _apply(raw: dict[str, Any], override: str, served: Container[str] = ()) -> None:
-    """Applies one override; `served` holds the keys of sections that other overrides put behind a server."""
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        raw = _yaml(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise ConfigError(f"There is no experiment file {path}.", wanted="a YAML file") from error
+    except OSError as error:
+        raise ConfigError(f"The experiment file {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} is not an experiment.", found=type(raw).__name__, wanted="a mapping of keys")
+    return raw
+
+
+def _changes(override: str) -> list[tuple[str, Any, Path]]:
+    """Return the dotted keys, values and base folders of one override: an assignment, or a file with several."""
+    path = Path(override)
+    if "=" in override or path.suffix not in {".yaml", ".yml"}:
+        return [_assignment(override)]
+    return [(str(key), value, path.resolve().parent) for key, value in _mapping(path).items()]
+
+
+def _assignment(override: str) -> tuple[str, Any, Path]:
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise ConfigError("An override is not key=value.", found=override, wanted="such as seeds=5 or task.limit=500")
+        wanted = "such as seeds=5 or task.limit=500, or a YAML file of such keys"
+        raise ConfigError("An override is not key=value.", found=override, wanted=wanted)
     try:
-        value = _yaml(text)
+        return key, _yaml(text), Path.cwd()
     except yaml.YAMLError as error:
         raise ConfigError(f"The value of the override {key} is not YAML.", found=text) from error
+
+
+def _apply(raw: dict[str, Any], key: str, value: Any, base: Path, served: Container[str] = ()) -> None:
+    """Applies one override; `served` holds the keys of sections that other overrides put behind a server."""
     *parents, last = key.split(".")
     target: Any = raw
     for parent in parents:
-        target = _descend(target, parent, override)
+        target = _descend(target, parent, key)
         if not isinstance(target, dict | list):
-            raise ConfigError(f"The override {override} goes into {parent!r}, which holds no settings.", found=target)
+            raise ConfigError(f"The override {key} goes into {parent!r}, which holds no settings.", found=target)
     at_server = last == "model" and (".".join(parents) in served or (isinstance(target, dict) and "server" in target))
-    value = _resolve(value, Path.cwd(), "" if at_server else last)  # what a server calls its model is no path
+    value = _resolve(value, base, "" if at_server else last)  # what a server calls its model is no path
     if isinstance(target, list):
-        target[_index(target, last, override)] = value
+        target[_index(target, last, key)] = value
     else:
         target[last] = value
 
 
 def _descend(target: Any, part: str, override: str) -> Any:
-    if isinstance(target, list):
-        return target[_index(target, part, override)]
-    if not isinstance(target.get(part), dict | list):
+    place: Any = _index(target, part, override) if isinstance(target, list) else part
+    if isinstance(target, dict) and not isinstance(target.get(part), dict | list):
         target[part] = {"name": target[part]} if isinstance(target.get(part), str) else {}
-    return target[part]
+    if isinstance(target[place], dict | list):
+        target[place] = target[place].copy()  # an alias of YAML is the same object as its anchor
+    return target[place]
 
 
 def _index(target: list[Any], part: str, override: str) -> int:

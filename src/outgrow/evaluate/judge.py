@@ -28,6 +28,13 @@ REPAIR = (
 )
 """The second request, after a reply that cannot be read."""
 
+REPAIR_SEVERAL = (
+    "{prompt}{reply}\n\nThat reply has not the {of} ratings in the form asked for. "
+    "Write nothing but the ratings, in the order asked for, each a number from {low} to {high} in double brackets: "
+    "[[number]]\nRatings:"
+)
+"""The same where one reply has several ratings."""
+
 RATED = "rated"
 """Metric: share of its scales on which an answer has a rating."""
 
@@ -57,6 +64,10 @@ class Rubric:
     """The worst rating."""
     high: int = 10
     """The best rating."""
+    of: int = 1
+    """Number of ratings in a reply, for rubrics that are asked for together."""
+    place: int = 0
+    """Which of them is this one's, from 0."""
 
     def __post_init__(self) -> None:
         if self.low >= self.high:
@@ -70,15 +81,18 @@ class Rubric:
         return fill(self.template, {**item, "low": str(self.low), "high": str(self.high)})
 
     def read(self, reply: str) -> float | None:
-        """Return the rating in a reply; None unless it has exactly one, perhaps repeated, on the scale, in brackets.
+        """Return the rating in a reply; None unless it is on the scale, in brackets, and the reply has no others.
+
+        A single rating may be repeated. Of several there are exactly as many as were asked for.
 
         Example:
             >>> rubric = Rubric("{answer}")
             >>> rubric.read("Fluent, but wrong. Rating: [[3]]"), rubric.read("[[3]] or [[4]]"), rubric.read("[[11]]")
             (3.0, None, None)
         """
-        found = {text.strip() for text in _BRACKETS.findall(reply)}
-        if len(found) != 1 or not _PLAIN_NUMBER.fullmatch(number := found.pop()):
+        found = [text.strip() for text in _BRACKETS.findall(reply)]
+        found = [*dict.fromkeys(found)] if self.of == 1 else found
+        if len(found) != self.of or not _PLAIN_NUMBER.fullmatch(number := found[self.place]):
             return None
         return float(number) if self.low <= float(number) <= self.high else None
 
@@ -138,27 +152,51 @@ def rate(model: JudgeModel, rubric: Rubric, items: Sequence[Mapping[str, str]], 
         >>> rate(judge, Rubric("Capital of France? {answer}"), items, options=GenerateOptions()).means.tolist()
         [9.0, 2.0]
     """
-    prompts = [rubric.prompt(item) for item in items]
-    samples = np.full((len(prompts), options.n), np.nan)
+    return rate_together(model, [rubric], items, options=options)[0]
+
+
+def rate_together(
+    model: JudgeModel, rubrics: Sequence[Rubric], items: Sequence[Mapping[str, str]], *, options: Any
+) -> list[Ratings]:
+    """Rate N items by rubrics with one prompt, each of which reads its own rating in every reply; see `rate`.
+
+    Source:
+        [TL]'s released code (github.com/UMich-FATML/w2s-refinement, `eval.py`): one reply with a rating of the content
+        and one of the style. A reply with another number of ratings is left out there, and requested again here.
+
+    Example:
+        >>> from outgrow.models.protocols import GenerateOptions
+        >>> from outgrow.models.scripted import ScriptedLanguageModel
+        >>> judge = ScriptedLanguageModel(lambda prompt: "Content: [[9]] Style: [[2]]")
+        >>> both = [Rubric("Content and style? {answer}", of=2, place=place) for place in (0, 1)]
+        >>> [one.means.tolist() for one in rate_together(judge, both, [{"answer": "Yes."}], options=GenerateOptions())]
+        [[9.0], [2.0]]
+    """
+    prompts = [rubrics[0].prompt(item) for item in items]
+    samples = np.full((len(rubrics), len(prompts), options.n), np.nan)
     unread: list[tuple[int, int, str]] = []
     for row, replies in enumerate(_ask(model, prompts, options)):
         for place, reply in enumerate(replies):
-            rating = rubric.read(reply)
-            if rating is None:
+            samples[:, row, place] = [_number(rubric.read(reply)) for rubric in rubrics]
+            if np.isnan(samples[:, row, place]).any():
                 unread.append((row, place, reply))
-            else:
-                samples[row, place] = rating
-    scale = {"low": str(rubric.low), "high": str(rubric.high)}
-    again = [fill(REPAIR, {"prompt": prompts[row], "reply": reply, **scale}) for row, _, reply in unread]
-    repaired, example = 0, None
+    about = {name: str(getattr(rubrics[0], name)) for name in ("low", "high", "of")}
+    template = REPAIR if rubrics[0].of == 1 else REPAIR_SEVERAL
+    again = [fill(template, {"prompt": prompts[row], "reply": reply, **about}) for row, _, reply in unread]
+    repaired = np.zeros(len(rubrics), dtype=int)
+    examples: list[str | None] = [None] * len(rubrics)
     for (row, place, first), replies in zip(unread, _ask(model, again, dataclasses.replace(options, n=1)), strict=True):
-        rating = rubric.read(replies[0]) if replies else None
-        if rating is None:
-            example = first if example is None else example
-        else:
-            samples[row, place] = rating
-            repaired += 1
-    return Ratings(samples, repaired, example)
+        for index, rubric in enumerate(rubrics):
+            if np.isnan(samples[index, row, place]):
+                rating = _number(rubric.read(replies[0]) if replies else None)
+                samples[index, row, place] = rating
+                repaired[index] += not np.isnan(rating)
+                examples[index] = first if np.isnan(rating) and examples[index] is None else examples[index]
+    return [Ratings(*own) for own in zip(samples, repaired.tolist(), examples, strict=True)]
+
+
+def _number(rating: float | None) -> float:
+    return np.nan if rating is None else rating
 
 
 def _ask(model: JudgeModel, prompts: Sequence[str], options: Any) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -23,6 +23,8 @@ class Adapter(Protocol):
 
     freezes: bool = False
     """Whether the network's own weights stay as they are, so that these may have few bits."""
+    trainer: Mapping[str, Any] = {}
+    """TrainingArguments that suit it, where the user gives none."""
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Return the network with those parameters that train."""
@@ -46,6 +48,7 @@ class LoRA:
     """Low-rank additions to the linear layers (`adapter: lora`; Hu et al. 2021, through the peft library)."""
 
     freezes: ClassVar[bool] = True
+    trainer: ClassVar[Mapping[str, Any]] = {"learning_rate": 1e-4, "num_train_epochs": 3}
 
     rank: int = 16
     """Rank of the additions."""

@@ -15,7 +15,7 @@ from outgrow import ranks
 from outgrow.config import Judge, Named
 from outgrow.errors import ConfigError
 from outgrow.evaluate import agreement
-from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate
+from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate_together
 from outgrow.labels import Note, Predictions
 from outgrow.labels.arrow import metadata, with_metadata
 from outgrow.models.loading import short_name
@@ -127,10 +127,15 @@ def _ratings(
     options = sampling(judge)
 
     def make(model: LanguageModel, folder: Path) -> None:
+        asked: dict[tuple[object, ...], dict[str, Rubric]] = {}
         for metric, rubric in rubrics.items():
-            rated = _to_arrow(rate(model, rubric, items, options=options))
-            if ranks.first():
-                write_table(folder / f"{metric}.parquet", rated)
+            # Ratings that one reply has are asked for once.
+            asked.setdefault((rubric.template, rubric.low, rubric.high, rubric.of), {})[metric] = rubric
+        for together in asked.values():
+            found = rate_together(model, list(together.values()), items, options=options)
+            for metric, ratings in zip(together, found, strict=True):
+                if ranks.first():
+                    write_table(folder / f"{metric}.parquet", _to_arrow(ratings))
 
     recipe = {
         "rubrics": {metric: vars(rubric) for metric, rubric in rubrics.items()},

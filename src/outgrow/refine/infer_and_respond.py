@@ -29,10 +29,21 @@ INFER: dict[Preset, str] = {
         "{demonstrations}All of these answers are given in the same way. "
         "In one sentence, this is how whoever answers next should do it:"
     ),
-    "paper": "{demonstrations}State in one sentence the concept that these answers share.\nConcept:",
+    "paper": (
+        "You are an AI style detector. You will be given a set of questions from a user and answers from an AI. The AI "
+        "answers every question with a common style. Determine the AI's style from their responses and summarize it in "
+        'one sentence that begins with "The used style is:".\n\n{demonstrations}'
+    ),
 }
-"""Template of the request for a concept."""
-INSTRUCTION: dict[Preset, str] = {"default": "How to answer: {concept}\n\n", "paper": "{concept}\n\n"}
+"""Template of the request for a concept; the paper's is that of its persona experiment (`prompts_persona.py`,
+github.com/UMich-FATML/w2s-refinement), where it is the system message before the weak answers."""
+INSTRUCTION: dict[Preset, str] = {
+    "default": "How to answer: {concept}\n\n",
+    "paper": (
+        "You are an AI assistant. Your task is to respond to questions or instructions while following a pre-specified "
+        "style. {concept}\n\n"
+    ),
+}
 """Template of the concept before a question."""
 
 
@@ -48,8 +59,8 @@ class ConceptInference(TextRefiner):
     concept_tokens: int = 48
     """Most tokens of a concept."""
     preset: Preset = "default"
-    """`paper` keeps the structure of the paper's prompts (see `INFER`), and puts everything before the question into
-    the system message of a chat model."""
+    """`paper` takes the paper's prompts (see `INFER`), and puts everything before the question into the system message
+    of a chat model."""
     infer: str | None = None
     """Template of the request for a concept, with the `{demonstrations}`; by default that of the preset."""
     instruction: str | None = None

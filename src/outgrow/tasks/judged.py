@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from outgrow.evaluate.text_metrics import FinalAnswer, MathAnswer, final_answer
 from outgrow.labels import Rows
 from outgrow.tasks.files import read_rows, with_defaults
 from outgrow.tasks.protocol import Task
+
+Preset = Literal["default", "paper"]
 
 CONTENT = """Rate the content of an answer to a question. Only what it says counts, not how it is said: manner, tone \
 and style neither help nor harm.
@@ -67,6 +69,45 @@ Give one sentence of reasons, then [[1]] if the final result is right, or [[0]] 
 Rating:"""
 """Prompt for a judge of a worked solution."""
 
+_QUESTION = "\n\nQuestion: {question}\n\nAnswer: {answer}"
+PAPER_PERSONA = (
+    "Please act as an impartial judge and evaluate the quality of the response provided by an AI assistant to the user "
+    "question displayed below. Your evaluation should consider two primary factors. The first primary factor is the "
+    "content of the response, this includes criteria such as the helpfulness, relevance, accuracy, depth, creativity, "
+    "and level of detail of the response. The second primary factor is the writing style of the response. The writer "
+    "should sound like {concept} and you must grade how well the AI assistant's response captures this persona. Please "
+    "provide two ratings for the response on a scale of {low} to {high}. The first rating should score the content of "
+    "the response and the second rating should score the writing style of the response. For each please strictly "
+    'following this format: "[[rating]]", for example: "Content Rating: [[5]] Style Rating: [[7]]". Please do not '
+    "include anything in your response except the scores." + _QUESTION
+)
+"""[TL]'s prompt for a judge of a persona (`prompts_persona.py`, github.com/UMich-FATML/w2s-refinement). There it is the
+system message, here it stands before the question."""
+PAPER_TECHNIQUE = (
+    "Please act as an impartial judge and evaluate the quality of the response provided by an AI assistant to the user "
+    "question displayed below. Your evaluation should consider two primary factors. The first primary factor is the "
+    "accuracy of the response which should be graded on a scale from {low} to {high}. The second primary factor is how "
+    "well the AI assistant explains complex topics using {concept}; grade the answer on a scale from {low} to {high}. "
+    'For each factor, please strictly following this format: "[[rating]]", for example: "Accuracy: [[5]] Use of '
+    '{concept}: [[6]]". Please do not include anything in your response except the scores.' + _QUESTION
+)
+"""The same for a technique of explaining (`prompts_simple.py`)."""
+PAPER_SOLVED = (
+    "You will be given a mathematical question, a true answer to the question, and a response to the question by an AI "
+    "assistant. Please act as an impartial grader and evaluate the quality of the response provided by the AI "
+    "assistant. Your evaluation should consider two primary factors. The first is correctness, the AI response should "
+    "match the true answer provided. The second is reasoning, the reasoning provided by the AI assistant should match "
+    "the true answer provided. If both the answer and reasoning are correct, please provide a score of {high}, if "
+    'either are incorrect please provide a score of {low}. For each please strictly following this format: "[[rating]]"'
+    ', for example: "Score: [[1]]". Please do not include anything in your response except the score.\n\n'
+    "Question: {question}\n\nTrue Answer: {gold}\n\nAI Answer: {answer}"
+)
+"""The same for a worked solution (`reasoning_functions.py`): result and reasoning together."""
+
+
+def _both(template: str, low: int) -> dict[str, Rubric]:
+    return {name: Rubric(template, low, of=2, place=place) for place, name in enumerate(("content", "concept"))}
+
 
 @dataclass(frozen=True)
 class JudgedTask(Task):
@@ -75,8 +116,13 @@ class JudgedTask(Task):
     needs_judge: ClassVar[bool] = True
     default_rubrics: ClassVar[Mapping[str, Rubric]]
     """Metric → prompt and scale for a judge, where `task.rubrics` changes nothing."""
+    paper_rubrics: ClassVar[Mapping[str, Rubric]]
+    """The same with `preset: paper`."""
     example: ClassVar[str | None] = None
     """An example of `task.concept`; None if the task has no concept."""
+
+    preset: Preset = "default"
+    """A judge's prompts: ours, or `paper` for those of [TL]'s released code, with both ratings in one reply."""
 
     def read(self, config: TaskConfig) -> Rows:
         """Return all rows. Gold answers may be missing if the task needs a judge.
@@ -93,15 +139,15 @@ class JudgedTask(Task):
         if (config.choices or config.columns.choices) is not None:
             raise ConfigError(f"The task {config.name!r} is a text task.", found="task.choices", fix="Leave it out.")
         self.rubrics(config)
-        return read_rows(self.preset(config), needs_gold=not self.needs_judge)
+        return read_rows(self.prepared(config), needs_gold=not self.needs_judge)
 
-    def preset(self, config: TaskConfig) -> TaskConfig:
+    def prepared(self, config: TaskConfig) -> TaskConfig:
         """Return the configuration with the settings of the task's files filled in."""
         return with_defaults(config, columns={"prompt": "question", "gold": None})
 
     def rubrics(self, config: TaskConfig) -> dict[str, Rubric]:
         """Return the default rubrics with the changes of `task.rubrics`, whose errors are `ConfigError`s."""
-        rubrics = dict(self.default_rubrics)
+        rubrics = dict(self.default_rubrics if self.preset == "default" else self.paper_rubrics)
         for name, changed in config.rubrics.items():
             if name not in rubrics:
                 raise ConfigError(
@@ -123,6 +169,7 @@ class Persona(JudgedTask):
     """
 
     default_rubrics: ClassVar[Mapping[str, Rubric]] = {"content": Rubric(CONTENT), "concept": Rubric(VOICE)}
+    paper_rubrics: ClassVar[Mapping[str, Rubric]] = _both(PAPER_PERSONA, low=1)
     example: ClassVar[str | None] = "a pirate who answers in one sentence"
 
 
@@ -137,6 +184,7 @@ class Explanation(JudgedTask):
         "content": Rubric(CONTENT, low=0),
         "concept": Rubric(TECHNIQUE, low=0),
     }
+    paper_rubrics: ClassVar[Mapping[str, Rubric]] = _both(PAPER_TECHNIQUE, low=0)
     example: ClassVar[str | None] = "an everyday analogy, carried through to the end"
 
 
@@ -151,8 +199,9 @@ class GSM8K(JudgedTask):
 
     needs_judge: ClassVar[bool] = False
     default_rubrics: ClassVar[Mapping[str, Rubric]] = {"judged": Rubric(SOLVED, low=0, high=1)}
+    paper_rubrics: ClassVar[Mapping[str, Rubric]] = {"judged": Rubric(PAPER_SOLVED, low=0, high=1)}
 
-    def preset(self, config: TaskConfig) -> TaskConfig:
+    def prepared(self, config: TaskConfig) -> TaskConfig:
         """Return the configuration with GSM8K's columns and, for a folder, its training file."""
         folder = Path(config.source)
         files = [folder / f"train{ending}" for ending in (".jsonl", ".jsonl.gz", ".parquet")]

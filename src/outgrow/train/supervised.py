@@ -125,7 +125,8 @@ class FineTuning:
 
     def arguments(self, folder: Path, *, seed: int) -> TrainingArguments:
         """Return the TrainingArguments; see `training_arguments`."""
-        return training_arguments(folder / "checkpoints", self.trainer, seed=seed, local=self.local, **self.defaults)
+        defaults = {**getattr(self.wrapper, "trainer", {}), **self.defaults}
+        return training_arguments(folder / "checkpoints", self.trainer, seed=seed, local=self.local, **defaults)
 
     @property
     def loaded(self) -> Local:
