@@ -143,7 +143,7 @@ def test_a_sum_is_refined_and_judged_with_the_published_prompts(tmp_path: Path, 
     sums(tmp_path, made)
 
     async def everyone(asked: Asked) -> Answer:
-        return Answer(reply("Score: [[1]]" if "impartial grader" in said(asked) else "#### 4"))
+        return Answer(reply("Score: [[1]]" if "by the true solution" in said(asked) else "#### 4"))
 
     recipe = FOLDER / "transfer_learning/gsm8k.yaml"
     with serving(everyone) as server:
@@ -172,7 +172,7 @@ def test_a_pirate_is_judged_on_both_axes_at_once(tmp_path: Path, made: Any) -> N
     async def everyone(asked: Asked) -> Answer:
         if asked.body["model"].startswith("gpt-4o"):
             return Answer(reply("Content Rating: [[8]] Style Rating: [[3]]"))
-        return Answer(reply("The used style is: arr." if "style detector" in said(asked) else "Arr!"))
+        return Answer(reply("The used style is: arr." if "to detect a style" in said(asked) else "Arr!"))
 
     recipe = FOLDER / "transfer_learning/persona.yaml"
     with serving(everyone) as server:
@@ -185,7 +185,7 @@ def test_a_pirate_is_judged_on_both_axes_at_once(tmp_path: Path, made: Any) -> N
     assert {(line.score.value) for line in content.lines} == {8.0}
     assert {(line.score.value) for line in concept.lines} == {3.0}
     systems = [body["messages"][0]["content"] for body in asked if body["messages"][0]["role"] == "system"]
-    assert sum("a pre-specified style. The used style is: arr." in system for system in systems) == 11
+    assert sum("in the style that is given here. The used style is: arr." in system for system in systems) == 11
     assert sum(system.count("Question: ") == 4 for system in systems) == 11
 
 

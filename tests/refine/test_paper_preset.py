@@ -55,10 +55,10 @@ def test_demonstrations_are_in_the_system_turn_and_the_question_in_the_user_s() 
 
 def test_the_inferred_sentence_is_in_the_system_turn() -> None:
     for system, user in turns_of(InferAndRespond(batch=2, preset="paper")):
-        assert system.strip().endswith(" while following a pre-specified style. Begin with arr.")
+        assert system.strip().endswith(" in the style that is given here. Begin with arr.")
         assert user.startswith("What is ")
     for system, _ in turns_of(InferAndDemonstrate(batch=2, demonstrations=1, preset="paper")):
-        assert " a pre-specified style. Begin with arr.\n\nQuestion: " in system
+        assert " in the style that is given here. Begin with arr.\n\nQuestion: " in system
 
 
 def test_the_detector_of_style_reads_weak_answers() -> None:
@@ -67,7 +67,7 @@ def test_the_detector_of_style_reads_weak_answers() -> None:
     detectors = [one for one in model.asked if isinstance(one, str)]
     assert len(detectors) == 2
     for text in detectors:
-        assert text.startswith("You are an AI style detector.")
+        assert text.startswith("Your task is to detect a style.")
         assert text.count("Question: ") == text.count("\nAnswer: arr") == 2
 
 

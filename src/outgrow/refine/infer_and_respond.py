@@ -30,18 +30,16 @@ INFER: dict[Preset, str] = {
         "In one sentence, this is how whoever answers next should do it:"
     ),
     "paper": (
-        "You are an AI style detector. You will be given a set of questions from a user and answers from an AI. The AI "
-        "answers every question with a common style. Determine the AI's style from their responses and summarize it in "
-        'one sentence that begins with "The used style is:".\n\n{demonstrations}'
+        "Your task is to detect a style. Below are questions of a user and an AI's answers, which all have one style in "
+        'common. Say in one sentence what it is, and begin with "The used style is:".\n\n{demonstrations}'
     ),
 }
-"""Template of the request for a concept; the paper's is that of its persona experiment (`prompts_persona.py`,
-github.com/UMich-FATML/w2s-refinement), where it is the system message before the weak answers."""
+"""Template of the request for a concept. That of the paper has the form of its persona experiment
+(`prompts_persona.py`, github.com/UMich-FATML/w2s-refinement) in words of ours (reconstruction)."""
 INSTRUCTION: dict[Preset, str] = {
     "default": "How to answer: {concept}\n\n",
     "paper": (
-        "You are an AI assistant. Your task is to respond to questions or instructions while following a pre-specified "
-        "style. {concept}\n\n"
+        "You are an assistant. Answer questions and follow instructions in the style that is given here. {concept}\n\n"
     ),
 }
 """Template of the concept before a question."""

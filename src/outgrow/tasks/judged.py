@@ -71,36 +71,22 @@ Rating:"""
 
 _QUESTION = "\n\nQuestion: {question}\n\nAnswer: {answer}"
 PAPER_PERSONA = (
-    "Please act as an impartial judge and evaluate the quality of the response provided by an AI assistant to the user "
-    "question displayed below. Your evaluation should consider two primary factors. The first primary factor is the "
-    "content of the response, this includes criteria such as the helpfulness, relevance, accuracy, depth, creativity, "
-    "and level of detail of the response. The second primary factor is the writing style of the response. The writer "
-    "should sound like {concept} and you must grade how well the AI assistant's response captures this persona. Please "
-    "provide two ratings for the response on a scale of {low} to {high}. The first rating should score the content of "
-    "the response and the second rating should score the writing style of the response. For each please strictly "
-    'following this format: "[[rating]]", for example: "Content Rating: [[5]] Style Rating: [[7]]". Please do not '
-    "include anything in your response except the scores." + _QUESTION
+    "Judge an assistant's answer to a question on two things. First its content: is it helpful, relevant, right and "
+    "detailed enough? Second its style: does it sound like {concept}? Rate each from {low} to {high} and reply with the "
+    'two ratings only, in this form: "Content Rating: [[5]] Style Rating: [[7]]".' + _QUESTION
 )
-"""[TL]'s prompt for a judge of a persona (`prompts_persona.py`, github.com/UMich-FATML/w2s-refinement). There it is the
-system message, here it stands before the question."""
+"""A judge of a persona in the form of [TL] (`prompts_persona.py`, github.com/UMich-FATML/w2s-refinement): both ratings
+in one reply, without reasons. The words are ours (reconstruction); theirs can be set as `task.rubrics.….template`."""
 PAPER_TECHNIQUE = (
-    "Please act as an impartial judge and evaluate the quality of the response provided by an AI assistant to the user "
-    "question displayed below. Your evaluation should consider two primary factors. The first primary factor is the "
-    "accuracy of the response which should be graded on a scale from {low} to {high}. The second primary factor is how "
-    "well the AI assistant explains complex topics using {concept}; grade the answer on a scale from {low} to {high}. "
-    'For each factor, please strictly following this format: "[[rating]]", for example: "Accuracy: [[5]] Use of '
-    '{concept}: [[6]]". Please do not include anything in your response except the scores.' + _QUESTION
+    "Judge an assistant's explanation on two things. First its accuracy. Second how well it explains by the use of "
+    "{concept}. Rate each from {low} to {high} and reply with the two ratings only, in this form: "
+    '"Accuracy: [[5]] Use of {concept}: [[6]]".' + _QUESTION
 )
 """The same for a technique of explaining (`prompts_simple.py`)."""
 PAPER_SOLVED = (
-    "You will be given a mathematical question, a true answer to the question, and a response to the question by an AI "
-    "assistant. Please act as an impartial grader and evaluate the quality of the response provided by the AI "
-    "assistant. Your evaluation should consider two primary factors. The first is correctness, the AI response should "
-    "match the true answer provided. The second is reasoning, the reasoning provided by the AI assistant should match "
-    "the true answer provided. If both the answer and reasoning are correct, please provide a score of {high}, if "
-    'either are incorrect please provide a score of {low}. For each please strictly following this format: "[[rating]]"'
-    ', for example: "Score: [[1]]". Please do not include anything in your response except the score.\n\n'
-    "Question: {question}\n\nTrue Answer: {gold}\n\nAI Answer: {answer}"
+    "Judge an assistant's solution of a mathematical problem by the true solution. The result must be the true one, and "
+    "the reasoning must agree with it. Score {high} if both hold, {low} if one does not, and reply with the score only, "
+    'in this form: "Score: [[1]]".\n\nQuestion: {question}\n\nTrue solution: {gold}\n\nSolution: {answer}'
 )
 """The same for a worked solution (`reasoning_functions.py`): result and reasoning together."""
 
@@ -122,7 +108,7 @@ class JudgedTask(Task):
     """An example of `task.concept`; None if the task has no concept."""
 
     preset: Preset = "default"
-    """A judge's prompts: ours, or `paper` for those of [TL]'s released code, with both ratings in one reply."""
+    """A judge's prompts: ours, or `paper` for the form of [TL]'s released code, with both ratings in one reply."""
 
     def read(self, config: TaskConfig) -> Rows:
         """Return all rows. Gold answers may be missing if the task needs a judge.
@@ -231,8 +217,9 @@ class MATH(JudgedTask):
 
     needs_judge: ClassVar[bool] = False
     default_rubrics: ClassVar[Mapping[str, Rubric]] = GSM8K.default_rubrics
+    paper_rubrics: ClassVar[Mapping[str, Rubric]] = GSM8K.paper_rubrics
 
-    def preset(self, config: TaskConfig) -> TaskConfig:
+    def prepared(self, config: TaskConfig) -> TaskConfig:
         """Return the configuration with the columns of MATH."""
         return with_defaults(config, columns={"prompt": "problem", "gold": "solution"})
 
