@@ -87,7 +87,7 @@ def test_mathematics_is_judged_as_in_the_paper(tmp_path: Path) -> None:
     task, config = configured(questions(tmp_path, answer="#### 1"), "gsm8k", preset="paper")
     [item] = task.items(config, task.read(config).take([0]), ["So 2."])
     prompt = task.rubrics(config)["judged"].prompt(item)
-    assert prompt.endswith("Question: What is {x} number 0?\n\nTrue Answer: #### 1\n\nAI Answer: So 2.")
+    assert prompt.endswith("Question: What is {x} number 0?\n\nTrue solution: #### 1\n\nSolution: So 2.")
 
 
 def test_truthfulqa_is_a_file_of_questions(real_data: Path) -> None:
