@@ -127,7 +127,8 @@ def follow_launcher(farewell: Callable[[], None]) -> None:
     """
     if launched() == 1:
         return
-    if not first():
+    speaks = first()
+    if not speaks:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     # A handler alone would wait for the end of a call into C, such as one that waits for a dead process.
     reading, writing = os.pipe()
@@ -138,7 +139,7 @@ def follow_launcher(farewell: Callable[[], None]) -> None:
     def end() -> NoReturn:
         while os.read(reading, 1) != bytes([signal.SIGTERM]):
             pass
-        if first():
+        if speaks:
             farewell()
         os._exit(STOPPED)
 
