@@ -94,7 +94,7 @@ def export(
     seed: Annotated[int, typer.Option(help="The training seed whose labels these are.")] = 0,
     system: Annotated[str | None, typer.Option(help="A system message in front of every conversation.")] = None,
 ) -> None:
-    """Write what a student of a text task would learn, for a provider of fine-tuning: {"messages": […]} a line."""
+    """Write what a student would learn as texts, for a provider of fine-tuning: {"messages": […]} a line."""
     from outgrow.experiment import Experiment
 
     _load(plugin)

@@ -201,25 +201,21 @@ class Experiment:
             Number of conversations.
 
         Raises:
-            ConfigError: There is no such method, or the task is one of choices.
+            ConfigError: There is no such method, or a strong model that runs here would learn probabilities of choices.
             OutgrowError: As for `run`.
         """
         if method not in {*self.config.methods, "ceiling"}:
             advice = did_you_mean(method, self.config.methods)
             raise ConfigError(f"The experiment has no method {method!r}.", fix=advice)
-        from outgrow.pipeline.text import TextPipeline
-
         task, rows = read_task(self.config.task)
         pipeline = self._pipeline(task, rows, Run(self._store(), reporter or SilentReporter(), sentence=sentence))
-        if not isinstance(pipeline, TextPipeline):
-            what = "What students of choice tasks learn are probabilities, not texts."
-            raise ConfigError(what, found=f"task.choices of {self.config.task.name!r}")
         targets, strong = pipeline.targets(method, seed), self.config.strong
         if isinstance(strong, ServerStrong):  # it will be asked as it is asked now
-            asked, system = dict(zip(targets.ids, targets.prompts, strict=True)), system or strong.system
+            system = system or strong.system
         else:
             asked = dict(zip(rows.ids, rows.prompts, strict=True))
-        lines = message_lines(targets, asked, system)
+            targets = replace(targets, prompts=tuple(asked[row] for row in targets.ids))
+        lines = message_lines(targets, system)
         if ranks.first():
             write_messages(lines, Path(path))
         return len(lines)

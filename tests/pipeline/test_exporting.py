@@ -34,8 +34,8 @@ def settings_in(folder: Path, model: Path) -> dict[str, Any]:
 
 def test_texts_come_back_as_they_were_with_one_line_for_each_distinct_one() -> None:
     ids, texts = ("a", "a", "b", "b"), (f" {HARD}", HARD, " yes", "  ")
-    targets = TextTargets(ids, ("…",) * 4, texts, (0.5,) * 4, ("weak",) * 4)
-    lines = message_lines(targets, {"a": HARD, "b": "b?"}, "Be brief.")
+    targets = TextTargets(ids, (HARD, HARD, "b?", "b?"), texts, (0.5,) * 4, ("weak",) * 4)
+    lines = message_lines(targets, "Be brief.")
     assert not any("\n" in line for line in lines)
     said = [[(one["role"], one["content"]) for one in json.loads(line)["messages"]] for line in lines]
     assert said == [

@@ -156,13 +156,6 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
         Experiment.from_dict({**settings, **changes, "strong": strong}).estimate()
 
 
-def test_a_choice_task_says_how_else_it_could_be_done(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, "http://localhost:1/v1")
-    settings["task"] |= {"choices": [f"arr very {word}" for word in WORDS]}
-    with pytest.raises(ConfigError, match=r"Leave `task.choices` out"):
-        Experiment.from_dict(settings).run()
-
-
 def test_a_bare_name_of_a_fine_tuned_model_is_that_of_the_first_seed() -> None:
     strong = {"server": "http://h/v1", "model": "m", "tuned": {"naive": "ft:a"}}
     config = parse_config({"task": {"path": "x"}, "supervisors": [{"model": "w"}], "strong": strong})

@@ -111,10 +111,9 @@ class ExperimentConfig(Frozen):
             weights_of(self.strong.model)
             return self.strong
         raise ConfigError(
-            "A choice task trains its strong model here, and this one is behind a server.",
+            "The strong model is behind a server, so it is not trained here.",
             found=f"strong.server: {self.strong.server}",
-            fix="Leave `task.choices` out: the answers are then texts, which a served model refines, scored by "
-            "exact match. Or take a strong model that runs here; supervisors of choices may be behind servers.",
+            fix="Take a strong model that runs here.",
         )
 
     @property

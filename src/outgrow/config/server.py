@@ -53,6 +53,17 @@ class Served(Frozen):
     """What tokens cost, for the notes of the results and `outgrow run --dry-run`."""
 
 
+class AskedForChoices(Served):
+    """A served model that is asked for one of the choices by name, in choice tasks."""
+
+    template: str = "{prompt}\n\nAnswer with one of these and nothing else: {choices}"
+    """How a row is asked in a choice task; text tasks have `generate.template`."""
+    samples: int = Field(default=1, gt=0)
+    """Answers to each row in a choice task: one, greedily, or so many samples whose shares are the probabilities."""
+    max_new_tokens: int = Field(default=16, gt=0)
+    """Most tokens of an answer in a choice task; text tasks have `generate.max_new_tokens`."""
+
+
 def _names(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -76,7 +87,7 @@ class FineTune(Frozen):
     """Longest time to wait for a job. The same command, run again, goes on waiting."""
 
 
-class ServerStrong(Served):
+class ServerStrong(AskedForChoices):
     """A strong model behind a server: it refines labels here, and is fine-tuned by its provider, if at all."""
 
     fine_tune: FineTune | None = None

@@ -9,19 +9,22 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.config import ExperimentConfig, Named
+from outgrow.config import ExperimentConfig, Named, ServerStrong
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import choice_scores
-from outgrow.labels import ChoiceVotes, Predictions, Rows, positions
+from outgrow.labels import ChoiceTargets, ChoiceVotes, Predictions, Rows, TextTargets, positions
 from outgrow.pipeline.combination import Combination
 from outgrow.pipeline.evaluating import chance_of
 from outgrow.pipeline.gaps import gap_notes
 from outgrow.pipeline.method import ChoiceMethod
 from outgrow.pipeline.protocol import Pipeline
+from outgrow.pipeline.served_choices import choice_texts
+from outgrow.pipeline.tuning import TunedModels
 from outgrow.registry import can
 from outgrow.run import Run
 from outgrow.supervisors.gold import judged_rows
 from outgrow.supervisors.protocol import Asking
+from outgrow.supervisors.server import ask_for_choices, check_asked
 from outgrow.train.learners import ChoiceLearner, choice_learner, train_and_predict
 from outgrow.train.targets import gold_targets
 
@@ -49,6 +52,15 @@ class ChoicePipeline(Pipeline):
                 )
             if can(one, "check"):
                 one.check("choice", Asking())
+        if isinstance(self.config.strong, ServerStrong):
+            check_asked(self.config.strong)
+            if self.config.trains_on_gold:
+                raise ConfigError(
+                    "`gold_only` trains the strong model, and this one is behind a server.",
+                    fix="Remove `gold_only`, or take a strong model that runs here.",
+                )
+        else:
+            _ = self._learner
         _ = self._methods
 
     @property
@@ -115,29 +127,45 @@ class ChoicePipeline(Pipeline):
         return self._on_test(*found)
 
     def base(self) -> Predictions | None:
-        """The commonest answer among the gold rows: a fresh head knows no more."""
+        """The commonest answer among the gold rows: a fresh head knows no more. A served model is asked instead."""
+        if isinstance(self.config.strong, ServerStrong):
+            return self._asked(self.config.strong, "strong model", "base")
         gold = self.rows.part("gold")
         if not len(gold):
             return None
         return self._predictions(np.tile(gold.gold_shares(), (len(self._test), 1)))
 
-    def ceiling(self, seed: int) -> Predictions:
+    def ceiling(self, seed: int) -> Predictions | None:
         """The strong model trained on gold answers of the unlabelled part."""
+        if isinstance(self.config.strong, ServerStrong):
+            return self._student_of_provider("ceiling", seed)
         targets, step = gold_targets(self._unlabelled), f"ceiling, seed {seed}"
         return self._on_test(
             *train_and_predict(self._learner, targets, _CROSS_ENTROPY, self._judged, self.run, seed=seed, name=step)
         )
 
-    def student(self, method: str, seed: int) -> Predictions:
+    def student(self, method: str, seed: int) -> Predictions | None:
         """The strong model trained by a method of the experiment."""
-        way, votes = self._methods[method], self._cast(seed)
-        validation = self.rows.part("validation")
-        taught_by = positions(votes.ids, validation.ids + self._unlabelled.ids)
-        targets = way.combined(votes.take(taught_by), validation)
-        left_out = len(self._unlabelled) - len(targets.ids)
-        if left_out:
-            self.run.note("rows.without_vote", "caution", left_out=left_out, rows=len(self._unlabelled))
-        return self._on_test(*way.student(targets, self._judged, self.run, seed=seed))
+        if isinstance(self.config.strong, ServerStrong):
+            return self._student_of_provider(method, seed)
+        targets = self._combined(method, seed)
+        return self._on_test(*self._methods[method].student(targets, self._judged, self.run, seed=seed))
+
+    def targets(self, method: str, seed: int) -> TextTargets:
+        """The names of choices that the provider of a served strong model trains it on; see `Pipeline.targets`."""
+        strong = self.config.strong
+        if not isinstance(strong, ServerStrong):
+            raise ConfigError(
+                "What students of choice tasks learn are probabilities, not texts, unless the strong model is behind a "
+                "server.",
+                found=f"task.choices of {self.config.task.name!r}",
+            )
+        if method == "ceiling":
+            learned = gold_targets(self._unlabelled)
+        else:
+            targets, way = self._combined(method, seed), self._methods[method]
+            learned = way.learned(targets, self._judged, self.run, seed=seed, strong=strong)
+        return choice_texts(strong, learned, self._unlabelled)
 
     @cached_property
     def _unlabelled(self) -> Rows:
@@ -157,7 +185,12 @@ class ChoicePipeline(Pipeline):
 
     @cached_property
     def _methods(self) -> dict[str, ChoiceMethod]:
-        return {name: ChoiceMethod.of(name, self.config, self.rows, self._learner) for name in self.config.methods}
+        return {name: ChoiceMethod.of(name, self.config, self.rows) for name in self.config.methods}
+
+    @cached_property
+    def _tuned(self) -> TunedModels:
+        ceiling = self.config.ceiling and None not in self._unlabelled.gold
+        return TunedModels(self.config, self.targets, ceiling, self.run)
 
     @cached_property
     def _combinations(self) -> dict[str, Combination]:
@@ -176,6 +209,26 @@ class ChoicePipeline(Pipeline):
             votes = [each.vote(self.rows, self.run, seed=seed) for each in self.config.supervisors]
             self._votes[seed] = self._voting(ChoiceVotes.stack(votes))
         return self._votes[seed]
+
+    def _combined(self, method: str, seed: int) -> ChoiceTargets:
+        """The votes on the unlabelled part, combined as a method does; rows without a vote are noted."""
+        votes, validation = self._cast(seed), self.rows.part("validation")
+        taught_by = positions(votes.ids, validation.ids + self._unlabelled.ids)
+        targets = self._methods[method].combined(votes.take(taught_by), validation)
+        left_out = len(self._unlabelled) - len(targets.ids)
+        if left_out:
+            self.run.note("rows.without_vote", "caution", left_out=left_out, rows=len(self._unlabelled))
+        return targets
+
+    def _student_of_provider(self, method: str, seed: int) -> Predictions | None:
+        tuned = self._tuned(method, seed)
+        return None if tuned is None else self._asked(tuned, "fine-tuned model", f"{method}, seed {seed}")
+
+    def _asked(self, model: ServerStrong, role: str, name: str) -> Predictions:
+        """The choices that a served model names on the test part; a failed answer counts as a uniform guess."""
+        votes = ask_for_choices(model, self._test, self.run, role=role, name=name)
+        self.run.add(*(note for note in gap_notes(votes) if note.code == "votes.failed"))
+        return self._predictions(votes.probs[:, 0])
 
     def _on_test(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
         """The predictions on the test part, of those on all judged rows."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from outgrow.errors import StoreError
@@ -11,14 +10,13 @@ from outgrow.labels import TextTargets
 from outgrow.store import write_text
 
 
-def message_lines(targets: TextTargets, questions: Mapping[str, str], system: str | None = None) -> list[str]:
+def message_lines(targets: TextTargets, system: str | None = None) -> list[str]:
     r"""Return training targets as chat messages, a line of JSON for each distinct text of a row.
 
     The format knows no weights, so texts of several supervisors count alike.
 
     Args:
-        targets: The targets.
-        questions: Row id → the user message.
+        targets: The targets; their prompts are the user messages.
         system: A system message in front of each, if any.
 
     Returns:
@@ -28,24 +26,25 @@ def message_lines(targets: TextTargets, questions: Mapping[str, str], system: st
         The `messages` form of OpenAI's fine-tuning files, which Hugging Face's trl reads too.
 
     Example:
-        >>> targets = TextTargets(("a",), ("Question: …",), (" Arr, Mira!",), (1.0,), ("weak",))
-        >>> print(*message_lines(targets, {"a": 'Who "sings"?'}))
+        >>> targets = TextTargets(("a",), ('Who "sings"?',), (" Arr, Mira!",), (1.0,), ("weak",))
+        >>> print(*message_lines(targets))
         {"messages": [{"role": "user", "content": "Who \"sings\"?"}, {"role": "assistant", "content": "Arr, Mira!"}]}
     """
     front = [] if system is None else [{"role": "system", "content": system}]
-    pairs = dict.fromkeys((row, text.strip()) for row, text in zip(targets.ids, targets.texts, strict=True))
+    columns = zip(targets.ids, targets.prompts, targets.texts, strict=True)
+    distinct = dict.fromkeys((row, prompt, text.strip()) for row, prompt, text in columns)
     return [
         json.dumps(
             {
                 "messages": [
                     *front,
-                    {"role": "user", "content": questions[row]},
+                    {"role": "user", "content": prompt},
                     {"role": "assistant", "content": text},
                 ]
             },
             ensure_ascii=False,
         )
-        for row, text in pairs
+        for _, prompt, text in distinct
         if text
     ]
 

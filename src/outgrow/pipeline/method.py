@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from outgrow.combine.targets import surest
-from outgrow.config import ExperimentConfig, Method, Pretune, Strong, weights_of
+from outgrow.config import ExperimentConfig, Method, Pretune, ServerStrong, Strong, StrongModel, weights_of
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.pipeline.combination import Combination
 from outgrow.pipeline.refining import check_choice_refiner, refined_choices
+from outgrow.pipeline.tuning import check_untrained
 from outgrow.run import Run
 from outgrow.train.learners import (
-    ChoiceLearner,
     IntermediateModel,
     PredictedChoices,
     choice_learner,
@@ -36,22 +36,19 @@ class ChoiceMethod:
     """The experiment."""
     combined: Combination
     """Votes to targets."""
-    learner: ChoiceLearner
-    """Trains the strong model as it is."""
     pretraining: ContinuedPretraining | None
     """Language modelling on the prompts, before the student is trained."""
     chain: tuple[IntermediateModel, ...]
     """Models between the supervisors and the strong one."""
 
     @classmethod
-    def of(cls, name: str, config: ExperimentConfig, rows: Rows, learner: ChoiceLearner) -> ChoiceMethod:
+    def of(cls, name: str, config: ExperimentConfig, rows: Rows) -> ChoiceMethod:
         """The method of this name in an experiment file.
 
         Args:
             name: What the experiment calls it.
             config: The experiment.
             rows: All rows of the task.
-            learner: Trains the strong model.
 
         Raises:
             ConfigError: A name or a parameter is wrong, or the method cannot be used for a choice task.
@@ -59,11 +56,13 @@ class ChoiceMethod:
         settings = config.methods[name]
         if settings.prefer is not None:
             raise ConfigError(f"methods.{name}: `prefer` is for text tasks, and {config.task.name} is a choice task.")
+        if isinstance(config.strong, ServerStrong):
+            check_untrained(name, settings)
         if settings.refine is not None:
-            check_choice_refiner(settings.refine, config.trained, method=name, own_choices=rows.options is not None)
+            check_choice_refiner(settings.refine, config.strong, method=name, own_choices=rows.options is not None)
         pretraining = None if settings.pretune is None else continued_pretraining(config.trained, settings.pretune)
         chain = tuple(IntermediateModel.of(each, config.trainer) for each in settings.chain)
-        return cls(name, config, Combination.of(name, settings, rows), learner, pretraining, chain)
+        return cls(name, config, Combination.of(name, settings, rows), pretraining, chain)
 
     @property
     def settings(self) -> Method:
@@ -71,7 +70,7 @@ class ChoiceMethod:
         return self.config.methods[self.name]
 
     def student(self, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int) -> PredictedChoices:
-        """Return what the strong model predicts once it has learnt the combined targets.
+        """Return what the strong model predicts once it has been trained here on the combined targets.
 
         Args:
             targets: What `combined` returned.
@@ -79,12 +78,25 @@ class ChoiceMethod:
             run: Store, progress, notes and audits.
             seed: Training seed.
         """
-        step, unlabelled = f"{self.name}, seed {seed}", rows.part("unlabelled")
-        strong, learner, objective = self.config.trained, self.learner, self.settings.objective
+        step, strong = f"{self.name}, seed {seed}", self.config.trained
         if self.pretraining is not None:
-            model = self.pretraining(unlabelled, run, seed=seed, name=f"pretune for {step}")
+            model = self.pretraining(rows.part("unlabelled"), run, seed=seed, name=f"pretune for {step}")
             strong = strong.model_copy(update={"model": str(model)})
-            learner = choice_learner(strong, self.config.trainer)
+        targets = self.learned(targets, rows, run, seed=seed, strong=strong)
+        learner = choice_learner(strong, self.config.trainer)
+        return train_and_predict(learner, targets, self.settings.objective, rows, run, seed=seed, name=step)
+
+    def learned(self, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int, strong: StrongModel) -> ChoiceTargets:
+        """Return what the student learns: the combined targets, filtered, refined, and relabelled by the chain.
+
+        Args:
+            targets: What `combined` returned.
+            rows: The unlabelled and the test rows.
+            run: Store, progress, notes and audits.
+            seed: Training seed.
+            strong: The strong model that refines.
+        """
+        objective = self.settings.objective
         if self.settings.filter is not None:
             targets = surest(targets, **self.settings.filter.model_dump(), seed=seed)
         if self.settings.refine is not None:
@@ -92,9 +104,9 @@ class ChoiceMethod:
             if not make_objective(objective).takes_votes:
                 targets = dataclasses.replace(targets, votes=None, lambdas=None)
         for intermediate in self.chain:
-            name = f"relabel for {step}"
-            targets = intermediate.relabel(targets, unlabelled, objective, run, seed=seed, name=name)
-        return train_and_predict(learner, targets, objective, rows, run, seed=seed, name=step)
+            name = f"relabel for {self.name}, seed {seed}"
+            targets = intermediate.relabel(targets, rows.part("unlabelled"), objective, run, seed=seed, name=name)
+        return targets
 
 
 def continued_pretraining(strong: Strong, settings: Pretune) -> ContinuedPretraining:

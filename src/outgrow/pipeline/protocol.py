@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from outgrow.labels import Predictions
+from outgrow.labels import Predictions, TextTargets
 
 
 class Pipeline(Protocol):
@@ -40,3 +40,10 @@ class Pipeline(Protocol):
 
     def student(self, method: str, seed: int) -> Predictions | None:
         """Return those of the strong model trained by a method, or None where it is trained elsewhere."""
+
+    def targets(self, method: str, seed: int) -> TextTargets:
+        """Return the texts that the student of a method, or the `ceiling`, learns first.
+
+        Raises:
+            ConfigError: It learns no texts.
+        """

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from outgrow.config import Named, Strong, weights_of
+from outgrow.config import Named, ServerStrong, Strong, StrongModel, weights_of
 from outgrow.errors import ConfigError
 from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
@@ -19,10 +19,12 @@ from outgrow.models.loading import is_masked_lm
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.models.specs import ModelSpec, model_spec
 from outgrow.pipeline.auditing import audited_choices, report_audit
+from outgrow.pipeline.served_choices import ChoosingModel
 from outgrow.refine.refinement import ChoiceRefinement, Refinement, Refiner
 from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.store import table_hash
+from outgrow.supervisors.server import as_asked, choice_options
 from outgrow.train.features import FrozenFeatures
 from outgrow.train.targets import rows_of
 
@@ -44,12 +46,12 @@ def make_refiner(refine: Named, ability: str, *, method: str, defaults: Mapping[
     return refiner
 
 
-def check_choice_refiner(refine: Named, strong: Strong, *, method: str, own_choices: bool) -> None:
+def check_choice_refiner(refine: Named, strong: StrongModel, *, method: str, own_choices: bool) -> None:
     """Refuse a refiner of choices that cannot work, before anything is computed.
 
     Raises:
-        ConfigError: A parameter is wrong, an encoder would have to continue a text, or labels of other rows would have
-            to be averaged where every row has its own choices.
+        ConfigError: A parameter is wrong, an encoder would have to continue a text, a served model would have to give
+            features, or labels of other rows would have to be averaged where every row has its own choices.
     """
     refiner = make_refiner(refine, "choices", method=method)
     if own_choices and not refiner.reads_text:
@@ -58,11 +60,29 @@ def check_choice_refiner(refine: Named, strong: Strong, *, method: str, own_choi
             "its own.",
             fix="Use `icl`, with a causal language model as the strong model.",
         )
-    if refiner.reads_text and is_masked_lm(weights_of(strong.model)):
+    if isinstance(strong, ServerStrong):
+        check_served_refiner(refine, method)
+        if not refiner.reads_text:
+            raise ConfigError(
+                f"methods.{method}: `refine: {refine.name}` uses the strong model's features, and a model behind a "
+                "server gives none.",
+                fix="Use `icl`, or take a strong model that runs here.",
+            )
+    elif refiner.reads_text and is_masked_lm(weights_of(strong.model)):
         raise ConfigError(
             f"`refine: {refine.name}` of a choice task needs a causal language model.",
             found=f"{strong.model}, an encoder",
             fix="Use `neighbours` or `linear`, which refine by an encoder's features.",
+        )
+
+
+def check_served_refiner(refine: Named, method: str) -> None:
+    """Raise a ConfigError if a refiner needs more of a served model than answers."""
+    if refine.params.get("select") == "embedding":
+        raise ConfigError(
+            f"methods.{method}: a model behind a server does not embed texts.",
+            found="select: embedding",
+            fix="Choose demonstrations by `tfidf`.",
         )
 
 
@@ -86,13 +106,13 @@ def refined_texts(
 
 
 def refined_choices(
-    refine: Named, strong: Strong, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int, method: str
+    refine: Named, strong: StrongModel, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int, method: str
 ) -> ChoiceTargets:
     """Return what a refiner makes of targets about some of `rows`, after its audit.
 
     Args:
         refine: The refiner's name and parameters.
-        strong: The untrained model whose features or continuations it uses.
+        strong: The untrained model whose features, continuations or answers it uses.
         targets: The combined weak labels.
         rows: The unlabelled and the test rows.
         run: Store, progress and notes.
@@ -100,11 +120,18 @@ def refined_choices(
         method: The method, for notes.
     """
     refiner = make_refiner(refine, "choices", method=method)
-    own, step = rows_of(rows, targets), f"refine for {method}, seed {seed}"
     language_model = model_spec(strong, "strong model") if refiner.reads_text else None
+    chat = strong if isinstance(strong, ServerStrong) and strong.api == "chat" else None
+    if chat is not None:  # a chat endpoint scores no texts, so it is asked for its choice
+        rows = as_asked(chat, rows)
+    options = {} if chat is None else {"options": choice_options(chat).to_json()}
+    own, step = rows_of(rows, targets), f"refine for {method}, seed {seed}"
+
+    def chooser(opened: LanguageModel) -> LanguageModel:
+        return opened if chat is None else ChoosingModel(opened, chat, run.dry)
 
     def make(opened: LanguageModel, folder: Path) -> ChoiceRefinement:
-        return refiner.choices(own, targets, _Reader(strong, rows, run, opened), seed=seed)
+        return refiner.choices(own, targets, _Reader(strong, rows, run, chooser(opened)), seed=seed)
 
     def by_features(folder: Path) -> ChoiceRefinement:
         with run.reporter.step(step, total=1) as progress:
@@ -114,10 +141,11 @@ def refined_choices(
 
     recipe = {
         "refiner": identity(refiner),
-        "features": FrozenFeatures.of(strong).recipe() if language_model is None else None,
+        "features": FrozenFeatures.of(cast(Strong, strong)).recipe() if language_model is None else None,
         "rows": table_hash(own.to_arrow()),
         "targets": table_hash(targets.to_arrow()),
         "seed": seed,
+        **options,
     }
     if language_model is None:
         kept = ChoiceRefinement(targets)
@@ -129,8 +157,8 @@ def refined_choices(
         """Distributions of the untouched strong model, shape (n, K)."""
         probs = run.stage(
             "scores",
-            {"refiner": identity(refiner), "rows": table_hash(sample.to_arrow())},
-            lambda opened, folder: _Matrix(refiner.base(sample, opened)),
+            {"refiner": identity(refiner), "rows": table_hash(sample.to_arrow()), **options},
+            lambda opened, folder: _Matrix(refiner.base(sample, chooser(opened))),
             _Matrix,
             model=language_model,
             step=f"base for {step}",
@@ -147,7 +175,7 @@ def refined_choices(
 class _Reader:
     """See `outgrow.refine.refinement.StrongReader`."""
 
-    strong: Strong
+    strong: StrongModel
     rows: Rows
     run: Run
     opened: LanguageModel | None = None
@@ -159,6 +187,8 @@ class _Reader:
         return self.opened
 
     def features(self, rows: Rows) -> NDArray[np.float32]:
+        if isinstance(self.strong, ServerStrong):
+            raise ConfigError("A model behind a server has no features.", fix="Refine by its texts alone.")
         every: NDArray[np.float32] = FrozenFeatures.of(self.strong)(self.rows, self.run).numpy()
         return every[positions(self.rows.ids, rows.ids)]
 

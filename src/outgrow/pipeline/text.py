@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 from outgrow.combine.combiner import TextCombiner
 from outgrow.combine.texts import gold_targets, naive_targets, pool
-from outgrow.config import ExperimentConfig, FineTune, Method, Named, Prefer, ServerStrong
+from outgrow.config import ExperimentConfig, Method, Named, Prefer, ServerStrong
 from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
 from outgrow.models.protocols import check_options
-from outgrow.models.server import NotYetError
 from outgrow.models.specs import ModelSpec, model_spec
 from outgrow.pipeline.auditing import audited, report_audit
-from outgrow.pipeline.exporting import message_lines
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.protocol import Pipeline
-from outgrow.pipeline.refining import make_refiner, refined_texts
+from outgrow.pipeline.refining import check_served_refiner, make_refiner, refined_texts
 from outgrow.pipeline.scoring import Scorer
 from outgrow.pipeline.text_notes import entropy_notes, text_notes
-from outgrow.pipeline.tuning import tuned_by_provider
+from outgrow.pipeline.tuning import TunedModels, check_untrained
 from outgrow.refine.refinement import Refiner
 from outgrow.registry import can, create
 from outgrow.run import Run
@@ -52,7 +48,6 @@ class TextPipeline(Pipeline):
     scorer: Scorer | None = None
     """Scores answers to the test part, where that has a task of its own."""
     _labels: dict[tuple[int, Part], TextLabels] = field(default_factory=dict)
-    _messages: dict[tuple[str, int], list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # What cannot work is refused before anything is computed.
@@ -136,7 +131,8 @@ class TextPipeline(Pipeline):
     def _student(self, method: str, seed: int, objective: Named, prefer: Prefer | None) -> Predictions | None:
         step = f"{method}, seed {seed}"
         if not self.config.strong.trains:
-            return self._tuned(method, seed)
+            tuned = self._tuned(method, seed)
+            return None if tuned is None else self._answers(model_spec(tuned, "fine-tuned model", name=step))
         learned = self._learner.train(self.targets(method, seed), objective, self.run, seed=seed, name=f"train {step}")
         folder = str(learned.path / "model")
         if prefer is not None:
@@ -147,48 +143,6 @@ class TextPipeline(Pipeline):
                 self.run, seed=seed, name=step,
             )  # fmt: skip
         return self._answers(self._strong(step, folder))
-
-    def _tuned(self, method: str, seed: int) -> Predictions | None:
-        """Answers of what the strong model's provider has made of it, if there is such a model."""
-        strong, number = self.config.strong, self.config.seeds.index(seed)
-        models = getattr(strong, "tuned", {}).get(method, ())
-        given = number < len(models)
-        tunes = isinstance(strong, ServerStrong) and strong.fine_tune is not None
-        if (given or not tunes) and method != "ceiling" and self.config.methods[method].refine is not None:
-            self.targets(method, seed)  # what its provider will train it on, audited here
-        if given:
-            model = models[number]
-        elif tunes:
-            self._start_jobs()
-            model = self._fine_tuned(method, seed)
-        else:
-            if not models:
-                self.run.note("student.not_trained_here", who=method, server=isinstance(strong, ServerStrong))
-            return None
-        tuned = strong.model_copy(update={"model": model, "name": None})
-        return self._answers(model_spec(tuned, "fine-tuned model", name=f"{method}, seed {seed}"))
-
-    def _start_jobs(self) -> None:
-        """Create the provider's jobs of all students, as far as it takes them, before one is waited for."""
-        if self.run.dry:
-            return
-        ceiling = self.config.ceiling and None not in self._unlabelled.gold
-        for method in [*["ceiling"] * ceiling, *self.config.methods]:
-            given = len(getattr(self.config.strong, "tuned", {}).get(method, ()))
-            for seed in self.config.seeds[given:]:
-                with suppress(NotYetError):
-                    self._fine_tuned(method, seed, wait=False)
-
-    def _fine_tuned(self, method: str, seed: int, *, wait: bool = True) -> str:
-        strong, key = cast(ServerStrong, self.config.strong), (method, seed)
-        if key not in self._messages:
-            targets = self.targets(method, seed)
-            asked = dict(zip(targets.ids, targets.prompts, strict=True))
-            self._messages[key] = message_lines(targets, asked, strong.system)
-        name = f"{method}, seed {seed}"
-        return tuned_by_provider(
-            strong, cast(FineTune, strong.fine_tune), self._messages[key], self.run, seed=seed, name=name, wait=wait
-        )
 
     def _answers(self, model: ModelSpec) -> Predictions:
         prompts, options = self._prompts(self._test), self._asking.options
@@ -287,20 +241,9 @@ class TextPipeline(Pipeline):
             if method.prefer is not None:
                 self._stage(method.prefer)
             return
-        if method.prefer is not None or method.objective.name != "cross_entropy":
-            part = "objective" if method.prefer is None else "prefer"
-            raise ConfigError(
-                f"methods.{name}: `{part}` is a way to train the strong model, and this one is not trained here: it is "
-                "behind a server, or registered by a plug-in.",
-                fix=f"Remove `{part}`, or take a strong model that runs here.",
-            )
-        served = isinstance(self.config.strong, ServerStrong)
-        if served and method.refine is not None and method.refine.params.get("select") == "embedding":
-            raise ConfigError(
-                f"methods.{name}: a model behind a server does not embed texts.",
-                found="select: embedding",
-                fix="Choose demonstrations by `tfidf`.",
-            )
+        check_untrained(name, method)
+        if isinstance(self.config.strong, ServerStrong) and method.refine is not None:
+            check_served_refiner(method.refine, name)
 
     def _combiner(self, method: Method, name: str) -> TextCombiner:
         combine, door = method.combine, f"methods.{name}.combine"
@@ -363,6 +306,11 @@ class TextPipeline(Pipeline):
     @cached_property
     def _scorer(self) -> Scorer:
         return Scorer(self.config, self.task, self.run)
+
+    @cached_property
+    def _tuned(self) -> TunedModels:
+        ceiling = self.config.ceiling and None not in self._unlabelled.gold
+        return TunedModels(self.config, self.targets, ceiling, self.run)
 
     @cached_property
     def _learner(self) -> TextLearner:

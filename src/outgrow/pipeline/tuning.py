@@ -3,16 +3,94 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from outgrow.config import FineTune, ServerStrong
-from outgrow.models.server import Cost, Limits, Tuning, Usage, fine_tune
+from outgrow.config import ExperimentConfig, FineTune, Method, ServerStrong
+from outgrow.errors import ConfigError
+from outgrow.labels import TextTargets
+from outgrow.models.server import Cost, Limits, NotYetError, Tuning, Usage, fine_tune
 from outgrow.models.server.usage import guess_tokens
 from outgrow.models.specs import ServerModel
-from outgrow.pipeline.exporting import write_messages
+from outgrow.pipeline.exporting import message_lines, write_messages
 from outgrow.run import Run
 from outgrow.store import content_hash, read_json, write_json
+
+
+def check_untrained(name: str, method: Method) -> None:
+    """Raise a ConfigError if a method trains a strong model that is not trained here."""
+    ways = {
+        "prefer": method.prefer is not None,
+        "objective": method.objective.name != "cross_entropy",
+        "pretune": method.pretune is not None,
+    }
+    for part, used in ways.items():
+        if used:
+            raise ConfigError(
+                f"methods.{name}: `{part}` is a way to train the strong model, and this one is not trained here: it is "
+                "behind a server, or registered by a plug-in.",
+                fix=f"Remove `{part}`, or take a strong model that runs here.",
+            )
+
+
+@dataclass(frozen=True)
+class TunedModels:
+    """The students of a strong model that is not trained here: named by the user, or trained by its provider."""
+
+    config: ExperimentConfig
+    """The experiment."""
+    targets: Callable[[str, int], TextTargets]
+    """What the student of a method, or the `ceiling`, learns with a seed."""
+    ceiling: bool
+    """Whether there is a ceiling to train."""
+    run: Run
+    """Store, progress, costs and notes."""
+    _messages: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+
+    def __call__(self, method: str, seed: int) -> ServerStrong | None:
+        """Return the student of a method, or the `ceiling`; without any a note says how to get one.
+
+        Raises:
+            OutgrowError: See `tuned_by_provider`.
+        """
+        strong, number = self.config.strong, self.config.seeds.index(seed)
+        served = strong if isinstance(strong, ServerStrong) else None
+        models = served.tuned.get(method, ()) if served else ()
+        given, tunes = number < len(models), served is not None and served.fine_tune is not None
+        if (given or not tunes) and method != "ceiling" and self.config.methods[method].refine is not None:
+            self.targets(method, seed)  # what its provider will train it on, audited here
+        if served is None or not (given or tunes):
+            if not models:
+                self.run.note("student.not_trained_here", who=method, server=served is not None)
+            return None
+        if given:
+            model = models[number]
+        else:
+            self._start_jobs(served)
+            model = self._fine_tuned(served, method, seed)
+        return served.model_copy(update={"model": model, "name": None})
+
+    def _start_jobs(self, strong: ServerStrong) -> None:
+        """Create the provider's jobs of all students, as far as it takes them, before one is waited for."""
+        if self.run.dry:
+            return
+        for method in [*["ceiling"] * self.ceiling, *self.config.methods]:
+            given = len(strong.tuned.get(method, ()))
+            for seed in self.config.seeds[given:]:
+                with suppress(NotYetError):
+                    self._fine_tuned(strong, method, seed, wait=False)
+
+    def _fine_tuned(self, strong: ServerStrong, method: str, seed: int, *, wait: bool = True) -> str:
+        assert strong.fine_tune is not None
+        key = method, seed
+        if key not in self._messages:
+            self._messages[key] = message_lines(self.targets(method, seed), strong.system)
+        name = f"{method}, seed {seed}"
+        return tuned_by_provider(
+            strong, strong.fine_tune, self._messages[key], self.run, seed=seed, name=name, wait=wait
+        )
 
 
 def tuned_by_provider(

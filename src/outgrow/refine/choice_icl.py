@@ -56,7 +56,7 @@ class ChoiceICL:
     """Number of draws of demonstrations."""
     content_free: tuple[str, ...] = ("N/A", "[MASK]", "")
     """Content-free inputs that measure the model's prior behind the same demonstrations; with none there is no
-    calibration."""
+    calibration, nor for a chat model behind a server, which only names its choice."""
     normalise: Literal["sum", "mean"] = "sum"
     """Score of a choice: the sum of its tokens' log-probabilities, or their mean."""
     demonstration: str = BLOCK
@@ -175,7 +175,7 @@ class ChoiceICL:
 
         choices = [rows.choices_of(row) for row in range(len(rows))]
         scores = choice_scores(model, asked, choices, mean=self.normalise == "mean")
-        if self.content_free:
+        if self.content_free and not hasattr(model, "choose"):
             behind = list(zip(blocks, choices, strict=True))
             distinct = list(dict.fromkeys(behind))
             empty = [self._prompt(own, text, model) for own, _ in distinct for text in self.content_free]
@@ -195,8 +195,11 @@ def choice_scores(
 ) -> Array:
     """Return the log-probability of each of a row's K choices after its prompt and a space; NaN if too long.
 
-    `choices` holds those of each of N rows; the result has the shape (N, K).
+    `choices` holds those of each of N rows; the result has the shape (N, K). A model with a method `choose` returns it
+    itself.
     """
+    if hasattr(model, "choose"):
+        return np.asarray(model.choose(prompts, choices), dtype=np.float64)
     pairs = [(prompt, f" {choice}") for prompt, own in zip(prompts, choices, strict=True) for choice in own]
     scored = logprobs(model, pairs, too_long="empty")
     values = [np.nan if not one.logprobs else sum(one.logprobs) / (len(one.logprobs) if mean else 1) for one in scored]

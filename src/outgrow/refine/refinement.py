@@ -83,7 +83,7 @@ class ChoiceRefinement:
     dropped: int = 0
     """Demonstrations left out, because they did not fit the model's context."""
     unread: int = 0
-    """Rows without a target, because they did not fit the model's context."""
+    """Rows without a target: they did not fit the model's context, or its answer named no choice."""
 
     def notes(self, method: str, seed: int) -> list[Note]:
         """Return notes on what is missing from the refinement."""

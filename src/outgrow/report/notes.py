@@ -159,7 +159,8 @@ WORDINGS: dict[str, Wording] = {
         else "refinement changes nothing: {share:share} of its {unit} equal the weak ones."
     ),
     "refined.missing": "{missing:of} {rows:row|rows} have no refined answer: {why}.",
-    "refined.unread": "{rows:row is|rows are} longer than the strong model's context and skipped.",
+    "refined.unread": "{rows:row is|rows are} skipped: longer than the strong model's context, or its answer "
+    "names no choice.",
     "rows.without_text": "{left_out:of} {rows:unlabelled row|unlabelled rows} have no text and are skipped.",
     "rows.without_vote": "{left_out:of} {rows:unlabelled row|unlabelled rows} have no usable vote and are skipped.",
     "store.not_kept": "the source or a parameter of {who} cannot be hashed, so its results are not kept for later "

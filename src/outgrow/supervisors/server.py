@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Sequence
@@ -10,9 +11,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from outgrow.config import Served
+from outgrow.config import AskedForChoices
 from outgrow.labels import ChoiceVotes, Completion, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions, LanguageModel, refusal
 from outgrow.models.specs import ServerModel
@@ -24,20 +24,13 @@ from outgrow.supervisors.texts import score, write
 from outgrow.templates import check_template, fill
 
 
-class ServerSupervisor(Served):
+class ServerSupervisor(AskedForChoices):
     """A model behind a server: `{server: http://localhost:8000/v1, model: small-chat}`; more keys as for `Served`.
 
     In a choice task it is asked for one of the choices by name: once greedily, with the answer's probability where the
     server gives log-probabilities; or `samples` times, the probabilities being shares. It is not trained, so one set of
     answers serves all seeds.
     """
-
-    template: str = "{prompt}\n\nAnswer with one of these and nothing else: {choices}"
-    """How a row is asked in a choice task; text tasks have `generate.template`."""
-    samples: int = Field(default=1, gt=0)
-    """Answers to each row in a choice task: one, greedily, or so many samples whose shares are the probabilities."""
-    max_new_tokens: int = Field(default=16, gt=0)
-    """Most tokens of an answer in a choice task; text tasks have `generate.max_new_tokens`."""
 
     @property
     def title(self) -> str:
@@ -46,11 +39,10 @@ class ServerSupervisor(Served):
 
     def check(self, task: Literal["choice", "text"], asking: Asking) -> None:
         """Refuse a URL, parameter or template that cannot work; see `Supervisor.check`."""
-        client = self._model.load(Path())
         if task == "text":
-            client.check(asking.options)
+            self._model.load(Path()).check(asking.options)
         else:
-            check_template("template", self.template, needs=("prompt",))
+            check_asked(self)
 
     def vote(self, rows: Rows, run: Run, *, seed: int) -> ChoiceVotes:
         """Ask about every row; an answer that names no choice is a failed vote. See `Supervisor.vote`.
@@ -58,31 +50,7 @@ class ServerSupervisor(Served):
         Raises:
             ModelError: As `ServerLanguageModel.generate`; what was answered is kept.
         """
-        judged, name = judged_rows(rows), self.title
-        choices = [judged.choices_of(row) for row in range(len(judged))]
-        between = ", " if rows.options is None else "\n"  # choices of a row are often sentences
-        prompts = [
-            fill(self.template, {"prompt": prompt, "choices": between.join(own)})
-            for prompt, own in zip(judged.prompts, choices, strict=True)
-        ]
-        temperature = 1.0 if self.samples > 1 else 0.0
-        options = GenerateOptions(self.max_new_tokens, temperature=temperature, n=self.samples, too_long="empty")
-
-        def make(model: LanguageModel, folder: Path) -> ChoiceVotes:
-            answers = model.generate(prompts, options)
-            if run.dry:
-                return made_up_votes(judged, name)
-            refusals = [refusal(model, prompt, "") for prompt in prompts]
-            return votes_of(judged.ids, name, answers, choices, refusals)
-
-        recipe = {
-            "name": name,
-            "ids": content_hash(list(judged.ids)),
-            "prompts": content_hash(prompts),
-            "choices": list(judged.choices or ()) if rows.options is None else content_hash(choices),
-            "options": options.to_json(),
-        }
-        return run.stage("labels", recipe, make, ChoiceVotes, model=self._model, step=f"ask {name}")
+        return ask_for_choices(self, judged_rows(rows), run, role="supervisor", name=self.title)
 
     def write(self, rows: Rows, part: Part, asking: Asking, run: Run, *, seed: int) -> TextLabels:
         """Generate texts; see `Supervisor.write`."""
@@ -103,6 +71,64 @@ class ServerSupervisor(Served):
     @property
     def _model(self) -> ServerModel:
         return ServerModel(self, "supervisor")
+
+
+def check_asked(config: AskedForChoices) -> None:
+    """Raise a ConfigError for a URL, parameter or template that cannot work in a choice task."""
+    ServerModel(config, "model").load(Path())
+    check_template("template", config.template, needs=("prompt",))
+
+
+def as_asked(config: AskedForChoices, rows: Rows) -> Rows:
+    """Return rows whose prompts are the questions that a served model is asked, with the choices in them."""
+    between = ", " if rows.options is None else "\n"  # choices of a row are often sentences
+    prompts = (
+        fill(config.template, {"prompt": prompt, "choices": between.join(rows.choices_of(row))})
+        for row, prompt in enumerate(rows.prompts)
+    )
+    return dataclasses.replace(rows, prompts=tuple(prompts))
+
+
+def choice_options(config: AskedForChoices) -> GenerateOptions:
+    """Return how a served model answers with a choice."""
+    temperature = 1.0 if config.samples > 1 else 0.0
+    return GenerateOptions(config.max_new_tokens, temperature=temperature, n=config.samples, too_long="empty")
+
+
+def ask_for_choices(config: AskedForChoices, rows: Rows, run: Run, *, role: str, name: str) -> ChoiceVotes:
+    """Ask a served model about every row; an answer that names no choice is a failed vote.
+
+    Args:
+        config: The model.
+        rows: The rows, N of them.
+        run: Store, progress and costs.
+        role: Its role in notes on cost.
+        name: Its name in tables and notes.
+
+    Returns:
+        Its votes, shape (N, 1, K); made up in a dry run.
+
+    Raises:
+        ModelError: As `ServerLanguageModel.generate`; what was answered is kept.
+    """
+    choices = [rows.choices_of(row) for row in range(len(rows))]
+    prompts, options = as_asked(config, rows).prompts, choice_options(config)
+
+    def make(model: LanguageModel, folder: Path) -> ChoiceVotes:
+        answers = model.generate(prompts, options)
+        if run.dry:
+            return made_up_votes(rows, name)
+        refusals = [refusal(model, prompt, "") for prompt in prompts]
+        return votes_of(rows.ids, name, answers, choices, refusals)
+
+    recipe = {
+        "name": name,
+        "ids": content_hash(list(rows.ids)),
+        "prompts": content_hash(list(prompts)),
+        "choices": list(rows.choices or ()) if rows.options is None else content_hash(choices),
+        "options": options.to_json(),
+    }
+    return run.stage("labels", recipe, make, ChoiceVotes, model=ServerModel(config, role, name), step=f"ask {name}")
 
 
 def votes_of(
