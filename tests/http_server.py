@@ -120,6 +120,12 @@ def said(asked: Asked) -> str:
     return asked.body["messages"][-1]["content"] if "messages" in asked.body else asked.body["prompt"]
 
 
+def heard(asked: Asked) -> str:
+    """All that a request says, in one text."""
+    messages = asked.body.get("messages") or [{"content": asked.body.get("prompt", "")}]
+    return "\n".join(message["content"] for message in messages)
+
+
 def reply(text: str | None, *, reason: str = "stop", api: str = "chat", **more: Any) -> dict[str, Any]:
     """The body of a proper answer; `more` goes into its only choice."""
     content: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if api == "chat" else {"text": text}

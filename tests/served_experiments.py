@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from http_server import Answer, Asked, reply, said
+from http_server import Answer, Asked, heard, reply
 from tiny_models import WORDS
 
 PRICES = {"input": 1.0, "output": 2.0}
@@ -18,7 +18,7 @@ async def crowd(asked: Asked) -> Answer:
     model = asked.body["model"]
     if model == "judge":
         return Answer(reply("Fine. [[5]]"))
-    return Answer(reply(f"{model} says {zlib.crc32(said(asked).encode())}"))
+    return Answer(reply(f"{model} says {zlib.crc32(heard(asked).encode())}"))
 
 
 def settings_in(folder: Path, url: str, **changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from example_scripts import EXAMPLES
-from http_server import Answer, Asked, reply, said, serving
+from http_server import Answer, Asked, heard, reply, said, serving
 from outgrow.config import load_config
 from outgrow.experiment import Experiment
 from outgrow.results import Results
@@ -24,8 +24,8 @@ async def everyone(asked: Asked) -> Answer:
     prompt, model = said(asked), asked.body["model"]
     if model == "judge":
         return Answer(reply("[[7]]"))
-    word = prompt.split("Question:")[-1].split()[2]
-    text = "Arr, no." if model.startswith("weak") else f"Arr, {word}." if "Arr" in prompt else f"{word}."
+    word = prompt.split()[-1]
+    text = "Arr, no." if model.startswith("weak") else f"Arr, {word}." if "Arr" in heard(asked) else f"{word}."
     return Answer(reply(f"{text} #### 4"))
 
 

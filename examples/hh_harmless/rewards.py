@@ -172,7 +172,9 @@ class EncoderReward:
     def _embed(self, network: Any, encoder: Encoder, pooling: Any, texts: Sequence[str]) -> Array:
         from outgrow.models.classifier import by_length, embed
 
-        found = by_length(lambda **batch: embed(network, batch, pooling), encoder, texts, batch_size=self.batch_size)
+        found = by_length(
+            lambda **batch: embed(network, batch, pooling), network, encoder, texts, batch_size=self.batch_size
+        )
         return np.asarray(found.numpy(), dtype=np.float64)
 
 
