@@ -81,7 +81,9 @@ PAIRS = {
 def pairs(source: Pairs, rows: int, tested: int, seed: int = 0) -> list[dict[str, Any]]:
     """Return at most so many training rows, half of them gold and half unlabelled, and at most so many test rows."""
     rng = np.random.default_rng(seed)
-    train, test = (read_records(path).slice(0, most).to_pylist() for path, most in zip(source[:2], (rows, tested)))
+    train, test = (
+        read_records(path).slice(0, most).to_pylist() for path, most in zip(source[:2], (rows, tested), strict=True)
+    )
     kept = {row[source.group] for row in test}
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in train:
