@@ -31,7 +31,8 @@ from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.refine.icl import ICL
 from outgrow.train.answers import collate, tokenise
-from outgrow.train.supervised import fit, training_arguments
+from outgrow.train.arguments import training_arguments
+from outgrow.train.supervised import fit
 from outgrow.train.text import TokenLosses, token_objective
 from refine import unshared
 

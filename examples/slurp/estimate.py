@@ -26,7 +26,7 @@ from outgrow.supervisors import ModelSupervisor
 from outgrow.tasks import read_task
 from outgrow.templates import asked_by, fill
 from outgrow.train.answers import collate, tokenise
-from outgrow.train.supervised import training_arguments
+from outgrow.train.arguments import training_arguments
 from outgrow.train.text import TokenLosses, token_objective
 
 BATCHES = 3

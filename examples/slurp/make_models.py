@@ -180,7 +180,8 @@ def pretrain(model: Any, rows: Sequence[Any], folder: Path, reporter: Reporter, 
     """Language modelling on all rows once, in place; checkpoints in the folder, from which it goes on."""
     from outgrow.objectives import TokenCrossEntropy
     from outgrow.train.answers import collate
-    from outgrow.train.supervised import fit, training_arguments
+    from outgrow.train.arguments import training_arguments
+    from outgrow.train.supervised import fit
     from outgrow.train.text import TokenLosses
 
     settings = {

@@ -29,8 +29,9 @@ from outgrow.objectives import Objective, TokenObjective
 from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.train.answers import collate, tokenise
+from outgrow.train.arguments import training_arguments
 from outgrow.train.choice import train_choice
-from outgrow.train.supervised import _shared, fit, training_arguments
+from outgrow.train.supervised import _shared, fit
 from outgrow.train.text import TokenLosses
 from tiny_models import WORDS, make_decoder, make_encoder
 

@@ -30,8 +30,8 @@ INFER: dict[Preset, str] = {
         "In one sentence, this is how whoever answers next should do it:"
     ),
     "paper": (
-        "Your task is to detect a style. Below are questions of a user and an AI's answers, which all have one style in "
-        'common. Say in one sentence what it is, and begin with "The used style is:".\n\n{demonstrations}'
+        "Your task is to detect a style. Below are questions of a user and an AI's answers, which all share one "
+        'style. Say in one sentence what it is, and begin with "The used style is:".\n\n{demonstrations}'
     ),
 }
 """Template of the request for a concept. That of the paper has the form of its persona experiment

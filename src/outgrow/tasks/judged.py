@@ -72,8 +72,8 @@ Rating:"""
 _QUESTION = "\n\nQuestion: {question}\n\nAnswer: {answer}"
 PAPER_PERSONA = (
     "Judge an assistant's answer to a question on two things. First its content: is it helpful, relevant, right and "
-    "detailed enough? Second its style: does it sound like {concept}? Rate each from {low} to {high} and reply with the "
-    'two ratings only, in this form: "Content Rating: [[5]] Style Rating: [[7]]".' + _QUESTION
+    "detailed enough? Second its style: does it sound like {concept}? Rate each from {low} to {high} and reply with "
+    'the two ratings only, in this form: "Content Rating: [[5]] Style Rating: [[7]]".' + _QUESTION
 )
 """A judge of a persona in the form of [TL] (`prompts_persona.py`, github.com/UMich-FATML/w2s-refinement): both ratings
 in one reply, without reasons. The words are ours (reconstruction); theirs can be set as `task.rubrics.….template`."""
@@ -84,9 +84,9 @@ PAPER_TECHNIQUE = (
 )
 """The same for a technique of explaining (`prompts_simple.py`)."""
 PAPER_SOLVED = (
-    "Judge an assistant's solution of a mathematical problem by the true solution. The result must be the true one, and "
-    "the reasoning must agree with it. Score {high} if both hold, {low} if one does not, and reply with the score only, "
-    'in this form: "Score: [[1]]".\n\nQuestion: {question}\n\nTrue solution: {gold}\n\nSolution: {answer}'
+    "Judge an assistant's solution of a mathematical problem by the true solution. The result must be the true one, "
+    "and the reasoning must agree with it. Score {high} if both hold, {low} if one does not, and reply with the score "
+    'only, in this form: "Score: [[1]]".\n\nQuestion: {question}\n\nTrue solution: {gold}\n\nSolution: {answer}'
 )
 """The same for a worked solution (`reasoning_functions.py`): result and reasoning together."""
 

@@ -23,9 +23,10 @@ from outgrow.progress import Reporter
 from outgrow.registry import create
 from outgrow.run import Run
 from outgrow.store import Artefact, read_json, replacing, write_json
+from outgrow.train.arguments import FineTuning
 from outgrow.train.features import prompt_matrix
 from outgrow.train.step_context import StepContextTracker
-from outgrow.train.supervised import FineTuning, Gather, RowLosses, fit
+from outgrow.train.supervised import Gather, RowLosses, fit
 from outgrow.train.targets import make_objective, rows_of, target_tensors, training_hashes
 
 

@@ -30,7 +30,8 @@ from outgrow.run import Run
 from outgrow.scale.local import map_shards
 from outgrow.store import Artefact, read_table, table_hash, write_table
 from outgrow.train.answers import collate, tokenise
-from outgrow.train.supervised import FineTuning, Gather, RowLosses, fit, save_model, training_arguments
+from outgrow.train.arguments import FineTuning, training_arguments
+from outgrow.train.supervised import Gather, RowLosses, fit, save_model
 from outgrow.train.text import answer_logits
 
 _SHARD_PAIRS = 256

@@ -26,7 +26,8 @@ from outgrow.models.loading import (
 from outgrow.objectives import TokenCrossEntropy
 from outgrow.run import Run, untrained_model
 from outgrow.train.answers import certain_line, collate
-from outgrow.train.supervised import RowLosses, fit, save_model, training_arguments
+from outgrow.train.arguments import training_arguments
+from outgrow.train.supervised import RowLosses, fit, save_model
 from outgrow.train.targets import prompts_hash
 from outgrow.train.text import TokenLosses
 

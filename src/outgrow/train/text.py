@@ -22,8 +22,9 @@ from outgrow.registry import create, names
 from outgrow.run import Run
 from outgrow.store import Artefact, table_hash
 from outgrow.train.answers import collate, tokenise
+from outgrow.train.arguments import FineTuning
 from outgrow.train.packing import attention_mask, pack, pays, reads_packed
-from outgrow.train.supervised import FineTuning, RowLosses, fit, save_model
+from outgrow.train.supervised import RowLosses, fit, save_model
 
 if TYPE_CHECKING:
     from outgrow.train.features import TrainedSection

@@ -1,0 +1,163 @@
+"""Settings of a fine-tuning: model, adapter, device and transformers' TrainingArguments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, get_type_hints
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from transformers import TrainingArguments
+
+from outgrow import ranks
+from outgrow.config import HERE, Local, Named
+from outgrow.errors import ConfigError, did_you_mean
+from outgrow.identity import identity
+from outgrow.models.adapters import Adapter
+from outgrow.models.loading import check_model, device_of, dtype_of, trainable, weights_identity
+from outgrow.registry import create
+
+_OURS = (
+    "output_dir",
+    "remove_unused_columns",
+    "label_names",
+    "seed",
+    "data_seed",
+    "report_to",
+    "label_smoothing_factor",
+    "train_sampling_strategy",
+)
+_DEFAULTS: dict[str, Any] = {
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 16,
+    "learning_rate": 5e-5,
+    "save_strategy": "steps",
+    "save_steps": 0.2,  # a killed run loses at most a fifth of a student
+    "save_total_limit": 2,  # the newest may be half-written when a run is killed
+    "logging_strategy": "epoch",
+}
+_POSITIVE = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Settings of a learner that fine-tunes a pretrained model.
+
+    Raises:
+        ConfigError: The adapter or a trainer setting is wrong.
+        ModelError: See `outgrow.models.loading.check_model`.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """TrainingArguments where the user gives none."""
+
+    model: str
+    """A folder or hub id."""
+    adapter: Named
+    """`none` or `lora` with its parameters."""
+    max_length: int | None = None
+    """Cut prompts to this many tokens."""
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    """TrainingArguments of the user."""
+    local: Local = field(default=HERE, kw_only=True)
+    """Device, precision and chat."""
+
+    def __post_init__(self) -> None:
+        # Refuse wrong settings before anything is computed.
+        check_model(self.model)
+        trainable(self.local, frozen=self._freezes)
+        self.arguments(Path(), seed=0)
+
+    @property
+    def wrapper(self) -> Adapter:
+        """The adapter, which chooses the trainable parameters."""
+        wrapper: Adapter = create("adapter", self.adapter.name, self.adapter.params, "wrap")
+        return wrapper
+
+    def arguments(self, folder: Path, *, seed: int) -> TrainingArguments:
+        """Return the TrainingArguments; see `training_arguments`."""
+        defaults = {**getattr(self.wrapper, "trainer", {}), **self.defaults}
+        return training_arguments(folder / "checkpoints", self.trainer, seed=seed, local=self.local, **defaults)
+
+    @property
+    def loaded(self) -> Local:
+        """How the model is loaded for training."""
+        return trainable(self.local, frozen=self._freezes)
+
+    @property
+    def _freezes(self) -> bool:
+        return bool(getattr(self.wrapper, "freezes", False))
+
+    def recipe(self, objective: object, seed: int) -> dict[str, Any]:
+        """Return what a student depends on, apart from its training data."""
+        return {
+            "model": weights_identity(self.model, self.local),
+            "adapter": identity(self.wrapper),
+            "max_length": self.max_length,
+            "trainer": dict(self.trainer),
+            "objective": identity(objective),
+            "seed": seed,
+        }
+
+
+def training_arguments(
+    folder: Path, user: Mapping[str, Any], *, seed: int, local: Local = HERE, **defaults: Any
+) -> TrainingArguments:
+    """Return TrainingArguments from outgrow's defaults and those of the user.
+
+    Args:
+        folder: Folder of checkpoints.
+        user: The `trainer:` mapping of an experiment file.
+        seed: Seed of the row order, of dropout and of everything else that is drawn.
+        local: Device and precision; weights of fewer bits mean mixed precision unless the user says otherwise.
+        defaults: Override outgrow's defaults, and are overridden by the user.
+
+    Raises:
+        ConfigError: A key does not exist or belongs to outgrow, or a value is refused.
+    """
+    known = [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+    for key in user:
+        if key in _OURS:
+            raise ConfigError(f"trainer.{key} is set by outgrow itself.", fix="Remove it; seeds: sets the seeds.")
+        if key not in known:
+            raise ConfigError(f"trainer.{key}: TrainingArguments has no such field; {did_you_mean(key, known)}")
+        _check_setting(key, user[key])
+    device, mixed = device_of(local), {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype_of(local))
+    if device.index:
+        fix = f"Set the environment variable CUDA_VISIBLE_DEVICES={device.index}, and leave `device` out."
+        raise ConfigError("Training takes the first GPU that it sees.", found=f"device: {local.device}", fix=fix)
+    settings: dict[str, Any] = {**_DEFAULTS, **({mixed: True} if mixed else {}), **defaults, **user}
+    if device.type == "cpu":
+        settings = {"use_cpu": True, "dataloader_pin_memory": False} | settings
+        if ranks.launched() > 1:
+            settings.setdefault("ddp_backend", "gloo")
+    try:
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            seed=seed,
+            data_seed=seed,
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            label_names=[],
+            **settings,
+        )
+        # One process trains on one device; torchrun starts a process for each.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        return arguments
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"TrainingArguments refuses the trainer settings: {error}", found=dict(user)) from error
+
+
+def _check_setting(key: str, value: object) -> None:
+    # TrainingArguments takes what it is given: a wrong value would fail much later, or train nothing.
+    try:
+        checked = TypeAdapter(get_type_hints(TrainingArguments)[key]).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise ConfigError(f"trainer.{key} has a value of the wrong kind: {reason}.", found=repr(value)) from error
+    if key in _POSITIVE and checked <= 0:
+        raise ConfigError(f"trainer.{key} is not positive.", found=repr(value))
