@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_local import PROMPTS, assert_same, byte_tokenizer, flat, make, random_model
 
-from outgrow.config import Local
+from outgrow.config import Local, Named
 from outgrow.errors import ConfigError, MissingExtraError, ModelError
 from outgrow.models.adapters import LoRA
 from outgrow.models.loading import (
@@ -25,6 +25,7 @@ from outgrow.models.loading import (
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.specs import LocalModel
+from outgrow.train.text import TextLearner
 
 OPTIONS = GenerateOptions(max_new_tokens=6)
 PAIRS = [("Where does Mira live?", " In a tree."), ("a", " b"), ("What?", " Nothing at all."), ("äö", " ü")]
@@ -127,7 +128,7 @@ def test_what_a_model_is_depends_on_precision_and_chat_but_not_on_the_device(dec
 def test_a_device_that_is_not_here_is_refused():
     with pytest.raises(ConfigError, match=r"no device cuda:7 here(.|\n)*none of this kind(.|\n)*device: auto"):
         device_of(Local(device="cuda:7"))
-    with pytest.raises(ValueError, match="device"):
+    with pytest.raises(ValueError, match="a device is auto, cpu"):
         Local(device="gpu")
 
 
@@ -154,6 +155,8 @@ def test_quantization_names_its_package(decoder_folder, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"outgrow\[quantization\]"):
         load_causal_lm(str(decoder_folder), Local(quantization="4bit"))
+    with pytest.raises(MissingExtraError):  # before anything is computed
+        TextLearner(str(decoder_folder), Named(name="lora"), local=Local(quantization="4bit"))
 
 
 def test_a_model_too_large_for_the_memory_says_what_to_do(encoder_folder, monkeypatch):

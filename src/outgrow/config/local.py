@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import field_validator
 
 from outgrow.config.base import Frozen
 
@@ -12,7 +13,7 @@ from outgrow.config.base import Frozen
 class Local(Frozen):
     """Device, precision and chat of a model that runs here."""
 
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|spread|cuda(:\d+)?)$")
+    device: str = "auto"
     """`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`; or `spread`: over all GPUs and, where these are
     too small, the CPU's memory (through accelerate)."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -26,6 +27,20 @@ class Local(Frozen):
     to the template, such as `{enable_thinking: false}`."""
     system: str | None = None
     """A system message in front of every prompt (chat)."""
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|spread|cuda(:\d+)?", value):
+            raise ValueError("a device is auto, cpu, cuda, cuda:1 (or another number), mps or spread")
+        return value
+
+    @field_validator("chat", mode="before")
+    @classmethod
+    def _known_chat(cls, value: object) -> object:
+        if value != "auto" and not isinstance(value, bool | dict):
+            raise ValueError("chat is auto, true, false, or arguments of the chat template")
+        return value
 
     @property
     def local(self) -> Local:

@@ -111,6 +111,15 @@ def dtype_of(local: Local) -> torch.dtype:
     return dtype
 
 
+def check_local(local: Local) -> None:
+    """Refuse a device, a precision or a quantization that cannot be had here, before anything is computed."""
+    from importlib.util import find_spec
+
+    dtype_of(local)
+    if local.quantization and find_spec("bitsandbytes") is None:
+        raise MissingExtraError("Quantization", "quantization")
+
+
 def trainable(local: Local, *, frozen: bool) -> Local:
     """Return how a model is loaded for training: what trains is fp32; a `frozen` base may keep its precision.
 
@@ -283,12 +292,9 @@ def _enough_memory(model: str) -> Iterator[None]:
 
 
 def _quantization(local: Local) -> Any:
-    from importlib.util import find_spec
-
     from transformers import BitsAndBytesConfig
 
-    if find_spec("bitsandbytes") is None:
-        raise MissingExtraError("Quantization", "quantization")
+    check_local(local)
     if local.quantization == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype_of(local))

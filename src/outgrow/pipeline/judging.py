@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow import ranks
-from outgrow.config import Judge, Named
+from outgrow.config import Judge, Local, Named
 from outgrow.errors import ConfigError
 from outgrow.evaluate import agreement
 from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate_together
 from outgrow.labels import Note, Predictions
 from outgrow.labels.arrow import metadata, with_metadata
-from outgrow.models.loading import short_name
+from outgrow.models.loading import check_local, short_name
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.models.specs import model_spec
 from outgrow.run import Run
@@ -115,10 +115,13 @@ def sampling(judge: Judge) -> GenerateOptions:
 
 
 def check_judges(judges: Sequence[Judge]) -> None:
-    """Refuse two judges of one name."""
+    """Refuse two judges of one name, and a device or a precision that cannot be had here."""
     named = [judge_name(judge) for judge in judges]
     if len(set(named)) < len(named):
         raise ConfigError("Two judges have the same name.", found=", ".join(named), fix="Set judge.name.")
+    for judge in judges:
+        if isinstance(judge, Local):
+            check_local(judge)
 
 
 def _ratings(

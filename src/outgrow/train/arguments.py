@@ -17,7 +17,7 @@ from outgrow.config import HERE, Local, Named
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.identity import identity
 from outgrow.models.adapters import Adapter
-from outgrow.models.loading import check_model, device_of, dtype_of, trainable, weights_identity
+from outgrow.models.loading import check_local, check_model, device_of, dtype_of, trainable, weights_identity
 from outgrow.registry import create
 
 _OURS = (
@@ -68,6 +68,7 @@ class FineTuning:
     def __post_init__(self) -> None:
         # Refuse wrong settings before anything is computed.
         check_model(self.model)
+        check_local(self.local)
         trainable(self.local, frozen=self._freezes)
         self.arguments(Path(), seed=0)
 

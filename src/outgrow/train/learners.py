@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from outgrow.config import Intermediate, Named, weights_of
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, Rows
-from outgrow.models.loading import check_model, short_name
+from outgrow.models.loading import check_local, check_model, short_name
 from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.store import Artefact
@@ -50,6 +50,7 @@ def choice_learner(config: TrainedSection, trainer: Mapping[str, Any]) -> Choice
     """
     model = weights_of(config.model)
     check_model(model)
+    check_local(config.local)
     adapter = create("adapter", config.adapter.name, config.adapter.params)
     if can(adapter, "fit"):
         from outgrow.train.features import FrozenFeatures
