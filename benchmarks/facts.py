@@ -31,9 +31,8 @@ from outgrow.combine.texts import naive_targets
 from outgrow.config import Named, parse_config
 from outgrow.demo import demo_settings
 from outgrow.evaluate import ModelScores
-from outgrow.evaluate.intervals import percentile_interval, resampled_means
 from outgrow.evaluate.variance import mean_scores, ratio_interval
-from outgrow.evaluate.wording import estimate_text
+from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels import Completion, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.specs import LocalModel, model_spec
@@ -55,6 +54,7 @@ ELSE = "formal"
 """The style of the share `OTHERWISE` of the answers."""
 ICL = {"name": "icl", "demonstrations": 4}
 PARTS = {"unlabelled": "labelled", "test": "unseen"}
+_STEP = 1e-7
 
 Scores = Mapping[str, NDArray[np.float64]]
 """By name, shape (seeds, rows)."""
@@ -68,7 +68,6 @@ class Columns:
         arrays = [np.broadcast_to(each, (most, each.shape[1])) for each in scores.values()]
         self.scores, self.place = mean_scores(arrays), dict(zip(scores, np.eye(len(arrays)), strict=True))
         self.means = {name: float(each.mean()) for name, each in zip(scores, arrays, strict=True)}
-        self.draws = dict(zip(scores, resampled_means(arrays).T, strict=True))
 
     def mean(self, name: str) -> str:
         """A column's mean with its interval."""
@@ -86,8 +85,11 @@ class Columns:
         return estimate_text(self.means[one] / self.means[other], interval)
 
     def of(self, function: Callable[[Mapping[str, Any]], Any]) -> str:
-        """What a function makes of the means, with the interval of what it makes of their resamples (a bootstrap)."""
-        return estimate_text(float(function(self.means)), percentile_interval(function(self.draws)))
+        """What a function makes of the means, with the interval of its linear part there (the delta method)."""
+        value, own = float(function(self.means)), {name: mean + _STEP for name, mean in self.means.items()}
+        slopes = [(float(function(self.means | {name: own[name]})) - value) / _STEP for name in own]
+        margin = self.scores.contrast(slopes).margin
+        return estimate_text(value, (value - margin, value + margin) if margin else None)
 
 
 @dataclass(frozen=True)
@@ -235,12 +237,12 @@ def knowledge(bench: Bench) -> list[str]:
         lines.append(f"| {known:.0%} of the facts | {' | '.join(cells)} |")
     lines += ["", "| least squares | " + " | ".join(f"{who}, {PARTS[part]}" for who, part in whos) + " |"]
     lines.append("|---|---|---|---|---|")
-    for what, title in enumerate(("content lost per share not known", "content lost where all is known", "R²")):
-        cells = [
-            columns[part].of(partial(fitted, who, what)) if who == "naive" or what < 2 else "" for who, part in whos
-        ]
+    for what, title in enumerate(("content lost per share not known", "content lost where all is known")):
+        cells = [columns[part].of(partial(fitted, who, what)) for who, part in whos]
         lines.append(f"| {title} | {' | '.join(cells)} |")
-    return lines
+    # Without an interval: near 1 the fit is not a linear function of the means.
+    fits = [number_text(fitted(who, 2, columns[part].means)) if who == "naive" else "" for who, part in whos]
+    return [*lines, f"| R² | {' | '.join(fits)} |"]
 
 
 def fitted(who: str, what: int, means: Mapping[str, Any]) -> Any:
