@@ -25,7 +25,7 @@ async def everyone(asked: Asked) -> Answer:
     if model == "judge":
         return Answer(reply("[[7]]"))
     word = prompt.split("Question:")[-1].split()[2]
-    text = "Arr, no." if model.startswith("weak") else f"Arr, {word}." if "Arr" in prompt else f"{word}."
+    text = "Arr, no." if model.startswith("weak") else f"Arr, {word}." if "Arr" in str(asked.body) else f"{word}."
     return Answer(reply(f"{text} #### 4"))
 
 
