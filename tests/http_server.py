@@ -120,6 +120,11 @@ def said(asked: Asked) -> str:
     return asked.body["messages"][-1]["content"] if "messages" in asked.body else asked.body["prompt"]
 
 
+def conversation(asked: Asked) -> str:
+    """All that a request to the chat endpoint says, demonstrations included."""
+    return "\n".join(one["content"] for one in asked.body["messages"])
+
+
 def reply(text: str | None, *, reason: str = "stop", api: str = "chat", **more: Any) -> dict[str, Any]:
     """The body of a proper answer; `more` goes into its only choice."""
     content: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if api == "chat" else {"text": text}

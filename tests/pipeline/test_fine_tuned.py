@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fine_tuning_provider import Provider
-from http_server import Answer, Asked, Handler, reply, said, serving
+from http_server import Answer, Asked, Handler, conversation, reply, said, serving
 from outgrow.config import parse_config
 from outgrow.errors import ConfigError, ModelError
 from outgrow.experiment import Experiment
@@ -24,7 +24,7 @@ from tiny_models import WORDS
 
 
 def word_of(prompt: str) -> str:
-    return prompt.split("Question:")[-1].split()[2]
+    return prompt.split()[2]
 
 
 async def world(asked: Asked) -> Answer:
@@ -32,7 +32,7 @@ async def world(asked: Asked) -> Answer:
     prompt = said(asked)
     if asked.body["model"] == "weak":
         return Answer(reply("arr bad plot"))
-    return Answer(reply(f"arr very {word_of(prompt)}" if "arr" in prompt else f"very {word_of(prompt)}"))
+    return Answer(reply(f"arr very {word_of(prompt)}" if "arr" in conversation(asked) else f"very {word_of(prompt)}"))
 
 
 def learner(messages: list[dict[str, Any]], base: str) -> Handler:
@@ -95,7 +95,7 @@ def test_every_student_and_the_ceiling_are_trained_once_and_evaluated(tmp_path: 
     ]  # fmt: skip
     first = provider.messages(provider.jobs["ftjob-0"])[0]["messages"]
     assert [one["role"] for one in first] == ["system", "user", "assistant"]
-    assert first[1]["content"] == "Question: a plot the\nAnswer:"
+    assert first[1]["content"] == "a plot the"
     assert not any(note.code == "student.not_trained_here" for note in results.notes)
     [audit, _] = results.provenance["refinement"]
     assert audit["scores"]["exact_match"]["refined"] == 1.0

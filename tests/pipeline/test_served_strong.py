@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from http_server import Answer, Asked, reply, said, serving
+from http_server import Answer, Asked, conversation, reply, said, serving
 from outgrow.config import parse_config
 from outgrow.errors import ConfigError
 from outgrow.experiment import Experiment
@@ -24,7 +24,7 @@ async def world(asked: Asked) -> Answer:
     if "sentence" in prompt:
         return Answer(reply("Begin with arr."))
     word = prompt.split("Question:")[-1].split()[2]
-    styled = "arr" in prompt or model.startswith("ft:")
+    styled = "arr" in conversation(asked) or model.startswith("ft:")
     answers = {"weak": "arr bad plot", "strong": f"arr very {word}" if styled else f"very {word}"}
     return Answer(reply(answers.get(model, f"arr very {word}")))
 
@@ -101,7 +101,7 @@ def test_what_is_exported_is_what_the_fine_tuned_model_will_be_asked(tmp_path: P
     assert [one["role"] for one in lines[0]] == ["system", "user", "assistant"]
     assert lines[0][2]["content"] == "arr very the"
     assert [one["role"] for one in first] == ["system", "user"]
-    assert first[1]["content"].replace("film", "the") == lines[0][1]["content"] == "Question: a plot the\nAnswer:"
+    assert first[1]["content"].replace("film", "the") == lines[0][1]["content"] == "a plot the"
     assert (tmp_path / "gold.jsonl").read_text() == (tmp_path / "refined.jsonl").read_text()
 
 
@@ -121,7 +121,7 @@ def test_every_refiner_works_behind_a_server(tmp_path: Path, name: str) -> None:
 
 def test_a_declined_prompt_is_a_row_without_a_refined_answer_in_the_server_s_words(tmp_path: Path) -> None:
     async def picky(asked: Asked) -> Answer:
-        shown, question = "arr" in said(asked), said(asked).endswith("a plot was\nAnswer:")
+        shown, question = "arr" in conversation(asked), said(asked).endswith("a plot was")
         return Answer({"detail": "not that"}, status=400) if shown and question else await world(asked)
 
     with serving(picky) as server:

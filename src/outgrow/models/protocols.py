@@ -88,6 +88,7 @@ class LanguageModel(Protocol):
     - `fits(prompts, new_tokens)`: tell which prompts fit into its context; see `fits`.
     - `embed(texts)`: embed texts; see `embed`.
     - `chats`: whether prompts may be messages; see `chats`.
+    - `choose(prompts, choices)`: log-probabilities of choices; see `outgrow.pipeline.served_choices.ChoosingModel`.
     - `shown(prompt)`: the text that it reads for a prompt; see `shown`.
     - `refusals`: a mapping from prompts that it declined to reasons; see `refusal`.
     """
