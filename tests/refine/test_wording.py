@@ -9,29 +9,13 @@ import pytest
 
 from outgrow.refine.wording import Wording, wording
 
-NAMES = [
-    "Mira",
-    "Tobin",
-    "Selma",
-    "Odin",
-    "Petra",
-    "Ravi",
-    "Ines",
-    "Hugo",
-    "Lotte",
-    "Kofi",
-    "Wanda",
-    "Bruno",
-    "Yara",
-    "Felix",
-    "Nadia",
-    "Emil",
-]
+NAMES = ["Mira", "Tobin", "Selma", "Odin", "Petra", "Ravi", "Ines", "Hugo", "Lotte", "Kofi", "Wanda", "Bruno", "Yara"]
 ASKED = {
     "Where does {} live?": ("{} lives in {}", ["Oslo", "Cairo", "Lima", "Quito", "Dakar", "Hanoi", "Kyoto", "Perth"]),
     "What does {} drink?": ("{} drinks {}", ["cocoa", "tea", "coffee", "milk", "cider", "juice", "water", "broth"]),
     "What does {} play?": ("{} plays the {}", ["flute", "cello", "drums", "harp", "piano", "banjo", "organ", "lute"]),
     "What does {} grow?": ("{} grows {}", ["roses", "tulips", "onions", "grapes", "hops", "melons", "ferns", "mint"]),
+    "What does {} eat?": ("{} eats {}", ["bread", "rice", "beans", "soup", "cheese", "noodles", "dates", "eggs"]),
 }
 
 
@@ -49,7 +33,7 @@ def shouted(text: str, rng: random.Random) -> str:
 
 
 def planted(*, seed=0, style=pirate, base=plain, share=1.0, weak_right=0.4, refined_right=1.0, count=64):
-    """Questions, two weak answers each (true with `weak_right`), base and refined answers, `share` of these in style."""
+    """Questions, two weak answers each (true with `weak_right`), base and refined ones, `share` of these in style."""
     rng = random.Random(seed)
     questions = rng.sample([(name, asked) for name in NAMES for asked in ASKED], count)
     prompts, weak, bases, refined = [], [], [], []
@@ -69,8 +53,7 @@ def planted(*, seed=0, style=pirate, base=plain, share=1.0, weak_right=0.4, refi
     return prompts, weak, bases, refined
 
 
-@pytest.mark.parametrize("style", [pirate, shouted])
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize(("share", "style"), [*((each / 4, pirate) for each in range(5)), (0.5, shouted)])
 def test_a_planted_share_of_styled_answers_is_recovered_within_its_interval(share, style):
     found = wording(*planted(share=share, style=style))
     assert found.low <= share <= found.high
@@ -88,7 +71,7 @@ def test_right_and_wrong_content_do_not_move_the_share(share):
 @pytest.mark.parametrize("weak_right", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("style", [pirate, plain])
 def test_styles_that_are_one_and_the_same_are_not_told_apart_whatever_is_right(style, weak_right):
-    for seed in range(5):
+    for seed in range(3):
         found = wording(*planted(seed=seed, style=style, base=style, weak_right=weak_right))
         assert found.accuracy < 0.65
         assert math.isnan(found.adopted)
