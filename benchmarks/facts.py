@@ -139,7 +139,9 @@ class Bench:
         found = {}
         for part, rows in self.rows.items():
             author = LocalModel(model, "model", self.config.trained.batch_size)
-            found[part] = best_texts(write(author, rows.ids, self.asking.prompts(rows), self.asking.options, self.run))
+            found[part] = best_texts(
+                write(author, rows.ids, self.asking.prompts(rows, chats=False), self.asking.options, self.run)
+            )
         return found
 
     def labels(self, setting: Setting, refine: Mapping[str, Any] | None, seed: int) -> TextLabels:
@@ -157,7 +159,7 @@ class Bench:
         """What a student answers that was taught by planted supervisors, refined or not."""
         labels = self.labels(setting, refine, seed)
         weights = dict.fromkeys(labels.supervisors, 1 / len(labels.supervisors))
-        targets = naive_targets(labels, self.asking.prompts(self.rows["unlabelled"]), weights)
+        targets = naive_targets(labels, self.asking.prompts(self.rows["unlabelled"], chats=False), weights)
         learner = text_learner(self.config.trained, self.config.trainer)
         name = f"train {refine['name'] if refine else 'naive'} of {setting}, seed {seed}"
         trained = learner.train(targets, Named(name="cross_entropy"), self.run, seed=seed, name=name)

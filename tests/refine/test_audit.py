@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from outgrow.refine.audit import TextAudit
+from outgrow.refine.wording import Wording
 from outgrow.report.notes import sentence
 
 COUNT = 20
@@ -74,6 +75,28 @@ def test_a_concept_that_was_not_adopted_and_content_that_was_lost_are_told():
     rest = "strong model (1.000), by two standard errors on a sample of 20 rows."
     assert lower + rest in warnings(found)
     assert any("75 % of the refined answers did not adopt the concept" in one for one in warnings(found))
+
+
+def reworded(low: float, high: float, *, refined=GOOD, scores=None):
+    found = TextAudit.of(PROMPTS, WEAK, refined)
+    found = found.compared(WEAK, BASE, refined, scores or {}, Wording(COUNT, 0.95, (low + high) / 2, low, high))
+    return [(note.code, note.severity, sentence(note)) for note in found.notes("icl", 0)]
+
+
+def test_lost_wording_is_a_warning_below_half_a_caution_below_nine_tenths_and_else_not_told():
+    [(code, severity, text)] = reworded(0.3, 0.49)
+    assert (code, severity) == ("refine.reworded", "warning")
+    assert "40 % of them (95 % interval 30 % to 49 %) have it" in text
+    assert "apart in 95 % of unseen answers" in text
+    assert [told[:2] for told in reworded(0.6, 0.85)] == [("refine.reworded", "caution")]
+    assert reworded(0.6, 0.95) == []
+    assert reworded(float("nan"), float("nan")) == []
+
+
+def test_ratings_of_the_concept_and_graver_warnings_take_the_place_of_lost_wording():
+    ones = np.ones(COUNT)
+    assert reworded(0.0, 0.1, scores={"concept": {"weak": ones, "base": ones * 0, "refined": ones}}) == []
+    assert [told[0] for told in reworded(0.0, 0.1, refined=BASE)] == ["refine.no_effect"]
 
 
 def test_scores_between_those_of_the_weak_and_the_base_are_no_loss():

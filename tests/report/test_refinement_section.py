@@ -9,6 +9,7 @@ import numpy as np
 from outgrow.labels import ChoiceTargets
 from outgrow.refine.audit import TextAudit
 from outgrow.refine.choice_audit import ChoiceAudit
+from outgrow.refine.wording import Wording
 from outgrow.report.html import report_html
 from outgrow.report.refinement import refinement_section
 from outgrow.results import _plain
@@ -41,6 +42,18 @@ def test_warnings_are_records_and_entries_of_older_files_whose_warnings_are_sent
     old = {**own, "warnings": ["refinement breaks down."]}
     assert refinement_section([old]) == refinement_section([own])
     assert "m &lt;b&gt;" in report_html("r", two_metrics, {"refinement": [old]})
+
+
+def test_whose_wording_it_is_stands_with_its_interval_or_with_how_well_it_can_be_told() -> None:
+    def cell(**worded) -> str:
+        section = refinement_section([audited(**worded)])
+        assert section is not None
+        return dict(zip(section["columns"], section["rows"][0]["cells"], strict=True))["worded as weak"]
+
+    assert cell(wording=_plain(vars(Wording(64, 0.98, 0.42, 0.3, 0.54)))) == "42 % [30 %, 54 %]"
+    assert cell(wording=_plain(vars(Wording(64, 0.52)))) == "cannot tell (52 %)"
+    assert cell(wording=_plain(vars(Wording(3)))) == "—"
+    assert cell() == "—"
 
 
 def test_without_refinement_there_is_no_section(two_metrics) -> None:

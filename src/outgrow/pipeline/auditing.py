@@ -14,6 +14,7 @@ from outgrow.pipeline.scoring import Scorer
 from outgrow.refine.audit import Audit, TextAudit
 from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.refinement import Refinement, weak_texts
+from outgrow.refine.wording import wording
 from outgrow.run import Run
 from outgrow.supervisors.protocol import Asking
 from outgrow.supervisors.texts import write
@@ -54,7 +55,7 @@ def audited(
     own_weak, own_texts = [weak[row] for row in picked], [texts[row] or "" for row in picked]
     by_supervisor = {f"weak {m}": [_text_of(own, m) for own in own_weak] for m in range(len(labels.supervisors))}
     scores = _scores(sample, {**by_supervisor, "base": base, "refined": own_texts}, scorer)
-    return whole.compared(own_weak, base, own_texts, scores)
+    return whole.compared(own_weak, base, own_texts, scores, wording(sample.prompts, own_weak, base, own_texts))
 
 
 def audited_choices(

@@ -13,19 +13,22 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.labels import Note
+from outgrow.labels import Note, Severity
 from outgrow.refine.voting import answer_of
+from outgrow.refine.wording import Wording
 
 UNCHANGED = 0.98
 """From this share of equal answers on, a refinement has changed nothing."""
 BROKEN = 0.5
 """From this share of empty, refusing or equal answers on, a refinement has broken down."""
+KEPT = 0.9
+"""Below this share of answers worded like the supervisors' a refinement loses their style; a warning below half."""
 
 Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]
 """Metric → who (`weak`, `base`, `refined`) → scores, shape (n,)."""
 A = TypeVar("A", bound="Audit")
-Reason = tuple[str, dict[str, Any]]
-"""Code and values of a note."""
+Reason = tuple[Severity, str, dict[str, Any]]
+"""Severity, code and values of a note."""
 
 _REFUSAL = re.compile(
     r"^\W*(i('|’)?m (very |so )?sorry|i am sorry|sorry,|i (can ?not|can('|’)?t|won('|’)?t|am not able|am unable"
@@ -65,12 +68,16 @@ class Audit(ABC):
 
     def notes(self, method: str, seed: int) -> list[Note]:
         """Return warnings against training on this refinement; none where all is well."""
-        lower = [
-            ("refine.lower", {"unit": self.unit, "metric": metric, "rows": self.sample, **self._means(metric)})
+        lower: list[Reason] = [
+            (
+                "warning",
+                "refine.lower",
+                {"unit": self.unit, "metric": metric, "rows": self.sample, **self._means(metric)},
+            )
             for metric in self.lower
         ]
-        found = [*self._unchanged(), *self._broken(), *lower]
-        return [Note(code, "warning", method, seed, values) for code, values in found]
+        found = [*self._unchanged(), *self._broken()] or self._reworded()
+        return [Note(code, severity, method, seed, values) for severity, code, values in [*found, *lower]]
 
     def to_json(self, method: str, seed: int) -> dict[str, Any]:
         """Return all numbers and `warnings`, the notes, as plain values."""
@@ -92,13 +99,16 @@ class Audit(ABC):
 
     def _unchanged(self) -> list[Reason]:
         if self.as_weak >= UNCHANGED:
-            return [("refine.unchanged", {"unit": self.unit, "share": self.as_weak, **self._drift()})]
+            return [("warning", "refine.unchanged", {"unit": self.unit, "share": self.as_weak, **self._drift()})]
         if self.as_base >= UNCHANGED > self.weak_as_base:
-            return [("refine.no_effect", {"unit": self.unit, "share": self.as_base})]
+            return [("warning", "refine.no_effect", {"unit": self.unit, "share": self.as_base})]
         return []
 
     def _drift(self) -> dict[str, Any]:
         return {}
+
+    def _reworded(self) -> list[Reason]:
+        return []
 
     @abstractmethod
     def _broken(self) -> list[Reason]: ...
@@ -123,6 +133,8 @@ class TextAudit(Audit):
     """Share of the commonest answer, minus its share among the weak texts."""
     not_adopted: float = float("nan")
     """Share of the sample whose score of the concept is below half of the best weak one."""
+    wording: Wording | None = None
+    """Whose wording the refined answers of the sample have, without ratings."""
     concepts: tuple[tuple[str, int], ...] = ()
     """The commonest inferred concepts and their number of rows, three at most."""
 
@@ -167,7 +179,12 @@ class TextAudit(Audit):
         )
 
     def compared(
-        self, weak: Sequence[Sequence[str]], base: Sequence[str], refined: Sequence[str | None], scores: Scores
+        self,
+        weak: Sequence[Sequence[str]],
+        base: Sequence[str],
+        refined: Sequence[str | None],
+        scores: Scores,
+        wording: Wording | None = None,
     ) -> TextAudit:
         """Add the comparison with the base on a sample of n rows; `scores` may be empty."""
         keys, base_keys = [answer_of(one or "") for one in refined], [answer_of(one) for one in base]
@@ -181,14 +198,24 @@ class TextAudit(Audit):
             as_base=_share([one == other for one, other in zip(keys, base_keys, strict=True)]),
             weak_as_base=_share([other in own for own, other in zip(weak_keys, base_keys, strict=True)]),
             not_adopted=not_adopted,
+            wording=wording,
         )
         return found._scored(scores)
 
     def _broken(self) -> list[Reason]:
         shares = {"empty": self.silent, "refusing": self.refusals, "copied": self.copied, "equal": self.commonest}
         broken = {what: share for what, share in shares.items() if share >= BROKEN}
-        found: list[Reason] = [("refine.broken", broken)] if broken else []
-        return found + ([("refine.not_adopted", {"share": self.not_adopted})] if self.not_adopted >= BROKEN else [])
+        found: list[Reason] = [("warning", "refine.broken", broken)] if broken else []
+        if self.not_adopted >= BROKEN:
+            found.append(("warning", "refine.not_adopted", {"share": self.not_adopted}))
+        return found
+
+    def _reworded(self) -> list[Reason]:
+        worded = self.wording
+        # Ratings of the concept know better. Comparisons with NaN are false.
+        if worded is None or not np.isnan(self.not_adopted) or not worded.high < KEPT:
+            return []
+        return [("warning" if worded.high < BROKEN else "caution", "refine.reworded", dataclasses.asdict(worded))]
 
 
 def refuses(text: str) -> bool:

@@ -103,12 +103,12 @@ class ChoiceAudit(Audit):
     def _broken(self) -> list[Reason]:
         weak, refined = self.shares["weak"], self.shares["refined"]
         if max(weak) == 1:
-            return [("refine.one_label", {"choice": self.choices[int(np.argmax(weak))]})]
+            return [("warning", "refine.one_label", {"choice": self.choices[int(np.argmax(weak))]})]
         common = int(np.argmax(refined))
         if 1 - refined[common] > (1 - COLLAPSED) * (1 - weak[common]):
             return []
         values = {"choice": self.choices[common], "refined": refined[common], "weak": weak[common]}
-        return [("refine.collapsed", values)]
+        return [("warning", "refine.collapsed", values)]
 
 
 def label_shares(probs: Array) -> tuple[float, ...]:

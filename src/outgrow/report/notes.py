@@ -152,6 +152,9 @@ WORDINGS: dict[str, Wording] = {
     "untrained strong model.",
     "refine.not_adopted": "{share:share} of the refined answers did not adopt the concept.",
     "refine.one_label": "all weak labels are {choice!r}: no demonstration shows when another choice is right.",
+    "refine.reworded": "refined answers lose the wording of the weak ones: {adopted:share} of them (95 % interval "
+    "{low:share} to {high:share}) have it, the others that of the untrained strong model; a classifier tells the two "
+    "apart in {accuracy:share} of unseen answers. Ignore this if students should not learn the supervisors' style.",
     "refine.unchanged": lambda values: (
         "refinement changes hardly a label: {share:share} of its labels equal the weak ones; their mean confidence "
         "changes from {before:score} to {after:score}."

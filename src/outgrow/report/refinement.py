@@ -9,7 +9,7 @@ from typing import Any
 from outgrow.evaluate.wording import number_text, share_text
 
 _SOURCES = ("weak", "refined", "base")
-_TEXT_COLUMNS = ("as weak", "as base", "length", "empty or refusing", "concept not adopted")
+_TEXT_COLUMNS = ("as weak", "as base", "length", "empty or refusing", "worded as weak", "concept not adopted")
 _CHOICE_COLUMNS = ("as weak", "as base", "labels", "confidence", "entropy", "draws agree")
 _MOST_CHOICES = 3
 """Choices whose shares are shown."""
@@ -47,8 +47,16 @@ def _text_cells(audit: Mapping[str, Any]) -> list[str]:
         _share(audit["as_base"]),
         _number(audit["length"]),
         _share((audit["silent"] or 0) + (audit["refusals"] or 0)),
+        _worded(audit.get("wording")),
         _share(audit.get("not_adopted")),
     ]
+
+
+def _worded(wording: Mapping[str, float | None] | None) -> str:
+    if wording is None or _share(wording["accuracy"]) == "—":
+        return "—"
+    share, *ends = (_share(wording[key]) for key in ("adopted", "low", "high"))
+    return f"{share} [{', '.join(ends)}]" if share != "—" else f"cannot tell ({_share(wording['accuracy'])})"
 
 
 def _choice_cells(audit: Mapping[str, Any]) -> list[str]:
