@@ -81,7 +81,7 @@ def test_a_refinement_of_texts_is_audited_before_training_and_in_the_report(tmp_
     assert audits["refined"]["rows"] == rows
     assert set(audits["refined"]["scores"]) == {"content", "concept"}
     assert audits["refined"]["scores"]["concept"]["base"] == 0
-    assert audits["refined"]["sample"] == min(rows, 64)
+    assert audits["refined"]["sample"] == audits["refined"]["wording"]["rows"] == min(rows, 64)
     for one in audits.values():
         for warning in one["warnings"]:
             assert sentence(Note.from_json(warning)) in said
