@@ -45,3 +45,10 @@ def test_differences_and_ratios_of_columns_are_paired():
     assert columns.mean("half").startswith(".500 [")
     assert columns.difference("half", "same").startswith(".000 [-")
     assert columns.ratio("half", "base") == columns.mean("half")
+
+
+def test_a_function_of_the_means_has_the_interval_of_its_linear_part():
+    easy, hard = (np.tile(np.arange(100) < right, (2, 1)).astype(float) for right in (80, 60))
+    columns = facts.Columns({"easy": easy, "hard": hard})
+    assert f"+{columns.of(lambda means: means['easy'] - means['hard'])}" == columns.difference("easy", "hard")
+    assert columns.of(lambda means: means["easy"] - means["easy"]) == ".000"
