@@ -315,3 +315,24 @@ def test_a_list_with_a_wrong_item_is_not_said_to_be_too_short_too() -> None:
         parse_config({"task": {"path": "x.csv"}, "supervisors": [rules], "strong": {"model": "m"}})
     assert "supervisors.0.rules.0.patern: unknown key; did you mean 'pattern'?" in str(refused.value)
     assert "at least 1 item" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"supervisors": [{"votes": "v.csv"}]}, (0, 1.0)),
+        ({"supervisors": [{"votes": "v.csv"}, {"features": "tfidf"}]}, (0.4, 0.4)),
+        ({"supervisors": [{"model": "m", "ask": {}}]}, (0, 1.0)),
+        ({"supervisors": [{"model": "m", "ask": {"demonstrations": 4}}]}, (0.4, 0.4)),
+        ({"supervisors": [{"votes": "v.csv"}], "gold_only": True}, (0.4, 0.4)),
+        ({"supervisors": [{"votes": "v.csv"}], "methods": {"naive": {"proportions": "gold"}}}, (0.4, 0.4)),
+        ({"supervisors": [{"votes": "v.csv"}], "task": {"path": "x", "split": {"gold": 50}}}, (50, 0.4)),
+        ({"supervisors": [{"votes": "v.csv"}], "task": {"path": "x", "split": {"unlabelled": 50}}}, (0, 50)),
+    ],
+)
+def test_gold_rows_are_kept_back_only_where_something_learns_from_them(
+    changes: dict[str, Any], kept: tuple[float, float]
+) -> None:
+    split = parse_config(changed(**changes)).task.split
+    assert (split.gold, split.unlabelled) == kept
+    assert parse_config(parse_config(changed(**changes)).model_dump(mode="json")).task.split == split

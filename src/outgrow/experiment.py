@@ -38,9 +38,12 @@ from outgrow.results import Results
 from outgrow.run import Run
 from outgrow.scale.generation import conversations
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
-from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prompts
+from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prompts, shared_stems
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
+
+_STEMS_BY_CHANCE = 0.05
+"""Share of test rows that may begin as a row of another part does without a note."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ class Experiment:
         run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
         task, rows = read_task(self.config.task)
         tests = read_tests(self.config.task, rows)
+        stems = shared_stems(rows) if self.config.task.split.group is None else 0
+        if stems > _STEMS_BY_CHANCE * rows.parts.count("test"):
+            run.note("test.shared_stems", "caution", shared=stems, rows=rows.parts.count("test"))
         pipeline, *others = self._pipelines(task, rows, tests, run)
         found = self._results(pipeline, rows, run, self.output)
         parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}

@@ -153,7 +153,7 @@ def test_votes_that_are_missing_are_counted_in_the_notes(tmp_path: Path, encoder
     notes = {note["code"]: note for note in run(small(tmp_path, encoder_folder)).provenance["notes"]}
     assert notes["votes.some_missing"]["who"] == "noisy1"
     assert 0.25 <= notes["votes.some_missing"]["values"]["share"] <= 0.55
-    assert 0 < notes["rows.without_vote"]["values"]["left_out"] < notes["rows.without_vote"]["values"]["rows"] == 48
+    assert 0 < notes["rows.without_vote"]["values"]["left_out"] < notes["rows.without_vote"]["values"]["rows"] == 96
 
 
 def test_voters_on_other_rows_are_left_out_and_named(tmp_path: Path, encoder_folder: Path) -> None:

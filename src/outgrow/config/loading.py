@@ -89,13 +89,23 @@ def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
         strong.modell: unknown key; did you mean 'model'?
     """
     try:
-        return ExperimentConfig.model_validate(raw)
+        return _without_idle_gold(ExperimentConfig.model_validate(raw))
     except ValidationError as error:
         problems = error.errors()
         # Of a list with a wrong item pydantic also says that it is too short.
         within = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
         told = [each for each in problems if each["type"] != "too_short" or each["loc"] not in within]
         raise ConfigError("\n".join(_explain(problem, raw) for problem in told)) from error
+
+
+def _without_idle_gold(config: ExperimentConfig) -> ExperimentConfig:
+    """The experiment without a gold part where that is a default that nobody uses."""
+    split = config.task.split
+    if config.uses_gold or "gold" in split.model_fields_set or split.test == "all":
+        return config
+    rest = {} if "unlabelled" in split.model_fields_set else {"unlabelled": 1.0}
+    own = split.model_copy(update={"gold": 0, **rest})
+    return config.model_copy(update={"task": config.task.model_copy(update={"split": own})})
 
 
 def _explain(problem: Any, raw: Any) -> str:

@@ -47,12 +47,15 @@ class VotesTable(Frozen):
 
 
 class Split(Frozen):
-    """Sizes of the parts. Numbers below 1 are fractions of the rows, whole numbers are counts."""
+    """Sizes of the parts: fractions of the rows below 1, counts, or `1.0`, which is all that the other parts leave.
+
+    A whole `1` is one row.
+    """
 
     gold: int | float = 0.4
-    """Rows that train the supervisors."""
+    """Rows that train the supervisors. Default: 0 where no supervisor and no setting uses them."""
     unlabelled: int | float = 0.4
-    """Rows that the supervisors label and the student learns from."""
+    """Rows that the supervisors label and the student learns from. Default: 1.0 where `gold` is 0 by default."""
     test: int | float | Literal["all"] = 0.2
     """Rows for evaluation only; `all` makes every row with a gold answer a test row."""
     validation: int | float = 0

@@ -187,6 +187,9 @@ WORDINGS: dict[str, Wording] = {
     "texts.repeating": "{count:of} {rows:row|rows} of the {part} part have an answer that repeats itself without end.",
     "test.shared_prompts": "{shared:of} {rows:row|rows} have a prompt that a training row has too: scores on them are "
     "flattering.",
+    "test.shared_stems": "{shared:of} {rows:test row has|test rows have} a prompt that begins as one of another part "
+    "does. If such rows belong together, as answers to one question do, scores are flattering: name their column in "
+    "task.split.group.",
     "votes.none_on_test": "left out of the comparison, without any vote on the test rows: {supervisors:names}.",
     "votes.failed": "failed on {failed:of} {rows:row|rows}, first with: {first}",
     "votes.many_missing": "{several:of} {supervisors:supervisor|supervisors} have no vote on some rows, {least:share} "
