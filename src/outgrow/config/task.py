@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Annotated, Any, Literal
 
@@ -102,6 +103,8 @@ class TaskConfig(Named):
     config: str | None = None
     """The configuration of a hub data set that has several, such as `main` of `openai/gsm8k`: the `name` of
     `datasets.load_dataset`."""
+    encoding: str | None = None
+    """Encoding of `path` and `test_path`, such as `cp1252` or `latin-1`; a byte order mark wins. Default: UTF-8."""
     test_path: str | None = None
     """Another table of the same form, such as the data set's own test split, whose rows are the test part. The rows of
     `path` are then divided into the other parts, without those whose prompts are in the test part."""
@@ -129,6 +132,15 @@ class TaskConfig(Named):
     """Sizes of the gold, unlabelled, test and, if wanted, validation parts."""
     limit: int | None = Field(default=None, gt=0)
     """Use only this many rows, drawn at random with the split's seed."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            codecs.lookup(value or "utf-8")
+        except LookupError as error:
+            raise ValueError("an encoding is one that Python knows, such as utf-8, cp1252 or latin-1") from error
+        return value
 
     @model_validator(mode="after")
     def _parameters_exist(self) -> TaskConfig:

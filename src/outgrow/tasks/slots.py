@@ -122,9 +122,13 @@ class SlotTask(Task):
     def _files(self, config: TaskConfig) -> dict[str, list[dict[str, Any]]]:
         folder = Path(config.source)
         if not folder.is_dir():
-            return {"rows": read_records(config.source).to_pylist()}
+            return {"rows": read_records(config.source, encoding=config.encoding).to_pylist()}
         candidates = [(name, folder / f"{name}{ending}") for name in self.files for ending in (".jsonl", ".jsonl.gz")]
-        found = {name: read_records(str(path)).to_pylist() for name, path in candidates if path.is_file()}
+        found = {
+            name: read_records(str(path), encoding=config.encoding).to_pylist()
+            for name, path in candidates
+            if path.is_file()
+        }
         if not found:
             wanted = " or ".join(f"{name}.jsonl.gz" for name in self.files)
             raise DataError(f"There is no data in {folder}.", wanted=wanted)
