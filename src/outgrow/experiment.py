@@ -102,6 +102,9 @@ class Experiment:
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now: after hours of work it would be late to fail
         run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
+        replaced = self._changed_keys()
+        if replaced:
+            run.note("output.replaced", "caution", folder=str(self.output), keys=replaced)
         task, rows = read_task(self.config.task)
         tests = read_tests(self.config.task, rows)
         stems = shared_stems(rows) if self.config.task.split.group is None else 0
@@ -225,6 +228,15 @@ class Experiment:
         if ranks.first():
             write_messages(lines, Path(path))
         return len(lines)
+
+    def _changed_keys(self) -> list[str]:
+        """Keys of the experiment that differ from those of the results in the output folder."""
+        file = self.output / "config.yaml"
+        if not (self.output / "results.json").is_file() or not file.is_file():
+            return []
+        with translate_os_errors(file):
+            old = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return [key for key, value in self.config.model_dump(mode="json").items() if old.get(key, value) != value]
 
     def _strong_model(self) -> str:
         strong = self.config.strong

@@ -114,6 +114,8 @@ WORDINGS: dict[str, Wording] = {
     ),
     "judge.unread": "the judge {judge} gave no rating of {rated} that can be read, in {ratings} replies, such as "
     "“{example}”.",
+    "output.replaced": "these results replace those of another configuration in {folder} (changed: {keys:names}). Its "
+    "work is kept in the store: run it again with another `output` to have both.",
     "predictions.missing": "{missing:of} {rows:test row has|test rows have} no answer; they count as wrong, or as a "
     "guess at a choice.",
     "preferences.none": "there is nothing to prefer, so the supervised student stays as it is.",
