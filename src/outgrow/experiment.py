@@ -28,6 +28,7 @@ from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
 from outgrow.pipeline.evaluating import chance_of, scored_table
 from outgrow.pipeline.exporting import message_lines, write_messages
+from outgrow.pipeline.gaps import not_evaluated
 from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.pipeline.scoring import Scorer
@@ -158,7 +159,10 @@ class Experiment:
         task, rows = read_task(self.config.task)
         if test is not None:
             task, rows = read_tests(self.config.task, rows)[test]
-        return self._evaluated(str(predictions), task, rows.part("test"), run, test)
+        tested = rows.part("test")
+        if not len(tested):
+            raise DataError("The task has no test rows to score.", fix="Give some rows a gold answer.")
+        return self._evaluated(str(predictions), task, tested, run, test)
 
     def _evaluated(self, predictions: str, task: Task, test: Rows, run: Run, name: str | None) -> Results:
         config = self._of_test(name, task) if name else self.config
@@ -280,7 +284,9 @@ class Experiment:
         """Results on the test part of rows, without provenance; predictions are written to the folder."""
         predictions = without_full_ratings(self._predictions(pipeline, rows, run))
         test = rows.part("test")
-        gold = test.gold_indices() if rows.choices is not None else None
+        gold = test.gold_indices() if rows.choices is not None and len(test) else None
+        if not len(test):
+            run.add(not_evaluated(predictions))
         models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
         if ranks.first():
             self._write_predictions(predictions, folder)

@@ -114,6 +114,14 @@ WORDINGS: dict[str, Wording] = {
     ),
     "judge.unread": "the judge {judge} gave no rating of {rated} that can be read, in {ratings} replies, such as "
     "“{example}”.",
+    "run.not_evaluated": lambda values: (
+        "nothing was evaluated, since no row has a gold answer: whether students are better than their supervisors is "
+        "not known. predictions.parquet has all answers to the unlabelled rows. {supervisors:supervisor|supervisors} "
+        "gave {votes:vote|votes}, on {coverage:share} of the rows"
+        + ("; of two votes on a row {agreement:share} are equal" if values["agreement"] is not None else "")
+        + ("; the expected accuracy, if the posterior is right, is {expected:weights}" if values["expected"] else "")
+        + "."
+    ),
     "output.replaced": "these results replace those of another configuration in {folder} (changed: {keys:names}). Its "
     "work is kept in the store: run it again with another `output` to have both.",
     "predictions.missing": "{missing:of} {rows:test row has|test rows have} no answer; they count as wrong, or as a "

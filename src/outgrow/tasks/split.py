@@ -80,7 +80,9 @@ def assign_parts(
         _fill(parts, "gold", [rows for rows in outside if all(known[row] for row in rows)], sizes["gold"])
     with_gold = _fill(parts, "test", with_gold, sizes["test"])
     with_gold = _fill(parts, "validation", with_gold, sizes["validation"])
-    _fill(parts, "unlabelled", [*without_gold, *with_gold], sizes["unlabelled"])
+    # Other parts may be smaller than asked for, where gold answers are few.
+    size = len(prompts) if _is_rest(split.unlabelled) else sizes["unlabelled"]
+    _fill(parts, "unlabelled", [*without_gold, *with_gold], size)
     return parts
 
 
@@ -116,14 +118,17 @@ def rows_in_parts(
 def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
     """Raise a `DataError` if a part is empty, a gold answer is missing, or a prompt is in two parts.
 
-    Rows that are all test rows are a further test part, which needs no others.
+    Rows that are all test rows are a further test part, which needs no others. A choice task without any gold answer
+    needs no test part.
     """
+    known = any(answer is not None for answer in rows.gold)
     for part in ("unlabelled", "test") if {*rows.parts} != {"test"} else ():
-        if part not in rows.parts:
+        if part not in rows.parts and (part == "unlabelled" or known or rows.choices is None):
+            advice = "Change task.split, or the column named by task.columns.part."
             raise DataError(
                 f"The {part} part of {where} is empty.",
                 found=", ".join(f"{name}: {rows.parts.count(name)}" for name in PARTS),
-                fix="Change task.split, or the column named by task.columns.part.",
+                fix=advice if known or part == "unlabelled" else "Give some rows a gold answer (task.columns.gold).",
             )
     for part in ("gold", "validation", "test"):
         unknown = sum(answer is None for own, answer in zip(rows.parts, rows.gold, strict=True) if own == part)
