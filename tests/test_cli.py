@@ -145,3 +145,28 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(
     assert "train ceiling, seed 1: " in told
     assert "train ceiling, seed 0: " not in told
     assert (trial.parent / "output/results.json").exists()
+
+
+def test_a_run_that_replaces_the_results_of_another_configuration_says_so(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for overrides, said in (((), False), ((), False), (("ceiling=false",), True)):
+        assert call(monkeypatch, "run", str(trial), *overrides) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert ("(changed: ceiling). Its work is kept" in shown) == said
+
+
+def test_a_misspelt_trainer_key_is_refused_where_a_probe_does_not_use_it(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", str(trial), "trainer.learning_rat=1e-4") == 1
+    assert "did you mean 'learning_rate'?" in capsys.readouterr().err
+
+
+def test_posteriors_are_not_written_under_a_suffix_of_another_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "votes.csv").write_text("task,worker,label\na,x,1\na,y,0\nb,x,0\nb,y,0\n")
+    assert call(monkeypatch, "combine", str(tmp_path / "votes.csv"), "-o", str(tmp_path / "x.xlsx")) == 1
+    assert "wanted: .parquet or .csv" in capsys.readouterr().err
+    assert not (tmp_path / "x.xlsx").exists()

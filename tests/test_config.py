@@ -87,7 +87,7 @@ def test_seeds_that_make_no_sense_are_refused(seeds: object) -> None:
         ({"methods": {"base": {}}}, "a method cannot be named 'base'"),
         ({"strong": {}}, "strong.model: Field required"),
         ({"task": {"path": "x", "limit": 0}}, "task.limit: "),
-        ({"ceiling": "perhaps"}, "ceiling: Input should be a valid boolean"),
+        ({"ceiling": "perhaps"}, "ceiling: wanted true or false"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_and_put_right(settings: dict[str, Any], said: str) -> None:
@@ -315,3 +315,61 @@ def test_a_list_with_a_wrong_item_is_not_said_to_be_too_short_too() -> None:
         parse_config({"task": {"path": "x.csv"}, "supervisors": [rules], "strong": {"model": "m"}})
     assert "supervisors.0.rules.0.patern: unknown key; did you mean 'pattern'?" in str(refused.value)
     assert "at least 1 item" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"supervisors": [{"votes": "v.csv"}]}, (0, 1.0)),
+        ({"supervisors": [{"votes": "v.csv"}, {"features": "tfidf"}]}, (0.4, 0.4)),
+        ({"supervisors": [{"model": "m", "ask": {}}]}, (0, 1.0)),
+        ({"supervisors": [{"model": "m", "ask": {"demonstrations": 4}}]}, (0.4, 0.4)),
+        ({"supervisors": [{"votes": "v.csv"}], "gold_only": True}, (0.4, 0.4)),
+        ({"supervisors": [{"votes": "v.csv"}], "methods": {"naive": {"proportions": "gold"}}}, (0.4, 0.4)),
+        ({"supervisors": [{"votes": "v.csv"}], "task": {"path": "x", "split": {"gold": 50}}}, (50, 0.4)),
+        ({"supervisors": [{"votes": "v.csv"}], "task": {"path": "x", "split": {"unlabelled": 50}}}, (0, 50)),
+    ],
+)
+def test_gold_rows_are_kept_back_only_where_something_learns_from_them(
+    changes: dict[str, Any], kept: tuple[float, float]
+) -> None:
+    split = parse_config(changed(**changes)).task.split
+    assert (split.gold, split.unlabelled) == kept
+    assert parse_config(parse_config(changed(**changes)).model_dump(mode="json")).task.split == split
+
+
+def test_yes_and_no_are_texts_where_they_are_names(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "task: {path: x.csv, choices: [No, yes]}\n"
+        "supervisors: [{rules: [{pattern: x, label: no}]}, {votes: v.csv, abstain: [off]}]\n"
+        "strong: {model: m}\nmethods: {on: {proportions: {No: 0.5, yes: 0.5}}}\nceiling: no\n"
+    )
+    config = load_config(path)
+    assert config.task.choices == ("No", "yes")
+    assert config.supervisors[0].rules[0].label == "no"
+    assert config.supervisors[1].abstain == ("off",)
+    assert config.methods["on"].proportions == {"No": 0.5, "yes": 0.5}
+    assert config.ceiling is False
+    assert load_config(path, ["task.choices=[no, on]"]).task.choices == ("no", "on")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"task": {"path": "x", "choices": [False, True]}},
+            "task.choices.0: wanted a text (found False); put it in quotes",
+        ),
+        ({"task": {"path": "x", "choices": 3}}, "task.choices: wanted a list or 'auto' (found 3)"),
+        ({"task": {"path": "x", "limit": "few"}}, "task.limit: wanted a whole number (found 'few')"),
+        ({"task": {"path": "x", "encoding": "utf-99"}}, "task.encoding: an encoding is one that Python knows"),
+        ({"strong": "m"}, "strong: wanted a section of keys (found 'm')"),
+        ({"methods": {"naive": None}}, "methods.naive: wanted a section of keys"),
+        ({"ceiling": "maybe"}, "ceiling: wanted true or false (found 'maybe')"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_said_in_plain_words(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(changed(**changes))
+    assert str(refused.value).startswith(said)

@@ -151,13 +151,14 @@ def combine(
 ) -> None:
     """Combine a table of votes into posteriors, and say what is known of the supervisors."""
     from outgrow.pipeline.checking import check as compare
-    from outgrow.pipeline.voting import combine_table
+    from outgrow.pipeline.voting import check_suffix, combine_table
     from outgrow.report.voting import summary_of, voting_text
     from outgrow.supervisors.votes import VotesSupervisor
 
     _load(plugin)
     if answers and probabilities:
         raise typer.BadParameter("a wide table holds answers or probabilities, not both")
+    check_suffix(output)
     columns = VotesSupervisor(
         votes=str(votes),
         task=task,

@@ -28,6 +28,7 @@ from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
 from outgrow.pipeline.evaluating import chance_of, scored_table
 from outgrow.pipeline.exporting import message_lines, write_messages
+from outgrow.pipeline.gaps import not_evaluated
 from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.pipeline.scoring import Scorer
@@ -38,9 +39,12 @@ from outgrow.results import Results
 from outgrow.run import Run
 from outgrow.scale.generation import conversations
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
-from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prompts
+from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prompts, shared_stems
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
+
+_STEMS_BY_CHANCE = 0.05
+"""Share of test rows that may begin as a row of another part does without a note."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,14 @@ class Experiment:
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now: after hours of work it would be late to fail
         run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
+        replaced = self._changed_keys()
+        if replaced:
+            run.note("output.replaced", "caution", folder=str(self.output), keys=replaced)
         task, rows = read_task(self.config.task)
         tests = read_tests(self.config.task, rows)
+        stems = shared_stems(rows) if self.config.task.split.group is None else 0
+        if stems > _STEMS_BY_CHANCE * rows.parts.count("test"):
+            run.note("test.shared_stems", "caution", shared=stems, rows=rows.parts.count("test"))
         pipeline, *others = self._pipelines(task, rows, tests, run)
         found = self._results(pipeline, rows, run, self.output)
         parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
@@ -149,7 +159,10 @@ class Experiment:
         task, rows = read_task(self.config.task)
         if test is not None:
             task, rows = read_tests(self.config.task, rows)[test]
-        return self._evaluated(str(predictions), task, rows.part("test"), run, test)
+        tested = rows.part("test")
+        if not len(tested):
+            raise DataError("The task has no test rows to score.", fix="Give some rows a gold answer.")
+        return self._evaluated(str(predictions), task, tested, run, test)
 
     def _evaluated(self, predictions: str, task: Task, test: Rows, run: Run, name: str | None) -> Results:
         config = self._of_test(name, task) if name else self.config
@@ -220,6 +233,15 @@ class Experiment:
             write_messages(lines, Path(path))
         return len(lines)
 
+    def _changed_keys(self) -> list[str]:
+        """Keys of the experiment that differ from those of the results in the output folder."""
+        file = self.output / "config.yaml"
+        if not (self.output / "results.json").is_file() or not file.is_file():
+            return []
+        with translate_os_errors(file):
+            old = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return [key for key, value in self.config.model_dump(mode="json").items() if old.get(key, value) != value]
+
     def _strong_model(self) -> str:
         strong = self.config.strong
         if isinstance(strong, ServerStrong):
@@ -262,7 +284,9 @@ class Experiment:
         """Results on the test part of rows, without provenance; predictions are written to the folder."""
         predictions = without_full_ratings(self._predictions(pipeline, rows, run))
         test = rows.part("test")
-        gold = test.gold_indices() if rows.choices is not None else None
+        gold = test.gold_indices() if rows.choices is not None and len(test) else None
+        if not len(test):
+            run.add(not_evaluated(predictions))
         models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
         if ranks.first():
             self._write_predictions(predictions, folder)

@@ -23,6 +23,7 @@ from outgrow.store import read_json, read_table, write_json, write_table, write_
 FORMAT = 1
 """Raised when the format of saved results changes."""
 
+_NO_SCORES = pa.table({name: [] for name in ("role", "name", "metric", "seed", "example", "id", "score")})
 _SECRET = {"access_token", "api_key", "apikey", "authorization", "hf_token", "hub_token", "password", "secret", "token"}
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _HIDDEN = "(hidden)"
@@ -135,6 +136,7 @@ class Results:
                 }
                 for each in self.models
             ],
+            "evaluated": bool(self.summary.metrics),
             "summary": _plain(self.summary.to_dict()),
             "tests": {name: own.to_json() for name, own in self.tests.items()},
             "provenance": self._provenance(),
@@ -199,7 +201,7 @@ class Results:
                 weights = {"weight": each.weights[metric]} if metric in each.weights else {}
                 block = self._block(each, {"score": np.asarray(scores, dtype=np.float64), **weights})
                 blocks.append(block.add_column(2, "metric", _repeated(metric, len(block))))
-        return pa.concat_tables(blocks, promote_options="default")
+        return pa.concat_tables(blocks, promote_options="default") if blocks else _NO_SCORES
 
     def _block(self, model: ModelScores, arrays: Mapping[str, NDArray[np.float64]]) -> pa.Table:
         # Arrays of shape (seeds, examples) as columns, behind those with role and name of the model.
@@ -241,9 +243,9 @@ def _models(
         arrays = {name: _runs(sure, each, name) for name in each.get("certainty", ())}
         certain = Certainty(**arrays) if arrays else None
         models.append(ModelScores(each["name"], each["role"], scores, each["note"], certain, weights))
-    examples = next(iter(models[0].scores.values())).shape[1]
+    examples = max((scores.shape[1] for scores in models[0].scores.values()), default=0)
     ids = table["id"].slice(0, examples).to_pylist()
-    return tuple(models), None if None in ids else tuple(ids)
+    return tuple(models), None if None in ids or not ids else tuple(ids)
 
 
 def _runs(columns: Mapping[str, NDArray[Any]], model: Mapping[str, Any], name: str, metric: str | None = None) -> Any:

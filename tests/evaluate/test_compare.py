@@ -137,11 +137,14 @@ def test_a_summary_is_ready_for_json_without_nan():
     assert plain["metrics"][0]["lines"][1]["against_best"]["pgr"] is None
 
 
+def test_models_without_scores_have_a_summary_without_metrics() -> None:
+    assert summarise((ModelScores("a", "student", {}),), {}).metrics == ()
+
+
 @pytest.mark.parametrize(
     ("models", "message"),
     [
         ((), "no scores"),
-        ((ModelScores("a", "student", {}),), "no scores"),
         ((model("a", "student", 1), model("a", "student", 2)), "Two models"),
         ((model("a", "base", 1), model("b", "base", 2)), "more than one base"),
         ((model("a", "ceiling", 1), model("b", "ceiling", 2)), "more than one ceiling"),

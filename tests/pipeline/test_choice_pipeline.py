@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def test_votes_that_are_missing_are_counted_in_the_notes(tmp_path: Path, encoder
     notes = {note["code"]: note for note in run(small(tmp_path, encoder_folder)).provenance["notes"]}
     assert notes["votes.some_missing"]["who"] == "noisy1"
     assert 0.25 <= notes["votes.some_missing"]["values"]["share"] <= 0.55
-    assert 0 < notes["rows.without_vote"]["values"]["left_out"] < notes["rows.without_vote"]["values"]["rows"] == 48
+    assert 0 < notes["rows.without_vote"]["values"]["left_out"] < notes["rows.without_vote"]["values"]["rows"] == 96
 
 
 def test_voters_on_other_rows_are_left_out_and_named(tmp_path: Path, encoder_folder: Path) -> None:
@@ -560,3 +561,41 @@ def test_pretuning_reads_the_unlabelled_prompts_only(tmp_path: Path, encoder_fol
             row["text"] += " plot"
     run(write_experiment(tmp_path, encoder_folder, rows, **changed))
     assert set((tmp_path / "store/pretuned").glob("*/manifest.json")) == before
+
+
+def test_a_run_without_any_gold_answer_trains_and_says_that_nothing_was_evaluated(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    rows = planted_rows(60)
+    votes = [vote for seed in (1, 2, 3) for vote in noisy_votes(rows, wrong=0.2, missing=0.1, seed=seed)]
+    write_lines(tmp_path / "votes.jsonl", votes)
+    without = [{"id": row["id"], "text": row["text"]} for row in rows]
+    task = {"path": "rows.jsonl", "columns": {"id": "id", "gold": None}, "choices": ["no", "yes"]}
+    path = write_experiment(tmp_path, encoder_folder, without, task=task, methods={"naive": {}}, ceiling=True)
+    results = run(path)
+    assert "Not evaluated" in (tmp_path / "output/report.html").read_text()
+    assert [model.name for model in results.models if model.role == "student"] == ["naive"]
+
+    (note,) = [note for note in results.notes if note.code == "run.not_evaluated"]
+    label = {(vote["worker"], vote["task"]): vote["label"] for vote in votes}
+    agreed = [
+        one == other
+        for row in rows
+        for one, other in combinations([own for (_, task), own in label.items() if task == row["id"]], 2)
+    ]
+    assert note.values["votes"] == len(votes)
+    assert note.values["agreement"] == pytest.approx(np.mean(agreed))
+    assert note.values["coverage"] == pytest.approx(len({vote["task"] for vote in votes}) / 60)
+    assert 0.5 < note.values["expected"]["mean"] < 1
+    assert "othing was evaluated" in results.table()
+
+    again = Results.load(tmp_path / "output")
+    assert again.to_json() == results.to_json()
+    assert again.to_json()["evaluated"] is False
+    answers = read_table(tmp_path / "output/predictions.parquet").to_pylist()
+    student = [row for row in answers if row["role"] == "student"]
+    assert sorted(row["id"] for row in student) == sorted(row["id"] for row in rows)
+    right = {row["id"]: ("no", "yes")[row["label"]] for row in rows}
+    assert np.mean([row["answer"] == right[row["id"]] for row in student]) > 0.7
+    with pytest.raises(DataError, match="no test rows to score"):
+        Experiment.from_yaml(path).evaluate(tmp_path / "output/predictions.parquet")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from outgrow.config import Split
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import PARTS, Rows
-from outgrow.tasks.split import assign_parts, check_parts, normalise
+from outgrow.tasks.split import assign_parts, check_parts, normalise, shared_stems
 
 WORD = st.sampled_from(["red", "green", "blue", "sky", "sea", "sun"])
 PROMPT = st.tuples(
@@ -105,6 +105,30 @@ def test_fractions_that_round_up_are_no_mistake() -> None:
 def test_a_whole_number_is_a_count() -> None:
     parts = assign_parts([f"row {index}" for index in range(10)], [0] * 10, Split(gold=1, unlabelled=3, test=2))
     assert Counter(part for part in parts if part) == {"gold": 1, "unlabelled": 3, "test": 2}
+
+
+def test_the_fraction_one_is_all_that_the_other_parts_leave_and_a_whole_one_is_a_row() -> None:
+    prompts, gold = [f"row {index}" for index in range(10)], [0] * 4 + [None] * 6
+    all_left = assign_parts(prompts, gold, Split(gold=0, unlabelled=1.0, test=0.3))
+    assert Counter(all_left) == {"unlabelled": 7, "test": 3}
+    one = assign_parts(prompts, gold, Split(gold=0, unlabelled=1, test=0.3))
+    assert Counter(part for part in one if part) == {"unlabelled": 1, "test": 3}
+    with pytest.raises(DataError, match="more rows than there are"):
+        assign_parts(prompts, gold, Split(gold=1.0, unlabelled=1.0, test=0.3))
+
+
+def test_test_rows_that_begin_as_a_row_of_another_part_are_counted() -> None:
+    question = "which planet of the solar system has the longest day"
+    prompts = [
+        f"Q: {question} A: Venus",
+        f"Q: {question} A: Mars",
+        "Q: what is a mole A: a unit",
+        "Q: what is pH A: acid",
+    ]
+    for parts, expected in ((["gold", "test", "test", "gold"], 1), (["test", "test", "gold", "gold"], 0)):
+        assert shared_stems(given_parts(prompts, parts, [0, 1, 0, 1])) == expected
+    same = [f"Decide whether the following review is a positive one: {word}" for word in ("fine", "dull")]
+    assert shared_stems(given_parts(same, ["gold", "test"], [0, 1])) == 0
 
 
 @pytest.mark.parametrize("size", [-0.1, 1.5])

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outgrow.errors import DataError
+from outgrow.tasks.coded import read_coded
 from outgrow.tasks.tables import column, read_records
 
 RECORDS = [
@@ -251,3 +252,95 @@ def test_a_configuration_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("text\na\n")
     with pytest.raises(DataError, match=r"x.csv has no configurations(.|\n)*found:  main"):
         read_records(str(tmp_path / "x.csv"), "main")
+
+
+EXPORTED = "text,label\n“café”,1\nGröße,0\n"
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "x.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_utf_8_and_marked_utf_16_are_read_without_being_asked(tmp_path: Path, name: str, encoding: str) -> None:
+    text = '{"text": "“café”", "label": 1}\n{"text": "Größe", "label": 0}\n' if name == "x.jsonl" else EXPORTED
+    opener = gzip.open if name.endswith("gz") else open
+    with opener(tmp_path / name, "wb") as file:
+        file.write(text.encode(encoding))
+    path = str(tmp_path / name)
+    assert read_records(path, encoding="latin-1" if encoding != "utf-8" else None).to_pylist() == [
+        {"text": "“café”", "label": 1},
+        {"text": "Größe", "label": 0},
+    ]
+    if name != "x.jsonl":
+        assert read_coded(path, ["text"])["text"].values.to_pylist() == ["“café”", "Größe"]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
+def test_another_encoding_is_read_when_it_is_named(tmp_path: Path, name: str) -> None:
+    text = '{"text": "“café”", "label": 1}\n' if name == "x.jsonl" else "text,label\n“café”,1\n"
+    (tmp_path / name).write_bytes(text.encode("cp1252"))
+    assert read_records(str(tmp_path / name), encoding="cp1252").to_pylist() == [{"text": "“café”", "label": 1}]
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "said"),
+    [
+        (
+            EXPORTED.encode("cp1252"),
+            None,
+            r"it is not UTF-8(.|\n)*line 2, .*café.* as cp1252(.|\n)*task.encoding: cp1252",
+        ),
+        ("größe,label\na,1\n".encode("latin-1"), None, r"it is not UTF-8(.|\n)*line 1, .*größe(.|\n)*task.encoding"),
+        ("text,label\na,1\n".encode("utf-16-le"), None, r"it is not UTF-8(.|\n)*task.encoding: utf-16-le"),
+        ("text,label\na,1\n".encode("utf-16-be"), None, r"it is not UTF-8(.|\n)*task.encoding: utf-16-be"),
+        (EXPORTED.encode(), "ascii", r"it is not ascii(.|\n)*line 2(.|\n)*Change task.encoding"),
+        (EXPORTED.encode() + "é,1\n".encode("latin-1"), None, r"it is not UTF-8(.|\n)*line 4"),
+    ],
+)
+def test_an_encoding_is_never_guessed(tmp_path: Path, data: bytes, encoding: str | None, said: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=said):
+        read_records(str(path), encoding=encoding)
+    if encoding is None:
+        with pytest.raises(DataError, match=said):
+            read_coded(str(path), data.decode("latin-1").partition("\n")[0].split(",")[:1])
+
+
+@pytest.mark.parametrize("head", ["text;label", '"text";"label"', "text\tlabel"])
+def test_the_header_line_says_what_separates_cells(tmp_path: Path, head: str) -> None:
+    separator = "\t" if "\t" in head else ";"
+    (tmp_path / "x.csv").write_text(f"{head}\na, b{separator}1\nc{separator}0\n")
+    assert read_records(str(tmp_path / "x.csv")).to_pylist() == [
+        {"text": "a, b", "label": 1},
+        {"text": "c", "label": 0},
+    ]
+    assert read_coded(str(tmp_path / "x.csv"), ["label"])["label"].values.to_pylist() == ["1", "0"]
+
+
+def test_a_comma_in_the_header_line_separates_cells_whatever_else_is_there(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a;b,label\nc;d,1\n")
+    assert read_records(str(tmp_path / "x.csv")).to_pylist() == [{"a;b": "c;d", "label": 1}]
+
+
+@pytest.mark.parametrize("broken", ['"b,0', 'b,"0'])
+def test_a_quote_that_never_closes_is_said_with_its_line(tmp_path: Path, broken: str) -> None:
+    for more in (1, 100_000):
+        (tmp_path / "x.csv").write_text(f"text,label\na,1\n{broken}\n" + "c,1\n" * more)
+        with pytest.raises(DataError, match=r"a quoted cell does not end(.|\n)*begins in line 3"):
+            read_records(str(tmp_path / "x.csv"))
+
+
+def test_quotes_inside_of_cells_and_line_ends_in_the_last_one_are_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('text,label\n5" screen,1\n"7"" screen\n",0\n')
+    assert read_records(str(tmp_path / "x.csv"))["text"].to_pylist() == ['5" screen', '7" screen\n']
+
+
+def test_a_line_with_another_number_of_cells_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("text,label\na,1\nb, and c,0\n")
+    with pytest.raises(DataError, match=r"has 3 cells, and the first one 2(.|\n)*found:  b, and c,0"):
+        read_records(str(tmp_path / "x.csv"))
+
+
+def test_a_sheet_is_refused_with_how_to_save_it(tmp_path: Path) -> None:
+    (tmp_path / "x.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"unknown kind(.|\n)*Save the sheet as a csv file"):
+        read_records(str(tmp_path / "x.xlsx"))

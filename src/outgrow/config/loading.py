@@ -26,8 +26,46 @@ _SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")
 
 
+_WANTED = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "tuple_type": "a list",
+    "dict_type": "a section of keys",
+    "model_type": "a section of keys",
+    "model_attributes_type": "a section of keys",
+}
+"""What pydantic's types of error ask for."""
+_TYPE = re.compile(r"\w+\[.*\]|str|int|float|bool")
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, in which `1e-4` would be a text, with the numbers of YAML 1.2."""
+    """YAML 1.1, in which `1e-4` would be a text, with the numbers of YAML 1.2.
+
+    `yes`, `no`, `on` and `off` are texts in lists, as keys, and as a `label`: there they are names, such as of choices.
+    """
+
+    def construct_sequence(self, node: yaml.SequenceNode, deep: bool = False) -> list[Any]:
+        for item in node.value:
+            _keep_word(item)
+        return super().construct_sequence(node, deep)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, value in node.value:
+            _keep_word(key)
+            if key.value == "label":
+                _keep_word(value)
+        return super().construct_mapping(node, deep)
+
+
+def _keep_word(node: yaml.Node) -> None:
+    if node.tag == "tag:yaml.org,2002:bool" and node.value.lower() in {"yes", "no", "on", "off"}:
+        node.tag = "tag:yaml.org,2002:str"
 
 
 _Loader.add_implicit_resolver(
@@ -89,24 +127,41 @@ def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
         strong.modell: unknown key; did you mean 'model'?
     """
     try:
-        return ExperimentConfig.model_validate(raw)
+        return _without_idle_gold(ExperimentConfig.model_validate(raw))
     except ValidationError as error:
-        problems = error.errors()
-        # Of a list with a wrong item pydantic also says that it is too short.
-        within = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
-        told = [each for each in problems if each["type"] != "too_short" or each["loc"] not in within]
-        raise ConfigError("\n".join(_explain(problem, raw) for problem in told)) from error
+        by_place: dict[tuple[str, ...], list[Any]] = {}
+        for problem in error.errors():
+            location, models = _place(problem["loc"], raw)
+            by_place.setdefault(tuple(location), []).append((problem, models))
+        # Of a list with a wrong item pydantic also says that it is too short, or not what else might be there.
+        outer = {place[:depth] for place in by_place for depth in range(len(place))}
+        told = [_explain(place, problems) for place, problems in by_place.items() if place not in outer]
+        raise ConfigError("\n".join(told)) from error
 
 
-def _explain(problem: Any, raw: Any) -> str:
-    location, models = _place(problem["loc"], raw)
+def _without_idle_gold(config: ExperimentConfig) -> ExperimentConfig:
+    """The experiment without a gold part where that is a default that nobody uses."""
+    split = config.task.split
+    if config.uses_gold or "gold" in split.model_fields_set or split.test == "all":
+        return config
+    rest = {} if "unlabelled" in split.model_fields_set else {"unlabelled": 1.0}
+    own = split.model_copy(update={"gold": 0, **rest})
+    return config.model_copy(update={"task": config.task.model_copy(update={"split": own})})
+
+
+def _explain(location: Sequence[str], problems: Sequence[tuple[Any, list[type[BaseModel]]]]) -> str:
+    (problem, models), *_ = problems
     where = ".".join(location) or "experiment"
     if problem["type"] == "extra_forbidden":
         known = [key for model in models for key in model.model_fields]
         return f"{where}: unknown key; {did_you_mean(location[-1], known)}"
     shown = problem.get("input")
     found = f" (found {shown!r})" if isinstance(shown, str | int | float) else ""
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{found}"
+    kinds = [_WANTED.get(each["type"]) or each.get("ctx", {}).get("expected") for each, _ in problems]
+    if all(kinds):
+        advice = "; put it in quotes" if kinds == ["a text"] and found else ""
+        return f"{where}: wanted {' or '.join(dict.fromkeys(kinds))}{found}{advice}"
+    return "\n".join(f"{where}: {each['msg'].removeprefix('Value error, ')}{found}" for each, _ in problems)
 
 
 def _place(parts: Sequence[Any], raw: Any) -> tuple[list[str], list[type[BaseModel]]]:
@@ -118,6 +173,9 @@ def _place(parts: Sequence[Any], raw: Any) -> tuple[list[str], list[type[BaseMod
         if tagged:
             models = tagged
             continue
+        named_by_user = location == ["methods"]
+        if isinstance(part, str) and _TYPE.fullmatch(part) and location and not named_by_user:
+            continue  # a branch of a union
         location.append(str(part))
         named_by_user = location[:1] == ["methods"] and len(location) == 2
         if depth == len(parts) - 1 or named_by_user:

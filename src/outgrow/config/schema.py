@@ -117,6 +117,13 @@ class ExperimentConfig(Frozen):
         )
 
     @property
+    def uses_gold(self) -> bool:
+        """Whether anything asks for the gold part; `gold_only` and the base do without, unless they are set."""
+        supervised = any(getattr(each, "uses_gold", True) for each in self.supervisors)
+        proportions = any(way.proportions in ("gold", "estimated") for way in self.methods.values())
+        return supervised or proportions or self.gold_only is True
+
+    @property
     def trains_on_gold(self) -> bool:
         """Whether `gold_only`, with its default, asks for a model trained on the gold part."""
         if self.gold_only is None:

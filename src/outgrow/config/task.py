@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Annotated, Any, Literal
 
@@ -47,12 +48,15 @@ class VotesTable(Frozen):
 
 
 class Split(Frozen):
-    """Sizes of the parts. Numbers below 1 are fractions of the rows, whole numbers are counts."""
+    """Sizes of the parts: fractions of the rows below 1, counts, or `1.0`, which is all that the other parts leave.
+
+    A whole `1` is one row.
+    """
 
     gold: int | float = 0.4
-    """Rows that train the supervisors."""
+    """Rows that train the supervisors. Default: 0 where no supervisor and no setting uses them."""
     unlabelled: int | float = 0.4
-    """Rows that the supervisors label and the student learns from."""
+    """Rows that the supervisors label and the student learns from. Default: 1.0 where `gold` is 0 by default."""
     test: int | float | Literal["all"] = 0.2
     """Rows for evaluation only; `all` makes every row with a gold answer a test row."""
     validation: int | float = 0
@@ -99,6 +103,8 @@ class TaskConfig(Named):
     config: str | None = None
     """The configuration of a hub data set that has several, such as `main` of `openai/gsm8k`: the `name` of
     `datasets.load_dataset`."""
+    encoding: str | None = None
+    """Encoding of `path` and `test_path`, such as `cp1252` or `latin-1`; a byte order mark wins. Default: UTF-8."""
     test_path: str | None = None
     """Another table of the same form, such as the data set's own test split, whose rows are the test part. The rows of
     `path` are then divided into the other parts, without those whose prompts are in the test part."""
@@ -126,6 +132,15 @@ class TaskConfig(Named):
     """Sizes of the gold, unlabelled, test and, if wanted, validation parts."""
     limit: int | None = Field(default=None, gt=0)
     """Use only this many rows, drawn at random with the split's seed."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            codecs.lookup(value or "utf-8")
+        except LookupError as error:
+            raise ValueError("an encoding is one that Python knows, such as utf-8, cp1252 or latin-1") from error
+        return value
 
     @model_validator(mode="after")
     def _parameters_exist(self) -> TaskConfig:

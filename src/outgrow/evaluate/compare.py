@@ -82,8 +82,8 @@ def summarise(
 
 
 def _check(models: Sequence[ModelScores]) -> None:
-    if not any(model.scores for model in models):
-        raise DataError("There are no scores to summarise.", wanted="at least one model with a metric")
+    if not models:
+        raise DataError("There are no scores to summarise.", wanted="at least one model")
     seen: set[tuple[str, str]] = set()
     for model in models:
         if model.role not in ROLES:

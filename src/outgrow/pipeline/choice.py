@@ -65,7 +65,9 @@ class ChoicePipeline(Pipeline):
 
     @property
     def chance(self) -> dict[str, float]:
-        """1/K, or the share of the commonest answer in the test part if that is more."""
+        """1/K, or the share of the commonest answer in the test part if that is more; nothing without a test part."""
+        if not self._evaluated:
+            return {}
         return {"accuracy": chance_of(self._test)}
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
@@ -128,6 +130,8 @@ class ChoicePipeline(Pipeline):
 
     def base(self) -> Predictions | None:
         """The commonest answer among the gold rows: a fresh head knows no more. A served model is asked instead."""
+        if not self._evaluated:
+            return None
         if isinstance(self.config.strong, ServerStrong):
             return self._asked(self.config.strong, "strong model", "base")
         gold = self.rows.part("gold")
@@ -171,9 +175,14 @@ class ChoicePipeline(Pipeline):
     def _unlabelled(self) -> Rows:
         return self.rows.part("unlabelled")
 
+    @property
+    def _evaluated(self) -> bool:
+        return "test" in self.rows.parts
+
     @cached_property
     def _test(self) -> Rows:
-        return self.rows.part("test")
+        """The rows that all models answer: without a test part the unlabelled ones, and there are no scores."""
+        return self.rows.part("test") if self._evaluated else self._unlabelled
 
     @cached_property
     def _judged(self) -> Rows:
@@ -236,7 +245,7 @@ class ChoicePipeline(Pipeline):
         return self._predictions(probs[test], None if vacuity is None else vacuity[test])
 
     def _predictions(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
-        scores = {"accuracy": choice_scores(probs, self._test.gold_indices())}
+        scores = {"accuracy": choice_scores(probs, self._test.gold_indices())} if self._evaluated else {}
         answers = tuple(
             "" if np.isnan(own).any() else self._test.choices_of(row)[int(own.argmax())]
             for row, own in enumerate(probs)

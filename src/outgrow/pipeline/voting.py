@@ -15,7 +15,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from outgrow.combine import Ballots, Combined, combine
-from outgrow.errors import DataError
+from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceVotes
 from outgrow.store import replacing
 from outgrow.supervisors.votes import ABSTENTION, VotesSupervisor
@@ -59,12 +59,20 @@ class VotingResult:
         """Write the posteriors, piece by piece, as Parquet or, by the suffix, as CSV.
 
         Raises:
+            ConfigError: The suffix is another one.
             StoreError: Disk full or no permission.
         """
+        check_suffix(path)
         kind = pyarrow.csv.CSVWriter if path.suffix == ".csv" else pyarrow.parquet.ParquetWriter
         with replacing(path) as temporary, kind(temporary, self.posteriors(slice(0)).schema) as writer:
             for start in range(0, len(self.tasks), _LINES):
                 writer.write_table(self.posteriors(slice(start, start + _LINES)))
+
+
+def check_suffix(path: Path) -> None:
+    """Raise a ConfigError if posteriors cannot be written as the kind of file that a path names."""
+    if path.suffix not in {".csv", ".parquet"}:
+        raise ConfigError(f"Posteriors cannot be written to {path}.", found=path.suffix, wanted=".parquet or .csv")
 
 
 def combine_table(

@@ -135,7 +135,7 @@ def _setting(
     # Terms of the description of the experiment, with entries of headword and rest.
     if config.get("task"):
         yield "Task", [_entry(config["task"])]
-    sizes = provenance.get("sizes") or {"test": summary.metrics[0].examples}
+    sizes = provenance.get("sizes") or {"test": max((metric.examples for metric in summary.metrics), default=0)}
     yield "Rows", [(f"{size:,}" if isinstance(size, int) else str(size), str(part)) for part, size in sizes.items()]
     if config.get("supervisors"):
         yield "Supervisors", [_entry(each) for each in config["supervisors"]]

@@ -114,6 +114,16 @@ WORDINGS: dict[str, Wording] = {
     ),
     "judge.unread": "the judge {judge} gave no rating of {rated} that can be read, in {ratings} replies, such as "
     "“{example}”.",
+    "run.not_evaluated": lambda values: (
+        "nothing was evaluated, since no row has a gold answer: whether students are better than their supervisors is "
+        "not known. predictions.parquet has all answers to the unlabelled rows. {supervisors:supervisor|supervisors} "
+        "gave {votes:vote|votes}, on {coverage:share} of the rows"
+        + ("; of two votes on a row {agreement:share} are equal" if values["agreement"] is not None else "")
+        + ("; the expected accuracy, if the posterior is right, is {expected:weights}" if values["expected"] else "")
+        + "."
+    ),
+    "output.replaced": "these results replace those of another configuration in {folder} (changed: {keys:names}). Its "
+    "work is kept in the store: run it again with another `output` to have both.",
     "predictions.missing": "{missing:of} {rows:test row has|test rows have} no answer; they count as wrong, or as a "
     "guess at a choice.",
     "preferences.none": "there is nothing to prefer, so the supervised student stays as it is.",
@@ -190,6 +200,9 @@ WORDINGS: dict[str, Wording] = {
     "texts.repeating": "{count:of} {rows:row|rows} of the {part} part have an answer that repeats itself without end.",
     "test.shared_prompts": "{shared:of} {rows:row|rows} have a prompt that a training row has too: scores on them are "
     "flattering.",
+    "test.shared_stems": "{shared:of} {rows:test row has|test rows have} a prompt that begins as one of another part "
+    "does. If such rows belong together, as answers to one question do, scores are flattering: name their column in "
+    "task.split.group.",
     "votes.none_on_test": "left out of the comparison, without any vote on the test rows: {supervisors:names}.",
     "votes.failed": "failed on {failed:of} {rows:row|rows}, first with: {first}",
     "votes.many_missing": "{several:of} {supervisors:supervisor|supervisors} have no vote on some rows, {least:share} "

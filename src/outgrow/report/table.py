@@ -80,14 +80,15 @@ def table_text(
     numbers are never cut, so tables need about 70 columns.
     """
     width = width or DEFAULT_WIDTH
-    remarks = [f"{line.name}: {line.note}" for line in summary.metrics[0].lines if line.note]
+    remarks = [f"{line.name}: {line.note}" for metric in summary.metrics[:1] for line in metric.lines if line.note]
     groups = ranked(summary.notes if notes is None else notes)
     grave = [f"! {group.short}" for group in groups if group.severity != "info"]
     mild = [f"- {text}" for text in (*sweep_sentences(summary), *remarks)]
     info = [f"- {group.short}" for group in groups if group.severity == "info"]
     more = [f"- … and {len(info) - MOST_SHOWN} more notes on the run, in its report."] if len(info) > MOST_SHOWN else []
     below = [*grave, *mild, *info[:MOST_SHOWN], *more]
-    wrapped = [textwrap.fill(LEGEND, width), *(textwrap.fill(text, width, subsequent_indent="  ") for text in below)]
+    legend = [LEGEND] if summary.metrics else []
+    wrapped = [textwrap.fill(text, width, subsequent_indent="  " if text in below else "") for text in legend + below]
     return _stacked([*_tables(summary, color=color, width=width), *wrapped])
 
 

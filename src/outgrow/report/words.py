@@ -68,6 +68,8 @@ def headline(summary: Summary) -> str:
     for a single metric how many seeds or test examples would settle it.
     """
     name = best_student(summary)
+    if not summary.metrics:
+        return "Not evaluated: no model has scores."
     if name is None:
         return "No student was trained: these are reference points only."
     if [metric.metric for metric in summary.metrics] == [RATED]:

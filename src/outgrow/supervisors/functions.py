@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ LabellingFunction = Callable[[str], Any]
 
 class FunctionSupervisor(Named):
     """A registered labelling function; further keys are its parameters: `{function: long_words, threshold: 7}`."""
+
+    uses_gold: ClassVar[bool] = False
 
     function: str
     """The name it was registered under, by a plug-in or with `outgrow.register("labelling_function", …)`."""

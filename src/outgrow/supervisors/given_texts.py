@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from outgrow.config import Frozen
 from outgrow.errors import DataError
@@ -24,6 +24,8 @@ class TextsSupervisor(Frozen):
     Several lines about one row are an n-best list, in the order of the file; the same text several times comes before
     others, and with log-probabilities the text with the highest mean comes first. Equal texts are kept once.
     """
+
+    uses_gold: ClassVar[bool] = False
 
     texts: str
     """A jsonl, csv, tsv or parquet file."""

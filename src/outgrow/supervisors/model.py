@@ -59,6 +59,11 @@ class ModelSupervisor(Trained, Local):
         """Its name in tables."""
         return self.name or (self.model.name if isinstance(self.model, Named) else short_name(self.model))
 
+    @property
+    def uses_gold(self) -> bool:
+        """Whether it is trained, or shown demonstrations."""
+        return self.train is not None or bool((self.ask or {}).get("demonstrations"))
+
     def check(self, task: Literal["choice", "text"], asking: Asking) -> None:
         """Refuse settings that cannot work; see `Supervisor.check`."""
         if self.ask is not None:

@@ -41,6 +41,11 @@ class Supervisor(Protocol):
         """Its name in tables (text tasks)."""
         return type(self).__name__
 
+    @property
+    def uses_gold(self) -> bool:
+        """Whether it may learn from rows of the gold part."""
+        return True
+
     def check(self, task: Literal["choice", "text"], asking: Asking) -> None:
         """Raise a ConfigError for what cannot work, before anything is computed."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class Rule(Frozen):
 
 class RulesSupervisor(Frozen):
     """Regular expressions: `{rules: [{pattern: "(?i)great", label: positive}], name: words}`."""
+
+    uses_gold: ClassVar[bool] = False
 
     rules: tuple[Rule, ...] = Field(min_length=1)
     """The rules, in order. A prompt in which none is found gets no vote."""

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class ServerSupervisor(AskedForChoices):
     server gives log-probabilities; or `samples` times, the probabilities being shares. It is not trained, so one set of
     answers serves all seeds.
     """
+
+    uses_gold: ClassVar[bool] = False
 
     @property
     def title(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -94,6 +94,8 @@ class VotesSupervisor(Frozen):
 
     The table is long (`task, worker, label`) or wide (columns of answers or probabilities).
     """
+
+    uses_gold: ClassVar[bool] = False
 
     votes: str
     """A jsonl, csv, tsv or parquet file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outgrow.tasks.preferences import read_preferences, without_prompts_of, write_preferences
 from outgrow.tasks.protocol import Task, load_task, read_task, read_tests, scores_texts
-from outgrow.tasks.split import assign_parts, rows_in_parts, shared_prompts
+from outgrow.tasks.split import assign_parts, rows_in_parts, shared_prompts, shared_stems
 from outgrow.tasks.tables import read_records
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "rows_in_parts",
     "scores_texts",
     "shared_prompts",
+    "shared_stems",
     "without_prompts_of",
     "write_preferences",
 ]

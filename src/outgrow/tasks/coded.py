@@ -14,7 +14,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.tasks.tables import DELIMITERS, NULLS, check_name, kind_of, opened, read_records, readable
+from outgrow.tasks.tables import DELIMITERS, NULLS, check_name, csv_options, kind_of, opened, read_records, readable
 
 _BLOCK = 2**24
 """Bytes of text read at once. Longer lines are an error."""
@@ -109,8 +109,8 @@ def _parquet(path: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 def _delimited(path: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     file = Path(path)
-    reading = pa.csv.ReadOptions(block_size=_BLOCK)
-    parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind_of(file)], newlines_in_values=True)
+    reading, parsing = csv_options(file)
+    reading.block_size = _BLOCK
     with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing) as reader:
         _check(reader.schema.names, names, path)
     converting = pa.csv.ConvertOptions(

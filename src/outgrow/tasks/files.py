@@ -76,14 +76,14 @@ def read_rows(
             or the same choice twice, ids repeat, a part is empty, or given parts share rows.
         ConfigError: Settings that exclude each other, or a wrong template.
     """
-    table = convert(read_records(config.source, config.config))
+    table = convert(read_records(config.source, config.config, encoding=config.encoding))
     ids = [str(value) for value in _column(table, config, "id") or range(table.num_rows)]
     if config.limit is not None and config.limit < table.num_rows:
         chosen = np.sort(np.random.default_rng(config.split.seed).permutation(table.num_rows)[: config.limit])
         # Rows keep their numbers, because votes made elsewhere refer to rows by number.
         table, ids = table.take(chosen), [ids[row] for row in chosen]
     if config.test_path is not None:
-        tested = convert(read_records(config.test_path, config.config))
+        tested = convert(read_records(config.test_path, config.config, encoding=config.encoding))
         ids += [f"test/{value}" for value in _column(tested, config, "id") or range(tested.num_rows)]
         table = pa.concat_tables([table, tested], promote_options="permissive")
     prompts, options = _prompts(table, config), _options(table, config)

@@ -17,7 +17,7 @@ from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.slu import Problem, Slot, f1_of_counts, read_slots, slots_of, slu_counts, tidy, write_slots
 from outgrow.labels import Part, Rows, Weighted
 from outgrow.tasks.protocol import Task
-from outgrow.tasks.split import assign_parts, normalise, rows_in_parts
+from outgrow.tasks.split import assign_parts, normalise, rows_in_parts, size_of
 from outgrow.tasks.tables import read_records
 from outgrow.worlds.home import SCHEMA
 
@@ -122,9 +122,13 @@ class SlotTask(Task):
     def _files(self, config: TaskConfig) -> dict[str, list[dict[str, Any]]]:
         folder = Path(config.source)
         if not folder.is_dir():
-            return {"rows": read_records(config.source).to_pylist()}
+            return {"rows": read_records(config.source, encoding=config.encoding).to_pylist()}
         candidates = [(name, folder / f"{name}{ending}") for name in self.files for ending in (".jsonl", ".jsonl.gz")]
-        found = {name: read_records(str(path)).to_pylist() for name, path in candidates if path.is_file()}
+        found = {
+            name: read_records(str(path), encoding=config.encoding).to_pylist()
+            for name, path in candidates
+            if path.is_file()
+        }
         if not found:
             wanted = " or ".join(f"{name}.jsonl.gz" for name in self.files)
             raise DataError(f"There is no data in {folder}.", wanted=wanted)
@@ -240,7 +244,7 @@ def _parts(rows: Sequence[tuple[str, str, Utterance]], split: Split) -> list[Par
         return assign_parts(prompts, gold, split)
     count = len(held)
     if "test" in split.model_fields_set and split.test != "all":
-        count = round(split.test * len(held)) if split.test < 1 else int(split.test)
+        count = size_of(split.test, len(held))
     if count > len(held):
         raise DataError("The test file has too few rows.", found=len(held), wanted=count, fix="Lower task.split.test.")
     parts: list[Part | None] = [None] * len(rows)

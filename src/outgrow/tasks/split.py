@@ -16,6 +16,8 @@ from outgrow.config import Split
 from outgrow.errors import DataError
 from outgrow.labels import PARTS, Part, Rows
 
+_STEM = 30
+"""Fewest characters of a beginning that two prompts do not share by chance."""
 _NO_WORD = re.compile(r"[^\w\s]")
 
 
@@ -78,7 +80,9 @@ def assign_parts(
         _fill(parts, "gold", [rows for rows in outside if all(known[row] for row in rows)], sizes["gold"])
     with_gold = _fill(parts, "test", with_gold, sizes["test"])
     with_gold = _fill(parts, "validation", with_gold, sizes["validation"])
-    _fill(parts, "unlabelled", [*without_gold, *with_gold], sizes["unlabelled"])
+    # Other parts may be smaller than asked for, where gold answers are few.
+    size = len(prompts) if _is_rest(split.unlabelled) else sizes["unlabelled"]
+    _fill(parts, "unlabelled", [*without_gold, *with_gold], size)
     return parts
 
 
@@ -114,14 +118,17 @@ def rows_in_parts(
 def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
     """Raise a `DataError` if a part is empty, a gold answer is missing, or a prompt is in two parts.
 
-    Rows that are all test rows are a further test part, which needs no others.
+    Rows that are all test rows are a further test part, which needs no others. A choice task without any gold answer
+    needs no test part.
     """
+    known = any(answer is not None for answer in rows.gold)
     for part in ("unlabelled", "test") if {*rows.parts} != {"test"} else ():
-        if part not in rows.parts:
+        if part not in rows.parts and (part == "unlabelled" or known or rows.choices is None):
+            advice = "Change task.split, or the column named by task.columns.part."
             raise DataError(
                 f"The {part} part of {where} is empty.",
                 found=", ".join(f"{name}: {rows.parts.count(name)}" for name in PARTS),
-                fix="Change task.split, or the column named by task.columns.part.",
+                fix=advice if known or part == "unlabelled" else "Give some rows a gold answer (task.columns.gold).",
             )
     for part in ("gold", "validation", "test"):
         unknown = sum(answer is None for own, answer in zip(rows.parts, rows.gold, strict=True) if own == part)
@@ -145,6 +152,29 @@ def shared_prompts(rows: Rows, tested: Rows) -> int:
     return sum(normalise(prompt) in trained for prompt in tested.prompts)
 
 
+def shared_stems(rows: Rows) -> int:
+    """Return how many test rows have a prompt that begins as one of another part does, as answers to one question do.
+
+    The beginning has 30 characters or more, and more than half of both prompts, beyond what all prompts begin with.
+    """
+    found = sorted(zip(map(normalise, rows.prompts), rows.parts, strict=True))
+    common = _shared(found[0][0], found[-1][0]) if found else 0
+    count, run = 0, []
+    for (prompt, part), (following, _) in zip(found, [*found[1:], ("", None)], strict=True):
+        run.append(part)
+        stem = _shared(prompt, following) - common
+        if stem < max(_STEM, (max(len(prompt), len(following)) - common) / 2):
+            count += run.count("test") if len({*run}) > 1 else 0
+            run = []
+    return count
+
+
+def _shared(one: str, other: str) -> int:
+    """The number of characters that both begin with."""
+    differences = (place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
+    return next(differences, min(len(one), len(other)))
+
+
 def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
     """Number the clusters of rows that a prompt or group links, directly or not, in order of first appearance."""
     keys: list[Sequence[Hashable]] = [[("prompt", normalise(prompt)) for prompt in prompts]]
@@ -160,12 +190,28 @@ def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDAr
     return np.argsort(np.argsort(first))[cluster]
 
 
+def size_of(share: float, rows: int) -> int:
+    """Return the number of rows that a size of `Split` asks for, alone.
+
+    Example:
+        >>> [size_of(share, 200) for share in (0.5, 50, 1.0, 1)]
+        [100, 50, 200, 1]
+    """
+    return rows if _is_rest(share) else round(share * rows) if share < 1 else int(share)
+
+
+def _is_rest(share: float) -> bool:
+    return isinstance(share, float) and share == 1
+
+
 def _sizes(split: Split, rows: int) -> dict[Part, int]:
     if split.test == "all":
         return {part: rows if part == "test" else 0 for part in PARTS}
     shares = {part: getattr(split, part) for part in PARTS}
-    exact = {part: share * rows if share < 1 else share for part, share in shares.items()}
-    sizes = {part: round(size) for part, size in exact.items()}
+    exact = {part: share * rows if share < 1 else share for part, share in shares.items() if not _is_rest(share)}
+    rest = max(0, rows - sum(exact.values()))
+    exact |= {part: rest for part, share in shares.items() if _is_rest(share)}
+    sizes: dict[Part, int] = {part: round(exact[part]) for part in PARTS}
     if sum(exact.values()) > rows + 1e-6:
         raise DataError(
             "The parts ask for more rows than there are.",

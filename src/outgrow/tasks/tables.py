@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +23,14 @@ NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in te
 """Texts that stand for an empty cell. NaN does not: it is a computed value that the reader should notice."""
 
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+_SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+_UTF8 = "utf-8-sig"
+_MARKS = {codecs.BOM_UTF8: _UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_HEAD = 2**16
+"""Bytes at the beginning of a file in which its header line is looked for."""
 
 
-def read_records(path: str, config: str | None = None, *, mixed: bool = False) -> pa.Table:
+def read_records(path: str, config: str | None = None, *, mixed: bool = False, encoding: str | None = None) -> pa.Table:
     """Read a table.
 
     Fields of nested objects become columns with dotted names: `{"pred": {"a": 1}}` has the column `pred.a`.
@@ -34,16 +43,18 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False) -
         config: The configuration of a data set that has several: the `name` of `datasets.load_dataset`.
         mixed: Whether a JSON field may hold texts in some lines and numbers in others, such as answers "18" and 18. The
             numbers become texts; otherwise it is an error, since a label may be a mistake.
+        encoding: Of a file of text, such as `cp1252`. A byte order mark wins; default: UTF-8.
 
     Raises:
-        DataError: The table is missing, of an unknown kind, damaged or empty, or has no such configuration or split.
+        DataError: The table is missing, of an unknown kind, damaged or empty, or has no such configuration or split;
+            or a text has another encoding.
     """
     file, folder = Path(path), Path(path.partition(":")[0])
     saved = any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
     if config is not None and (saved or file.is_file()):
         raise DataError(f"{path} has no configurations.", found=config, wanted="a hub id or a data set's folder")
     if file.is_file():
-        table = _read_file(file, mixed=mixed)
+        table = _read_file(file, mixed=mixed, encoding=encoding)
     elif saved or folder.is_dir() or not (file.is_absolute() or file.suffix in _KINDS):
         table = _read_dataset(path, config, saved=saved)
     else:
@@ -81,17 +92,89 @@ def check_name(found: Sequence[str], name: str, *, where: str, setting: str) -> 
         )
 
 
-def _read_file(file: Path, *, mixed: bool) -> pa.Table:
+def _read_file(file: Path, *, mixed: bool, encoding: str | None) -> pa.Table:
     kind = kind_of(file)
-    with readable(file):
+    with readable(file, encoding):
         if kind == ".parquet":
             return pa.parquet.read_table(file)
+        if kind in DELIMITERS:
+            reading, parsing = csv_options(file, encoding)
+            with opened(file) as stream:
+                table = pa.csv.read_csv(stream, reading, parsing, pa.csv.ConvertOptions(null_values=NULLS))
+            if any(map(pa.types.is_binary, table.schema.types)):
+                raise _undecodable(file, encoding)
+            last = table.slice(max(0, table.num_rows - 1)).to_pylist()[:1]
+            if any("\n" in str(cell) for row in last for cell in row.values()):
+                _check_quotes(file, encoding)
+            return table
         with opened(file) as stream:
-            if kind in DELIMITERS:
-                parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind], newlines_in_values=True)
-                converting = pa.csv.ConvertOptions(null_values=NULLS)
-                return pa.csv.read_csv(stream, parse_options=parsing, convert_options=converting)
-            return _read_json(stream.read().decode("utf-8-sig"), lines=kind == ".jsonl", mixed=mixed)
+            text = stream.read().decode(_encoding(file, encoding))
+        return _read_json(text, lines=kind == ".jsonl", mixed=mixed)
+
+
+def csv_options(file: Path, encoding: str | None = None) -> tuple[pa.csv.ReadOptions, pa.csv.ParseOptions]:
+    """Return how a csv or tsv file is read: its encoding, and the delimiter of its header line.
+
+    A `.csv` file without a comma in this line may have semicolons or tabs there.
+    """
+    used = _encoding(file, encoding)
+    delimiter = DELIMITERS[kind_of(file)]
+    with opened(file) as stream:
+        head = stream.read(_HEAD).decode(used, "replace").partition("\n")[0]
+    bare = re.sub('"[^"]*"', "", head)
+    if delimiter == "," and delimiter not in bare:
+        delimiter = next((other for other in ";\t" if other in bare), delimiter)
+    reading = pa.csv.ReadOptions(encoding="utf8" if used == _UTF8 else used)
+    return reading, pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+
+
+def _encoding(file: Path, given: str | None) -> str:
+    with opened(file) as stream:
+        head = stream.read(_HEAD)
+    marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+    if marked is None and given is None and b"\0" in head:
+        raise _undecodable(file, given)
+    return marked or given or _UTF8
+
+
+def _undecodable(file: Path, encoding: str | None) -> DataError:
+    """The error of a file of text in another encoding: where, and what it is likely to be."""
+    with opened(file) as stream:
+        data = stream.read()
+    likely, start = "cp1252", data.find(b"\0")
+    if encoding is None and start >= 0:
+        likely = "utf-16-be" if start == 0 else "utf-16-le"
+    try:
+        data.decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        start = error.start
+    line, near = data.count(b"\n", 0, start) + 1, data[max(0, start - 20) : start + 20]
+    shown = near[start % 2 :].decode(likely, "replace").strip()
+    advice = f"Save it as UTF-8 (Excel: “CSV UTF-8”), or set task.encoding: {likely} for a file of the task."
+    return DataError(
+        f"{file} cannot be read: it is not {encoding or 'UTF-8'}.",
+        found=f"line {line}, which reads {shown!r} as {likely}",
+        wanted=encoding or "UTF-8, or UTF-16 with a byte order mark",
+        fix="Change task.encoding." if encoding else advice,
+    )
+
+
+def _check_quotes(file: Path, encoding: str | None) -> None:
+    """Raise a DataError if a csv file has a quote that is not closed."""
+    reading, parsing = csv_options(file, encoding)
+    used = _UTF8 if reading.encoding == "utf8" else reading.encoding
+    with opened(file) as stream:
+        lines = csv.reader(io.TextIOWrapper(stream, used, newline=""), delimiter=parsing.delimiter, strict=True)
+        line = 1
+        try:
+            for _ in lines:
+                line = lines.line_num + 1
+        except csv.Error as error:
+            raise DataError(
+                f"{file} cannot be read: a quoted cell does not end.",
+                found=f"a record that begins in line {line}",
+                wanted='quotes around a whole cell, and "" for a quote inside of it',
+            ) from error
 
 
 def kind_of(file: Path) -> str:
@@ -102,7 +185,8 @@ def kind_of(file: Path) -> str:
     """
     kind = next((suffix for suffix in reversed(file.suffixes) if suffix != ".gz"), "")
     if kind not in _KINDS:
-        raise DataError(f"{file} is of an unknown kind.", found=kind or "no suffix", wanted=", ".join(_KINDS))
+        fix = "Save the sheet as a csv file (Excel: “CSV UTF-8”)." if kind in _SHEETS else None
+        raise DataError(f"{file} is of an unknown kind.", found=kind or "no suffix", wanted=", ".join(_KINDS), fix=fix)
     return kind
 
 
@@ -112,12 +196,26 @@ def opened(file: Path) -> Any:
 
 
 @contextmanager
-def readable(file: Path) -> Iterator[None]:
+def readable(file: Path, encoding: str | None = None) -> Iterator[None]:
     """Convert the errors of Arrow and Python about damaged files to a `DataError`."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise _undecodable(file, encoding) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
+        said = str(error)
+        if kind_of(file) in DELIMITERS and isinstance(error, pa.ArrowInvalid):
+            if "invalid UTF8" in said:
+                raise _undecodable(file, encoding) from error
+            _check_quotes(file, encoding)
+        cells = re.search(r"Expected (\d+) columns?, got (\d+): (.*)", said)
+        if cells:
+            raise DataError(
+                f"{file} cannot be read: a line has {cells[2]} cells, and the first one {cells[1]}.",
+                found=cells[3][:120],
+                wanted="the same number in every line, with quotes around a cell that holds the delimiter",
+            ) from error
+        raise DataError(f"{file} cannot be read: {said.splitlines()[0]}") from error
 
 
 def _read_json(text: str, *, lines: bool, mixed: bool) -> pa.Table:

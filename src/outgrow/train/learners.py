@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -42,7 +43,7 @@ def choice_learner(config: TrainedSection, trainer: Mapping[str, Any]) -> Choice
 
     Args:
         config: The strong model, or a supervisor that is trained.
-        trainer: TrainingArguments of the user; probes do not use them.
+        trainer: TrainingArguments of the user; probes check them only.
 
     Raises:
         ConfigError: The adapter, one of its parameters or a trainer setting does not exist.
@@ -56,6 +57,10 @@ def choice_learner(config: TrainedSection, trainer: Mapping[str, Any]) -> Choice
         from outgrow.train.features import FrozenFeatures
         from outgrow.train.probe import ProbeLearner
 
+        if trainer:
+            from outgrow.train.arguments import training_arguments
+
+            training_arguments(Path(), trainer, seed=0)  # not used, but a misspelt key is an error
         return ProbeLearner(FrozenFeatures.of(config), adapter)
     # Only here, because the Trainer takes seconds to import and a probe does without.
     from outgrow.train.choice import NetworkLearner
