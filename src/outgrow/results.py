@@ -190,9 +190,7 @@ class Results:
         tests = {name: (own.summary, self._new_notes(own)) for name, own in self.tests.items()}
         write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes, tests))
 
-    def save_student(
-        self, method: str, folder: str | Path, *, seed: int | None = None, merge: bool = False
-    ) -> Student:
+    def save_student(self, method: str, folder: str | Path, *, seed: int | None = None, merge: bool = False) -> Student:
         """Write the student of a method as a folder that plain transformers load; see `outgrow.students.save_student`.
 
         Args:

@@ -37,12 +37,12 @@ print(json.dumps([{}(*each) for each in json.loads(sys.argv[2])]))
 """
 
 
-def run(folder: Path, model: Path, adapter: str, **changed: Any) -> Path:
+def run(folder: Path, model: Path, adapter: str, rows: list[dict[str, Any]] | None = None, **changed: Any) -> Path:
     """The output of a small choice experiment."""
     strong = {"model": str(model), "adapter": ADAPTERS[adapter]}
     trainer = {"num_train_epochs": 1, "learning_rate": 0.01}
     settings = {"strong": strong, "trainer": trainer, "ceiling": False, **changed}
-    Experiment.from_yaml(write_experiment(folder, model, planted_rows(90), **settings)).run()
+    Experiment.from_yaml(write_experiment(folder, model, rows or planted_rows(90), **settings)).run()
     return folder / "output"
 
 
@@ -101,9 +101,7 @@ def test_the_code_of_the_model_card_needs_transformers_alone(
     Results.load(runs[adapter]).save_student("naive", tmp_path / "kept")
     texts = {row["id"]: row["text"] for row in planted_rows(90)}
     expected = predicted(runs[adapter])
-    [found] = in_fresh_process(
-        tmp_path / "kept", "probabilities(each).tolist()", [[texts[row] for row in expected]]
-    )
+    [found] = in_fresh_process(tmp_path / "kept", "probabilities(each).tolist()", [[texts[row] for row in expected]])
     assert np.allclose(found, [row["probs"] for row in expected.values()], atol=1e-5)
 
 
@@ -138,11 +136,21 @@ def test_the_card_says_where_the_student_comes_from_and_nothing_of_local_folders
 
 
 def test_choices_by_row_and_evidence_survive(tmp_path: Path, encoder_folder: Path) -> None:
-    rows = [{**row, "a": "was good", "b": "was bad"} for row in planted_rows(90)]
+    rows = [{**row, "a": "very bad", "b": "very good"} for row in planted_rows(90)]
     task = {"path": "rows.jsonl", "columns": {"id": "id", "choices": ["a", "b"]}}
-    output = run(tmp_path, encoder_folder, "probe", task=task, methods={"sure": {"objective": "evidential"}})
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    del output
+    output = run(tmp_path, encoder_folder, "probe", rows, task=task, methods={"naive": {"objective": "evidential"}})
+    Results.load(output).save_student("naive", tmp_path / "kept")
+    predict(tmp_path / "kept", tmp_path / "rows.jsonl", tmp_path / "new.parquet")
+    found = {row["id"]: row for row in read_table(tmp_path / "new.parquet").to_pylist()}
+    expected = predicted(output)
+    for key, row in expected.items():
+        assert [found[key]["p_A"], found[key]["p_B"]] == pytest.approx(row["probs"], abs=1e-5)
+        assert found[key]["vacuity"] == pytest.approx(row["vacuity"], abs=1e-5)
+        assert found[key]["answer"] == row["answer"] in ("very bad", "very good")
+    texts = {row["id"]: row["text"] for row in rows}
+    calls = [[texts[key], ["very bad", "very good"]] for key in expected]
+    plain = in_fresh_process(tmp_path / "kept", "probabilities(*each).flatten().tolist()", calls)
+    assert np.allclose(plain, [row["probs"] for row in expected.values()], atol=1e-5)
 
 
 def test_what_is_missing_is_said(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ settings = GenerationConfig.from_pretrained(folder)
 def answer(prompt):
     text = $asked.replace("{prompt}", prompt)
     inputs = tokenizer(text, ${special}return_token_type_ids=False, return_tensors="pt")
-    output = model.generate(**inputs, generation_config=settings, tokenizer=tokenizer)
+    output = model.generate(**inputs, generation_config=settings)
     said = tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)
     return $said.removeprefix(" ")
 """)
@@ -88,7 +88,7 @@ def card(student: Student, run: Mapping[str, Any], summary: Summary, *, base: st
 
 # {student.experiment}: {student.method}, seed {student.seed}
 
-A student of [outgrow](https://pypi.org/project/outgrow): {student.base}, trained from weak supervision. {_form(student)}
+{student.base}, trained from weak supervision with outgrow {student.outgrow}. {_form(student)}
 
 ## Use
 

@@ -79,10 +79,13 @@ def predict(
         raise DataError(f"{table} has no rows.", wanted="at least one row")
     answer = _answering(student, folder, batch_size, max_length or student.max_length, Local(device=device))
     key, parts = model_identity(str(folder)), output.with_name(f".{output.name}.parts")
-    kept, done = [], 0
+    kept: list[Path] = []
+    done = 0
     with reporter.step(f"predict with {student.method}", total=rows) as step:
         for piece in read_pieces(str(table), PIECE_ROWS):
-            named = piece[columns.id].to_pylist() if columns.id in piece.column_names else range(done, done + len(piece))
+            named = (
+                piece[columns.id].to_pylist() if columns.id in piece.column_names else range(done, done + len(piece))
+            )
             ids, given = [str(own) for own in named], asked(piece, task)
             name = content_hash([key, max_length, ids, *given])
             kept.append(parts / f"part-{len(kept):05d}-{name}.parquet")

@@ -86,8 +86,8 @@ def _recorded(run: Mapping[str, Any], method: str, seed: int | None) -> Mapping[
         names = dict.fromkeys(each["method"] for each in students)
         raise ConfigError(
             f"There is no student {method!r} to save.",
-            found=", ".join(names) or "no student at all: the strong model is trained elsewhere, or by code of your own "
-            "that has no hash",
+            found=", ".join(names)
+            or "no student at all: the strong model is trained elsewhere, or by code of your own that has no hash",
             fix=did_you_mean(method, names) if names else None,
         )
     if seed is not None and seed not in own:
@@ -206,7 +206,10 @@ def _texts(
 
 
 def _generation(model: str, tokenizer: Any, end: int | None, generate: Mapping[str, Any]) -> Any:
-    """transformers' settings with which a student answers as in the experiment: greedily, to any end of a text."""
+    """Settings of transformers with which a student answers as in the experiment: greedily, to any end of a text.
+
+    Without stop strings, which transformers cannot look for with every tokenizer: answers are cut at them afterwards.
+    """
     from transformers import AutoConfig, GenerationConfig
 
     try:
@@ -221,7 +224,6 @@ def _generation(model: str, tokenizer: Any, end: int | None, generate: Mapping[s
         bos_token_id=given.bos_token_id,
         eos_token_id=ends or None,
         pad_token_id=next((token for token in (tokenizer.pad_token_id, *ends) if token is not None), None),
-        stop_strings=list(generate["stop"]) or None,
     )
 
 
@@ -234,6 +236,7 @@ def _local(trained: Artefact, base: str, strong: Mapping[str, Any]) -> Local:
     identity: Any = read_json(trained.path / "manifest.json")["recipe"]["model"]
     while isinstance(identity, dict) and "weights" in identity:
         identity = identity["weights"]
+    dtype: Any
     weights, dtype = (identity["model"], identity["dtype"]) if isinstance(identity, dict) else (identity, "float32")
     # Preference training starts from a student, whose own recipe names the base model.
     if trained.kind != "preference-student" and model_identity(base) != weights:
