@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from outgrow.cli import app
 from outgrow.errors import ConfigError, ModelError, OutgrowError, StoreError
 from outgrow.experiment import Experiment
+from outgrow.models.loading import load_tokenizer
 from outgrow.results import Results
 from outgrow.store import read_table
 from outgrow.students import Student, predict
@@ -28,6 +29,7 @@ ADAPTERS: dict[str, Any] = {
     "lora": {"name": "lora", "rank": 4, "alpha": 64},
     "probe": {"name": "probe", "epochs": 5, "learning_rate": 0.02},
 }
+CHAT = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>"
 FRESH = """\
 import json, sys
 sys.modules["outgrow"] = None  # an import of it would be an error
@@ -193,17 +195,22 @@ def test_the_commands_save_and_predict(runs: dict[str, Path], tmp_path: Path) ->
     assert Path(answers).read_text().splitlines()[0] == '"id","answer","confidence","p_no","p_yes"'
 
 
-@pytest.mark.parametrize(("adapter", "merge"), [("none", False), ("lora", False), ("lora", True)])
+@pytest.mark.parametrize(("adapter", "merge"), [("none", False), ("chat", False), ("lora", False), ("lora", True)])
 def test_a_saved_text_student_answers_as_in_the_run(tmp_path: Path, adapter: str, merge: bool) -> None:
     write_text_task(tmp_path)
-    decoder = str(tmp_path / "decoder")
+    decoder, template, system = str(tmp_path / "decoder"), "{prompt} not", None
+    if adapter == "chat":
+        adapter, template, system = "none", None, "very good"
+        tokenizer = load_tokenizer(decoder)
+        tokenizer.chat_template = CHAT
+        tokenizer.save_pretrained(decoder)
     settings = {
         "task": {"path": str(tmp_path / "rows.jsonl"), "columns": {"id": "id", "part": "part"}},
         "supervisors": [{"model": decoder}],
-        "strong": {"model": decoder, "adapter": ADAPTERS[adapter]},
+        "strong": {"model": decoder, "adapter": ADAPTERS[adapter], "system": system},
         "methods": {"naive": {}},
         "trainer": {"num_train_epochs": 4, "learning_rate": 0.05},
-        "generate": {"max_new_tokens": 5, "template": "{prompt} not", "stop": ["no"]},
+        "generate": {"max_new_tokens": 5, "template": template, "stop": ["no"]},
         "seeds": 1,
         "ceiling": True,
         "store": str(tmp_path / "store"),
