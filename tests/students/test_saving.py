@@ -132,7 +132,7 @@ def test_the_card_says_where_the_student_comes_from_and_nothing_of_local_folders
     Results.load(runs["probe"]).save_student("naive", tmp_path / "kept")
     text = (tmp_path / "kept" / "README.md").read_text(encoding="utf-8")
     line = next(each for each in Results.load(runs["probe"]).summary.metrics[0].lines if each.name == "naive")
-    for part in ("votes.jsonl", "encoder", "seed 0", "**naive**", line.score.text(), "Licences", "transformers:"):
+    for part in ("votes.jsonl", "encoder", "seed: 0", "**naive**", line.score.text(), "Licences", "transformers:"):
         assert part in text
     assert str(runs["probe"].parent) not in text
 

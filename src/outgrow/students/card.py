@@ -175,7 +175,7 @@ def _table(metric: MetricSummary, method: str) -> str:
 def _plain(value: Any) -> Any:
     """A value without what is not set; of absolute paths the last part: a card is public."""
     if isinstance(value, Mapping):
-        return {key: _plain(own) for key, own in value.items() if own not in (None, {}, [], False)}
+        return {key: _plain(own) for key, own in value.items() if own is not None and own not in ({}, [])}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(each) for each in value]
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
