@@ -66,8 +66,9 @@ def card(student: Student, run: Mapping[str, Any], summary: Summary, *, base: st
         summary: Their summary.
         base: Folder or hub id of the base model; a folder's path is not part of the card.
     """
-    kind = "text-generation" if student.choices is None else "text-classification"
-    about = {"library_name": "transformers", "pipeline_tag": kind, "tags": ["outgrow", "weak-to-strong"]}
+    about: dict[str, Any] = {"library_name": "transformers", "tags": ["outgrow", "weak-to-strong"]}
+    if student.choices is None:
+        about["pipeline_tag"] = "text-generation"
     if not Path(base).is_dir():
         about["base_model"] = base
     config, learned = run["config"], run["config"]["methods"].get(student.method)
@@ -88,7 +89,8 @@ def card(student: Student, run: Mapping[str, Any], summary: Summary, *, base: st
 
 # {student.experiment}: {student.method}, seed {student.seed}
 
-{student.base}, trained from weak supervision with outgrow {student.outgrow}. {_form(student)}
+{student.base}, trained {"from weak supervision" if learned else "on gold answers"} with outgrow {student.outgrow}. \
+{_form(student)}
 
 ## Use
 
@@ -127,7 +129,8 @@ def _form(student: Student) -> str:
     scored = "scores each choice of a row" if student.by_row else f"tells {len(student.choices)} choices apart"
     return (
         f"It is a network without a head; a linear head in `head.safetensors` on {pooled} of its last states {scored}. "
-        f"No class of transformers has this head, so the lines below put the two together. {adapter}"
+        "No class of transformers has this head: the lines below put the two together, and a pipeline for "
+        f"classification would add an untrained head instead. {adapter}"
     ).strip()
 
 
