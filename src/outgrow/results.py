@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark
 from outgrow.evaluate.tiny import TinyEstimate
 from outgrow.labels import Note
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
+
+if TYPE_CHECKING:
+    from outgrow.students import Student
 
 FORMAT = 1
 """Raised when the format of saved results changes."""
@@ -48,8 +51,9 @@ class Results:
     """Per metric the score of a blind guess, where known."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """`config` (resolved), `versions`, `seeds`, `hashes`, `seconds` per stage, `sizes` of the parts, `started`, `notes`
-    (`Note`, its JSON, or a sentence), by metric the `best supervisors` on validation rows; all optional. API keys and
-    passwords in it are hidden in all output."""
+    (`Note`, its JSON, or a sentence), by metric the `best supervisors` on validation rows, `students` (method, seed,
+    artefact and base model of each) with the `store` they lie in; all optional. API keys and passwords in it are hidden
+    in all output."""
     ids: Sequence[str] | None = None
     """Ids of the test examples, where known."""
     tests: Mapping[str, Results] = field(default_factory=dict)
@@ -187,6 +191,22 @@ class Results:
 
         tests = {name: (own.summary, self._new_notes(own)) for name, own in self.tests.items()}
         write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes, tests))
+
+    def save_student(self, method: str, folder: str | Path, *, seed: int | None = None, merge: bool = False) -> Student:
+        """Write the student of a method as a folder that plain transformers load; see `outgrow.students.save_student`.
+
+        Args:
+            method: A method of the experiment, `ceiling` or `gold only`.
+            folder: A folder that is not there yet.
+            seed: Its training seed; by default the first.
+            merge: Add a LoRA adapter to the weights of the base model; by default the folder holds the adapter alone.
+
+        Raises:
+            OutgrowError: There is no such student, or it or its base model is not where it was.
+        """
+        from outgrow.students.saving import save_student
+
+        return save_student(self._provenance(), self.summary, method, Path(folder), seed=seed, merge=merge)
 
     def _provenance(self) -> dict[str, Any]:
         plain: dict[str, Any] = _plain(self.provenance)

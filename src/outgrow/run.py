@@ -74,6 +74,8 @@ class Run:
     """What a reader of the results should know, each once."""
     audits: list[dict[str, Any]] = field(default_factory=list)
     """What refinements changed, by `method` and `seed`; see `outgrow.refine.audit`."""
+    students: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    """By method and seed: `artefact` (kind/key) of the trained model, and the `base` model that it was trained from."""
     sentence: Callable[[Note], str] = field(default=_plain_sentence, repr=False)
     """Words a note for the reporter; by default code and values."""
     planned: dict[str, tuple[ServerModel, DryRunServer]] = field(default_factory=dict)
@@ -182,6 +184,20 @@ class Run:
     def add(self, *notes: Note) -> None:
         """Add notes that are not there already."""
         self.notes.extend(note for note in dict.fromkeys(notes) if note not in self.notes)
+
+    def keep(self, method: str, seed: int, folder: Path, base: str) -> None:
+        """Record which artefact is the student of a method, unless it is deleted with the run (see `scratch`).
+
+        Args:
+            method: A method of the experiment, or `ceiling` or `gold only`.
+            seed: Training seed.
+            folder: The artefact's folder, or one in it.
+            base: Folder or hub id of the model before training.
+        """
+        if folder.is_relative_to(self.store.root):
+            artefact = "/".join(folder.relative_to(self.store.root).parts[:2])
+            base = str(Path(base).resolve()) if Path(base).is_dir() else base
+            self.students[method, seed] = {"method": method, "seed": seed, "artefact": artefact, "base": base}
 
     @property
     def _responses(self) -> Path:

@@ -136,6 +136,11 @@ class Store:
         key = _key(kind, recipe, self.salt)
         return self._find(kind, key, self.root / kind / key)
 
+    def named(self, name: str) -> Artefact | None:
+        """Return the artefact `kind/key`, or None if it is not there or not complete."""
+        kind, _, key = name.partition("/")
+        return self._find(kind, key, self.root / kind / key)
+
     def _find(self, kind: str, key: str, folder: Path) -> Artefact | None:
         manifest = folder / "manifest.json"
         if not manifest.is_file():

@@ -125,6 +125,7 @@ class ChoicePipeline(Pipeline):
             seed=seed,
             name=step,
             others=gold,
+            student="gold only",
         )
         return self._on_test(*found)
 
@@ -144,9 +145,10 @@ class ChoicePipeline(Pipeline):
         if isinstance(self.config.strong, ServerStrong):
             return self._student_of_provider("ceiling", seed)
         targets, step = gold_targets(self._unlabelled), f"ceiling, seed {seed}"
-        return self._on_test(
-            *train_and_predict(self._learner, targets, _CROSS_ENTROPY, self._judged, self.run, seed=seed, name=step)
+        found = train_and_predict(
+            self._learner, targets, _CROSS_ENTROPY, self._judged, self.run, seed=seed, name=step, student="ceiling"
         )
+        return self._on_test(*found)
 
     def student(self, method: str, seed: int) -> Predictions | None:
         """The strong model trained by a method of the experiment."""

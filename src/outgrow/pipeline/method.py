@@ -84,7 +84,8 @@ class ChoiceMethod:
             strong = strong.model_copy(update={"model": str(model)})
         targets = self.learned(targets, rows, run, seed=seed, strong=strong)
         learner = choice_learner(strong, self.config.trainer)
-        return train_and_predict(learner, targets, self.settings.objective, rows, run, seed=seed, name=step)
+        objective, name = self.settings.objective, self.name
+        return train_and_predict(learner, targets, objective, rows, run, seed=seed, name=step, student=name)
 
     def learned(self, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int, strong: StrongModel) -> ChoiceTargets:
         """Return what the student learns: the combined targets, filtered, refined, and relabelled by the chain.

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from outgrow.combine.combiner import TextCombiner
 from outgrow.combine.texts import gold_targets, naive_targets, pool
@@ -142,6 +143,7 @@ class TextPipeline(Pipeline):
                 lambda answers: self.task.usable(self.config.task, answers),
                 self.run, seed=seed, name=step,
             )  # fmt: skip
+        self.run.keep(method, seed, Path(folder), self._learner.model)
         return self._answers(self._strong(step, folder))
 
     def _answers(self, model: ModelSpec) -> Predictions:

@@ -86,7 +86,7 @@ def read_rows(
         tested = convert(read_records(config.test_path, config.config, encoding=config.encoding))
         ids += [f"test/{value}" for value in _column(tested, config, "id") or range(tested.num_rows)]
         table = pa.concat_tables([table, tested], promote_options="permissive")
-    prompts, options = _prompts(table, config), _options(table, config)
+    prompts, options = asked(table, config)
     gold, choices = _gold(table, config, options)
     parts = _given_parts(table, config)
     if parts is None:
@@ -109,6 +109,24 @@ def shuffled(rows: Rows) -> Rows:
         options.append(tuple(own[index] for index in order))
         gold.append(None if right is None else order.index(int(right)))
     return replace(rows, gold=tuple(gold), options=tuple(options))
+
+
+def asked(table: pa.Table, config: TaskConfig) -> tuple[list[str], list[tuple[str, ...]] | None]:
+    """Return the prompts of a table's rows, and their own choices where `columns.choices` names them.
+
+    Raises:
+        DataError: A column is missing, or a row has no text or not its choices.
+        ConfigError: `template` is not a template.
+    """
+    return _prompts(table, config), _options(table, config)
+
+
+def columns_of(config: TaskConfig) -> list[str]:
+    """Return the names of the columns that `asked` needs."""
+    names, choices = [config.columns.prompt], config.columns.choices
+    if config.template is not None:
+        names = [name for _, name, _, _ in string.Formatter().parse(config.template) if name is not None]
+    return [*names, *([] if choices is None else [choices] if isinstance(choices, str) else choices)]
 
 
 def _metrics(config: TaskConfig) -> dict[str, TextMetric]:

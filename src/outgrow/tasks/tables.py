@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,55 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
         raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")
     if not table.num_rows:
         raise DataError(f"{path} has no rows.", wanted="at least one row")
+    return _flattened(table)
+
+
+def read_pieces(path: str, size: int) -> Iterator[pa.Table]:
+    """Read a table, as `read_records` does, in pieces of `size` rows, of which one is in memory at a time.
+
+    Cells of csv files are kept as written: `007` is not 7. Other tables than `.csv`, `.tsv`, `.jsonl` (gz too) and
+    `.parquet` are loaded first.
+
+    Raises:
+        DataError: See `read_records`; damage is found when its piece is read.
+    """
+    file = Path(path)
+    kind = kind_of(file) if file.is_file() else ""
+    with readable(file):
+        if kind == ".jsonl":
+            with opened(file) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="\n") as text:
+                lines = (line for line in text if line.strip())
+                while piece := list(islice(lines, size)):
+                    yield _read_json("".join(piece), lines=True, mixed=False)
+            return
+        waiting: list[pa.Table] = []
+        for batch in _batches(file, kind, size):
+            waiting.append(_flattened(pa.table(batch)))
+            while sum(map(len, waiting)) >= size:
+                whole = pa.concat_tables(waiting)
+                yield whole.slice(0, size)
+                waiting = [whole.slice(size)]
+        if sum(map(len, waiting)):
+            yield pa.concat_tables(waiting)
+
+
+def _batches(file: Path, kind: str, size: int) -> Iterator[pa.RecordBatch]:
+    if kind == ".parquet":
+        with pa.parquet.ParquetFile(file) as table:
+            yield from table.iter_batches(size)
+    elif kind in DELIMITERS:
+        reading = pa.csv.ReadOptions(block_size=2**24)  # longer lines are an error
+        parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind], newlines_in_values=True)
+        with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing) as reader:
+            texts = dict.fromkeys(reader.schema.names, pa.string())
+        converting = pa.csv.ConvertOptions(column_types=texts)
+        with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing, converting) as reader:
+            yield from reader
+    else:
+        yield from read_records(str(file)).to_batches()
+
+
+def _flattened(table: pa.Table) -> pa.Table:
     while any(pa.types.is_struct(kind) for kind in table.schema.types):
         table = table.flatten()
     return table

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 class ChoiceLearner(Protocol):
     """A way to train a model for a choice task."""
 
+    @property
+    def model(self) -> str:
+        """Folder or hub id of the model that it starts from."""
+
     def train(
         self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
@@ -89,9 +93,15 @@ def train_and_predict(
     seed: int,
     name: str,
     others: Rows | None = None,
+    student: str | None = None,
 ) -> PredictedChoices:
-    """Train a model on targets of some of the rows (or of `others`), and predict all rows."""
+    """Train a model on targets of some of the rows (or of `others`), and predict all rows.
+
+    With `student`, the name of a method, the trained model is recorded as its student; see `Run.keep`.
+    """
     trained = learner.train(others or rows, targets, objective, run, seed=seed, name=f"train {name}")
+    if student is not None:
+        run.keep(student, seed, trained.path, learner.model)
     logits = learner.logits(trained, rows, run, name=f"predict {name}")
     loss = make_objective(objective)
     vacuity = cast("EvidentialObjective", loss).vacuity(logits).double().numpy() if can(loss, "vacuity") else None

@@ -27,7 +27,8 @@ from outgrow.train.features import FrozenFeatures
 from outgrow.train.step_context import StepContextTracker
 from outgrow.train.targets import make_objective, rows_of, target_tensors, training_hashes
 
-_HEAD = "probe.safetensors"
+HEAD = "probe.safetensors"
+"""The file of a trained head."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,11 @@ class ProbeLearner:
     adapter: Any
     """Trains the head; has `fit` and `logits`, like `Probe`."""
 
+    @property
+    def model(self) -> str:
+        """The model whose features they are."""
+        return self.features.model
+
     def train(
         self, rows: Rows, targets: ChoiceTargets, objective: Named, run: Run, *, seed: int, name: str
     ) -> Artefact:
@@ -146,7 +152,7 @@ class ProbeLearner:
             with run.reporter.step(name, total=getattr(self.adapter, "epochs", 1)) as step:
                 state = self.adapter.fit(features, goals, weights, loss, seed=seed, lambdas=lambdas, step=step)
             if ranks.first():
-                with replacing(folder / _HEAD) as temporary:
+                with replacing(folder / HEAD) as temporary:
                     save_file({key: value.contiguous() for key, value in state.items()}, temporary)
 
         recipe = {
@@ -159,7 +165,7 @@ class ProbeLearner:
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """Return logits (N, K); see `ChoiceLearner.logits`."""
-        if not (trained.path / _HEAD).is_file():  # a dry run
+        if not (trained.path / HEAD).is_file():  # a dry run
             return torch.zeros(len(rows), len(rows.choices or ()))
-        logits: Tensor = self.adapter.logits(load_file(trained.path / _HEAD), self.features(rows, run))
+        logits: Tensor = self.adapter.logits(load_file(trained.path / HEAD), self.features(rows, run))
         return logits
