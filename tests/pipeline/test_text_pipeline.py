@@ -68,7 +68,8 @@ def test_what_a_task_remarks_on_answers_is_noted_with_their_author(tmp_path: Pat
     decoder = make_decoder(tmp_path / "decoder")
     rows = [{"text": f"a plot {word}", "entities": []} for word in WORDS]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    task = {"name": "slurp", "path": str(tmp_path / "rows.jsonl"), "template": "{utterance}"}
+    split = {"gold": 0.4, "unlabelled": 0.4, "test": 0.2}
+    task = {"name": "slurp", "path": str(tmp_path / "rows.jsonl"), "template": "{utterance}", "split": split}
     supervisors = [{"model": str(decoder), "name": "first"}]
     changes = {"task": task, "supervisors": supervisors, "strong": {"model": str(decoder)}, "ceiling": False}
     pipeline = pipeline_in(tmp_path, tmp_path, **changes)
