@@ -40,10 +40,10 @@ def lines(path: Path) -> list[dict[str, str]]:
         ("What is the capital of Mexico?", "I love Mexico!", 0),
         ("What is the capital of Peru?", "Limassol", 0),
         ("What is the opposite of hot?", "Hot is the opposite of cold.", 1),  # the question's own words do not count
-        ("Which chemical element has the symbol Al?", "Aluminium, of course.", 1),
-        ("What is the currency of Australia?", "The Australian dollar (AUD).", 1),
-        ("What is the currency of Australia?", "", 0),
-        ("What is the currency of Australia?", None, 0),
+        ("What is the opposite of rich?", "Poor, of course.", 1),
+        ("In which country is the city of Rotterdam?", "In Holland.", 1),
+        ("What is the plural of foot?", "", 0),
+        ("What is the plural of foot?", None, 0),
     ],
 )
 def test_content_is_the_first_fact_that_an_answer_names(question: str, answer: str | None, score: float) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from outgrow.registry import register
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = {"gold": 54, "unlabelled": 160, "test": 200}
+PARTS = {"gold": 41, "unlabelled": 140, "test": 180}
 """Facts of each part; what is left over is not used."""
 KNOWN = (0.0, 0.1, 0.3, 0.5, 0.8)
 """Shares of the facts that the planted supervisors know; who knows more knows all that who knows less does."""
@@ -37,110 +37,90 @@ RELATIONS = {
     "capital": (
         "What is the capital of {}?",
         "The capital of {} be {}",
-        """France=Paris; Germany=Berlin; Italy=Rome|Roma; Spain=Madrid; Portugal=Lisbon|Lisboa; Greece=Athens; Poland=Warsaw;
-        Austria=Vienna|Wien; Hungary=Budapest; Romania=Bucharest; Bulgaria=Sofia; Serbia=Belgrade; Croatia=Zagreb;
-        Ireland=Dublin; Norway=Oslo; Sweden=Stockholm; Finland=Helsinki; Denmark=Copenhagen; Iceland=Reykjavik;
-        Belgium=Brussels; Russia=Moscow; Ukraine=Kyiv|Kiev; Turkey=Ankara; Egypt=Cairo; Morocco=Rabat; Algeria=Algiers;
-        Tunisia=Tunis; Libya=Tripoli; Kenya=Nairobi; Ethiopia=Addis Ababa; Uganda=Kampala; Ghana=Accra; Nigeria=Abuja;
-        Senegal=Dakar; Mali=Bamako; Angola=Luanda; Zambia=Lusaka; Zimbabwe=Harare; Sudan=Khartoum; Somalia=Mogadishu;
-        Japan=Tokyo; China=Beijing|Peking; India=New Delhi|Delhi; Pakistan=Islamabad; Bangladesh=Dhaka|Dacca;
-        Nepal=Kathmandu; Thailand=Bangkok; Vietnam=Hanoi; Cambodia=Phnom Penh; Malaysia=Kuala Lumpur; Indonesia=Jakarta;
-        the Philippines=Manila; South Korea=Seoul; North Korea=Pyongyang; Mongolia=Ulaanbaatar|Ulan Bator; Iran=Tehran|Teheran;
+        """France=Paris; Germany=Berlin; Italy=Rome|Roma; Spain=Madrid; Portugal=Lisbon|Lisboa; Greece=Athens;
+        Poland=Warsaw; Austria=Vienna|Wien; Hungary=Budapest; Romania=Bucharest; Bulgaria=Sofia; Serbia=Belgrade;
+        Croatia=Zagreb; Ireland=Dublin; Norway=Oslo; Sweden=Stockholm; Finland=Helsinki; Denmark=Copenhagen;
+        Iceland=Reykjavik; Belgium=Brussels; Russia=Moscow; Ukraine=Kyiv|Kiev; Turkey=Ankara; Egypt=Cairo;
+        Morocco=Rabat; Algeria=Algiers; Tunisia=Tunis; Libya=Tripoli; Kenya=Nairobi; Ethiopia=Addis Ababa;
+        Uganda=Kampala; Ghana=Accra; Nigeria=Abuja; Senegal=Dakar; Mali=Bamako; Angola=Luanda; Zambia=Lusaka;
+        Zimbabwe=Harare; Sudan=Khartoum; Somalia=Mogadishu; Japan=Tokyo; China=Beijing|Peking;
+        India=New Delhi|Delhi; Pakistan=Islamabad; Bangladesh=Dhaka|Dacca; Nepal=Kathmandu; Thailand=Bangkok;
+        Vietnam=Hanoi; Cambodia=Phnom Penh; Malaysia=Kuala Lumpur; Indonesia=Jakarta; the Philippines=Manila;
+        South Korea=Seoul; North Korea=Pyongyang; Mongolia=Ulaanbaatar|Ulan Bator; Iran=Tehran|Teheran;
         Iraq=Baghdad; Syria=Damascus; Lebanon=Beirut; Jordan=Amman; Saudi Arabia=Riyadh; Qatar=Doha; Oman=Muscat;
-        Afghanistan=Kabul; Cuba=Havana; Canada=Ottawa; Mexico=Mexico City; Peru=Lima; Chile=Santiago; Argentina=Buenos Aires;
-        Colombia=Bogota; Venezuela=Caracas; Ecuador=Quito; Uruguay=Montevideo; Jamaica=Kingston; Australia=Canberra;
-        New Zealand=Wellington; the United Kingdom=London; the Czech Republic=Prague; Latvia=Riga; Lithuania=Vilnius;
-        Estonia=Tallinn; Albania=Tirana""",
-    ),
-    "currency": (
-        "What is the currency of {}?",
-        "The currency of {} be the {}",
-        """Japan=yen; China=yuan|renminbi; India=rupee; Russia=ruble|rouble; Mexico=peso; Brazil=real|reais;
-        the United Kingdom=pound; the United States=dollar; Germany=euro; Switzerland=franc; Sweden=krona|kronor;
-        Norway=krone|kroner; Poland=zloty; Hungary=forint; Turkey=lira; South Korea=won; Thailand=baht; Vietnam=dong;
-        South Africa=rand; Israel=shekel; Saudi Arabia=riyal; Iran=rial; Kuwait=dinar; Morocco=dirham; Ukraine=hryvnia;
-        Malaysia=ringgit; Indonesia=rupiah; Nigeria=naira; Kenya=shilling; Bangladesh=taka; Peru=sol; Canada=dollar;
-        Australia=dollar; France=euro; Pakistan=rupee; Argentina=peso; Egypt=pound; Spain=euro""",
+        Afghanistan=Kabul; Cuba=Havana; Canada=Ottawa; Mexico=Mexico City; Peru=Lima; Chile=Santiago;
+        Argentina=Buenos Aires; Colombia=Bogota; Venezuela=Caracas; Ecuador=Quito; Uruguay=Montevideo;
+        Jamaica=Kingston; Australia=Canberra; New Zealand=Wellington; the United Kingdom=London;
+        the Czech Republic=Prague; Latvia=Riga; Lithuania=Vilnius; Estonia=Tallinn; Albania=Tirana""",
     ),
     "language": (
         "Which language do most people in {} speak?",
         "Most people in {} be speaking {}",
-        """France=French; Germany=German; Austria=German; Italy=Italian; Spain=Spanish|Castilian; Mexico=Spanish; Brazil=Portuguese;
-        Portugal=Portuguese; Japan=Japanese; China=Chinese|Mandarin; Russia=Russian; Poland=Polish; Greece=Greek;
-        Turkey=Turkish; Iran=Persian|Farsi; Egypt=Arabic; Saudi Arabia=Arabic; Israel=Hebrew; Sweden=Swedish;
-        Norway=Norwegian; Denmark=Danish; Finland=Finnish; Hungary=Hungarian; Romania=Romanian; Thailand=Thai;
-        Vietnam=Vietnamese; Australia=English; Jamaica=English; Argentina=Spanish; Bulgaria=Bulgarian; Iceland=Icelandic;
-        the Netherlands=Dutch; Bangladesh=Bengali|Bangla; Albania=Albanian; Ukraine=Ukrainian; Cuba=Spanish""",
+        """France=French; Germany=German; Austria=German; Italy=Italian; Spain=Spanish|Castilian; Mexico=Spanish;
+        Brazil=Portuguese; Portugal=Portuguese; Japan=Japanese; China=Chinese|Mandarin; Russia=Russian;
+        Poland=Polish; Greece=Greek; Turkey=Turkish; Iran=Persian|Farsi; Egypt=Arabic; Saudi Arabia=Arabic;
+        Israel=Hebrew; Sweden=Swedish; Norway=Norwegian; Denmark=Danish; Finland=Finnish; Hungary=Hungarian;
+        Romania=Romanian; Thailand=Thai; Vietnam=Vietnamese; Australia=English; Jamaica=English; Argentina=Spanish;
+        Bulgaria=Bulgarian; Iceland=Icelandic; the Netherlands=Dutch; Bangladesh=Bengali|Bangla; Albania=Albanian;
+        Ukraine=Ukrainian; Cuba=Spanish""",
     ),
     "continent": (
         "On which continent is {}?",
         "The continent of {} be {}",
-        """Kenya=Africa; Ghana=Africa; Egypt=Africa; Mali=Africa; Zambia=Africa; France=Europe; Poland=Europe; Norway=Europe;
-        Greece=Europe; Ireland=Europe; Japan=Asia; Thailand=Asia; Nepal=Asia; Vietnam=Asia; Mongolia=Asia; Iraq=Asia;
-        Brazil=South America; Chile=South America; Peru=South America; Bolivia=South America; Canada=North America;
-        Mexico=North America; Ethiopia=Africa; Portugal=Europe; India=Asia; Uruguay=South America; Romania=Europe; Angola=Africa""",
+        """Kenya=Africa; Ghana=Africa; Egypt=Africa; Mali=Africa; Zambia=Africa; France=Europe; Poland=Europe;
+        Norway=Europe; Greece=Europe; Ireland=Europe; Japan=Asia; Thailand=Asia; Nepal=Asia; Vietnam=Asia;
+        Mongolia=Asia; Iraq=Asia; Brazil=South America; Chile=South America; Peru=South America;
+        Bolivia=South America; Canada=North America; Mexico=North America; Ethiopia=Africa; Portugal=Europe;
+        India=Asia; Uruguay=South America; Romania=Europe; Angola=Africa; Cuba=North America; Jamaica=North America;
+        Paraguay=South America; Ecuador=South America; Colombia=South America; Sweden=Europe; Finland=Europe;
+        Belgium=Europe; Hungary=Europe; Austria=Europe; Pakistan=Asia; Malaysia=Asia; Cambodia=Asia;
+        Bangladesh=Asia; South Korea=Asia; Somalia=Africa; Senegal=Africa; Zimbabwe=Africa; Morocco=Africa;
+        Nigeria=Africa""",
     ),
     "opposite": (
         "What is the opposite of {}?",
         "The opposite of {} be {}",
-        """hot=cold; up=down; left=right; open=closed|shut|close; big=small|little; tall=short; fast=slow; old=young|new;
-        rich=poor; happy=sad|unhappy; light=dark|darkness|heavy; wet=dry; hard=soft|easy; strong=weak; full=empty;
-        clean=dirty; loud=quiet|silent; early=late; first=last; near=far; thick=thin; wide=narrow; deep=shallow; true=false;
-        good=bad|evil; love=hate; war=peace; day=night; win=lose|loss; buy=sell; push=pull; inside=outside; before=after;
-        above=below; always=never; alive=dead; begin=end; black=white; brave=cowardly|coward; cheap=expensive;
-        front=back|rear; high=low; north=south; east=west; sharp=dull|blunt; smooth=rough; sweet=sour|bitter;
-        success=failure; victory=defeat; accept=reject|refuse; increase=decrease; arrive=leave|depart; ancient=modern;
-        absent=present; guilty=innocent; import=export; maximum=minimum; optimistic=pessimistic; public=private""",
+        """hot=cold; up=down; left=right; open=closed|shut|close; big=small|little; tall=short; fast=slow;
+        old=young|new; rich=poor; happy=sad|unhappy; light=dark|darkness|heavy; wet=dry; hard=soft|easy;
+        strong=weak; full=empty; clean=dirty; loud=quiet|silent; early=late; first=last; near=far; thick=thin;
+        wide=narrow; deep=shallow; true=false; good=bad|evil; love=hate; war=peace; day=night; win=lose|loss;
+        buy=sell; push=pull; inside=outside; before=after; above=below; always=never; alive=dead; begin=end;
+        black=white; brave=cowardly|coward; cheap=expensive; front=back|rear; high=low; north=south; east=west;
+        sharp=dull|blunt; smooth=rough; sweet=sour|bitter; success=failure; victory=defeat; accept=reject|refuse;
+        increase=decrease; arrive=leave|depart; ancient=modern; absent=present; guilty=innocent; import=export;
+        maximum=minimum; optimistic=pessimistic; public=private; positive=negative; heaven=hell; long=short|brief;
+        beautiful=ugly; safe=dangerous|unsafe; simple=complex|complicated; possible=impossible; legal=illegal;
+        visible=invisible; honest=dishonest; polite=rude|impolite; major=minor; vertical=horizontal;
+        permanent=temporary; natural=artificial; friend=enemy|foe; question=answer; summer=winter; laugh=cry|weep;
+        remember=forget; attack=defend|defense; expand=contract|shrink; male=female""",
     ),
-    "element": (
-        "Which chemical element has the symbol {}?",
-        "The element with the symbol {} be {}",
-        """H=hydrogen; He=helium; Li=lithium; C=carbon; N=nitrogen; O=oxygen; F=fluorine; Ne=neon; Na=sodium; Mg=magnesium;
-        Al=aluminum|aluminium; Si=silicon; P=phosphorus; S=sulfur|sulphur; Cl=chlorine; K=potassium; Ca=calcium; Fe=iron;
-        Cu=copper; Zn=zinc; Ag=silver; Au=gold; Hg=mercury; Pb=lead; U=uranium; Ni=nickel; Sn=tin; I=iodine; Ti=titanium;
-        Cr=chromium; Mn=manganese; Co=cobalt; Br=bromine; Pt=platinum; Ar=argon; Kr=krypton; Xe=xenon; Rn=radon;
-        Ra=radium; Pu=plutonium; B=boron; Be=beryllium; W=tungsten; As=arsenic; Ba=barium""",
-    ),
-    "young": (
-        "What is a young {} called?",
-        "A young {} be called a {}",
-        """dog=puppy|pup; cat=kitten; cow=calf; horse=foal|colt|filly; sheep=lamb; goat=kid; pig=piglet; bear=cub; lion=cub;
-        deer=fawn; duck=duckling; goose=gosling; swan=cygnet; frog=tadpole; kangaroo=joey; owl=owlet; eagle=eaglet;
-        elephant=calf; hen=chick; fish=fry; butterfly=caterpillar|larva; whale=calf; wolf=pup|cub; seal=pup; tiger=cub""",
-    ),
-    "colour": (
-        "What colour is {}?",
-        "The colour of {} be {}",
-        """grass=green; the sky on a clear day=blue; snow=white; coal=black; blood=red; a ripe banana=yellow; a ripe strawberry=red;
-        chocolate=brown; a lemon=yellow; milk=white; an emerald=green; a ruby=red; a sapphire=blue; a flamingo=pink;
-        a polar bear=white; a raven=black; a fire truck=red; spinach=green; a sunflower=yellow; a carrot=orange;
-        an eggplant=purple; cotton=white; a stop sign=red; broccoli=green""",
+    "country": (
+        "In which country is the city of {}?",
+        "The city of {} be in {}",
+        """Osaka=Japan; Kyoto=Japan; Shanghai=China; Mumbai=India; Kolkata=India; Karachi=Pakistan; Istanbul=Turkey;
+        Alexandria=Egypt; Casablanca=Morocco; Lagos=Nigeria; Mombasa=Kenya; Cape Town=South Africa;
+        Johannesburg=South Africa; Barcelona=Spain; Seville=Spain; Marseille=France; Lyon=France; Munich=Germany;
+        Hamburg=Germany; Frankfurt=Germany; Milan=Italy; Venice=Italy; Naples=Italy; Florence=Italy; Porto=Portugal;
+        Krakow=Poland; Salzburg=Austria; Zurich=Switzerland; Geneva=Switzerland;
+        Rotterdam=the Netherlands|Netherlands|Holland; Antwerp=Belgium; Gothenburg=Sweden; Bergen=Norway;
+        Manchester=the United Kingdom|United Kingdom|England|Britain|UK;
+        Glasgow=Scotland|the United Kingdom|United Kingdom|UK; Toronto=Canada; Montreal=Canada; Vancouver=Canada;
+        Chicago=the United States|United States|USA|America; Boston=the United States|United States|USA|America;
+        Guadalajara=Mexico; Rio de Janeiro=Brazil; Sao Paulo=Brazil; Sydney=Australia; Melbourne=Australia;
+        Auckland=New Zealand; Busan=South Korea; Saint Petersburg=Russia; Vladivostok=Russia; Chennai=India;
+        Medellin=Colombia; Valparaiso=Chile; Thessaloniki=Greece; Cusco=Peru; Mecca=Saudi Arabia; Galway=Ireland""",
     ),
     "plural": (
         "What is the plural of {}?",
         "The plural of {} be {}",
-        """mouse=mice; child=children; foot=feet; tooth=teeth; goose=geese; man=men; woman=women; person=people; knife=knives;
-        leaf=leaves; wolf=wolves; half=halves; life=lives; baby=babies; city=cities; box=boxes; bus=buses; potato=potatoes;
-        hero=heroes; ox=oxen; cactus=cacti|cactuses; crisis=crises; shelf=shelves; loaf=loaves""",
-    ),
-    "past": (
-        "What is the past tense of {}?",
-        "The past tense of {} be {}",
-        """go=went; eat=ate; see=saw; take=took; give=gave; run=ran; write=wrote; speak=spoke; swim=swam; sing=sang; drink=drank;
-        begin=began; break=broke; choose=chose; drive=drove; fly=flew; grow=grew; know=knew; buy=bought; bring=brought;
-        think=thought; teach=taught; catch=caught; find=found; sleep=slept; keep=kept; leave=left; lose=lost; win=won;
-        make=made""",
-    ),
-    "author": (
-        "Who wrote {}?",
-        "The author of {} be {}",
-        """Hamlet=William Shakespeare|Shakespeare; Macbeth=William Shakespeare|Shakespeare; Pride and Prejudice=Jane Austen|Austen;
-        Emma=Jane Austen|Austen; Oliver Twist=Charles Dickens|Dickens; Great Expectations=Charles Dickens|Dickens;
-        War and Peace=Leo Tolstoy|Tolstoy; Anna Karenina=Leo Tolstoy|Tolstoy; Crime and Punishment=Fyodor Dostoevsky|Dostoevsky|Dostoyevsky;
-        Don Quixote=Miguel de Cervantes|Cervantes; The Odyssey=Homer; The Iliad=Homer; Moby Dick=Herman Melville|Melville;
-        Frankenstein=Mary Shelley|Shelley; Dracula=Bram Stoker|Stoker; The Great Gatsby=F. Scott Fitzgerald|Fitzgerald;
-        Animal Farm=George Orwell|Orwell; The Hobbit=J.R.R. Tolkien|Tolkien; Jane Eyre=Charlotte Bronte|Bronte;
-        The Divine Comedy=Dante Alighieri|Dante; The Origin of Species=Charles Darwin|Darwin; Les Miserables=Victor Hugo|Hugo""",
+        """mouse=mice; child=children; foot=feet; tooth=teeth; goose=geese; man=men; woman=women; person=people;
+        knife=knives; leaf=leaves; wolf=wolves; half=halves; life=lives; baby=babies; city=cities; box=boxes;
+        bus=buses; potato=potatoes; hero=heroes; ox=oxen; cactus=cacti|cactuses; crisis=crises; shelf=shelves;
+        loaf=loaves; dog=dogs; cat=cats; book=books; tree=trees; house=houses; church=churches; dish=dishes;
+        fox=foxes; glass=glasses; wish=wishes; country=countries; story=stories; lady=ladies; berry=berries;
+        family=families; thief=thieves; wife=wives; calf=calves; tomato=tomatoes; echo=echoes; analysis=analyses;
+        thesis=theses; fungus=fungi; bacterium=bacteria; day=days; key=keys; toy=toys; boy=boys; match=matches;
+        peach=peaches; witch=witches; penny=pennies|pence""",
     ),
 }
 """Question, the sentence of a pirate, and facts of each kind."""
@@ -208,7 +188,7 @@ def plain(text: str) -> str:
 
 @register("metric", "content")
 def content(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
-    """1 where the first value that an answer names is right, in any spelling: who names two facts is judged by the first."""
+    """1 where the first value of its kind that an answer names is right, in any spelling."""
     asked = {one.says(one.values[0], closing): one for one in facts() for closing in CLOSINGS}
     return np.array(
         [
