@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -87,5 +88,5 @@ def test_who_knows_more_knows_all_that_others_know() -> None:
     said = [np.array(script.believed(script.facts(), share, np.random.default_rng(0))) for share in script.KNOWN]
     truth = np.array([one.values[0] for one in script.facts()])
     knows = [set(np.flatnonzero(each == truth)) for each in said]
-    assert all(less <= more for less, more in zip(knows, knows[1:], strict=False))
+    assert all(less <= more for less, more in pairwise(knows))
     assert [round(len(each) / len(truth), 1) for each in knows] == list(script.KNOWN)
