@@ -40,6 +40,7 @@ def lines(path: Path) -> list[dict[str, str]]:
         ("What is the capital of France?", "Not Berlin but Paris.", 0),  # the first of two facts counts
         ("What is the capital of Mexico?", "I love Mexico!", 0),
         ("What is the capital of Peru?", "Limassol", 0),
+        ("On which continent is Zimbabwe?", "In South Africa.", 0),
         ("What is the opposite of hot?", "Hot is the opposite of cold.", 1),  # the question's own words do not count
         ("What is the opposite of rich?", "Poor, of course.", 1),
         ("In which country is the city of Rotterdam?", "In Holland.", 1),

@@ -169,15 +169,12 @@ def named(text: str, relation: str, question: str) -> str | None:
         >>> named("It is not Bogotá but LIMA.", "capital", "What is the capital of Peru?")
         'Bogota'
     """
-    spellings = {plain(value): value for one in facts() if one.relation == relation for value in one.values}
-    own = plain(question)
-    wanted = sorted((each for each in spellings if not _finds(each, own)), key=len, reverse=True)
-    found = re.search(rf"(?<!\w)(?:{'|'.join(map(re.escape, wanted))})(?!\w)", plain(text))
-    return spellings[found.group()] if found else None
-
-
-def _finds(value: str, text: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
+    spellings = {plain(value): value for one in facts() for value in one.values}
+    kind = {plain(value) for one in facts() if one.relation == relation for value in one.values}
+    # The longest value at a place counts, of whatever kind: South Africa does not name Africa.
+    longest = "|".join(map(re.escape, sorted(spellings, key=len, reverse=True)))
+    found, own = (re.findall(rf"(?<!\w)(?:{longest})(?!\w)", plain(each)) for each in (text, question))
+    return next((spellings[each] for each in found if each in kind and each not in own), None)
 
 
 def plain(text: str) -> str:
