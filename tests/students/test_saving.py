@@ -96,7 +96,9 @@ def test_a_saved_choice_student_predicts_what_it_did_in_the_run(
     assert np.ptp(spread) > 0.01  # a student that learned nothing would agree with anything
 
 
-@pytest.mark.parametrize("adapter", ["none", "lora", "probe"])
+@pytest.mark.parametrize(
+    "adapter", ["probe", *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "lora"))]
+)
 def test_the_code_of_the_model_card_needs_transformers_alone(
     runs: dict[str, Path], tmp_path: Path, adapter: str
 ) -> None:
@@ -195,7 +197,15 @@ def test_the_commands_save_and_predict(runs: dict[str, Path], tmp_path: Path) ->
     assert Path(answers).read_text().splitlines()[0] == '"id","answer","confidence","p_no","p_yes"'
 
 
-@pytest.mark.parametrize(("adapter", "merge"), [("none", False), ("chat", False), ("lora", False), ("lora", True)])
+@pytest.mark.parametrize(
+    ("adapter", "merge"),
+    [
+        ("lora", False),
+        pytest.param("none", False, marks=pytest.mark.slow),
+        pytest.param("chat", False, marks=pytest.mark.slow),
+        pytest.param("lora", True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_saved_text_student_answers_as_in_the_run(tmp_path: Path, adapter: str, merge: bool) -> None:
     write_text_task(tmp_path)
     decoder, template, system = str(tmp_path / "decoder"), "{prompt} not", None

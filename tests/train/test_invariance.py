@@ -118,6 +118,7 @@ def test_processes_share_the_pieces_of_a_step_and_then_the_rows_of_a_piece(rows:
         assert vars(own) == {**given_alone, "world_size": 1}
 
 
+@pytest.mark.slow  # tests/test_ranks.py compares whole runs
 def test_two_processes_train_like_one(tmp_path: Path) -> None:
     model, decoder = make_encoder(tmp_path / "model"), make_decoder(tmp_path / "decoder")
     tests = Path(__file__).parents[1]
