@@ -26,7 +26,7 @@ from outgrow.models.protocols import LanguageModel
 from outgrow.models.server import Cost, Costs, DryRunModel, DryRunServer, Usage
 from outgrow.models.specs import ModelSpec, ServerModel
 from outgrow.progress import Reporter, SilentReporter
-from outgrow.scale.generation import ShardedLanguageModel, said
+from outgrow.scale.generation import ShardedLanguageModel, keep_said, said
 from outgrow.store import Artefact, Store, read_json, read_table, write_json, write_table
 
 
@@ -163,9 +163,7 @@ class Run:
             client = model.load(self._responses, self.reporter)
             yield client
             if client.said:
-                table = said(client, *zip(*client.said, strict=True)).to_arrow()
-                (folder / "call-server").mkdir(exist_ok=True)
-                write_table(folder / "call-server" / "part-00000.parquet", table)
+                keep_said(folder, said(client, *zip(*client.said, strict=True)))
             write_json(folder / "usage.json", {"usage": vars(client.usage), "notes": client.notes})
         elif self.dry:
             yield DryRunModel(model.name, model.chats)

@@ -204,11 +204,11 @@ def asks_in_chat(model: str, local: Local) -> bool:
 
 
 def text_identity(model: str, local: Local) -> Any:
-    """Return `weights_identity`, with the chat of a model that is asked through its template."""
+    """Return `weights_identity`, with the chat of a model that is asked through its template, said or found."""
     weights = weights_identity(model, local)
     if not asks_in_chat(model, local):
         return weights
-    return {"weights": weights, "chat": local.chat, "system": local.system}
+    return {"weights": weights, "chat": local.chat if isinstance(local.chat, dict) else {}, "system": local.system}
 
 
 def model_identity(model: str) -> str:

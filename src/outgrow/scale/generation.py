@@ -25,7 +25,7 @@ from outgrow.models.protocols import (
 )
 from outgrow.progress import Reporter
 from outgrow.scale.local import map_shards
-from outgrow.store import Artefact, content_hash, read_table
+from outgrow.store import Artefact, content_hash, read_table, write_table
 
 Item = TypeVar("Item")
 
@@ -40,6 +40,13 @@ def said(
     """Return answers as labels whose ids are the prompts, word for word as the model reads them."""
     asked = tuple(shown(model, prompt) for prompt in prompts)
     return TextLabels(asked, (model.name,), tuple((tuple(row),) for row in answers))
+
+
+def keep_said(folder: Path, labels: TextLabels) -> None:
+    """Keep what a server was asked and answered in the folder of an artefact, where `conversations` finds it."""
+    call = folder / f"{_CALL}server"
+    call.mkdir(exist_ok=True)
+    write_table(call / "part-00000.parquet", labels.to_arrow())
 
 
 def conversations(artefacts: Iterable[Artefact]) -> pa.Table:
