@@ -24,6 +24,7 @@ CHOICES_OF_DEMONSTRATIONS = [
     {"select": "random"},
     {"select": "random", "share": 3},
     {"select": "tfidf"},
+    {"select": "tfidf", "share": 3},
     {"select": "confidence"},
     {"select": "confidence", "share": 2},
     {"select": "stratified"},
@@ -127,6 +128,16 @@ def test_similar_questions_are_shown_nearest_last():
     prompts = ICL(demonstrations=2, select="tfidf").prompts(rows, labels, seed=0)
     assert shown(prompts[0])[-1] == 1
     assert set(shown(prompts[2])) == {3, 4}
+
+
+def test_similar_questions_share_what_is_similar_to_all_of_them():
+    rows = make_rows([f"{kind} {number}?" for number in range(6) for kind in ("red bird", "old stone")])
+    prompts = ICL(demonstrations=2, select="tfidf", share=3).prompts(
+        rows, make_labels(rows, [f"<<{index}>>" for index in range(12)]), seed=0
+    )
+    blocks = [tuple(shown(prompt)) for prompt in prompts]
+    assert all({place % 2 for place in own} == {row % 2} for row, own in enumerate(blocks))
+    assert sorted(map(blocks.count, set(blocks))) == [3, 3, 3, 3]
 
 
 def test_the_models_own_embeddings_say_what_is_similar():
@@ -234,7 +245,6 @@ def test_a_refinement_is_read_back_as_it_was_written():
         ("icl", {"draws": 0}),
         ("icl", {"share": 0}),
         ("icl", {"select": "nearest"}),
-        ("icl", {"select": "tfidf", "share": 4}),
         ("icl", {"vote": "majority"}),
         ("icl", {"answer": "("}),
         ("infer_and_respond", {"batch": 0}),

@@ -13,7 +13,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.errors import ConfigError
 from outgrow.labels import Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions, LanguageModel, chats
 from outgrow.refine.refinement import weak_texts
@@ -34,7 +33,7 @@ class Demonstrations(TextRefiner):
     supervisor's texts equally often in every prompt."""
     share: int = 1
     """Number of questions with the same demonstrations, drawn from outside of them; with 32, a model with a prefix
-    cache reads demonstrations once for 32 questions. Not for demonstrations chosen by similarity."""
+    cache reads demonstrations once for 32 questions. Chosen by similarity, similar questions share them."""
     demonstration: str = BLOCK
     """Template of a demonstration in plain text; in a conversation it is a question and an answer of its own."""
     preset: Preset = field(default="default", kw_only=True)
@@ -51,12 +50,6 @@ class Demonstrations(TextRefiner):
         )
         check_at_least("share", self.share, 1)
         check_template("demonstration", self.demonstration, needs=("prompt", "answer"))
-        if self.share > 1 and self.select in ("tfidf", "embedding"):
-            raise ConfigError(
-                f"Demonstrations chosen for each question cannot be shared by {self.share} questions.",
-                found=f"select: {self.select}, share: {self.share}",
-                fix="Leave `share` out, or choose at random, by confidence or stratified.",
-            )
 
     def blocks(
         self, rows: Rows, labels: TextLabels, *, seed: int, model: LanguageModel | None = None

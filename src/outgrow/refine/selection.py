@@ -48,8 +48,9 @@ class Candidates:
         items = range(len(self.prompts)) if self.asked is None else self.asked
         usable = [own is not None for own in self.strata]
         if self.similarity is not None:
-            near = most_similar(self.prompts, usable, count, self.similarity, pool, items)
-            return [[own[place] for place in sorted(rng.choice(len(own), count, replace=False))] for own in near]
+            return most_similar(
+                self.prompts, usable, count, self.similarity, rng, share=share, pool=pool, items=items
+            )
         if select == "stratified":
             return shared_blocks(self.prompts, self.strata, count, share, rng, items)
         if select == "confidence":
@@ -98,22 +99,39 @@ def most_similar(
     usable: Sequence[bool],
     count: int,
     similarity: Similarity,
+    rng: np.random.Generator,
+    *,
+    share: int = 1,
     pool: int | None = None,
     items: Sequence[int] | None = None,
 ) -> list[list[int]]:
-    """Return the up to `pool` (by default `count`) most similar usable rows, the most similar last.
+    """Return the most similar usable rows for each of `items` (by default all rows), the most similar last.
 
-    For each of `items`, by default all rows.
+    They are shared by blocks of `share` rows that are similar themselves, and most similar to all of these together;
+    `count` of them are drawn from the `pool` (by default `count`) most similar ones. A block has at most half of all
+    rows, and none of its questions is shown to it.
+
+    Example:
+        >>> likeness = np.array([[3, 2, 1, 0], [2, 3, 0, 1], [1, 0, 3, 2], [0, 1, 2, 3.0]])
+        >>> most_similar("abcd", [True] * 4, 1, likeness.__getitem__, np.random.default_rng(0), share=2, items=[0, 1])
+        [[2], [2]]
     """
     asked = np.unique(normal_questions(prompts), return_inverse=True)[1]
     may = np.asarray(usable, dtype=bool)
-    chosen = []
-    for item in range(len(asked)) if items is None else items:
-        others = np.flatnonzero(may & (asked != asked[item]))
-        _check_enough(len(others), count, prompts[item])
-        nearest = np.argsort(-similarity(item)[others], kind="stable")[: pool or count]
-        chosen.append([int(index) for index in others[nearest][::-1]])
-    return chosen
+    waiting = list(range(len(asked)) if items is None else items)
+    wanted, chosen = tuple(waiting), {}
+    share = min(share, max(1, len(asked) // 2))
+    while waiting:
+        near = similarity(waiting[0])
+        block = sorted(waiting, key=lambda item: -near[item])[:share] if share > 1 else waiting[:1]
+        others = np.flatnonzero(may & ~np.isin(asked, asked[block]))
+        _check_enough(len(others), count, prompts[block[0]])
+        together = np.sum([similarity(item) for item in block], axis=0)
+        nearest = others[np.argsort(-together[others], kind="stable")[: pool or count]][::-1]
+        shown = [int(nearest[place]) for place in sorted(rng.choice(len(nearest), count, replace=False))]
+        chosen |= dict.fromkeys(block, shown)
+        waiting = [item for item in waiting if item not in chosen]
+    return [chosen[item] for item in wanted]
 
 
 def confident(usable: Sequence[bool], confidence: NDArray[np.float64], least: int) -> list[bool]:
