@@ -140,6 +140,67 @@ def test_similar_questions_share_what_is_similar_to_all_of_them():
     assert sorted(map(blocks.count, set(blocks))) == [3, 3, 3, 3]
 
 
+class Sceptic(Echo):
+    """Finds the answers to even questions plausible."""
+
+    def logprobs(self, pairs, *, end=False, too_long="error"):
+        self.read = [prompt for prompt, _ in pairs]
+        return [
+            Completion(answer, (-1.0 if int(answer.strip("< >")) % 2 == 0 else -5.0,), ((0, 1),), True)
+            for _, answer in pairs
+        ]
+
+
+@pytest.mark.parametrize("how", [{}, {"select": "tfidf"}, {"select": "tfidf", "share": 3}, {"draws": 2}])
+def test_answers_that_the_strong_model_finds_plausible_are_shown(how):
+    rows, labels = marked(24)
+    model = Sceptic()
+    ICL(demonstrations=2, plausible=0.2, **how).texts(rows, labels, model, options=OPTIONS, seed=0)
+    assert all(len(shown(prompt)) == 2 for prompt in model.asked)
+    assert all(place % 2 == 0 for prompt in model.asked for place in shown(prompt))
+
+
+def test_an_answer_is_judged_plausible_behind_answers_to_other_questions():
+    rows, labels = marked(24)
+    model = Sceptic()
+    ICL(demonstrations=2, plausible=0.5, query=QUERY).texts(rows, labels, model, options=OPTIONS, seed=0)
+    assert [item_of(prompt) for prompt in model.read] == list(range(24))
+    assert all(shown(prompt) and item_of(prompt) not in shown(prompt) for prompt in model.read)
+
+
+def test_with_few_rows_as_many_as_there_are_are_candidates():
+    rows, labels = marked(5)
+    model = Sceptic()
+    ICL(demonstrations=2, plausible=0.01).texts(rows, labels, model, options=OPTIONS, seed=0)
+    assert all(len(shown(prompt)) == 2 for prompt in model.asked)
+
+
+def test_a_model_that_scores_no_texts_cannot_say_what_is_plausible():
+    class Mute:
+        name = "mute"
+
+        def generate(self, prompts, options):
+            raise AssertionError("nothing should be asked")
+
+    rows, labels = marked(9)
+    with pytest.raises(ConfigError, match="score given texts"):
+        ICL(demonstrations=1, plausible=0.5).texts(rows, labels, Mute(), options=OPTIONS, seed=0)
+
+
+def test_a_second_round_shows_the_refined_answers_of_the_first():
+    class Counting(Echo):
+        def generate(self, prompts, options):
+            answers = super().generate(prompts, options)
+            return [[Completion(f" round {len(self.asked) // 6}", (), (), True)] for _ in answers]
+
+    rows, labels = marked(6)
+    model = Counting()
+    refined = ICL(demonstrations=2, rounds=2).texts(rows, labels, model, options=OPTIONS, seed=0)
+    assert all(shown(prompt) for prompt in model.asked[:6])
+    assert all(prompt.count("round 1") == 2 and not shown(prompt) for prompt in model.asked[6:])
+    assert refined.texts() == ["round 2"] * 6
+
+
 def test_the_models_own_embeddings_say_what_is_similar():
     class Embedding(Echo):
         def embed(self, texts):
@@ -245,6 +306,9 @@ def test_a_refinement_is_read_back_as_it_was_written():
         ("icl", {"draws": 0}),
         ("icl", {"share": 0}),
         ("icl", {"select": "nearest"}),
+        ("icl", {"plausible": 0}),
+        ("icl", {"plausible": 1.5}),
+        ("icl", {"rounds": 0}),
         ("icl", {"vote": "majority"}),
         ("icl", {"answer": "("}),
         ("infer_and_respond", {"batch": 0}),

@@ -7,18 +7,23 @@ the question itself is not in the prompt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.errors import ConfigError
 from outgrow.labels import Rows, TextLabels
-from outgrow.models.protocols import GenerateOptions, LanguageModel, chats
-from outgrow.refine.refinement import weak_texts
-from outgrow.refine.selection import Candidates, Select, similarity
+from outgrow.models.protocols import GenerateOptions, LanguageModel, chats, logprobs
+from outgrow.refine.refinement import Refinement, normal_questions, weak_texts
+from outgrow.refine.selection import Candidates, Select, best, similarity
 from outgrow.refine.text_refiner import BLOCK, Block, Preset, Prompt, Prompts, TextRefiner, check_at_least
 from outgrow.templates import check_template, fill
+
+READ_TOGETHER = 16
+"""Rows behind the same random demonstrations when the strong model reads how plausible answers are."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,12 @@ class Demonstrations(TextRefiner):
     share: int = 1
     """Number of questions with the same demonstrations, drawn from outside of them; with 32, a model with a prefix
     cache reads demonstrations once for 32 questions. Chosen by similarity, similar questions share them."""
+    plausible: float = 1.0
+    """Share of the chosen demonstrations that is shown: those whose weak answers the strong model itself finds most
+    probable. At 0.25 four times `demonstrations` are chosen, or as many as there are. Not for served models without
+    log-probabilities."""
+    rounds: int = 1
+    """Times to refine; from the second on, refined answers are the demonstrations."""
     demonstration: str = BLOCK
     """Template of a demonstration in plain text; in a conversation it is a question and an answer of its own."""
     preset: Preset = field(default="default", kw_only=True)
@@ -49,6 +60,13 @@ class Demonstrations(TextRefiner):
             "In-context refinement needs demonstrations: leave `refine` out to train on the weak texts as they are.",
         )
         check_at_least("share", self.share, 1)
+        check_at_least("rounds", self.rounds, 1)
+        if not 0 < self.plausible <= 1:
+            raise ConfigError(
+                "A refiner's `plausible` is no share.",
+                found=f"plausible: {self.plausible}",
+                wanted="more than 0, at most 1",
+            )
         check_template("demonstration", self.demonstration, needs=("prompt", "answer"))
 
     def blocks(
@@ -74,16 +92,54 @@ class Demonstrations(TextRefiner):
             supervisors = [int(rng.integers(len(own))) if own else None for own in texts]
             answers = [own[place] if place is not None else "" for own, place in zip(texts, supervisors, strict=True)]
             candidates = Candidates(rows.prompts, supervisors, _confidence(labels), alike)
-            pool = self.demonstrations * self.draws
-            chosen = candidates.choose(self.select, self.demonstrations, rng, share=self.share, pool=pool)
             blocks: list[Block] = [
                 fill(self.demonstration, {"prompt": prompt, "answer": answer})
                 for prompt, answer in zip(rows.prompts, answers, strict=True)
             ]
             if turns is not None:
                 blocks = list(zip(turns, answers, strict=True))
-            shown_in.append([tuple(blocks[index] for index in shown) for shown in chosen])
+            count = self.demonstrations
+            if self.plausible < 1:
+                behind = _shown(blocks, candidates.choose("random", count, rng, share=READ_TOGETHER))
+                scores = self._plausibility(rows, answers, behind, model)
+                known = len({asked for asked, own in zip(normal_questions(rows.prompts), answers, strict=True) if own})
+                count = max(count, min(round(count / self.plausible), known - self.share))
+            chosen = candidates.choose(self.select, count, rng, share=self.share, pool=count * self.draws)
+            if self.plausible < 1:
+                chosen = [best(own, scores, self.demonstrations) for own in chosen]
+            shown_in.append(_shown(blocks, chosen))
         return shown_in
+
+    def texts(
+        self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int
+    ) -> Refinement:
+        """Return new texts for the rows, after all rounds; see `TextRefiner.texts`."""
+        refined = super().texts(rows, labels, model, options=options, seed=seed)
+        for further in range(1, self.rounds):
+            anew = int(np.random.default_rng([seed, further]).integers(2**31))
+            refined = super().texts(rows, refined.labels, model, options=options, seed=anew)
+        return refined
+
+    def _plausibility(
+        self, rows: Rows, answers: Sequence[str], behind: Sequence[tuple[Block, ...]], model: LanguageModel | None
+    ) -> NDArray[np.float64]:
+        """Mean token log-probability of every answer under the strong model, shape (N,); −inf without one.
+
+        It is read behind random demonstrations, after which the style is no surprise and what the answer says is.
+        """
+        if model is None:
+            raise ConfigError("Plausible demonstrations need the strong model.")
+        chat = chats(model)
+        pairs = [
+            (Prompt(blocks, query, chats=chat).asked, answer if chat else f" {answer}")
+            for blocks, query, answer in zip(behind, self._queries(rows, model), answers, strict=True)
+        ]
+        written = [index for index, answer in enumerate(answers) if answer]
+        scores = np.full(len(rows), -np.inf)
+        for index, one in zip(written, logprobs(model, [pairs[i] for i in written], too_long="empty"), strict=True):
+            if one.logprobs:
+                scores[index] = one.score
+        return scores
 
 
 @dataclass(frozen=True)
@@ -124,6 +180,10 @@ class ICL(Demonstrations):
                 for draw in self.blocks(rows, labels, seed=seed, model=model)
             ]
         )
+
+
+def _shown(blocks: Sequence[Block], chosen: Sequence[Sequence[int]]) -> list[tuple[Block, ...]]:
+    return [tuple(blocks[index] for index in own) for own in chosen]
 
 
 def _confidence(labels: TextLabels) -> NDArray[np.float64]:

@@ -48,9 +48,7 @@ class Candidates:
         items = range(len(self.prompts)) if self.asked is None else self.asked
         usable = [own is not None for own in self.strata]
         if self.similarity is not None:
-            return most_similar(
-                self.prompts, usable, count, self.similarity, rng, share=share, pool=pool, items=items
-            )
+            return most_similar(self.prompts, usable, count, self.similarity, rng, share=share, pool=pool, items=items)
         if select == "stratified":
             return shared_blocks(self.prompts, self.strata, count, share, rng, items)
         if select == "confidence":
@@ -119,7 +117,7 @@ def most_similar(
     asked = np.unique(normal_questions(prompts), return_inverse=True)[1]
     may = np.asarray(usable, dtype=bool)
     waiting = list(range(len(asked)) if items is None else items)
-    wanted, chosen = tuple(waiting), {}
+    wanted, chosen = tuple(waiting), dict[int, list[int]]()
     share = min(share, max(1, len(asked) // 2))
     while waiting:
         near = similarity(waiting[0])
@@ -132,6 +130,17 @@ def most_similar(
         chosen |= dict.fromkeys(block, shown)
         waiting = [item for item in waiting if item not in chosen]
     return [chosen[item] for item in wanted]
+
+
+def best(chosen: Sequence[int], scores: NDArray[np.float64], count: int) -> list[int]:
+    """Return the `count` positions with the highest scores, in the order they come in.
+
+    Example:
+        >>> best([4, 0, 2], np.array([-1.0, 0, -3, 0, -2]), 2)
+        [4, 0]
+    """
+    kept = set(sorted(chosen, key=lambda index: -scores[index])[:count])
+    return [index for index in chosen if index in kept]
 
 
 def confident(usable: Sequence[bool], confidence: NDArray[np.float64], least: int) -> list[bool]:
