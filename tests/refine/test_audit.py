@@ -99,6 +99,16 @@ def test_ratings_of_the_concept_and_graver_warnings_take_the_place_of_lost_wordi
     assert [told[0] for told in reworded(0.0, 0.1, refined=BASE)] == ["refine.no_effect"]
 
 
+def test_a_strong_model_that_knows_no_more_than_the_weak_ones_is_told_and_no_conclusion_drawn():
+    weak, none = np.tile([1.0, 0, 0], 10), np.zeros(30)
+    unknowing = {"content": {"weak": weak, "base": none, "refined": weak}}
+    [note] = checked(GOOD, scores=unknowing).notes("icl", 0)
+    assert note.severity == "caution"
+    assert "above the supervisors on no score (content .000 against .333, on a sample of 20 rows)" in sentence(note)
+    knowing = unknowing | {"form": {"weak": none, "base": weak, "refined": none + 1}}
+    assert checked(GOOD, scores=knowing).notes("icl", 0) == []
+
+
 def test_scores_between_those_of_the_weak_and_the_base_are_no_loss():
     half = np.arange(COUNT) % 2 * 1.0
     scores = {"content": {"weak": np.zeros(COUNT), "base": np.ones(COUNT), "refined": half}}

@@ -76,7 +76,7 @@ class Audit(ABC):
             )
             for metric in self.lower
         ]
-        found = [*self._unchanged(), *self._broken()] or self._reworded()
+        found = [*self._unchanged(), *self._broken()] or self._doubts()
         return [Note(code, severity, method, seed, values) for severity, code, values in [*found, *lower]]
 
     def to_json(self, method: str, seed: int) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Audit(ABC):
     def _drift(self) -> dict[str, Any]:
         return {}
 
-    def _reworded(self) -> list[Reason]:
+    def _doubts(self) -> list[Reason]:
         return []
 
     @abstractmethod
@@ -131,6 +131,8 @@ class TextAudit(Audit):
     """Share that repeats its question."""
     commonest: float
     """Share of the commonest answer, minus its share among the weak texts."""
+    known: tuple[str, ...] = ()
+    """Metrics whose scores of the base are above the weak ones by more than two standard errors of the difference."""
     not_adopted: float = float("nan")
     """Share of the sample whose score of the concept is below half of the best weak one."""
     wording: Wording | None = None
@@ -197,6 +199,7 @@ class TextAudit(Audit):
             sample=len(keys),
             as_base=_share([one == other for one, other in zip(keys, base_keys, strict=True)]),
             weak_as_base=_share([other in own for own, other in zip(weak_keys, base_keys, strict=True)]),
+            known=tuple(metric for metric, who in scores.items() if _below(who["weak"] - who["base"])),
             not_adopted=not_adopted,
             wording=wording,
         )
@@ -210,12 +213,21 @@ class TextAudit(Audit):
             found.append(("warning", "refine.not_adopted", {"share": self.not_adopted}))
         return found
 
+    def _doubts(self) -> list[Reason]:
+        return [*self._reworded(), *self._ignorant()]
+
     def _reworded(self) -> list[Reason]:
         worded = self.wording
         # Ratings of the concept know better. Comparisons with NaN are false.
         if worded is None or not np.isnan(self.not_adopted) or not worded.high < KEPT:
             return []
         return [("warning" if worded.high < BROKEN else "caution", "refine.reworded", dataclasses.asdict(worded))]
+
+    def _ignorant(self) -> list[Reason]:
+        means = {metric: (who["base"], who["weak"]) for metric, who in self.scores.items() if metric != "concept"}
+        if self.known or not means:
+            return []
+        return [("caution", "refine.nothing_known", {"scores": means, "rows": self.sample})]
 
 
 def refuses(text: str) -> bool:

@@ -161,6 +161,15 @@ WORDINGS: dict[str, Wording] = {
     "refine.no_effect": "the weak {unit} have no effect on the refined ones: {share:share} of these equal those of the "
     "untrained strong model.",
     "refine.not_adopted": "{share:share} of the refined answers did not adopt the concept.",
+    "refine.nothing_known": lambda values: (
+        "the untouched strong model is above the supervisors on no score ("
+        + ", ".join(
+            f"{metric} {number_text(base)} against {number_text(weak)}"
+            for metric, (base, weak) in values["scores"].items()
+        )
+        + ", on a sample of {rows:row|rows}): refinement has no knowledge to keep, and nothing can be "
+        "concluded about it."
+    ),
     "refine.one_label": "all weak labels are {choice!r}: no demonstration shows when another choice is right.",
     "refine.reworded": "refined answers lose the wording of the weak ones: {adopted:share} of them (95 % interval "
     "{low:share} to {high:share}) have it, the others that of the untrained strong model; a classifier tells the two "
