@@ -160,12 +160,18 @@ def test_answers_that_the_strong_model_finds_plausible_are_shown(how):
     assert all(place % 2 == 0 for prompt in model.asked for place in shown(prompt))
 
 
-def test_an_answer_is_judged_plausible_behind_answers_to_other_questions():
+@pytest.mark.parametrize("select", ["random", "tfidf"])
+def test_an_answer_is_judged_plausible_behind_random_answers_to_other_questions(select):
     rows, labels = marked(24)
-    model = Sceptic()
-    ICL(demonstrations=2, plausible=0.5, query=QUERY).texts(rows, labels, model, options=OPTIONS, seed=0)
-    assert [item_of(prompt) for prompt in model.read] == list(range(24))
-    assert all(shown(prompt) and item_of(prompt) not in shown(prompt) for prompt in model.read)
+    read = []
+    for seed in (0, 1):
+        model = Sceptic()
+        refiner = ICL(demonstrations=2, plausible=0.5, query=QUERY, select=select)
+        refiner.texts(rows, labels, model, options=OPTIONS, seed=seed)
+        assert [item_of(prompt) for prompt in model.read] == list(range(24))
+        assert all(shown(prompt) and item_of(prompt) not in shown(prompt) for prompt in model.read)
+        read.append([shown(prompt) for prompt in model.read])
+    assert read[0] != read[1]
 
 
 def test_with_few_rows_as_many_as_there_are_are_candidates():

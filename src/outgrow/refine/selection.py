@@ -47,7 +47,7 @@ class Candidates:
         """
         items = range(len(self.prompts)) if self.asked is None else self.asked
         usable = [own is not None for own in self.strata]
-        if self.similarity is not None:
+        if select in ("tfidf", "embedding") and self.similarity is not None:
             return most_similar(self.prompts, usable, count, self.similarity, rng, share=share, pool=pool, items=items)
         if select == "stratified":
             return shared_blocks(self.prompts, self.strata, count, share, rng, items)
