@@ -1,0 +1,54 @@
+"""Commands about students in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outgrow.cli.console import Plugins, app, load_plugins, reporter_on_terminal
+
+
+@app.command()
+def save(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    method: Annotated[str, typer.Option(help="Whose student: a method of the experiment, or ceiling.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder that is not there yet.")],
+    seed: Annotated[int | None, typer.Option(help="Its training seed; by default the first.")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Add a LoRA adapter to the base model's weights.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Save a student as a folder that plain transformers load, with a model card."""
+    from outgrow.results import Results
+
+    load_plugins(plugin)
+    student = Results.load(run).save_student(method, output, seed=seed, merge=merge)
+    typer.echo(f"{student.method}, seed {student.seed}: {output}")
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="A folder written by `outgrow save`.")],
+    table: Annotated[str, typer.Argument(help="Rows: jsonl, csv, tsv (gz too) or parquet, read in pieces.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Answers: a new .csv or .parquet file.")] = Path(
+        "predictions.csv"
+    ),
+    prompt: Annotated[
+        str | None, typer.Option(help="The column with whole prompts; by default as in the experiment.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows at once.", min=1)] = 32,
+    max_length: Annotated[int | None, typer.Option(help="Cut prompts of choices to so many tokens.", min=1)] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps …")] = "auto",
+    plugin: Plugins = None,
+) -> None:
+    """Answer the rows of a table with a saved student; a call that was killed goes on where it stopped."""
+    from outgrow.students import predict as predict_rows
+
+    load_plugins(plugin)
+    with reporter_on_terminal() as reporter:
+        count = predict_rows(
+            folder, table, output,
+            prompt=prompt, batch_size=batch_size, max_length=max_length, device=device, reporter=reporter,
+        )  # fmt: skip
+    typer.echo(f"{count} answers: {output}")
