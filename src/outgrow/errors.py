@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 
 class OutgrowError(Exception):
@@ -85,3 +87,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+
+
+def nearest_file(path: str | Path) -> str | None:
+    """One line that offers the file or folder beside a missing one whose name is nearest; None if none is near.
+
+    Example:
+        >>> nearest_file(Path(__file__).with_name("eror.py"))  # doctest: +ELLIPSIS
+        "did you mean '...errors.py'?"
+    """
+    path, there = Path(path), []
+    with suppress(OSError):
+        there = sorted(each.name for each in path.parent.iterdir())
+    near = difflib.get_close_matches(path.name, there, n=1, cutoff=0.6)
+    return f"did you mean {str(path.with_name(near[0]))!r}?" if near else None

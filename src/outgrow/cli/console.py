@@ -17,7 +17,7 @@ from outgrow.errors import OutgrowError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Train a strong model from weak supervisors so that it ends up better than all of them, and prove it.",
 )
@@ -31,7 +31,10 @@ Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", help="A .py file or a module that registers names; once for each.", metavar="FILE|MODULE"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print results as JSON; progress still goes to standard error.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print results and errors as JSON; progress still goes to standard error.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor tables, only errors.")]
 
 _KEPT = "Finished work is kept: the same command goes on from there."
 
@@ -47,13 +50,18 @@ def outgrow(
 
 
 def main() -> None:
-    """The console script: errors of the user without a traceback; exit codes 0, 1, 2 (usage) and 130 (interrupted)."""
+    """The console script: errors of the user without a traceback; exit codes 0, 1, 2 (usage) and 130 (interrupted).
+
+    With `--json` such an error is also an object on standard output, as in npm and terraform.
+    """
     ranks.follow_launcher(lambda: _complain(f"Ended by the launcher, perhaps after another process failed. {_KEPT}"))
     try:
         app()
     except OutgrowError as error:
         ranks.give_way()
         _complain(error)
+        if "--json" in sys.argv:
+            typer.echo(json.dumps(_as_json(error), indent=2))
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; so nothing can be printed.
@@ -72,11 +80,11 @@ def load_plugins(plugins: list[str] | None) -> None:
         load_plugin(one)
 
 
-def show(results: Any, report_path: Path | None, *, as_json: bool) -> None:
-    """Print results as a table or as JSON."""
+def show(results: Any, report_path: Path | None, *, as_json: bool, quiet: bool = False) -> None:
+    """Print results as JSON, or as a table unless `quiet`."""
     if as_json:
         typer.echo(json.dumps(results.to_json(), indent=2, allow_nan=False))
-    else:
+    elif not quiet:
         from rich.console import Console
 
         from outgrow.report.words import headline
@@ -89,12 +97,12 @@ def show(results: Any, report_path: Path | None, *, as_json: bool) -> None:
 
 
 @contextmanager
-def reporter_on_terminal() -> Iterator[Any]:
-    """Yield what shows progress on standard error; an interruption ends with 130."""
+def reporter_on_terminal(*, quiet: bool = False) -> Iterator[Any]:
+    """Yield what shows progress on standard error, unless `quiet`; an interruption ends with 130."""
     from outgrow.progress import SilentReporter, reporter_for
 
     try:
-        with reporter_for(sys.stderr) if ranks.first() else nullcontext(SilentReporter()) as reporter:
+        with reporter_for(sys.stderr) if ranks.first() and not quiet else nullcontext(SilentReporter()) as reporter:
             yield reporter
     except KeyboardInterrupt:
         # Here, because typer would end without a word.
@@ -109,3 +117,9 @@ def _complain(problem: object) -> None:
     label = "Error" if isinstance(problem, OutgrowError) else "Stopped"
     Console(stderr=True, highlight=False).print(f"[bold red]{label}:[/]", end=" ")
     print(problem, file=sys.stderr)
+
+
+def _as_json(error: OutgrowError) -> dict[str, Any]:
+    said = {"what": error.what, "found": error.found, "wanted": error.wanted, "fix": error.fix}
+    texts = {key: None if value is None else str(value) for key, value in said.items()}
+    return {"error": {"kind": type(error).__name__, **texts, "exit_code": 1}}

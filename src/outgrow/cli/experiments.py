@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from outgrow import ranks
-from outgrow.cli.console import ExperimentFile, Json, Overrides, Plugins, app, load_plugins, reporter_on_terminal, show
+from outgrow.cli.console import (
+    ExperimentFile,
+    Json,
+    Overrides,
+    Plugins,
+    Quiet,
+    app,
+    load_plugins,
+    reporter_on_terminal,
+    show,
+)
 
 
 @app.command()
@@ -18,13 +28,14 @@ def demo(
     size: Annotated[str, typer.Option(help="`demo`, or `tiny` for a smoke test that proves nothing.")] = "demo",
     seeds: Annotated[int, typer.Option(help="Training seeds.", min=1)] = 3,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Watch a strong model outgrow its weak supervisors, offline, in a few minutes."""
     from outgrow.demo import demo_experiment
 
-    with reporter_on_terminal() as reporter:
+    with reporter_on_terminal(quiet=quiet) as reporter:
         experiment = demo_experiment(folder, size=size, seeds=seeds, reporter=reporter)
-    _run(experiment, as_json=as_json)
+    _run(experiment, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -36,6 +47,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what asking servers would cost: requests, tokens, money.")
     ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run an experiment: what is in the store is not computed again."""
     from outgrow.experiment import Experiment
@@ -46,7 +58,7 @@ def run(
         lines = experiment.estimate() or ["No server would be asked."]
         typer.echo(json.dumps(lines, indent=2) if as_json else "\n".join(lines))
         return
-    _run(experiment, as_json=as_json)
+    _run(experiment, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -57,14 +69,15 @@ def evaluate(
     plugin: Plugins = None,
     test: Annotated[str | None, typer.Option(help="A further test part, by name.")] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score a table of predictions on the test part of an experiment's task."""
     from outgrow.experiment import Experiment
 
     load_plugins(plugin)
-    with reporter_on_terminal() as reporter:
+    with reporter_on_terminal(quiet=quiet) as reporter:
         results = Experiment.from_yaml(file, overrides or ()).evaluate(predictions, test=test, reporter=reporter)
-    show(results, None, as_json=as_json)
+    show(results, None, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -76,15 +89,17 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="A file of chat messages.")] = Path("messages.jsonl"),
     seed: Annotated[int, typer.Option(help="The training seed whose labels these are.")] = 0,
     system: Annotated[str | None, typer.Option(help="A system message in front of every conversation.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write what a student would learn as texts, for a provider of fine-tuning: {"messages": […]} a line."""
     from outgrow.experiment import Experiment
 
     load_plugins(plugin)
     experiment = Experiment.from_yaml(file, overrides or ())
-    with reporter_on_terminal() as reporter:
+    with reporter_on_terminal(quiet=quiet) as reporter:
         count = experiment.export(method, output, seed=seed, system=system, reporter=reporter)
-    typer.echo(f"{count} conversations: {output}")
+    if not quiet:
+        typer.echo(f"{count} conversations: {output}")
 
 
 @app.command()
@@ -92,6 +107,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default report.html in the folder.")] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Print the results of a finished run again and write its report."""
     from outgrow.results import Results
@@ -99,7 +115,7 @@ def report(
     results = Results.load(folder)
     path = output or folder / "report.html"
     results.save_report(path)
-    show(results, path, as_json=as_json)
+    show(results, path, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -123,8 +139,8 @@ def schema(plugin: Plugins = None) -> None:
     typer.echo(json.dumps(ExperimentConfig.model_json_schema(), indent=2))
 
 
-def _run(experiment: Any, *, as_json: bool) -> None:
-    with reporter_on_terminal() as reporter:
+def _run(experiment: Any, *, as_json: bool, quiet: bool) -> None:
+    with reporter_on_terminal(quiet=quiet) as reporter:
         results = experiment.run(reporter=reporter)
-    show(results, experiment.output / "report.html", as_json=as_json)
+    show(results, experiment.output / "report.html", as_json=as_json, quiet=quiet)
     ranks.leave()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from outgrow.cli.console import Plugins, app, load_plugins, reporter_on_terminal
+from outgrow.cli.console import Plugins, Quiet, app, load_plugins, reporter_on_terminal
 
 
 @app.command()
@@ -41,14 +41,16 @@ def predict(
     max_length: Annotated[int | None, typer.Option(help="Cut prompts of choices to so many tokens.", min=1)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps …")] = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
 ) -> None:
     """Answer the rows of a table with a saved student; a call that was killed goes on where it stopped."""
     from outgrow.students import predict as predict_rows
 
     load_plugins(plugin)
-    with reporter_on_terminal() as reporter:
+    with reporter_on_terminal(quiet=quiet) as reporter:
         count = predict_rows(
             folder, table, output,
             prompt=prompt, batch_size=batch_size, max_length=max_length, device=device, reporter=reporter,
         )  # fmt: skip
-    typer.echo(f"{count} answers: {output}")
+    if not quiet:
+        typer.echo(f"{count} answers: {output}")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from outgrow.cli.console import Json, Plugins, app, load_plugins, reporter_on_terminal
+from outgrow.cli.console import Json, Plugins, Quiet, app, load_plugins, reporter_on_terminal
 from outgrow.errors import ConfigError
 
 
@@ -39,6 +39,7 @@ def combine(
         str | None, typer.Option(help="A column with known answers that are only compared with the posteriors.")
     ] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Combine a table of votes into posteriors, and say what is known of the supervisors."""
     from outgrow.pipeline.checking import check as compare
@@ -65,7 +66,7 @@ def combine(
     if as_json:
         about = summary_of(result.combined) | {"check": dataclasses.asdict(checked) if checked else None}
         typer.echo(json.dumps(about, indent=2, allow_nan=False))
-    else:
+    elif not quiet:
         typer.echo(voting_text(result.combined))
         if checked:
             typer.echo(f"\n{checked.text()}")
@@ -82,6 +83,7 @@ def theory(
         Path, typer.Option("--output", "-o", help="Folder for the figure, its numbers and the page.")
     ] = Path("outgrow-runs/theory"),
     plugin: Plugins = None,
+    quiet: Quiet = False,
 ) -> None:
     """See when naive training fails and refinement helps: a table, a figure, its numbers and a page of explanation."""
     from outgrow.config import parse_settings
@@ -95,7 +97,9 @@ def theory(
     topics = names("topic") if topic == "all" else [topic]
     for name in topics:
         asked = create("topic", name, settings)
-        with reporter_on_terminal() as reporter:
+        with reporter_on_terminal(quiet=quiet) as reporter:
             finding = asked(reporter)
-        typer.echo(f"{finding.title}\n\n{finding.summary.text()}\n")
-        typer.echo("".join(f"{path}\n" for path in write(finding, name, output)))
+        written = write(finding, name, output)
+        if not quiet:
+            typer.echo(f"{finding.title}\n\n{finding.summary.text()}\n")
+            typer.echo("".join(f"{path}\n" for path in written))

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from outgrow.errors import DataError, MissingExtraError, did_you_mean
+from outgrow.errors import DataError, MissingExtraError, did_you_mean, nearest_file
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
@@ -59,7 +59,8 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
     elif saved or folder.is_dir() or not (file.is_absolute() or file.suffix in _KINDS):
         table = _read_dataset(path, config, saved=saved)
     else:
-        raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")
+        wanted = f"a file of kind {', '.join(_KINDS)} (gz too)"
+        raise DataError(f"There is no data file {path}.", wanted=wanted, fix=nearest_file(file))
     if not table.num_rows:
         raise DataError(f"{path} has no rows.", wanted="at least one row")
     return _flattened(table)
