@@ -242,6 +242,26 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`, which is renamed to it in the end; on an error nothing is left.
+
+    Raises:
+        StoreError: The folder is there already, or cannot be written.
+    """
+    folder = folder.absolute()
+    if folder.exists():
+        raise StoreError(f"{folder} is there already.", fix="Name a new folder, or delete this one.")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with translate_os_errors(folder):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
     """Turn a full disk, missing permission and the like into a StoreError that says what to do."""
     advice = {

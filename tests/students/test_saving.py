@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from model_cards import in_fresh_process
 from outgrow.cli import app
 from outgrow.errors import ConfigError, ModelError, OutgrowError, StoreError
 from outgrow.experiment import Experiment
@@ -30,13 +28,6 @@ ADAPTERS: dict[str, Any] = {
     "probe": {"name": "probe", "epochs": 5, "learning_rate": 0.02},
 }
 CHAT = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>"
-FRESH = """\
-import json, sys
-sys.modules["outgrow"] = None  # an import of it would be an error
-code = open(sys.argv[1], encoding="utf-8").read()
-exec(code)
-print(json.dumps([{}(*each) for each in json.loads(sys.argv[2])]))
-"""
 
 
 def run(folder: Path, model: Path, adapter: str, rows: list[dict[str, Any]] | None = None, **changed: Any) -> Path:
@@ -52,20 +43,6 @@ def predicted(output: Path, method: str = "naive", seed: int = 0) -> dict[str, A
     """What the run itself predicted on its test rows."""
     rows = read_table(output / "predictions.parquet").to_pylist()
     return {row["id"]: row for row in rows if (row["name"], row["seed"]) == (method, seed)}
-
-
-def in_fresh_process(folder: Path, function: str, calls: list[list[Any]]) -> list[Any]:
-    """Results of the model card's own code, where outgrow cannot be imported."""
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    code = folder.parent / "code.py"
-    code.write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], encoding="utf-8")  # type: ignore[index]
-    program = FRESH.format(f"(lambda *each: {function})")
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(code), json.dumps(calls)], cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,18 @@ def demo(
 
 
 @app.command()
+def init(
+    kind: Annotated[str, typer.Argument(help="crowd, rules, models, server, texts or sciq: what supervises.")],
+    folder: Annotated[Path | None, typer.Argument(help="A folder that is not there yet; by default the kind.")] = None,
+) -> None:
+    """Write a folder with an experiment that runs as it is, on a small sample, to be changed into your own."""
+    from outgrow.starters import write_starter
+
+    file = write_starter(kind, folder or Path(kind))
+    typer.echo(f"{file}\n\nNext: outgrow run {file}")
+
+
+@app.command()
 def run(
     file: ExperimentFile,
     overrides: Overrides = None,
