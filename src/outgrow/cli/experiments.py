@@ -131,6 +131,21 @@ def report(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs; the first is the reference.")],
+    as_json: Json = False,
+) -> None:
+    """Show the models of several runs side by side, with paired differences where they answered the same rows."""
+    from outgrow.runs.comparing import compare_runs
+
+    found = compare_runs(runs)
+    if as_json:
+        typer.echo(json.dumps([each.to_dict() for each in found], indent=2, allow_nan=False))
+    else:
+        typer.echo("\n\n".join(each.text() for each in found))
+
+
+@app.command()
 def config(file: ExperimentFile, overrides: Overrides = None, plugin: Plugins = None) -> None:
     """Print an experiment file with every default and override filled in."""
     import yaml
