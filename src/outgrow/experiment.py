@@ -103,6 +103,12 @@ class Experiment:
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now: after hours of work it would be late to fail
         run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
+        with run.store.in_use():
+            results = self._run(run, started, clock)
+        ranks.meet("end of the experiment")
+        return results
+
+    def _run(self, run: Run, started: datetime, clock: float) -> Results:
         replaced = self._changed_keys()
         if replaced:
             run.note("output.replaced", "caution", folder=str(self.output), keys=replaced)
@@ -141,7 +147,6 @@ class Experiment:
             if (asked := conversations(run.store.used.values())).num_rows:
                 write_table(self.output / "asked.parquet", asked)
             results.save_report(self.output / "report.html")
-        ranks.meet("end of the experiment")
         return results
 
     def evaluate(
