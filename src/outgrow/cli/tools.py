@@ -103,3 +103,20 @@ def theory(
         if not quiet:
             typer.echo(f"{finding.title}\n\n{finding.summary.text()}\n")
             typer.echo("".join(f"{path}\n" for path in written))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look at Python, packages, devices, memory and the store, run a tiny experiment, and say what to fix."""
+    from outgrow.doctor import examine
+
+    checks = []
+    for check in examine():
+        checks.append(check)
+        if not as_json:
+            fix = f"\n{'':<16}next: {check.fix}" if check.fix else ""
+            typer.echo(f"{check.state:<8}{check.name:<20}{check.found}{fix}")
+    if as_json:
+        typer.echo(json.dumps([vars(check) for check in checks], indent=2))
+    if any(check.state == "broken" for check in checks):
+        raise typer.Exit(1)
