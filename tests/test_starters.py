@@ -15,6 +15,7 @@ from outgrow import cli, starters
 from outgrow.errors import ConfigError, StoreError
 from outgrow.starters import STARTERS, write_starter
 from outgrow.starters.samples import messages
+from tiny_models import make_decoder
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -61,6 +62,15 @@ def test_a_starter_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     call(monkeypatch, "init", kind)
     call(monkeypatch, "run", f"{kind}/experiment.yaml", "seeds=1")
     assert (tmp_path / "outgrow-runs" / kind / "report.html").exists()
+
+
+def test_the_starter_of_texts_runs_with_any_causal_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODEL", str(make_decoder(tmp_path / "decoder", context=512)))
+    call(monkeypatch, "init", "texts")
+    small = ["task.limit=12", "trainer.num_train_epochs=1", "generate.max_new_tokens=3"]
+    call(monkeypatch, "run", "texts/experiment.yaml", *small)
+    assert "Not evaluated" in (tmp_path / "outgrow-runs/texts/report.html").read_text()
 
 
 def test_the_starter_of_a_server_counts_its_requests(

@@ -103,12 +103,6 @@ class Experiment:
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now: after hours of work it would be late to fail
         run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
-        with run.store.in_use():
-            results = self._run(run, started, clock)
-        ranks.meet("end of the experiment")
-        return results
-
-    def _run(self, run: Run, started: datetime, clock: float) -> Results:
         replaced = self._changed_keys()
         if replaced:
             run.note("output.replaced", "caution", folder=str(self.output), keys=replaced)
@@ -118,36 +112,44 @@ class Experiment:
         if stems > _STEMS_BY_CHANCE * rows.parts.count("test"):
             run.note("test.shared_stems", "caution", shared=stems, rows=rows.parts.count("test"))
         pipeline, *others = self._pipelines(task, rows, tests, run)
-        found = self._results(pipeline, rows, run, self.output)
-        parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
-        run.add(*run.costs.notes())
-        provenance = {
+        with run.store.in_use():
+            found = self._results(pipeline, rows, run, self.output)
+            parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
+            run.add(*run.costs.notes())
+            sizes = {name: len(own) for name, (_, own) in tests.items()}
+            about = {
+                **self._provenance(rows, run),
+                "sizes": {part: rows.parts.count(part) for part in PARTS} | sizes,
+                "seconds": _seconds(run.store, time.perf_counter() - clock),
+                "started": started.isoformat(timespec="seconds"),
+                "best supervisors": dict(pipeline.best_supervisors),
+            }
+            results = replace(found, provenance=about, tests=parts)
+            if ranks.first():
+                results.save(self.output)
+                write_text(self.output / "config.yaml", yaml.safe_dump(about["config"], sort_keys=False))
+                if (asked := conversations(run.store.used.values())).num_rows:
+                    write_table(self.output / "asked.parquet", asked)
+                results.save_report(self.output / "report.html")
+        ranks.meet("end of the experiment")
+        return results
+
+    def _provenance(self, rows: Rows, run: Run) -> dict[str, Any]:
+        """What the results say of where they come from."""
+        return {
             "config": self.config.model_dump(mode="json"),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
             "plugins": list(loaded_plugins()),
             "seeds": list(self.config.seeds),
-            "sizes": {part: rows.parts.count(part) for part in PARTS}
-            | {name: len(own) for name, (_, own) in tests.items()},
             "hashes": {"rows": table_hash(rows.to_arrow()), "strong model": self._strong_model()},
             "artefacts": sorted(run.store.used),
             "store": str(run.store.root.resolve()),
             "choices": rows.choices and {"names": rows.choices, "by_row": rows.options is not None},
             "students": list(run.students.values()),
-            "seconds": _seconds(run.store, time.perf_counter() - clock),
-            "started": started.isoformat(timespec="seconds"),
             "notes": [note.to_json() for note in run.notes],
             "costs": [one.to_json() for one in run.costs.totals()],
             "refinement": run.audits,
-            "best supervisors": dict(pipeline.best_supervisors),
         }
-        results = replace(found, provenance=provenance, tests=parts)
-        if ranks.first():
-            results.save(self.output)
-            write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
-            if (asked := conversations(run.store.used.values())).num_rows:
-                write_table(self.output / "asked.parquet", asked)
-            results.save_report(self.output / "report.html")
-        return results
 
     def evaluate(
         self, predictions: str | Path, *, test: str | None = None, reporter: Reporter | None = None
