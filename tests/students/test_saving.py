@@ -172,6 +172,19 @@ def test_the_commands_save_and_predict(runs: dict[str, Path], tmp_path: Path) ->
     done = CliRunner().invoke(app, ["predict", kept, table, "-o", answers])
     assert done.exit_code == 0
     assert Path(answers).read_text().splitlines()[0] == '"id","answer","confidence","p_no","p_yes"'
+    direct = [
+        "predict",
+        str(runs["probe"]),
+        table,
+        "--method",
+        "naive",
+        "--seed",
+        "1",
+        "-o",
+        str(tmp_path / "direct.csv"),
+    ]
+    assert CliRunner().invoke(app, direct).exit_code == 0
+    assert (tmp_path / "direct.csv").read_text() == Path(answers).read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -29,11 +30,13 @@ def save(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(help="A folder written by `outgrow save`.")],
+    folder: Annotated[Path, typer.Argument(help="A folder written by `outgrow save`; or with --method that of a run.")],
     table: Annotated[str, typer.Argument(help="Rows: jsonl, csv, tsv (gz too) or parquet, read in pieces.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Answers: a new .csv or .parquet file.")] = Path(
         "predictions.csv"
     ),
+    method: Annotated[str | None, typer.Option(help="Of a run: whose student answers, without saving it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of a run: its training seed; by default the first.")] = None,
     prompt: Annotated[
         str | None, typer.Option(help="The column with whole prompts; by default as in the experiment.")
     ] = None,
@@ -44,10 +47,14 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Answer the rows of a table with a saved student; a call that was killed goes on where it stopped."""
+    from outgrow.results import Results
     from outgrow.students import predict as predict_rows
 
     load_plugins(plugin)
-    with reporter_on_terminal(quiet=quiet) as reporter:
+    with TemporaryDirectory() as temporary, reporter_on_terminal(quiet=quiet) as reporter:
+        if method is not None:
+            run, folder = folder, Path(temporary) / "student"
+            Results.load(run).save_student(method, folder, seed=seed)
         count = predict_rows(
             folder, table, output,
             prompt=prompt, batch_size=batch_size, max_length=max_length, device=device, reporter=reporter,

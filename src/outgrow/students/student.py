@@ -69,7 +69,9 @@ class Student(Frozen):
         """
         if not (folder / _FILE).is_file():
             found = "no student.json" if folder.is_dir() else "no such folder"
-            fix = (None if folder.is_dir() else nearest_file(folder)) or "Give a folder written by `outgrow save`."
+            fix = (
+                None if folder.is_dir() else nearest_file(folder)
+            ) or "Give a folder written by `outgrow save`, or name a method of the run."
             raise ModelError(f"There is no saved student in {folder}.", found=found, fix=fix)
         about = read_json(folder / _FILE)
         try:
