@@ -21,7 +21,7 @@ from outgrow.errors import ConfigError, did_you_mean, nearest_file
 from outgrow.registry import lookup
 
 _PATH_KEYS = frozenset({"path", "test_path", "votes", "texts", "model", "store", "output"})
-_FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json"})
+_FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json", ".xlsx"})
 _SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")
 

@@ -18,13 +18,14 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from outgrow.errors import DataError, MissingExtraError, did_you_mean, nearest_file
+from outgrow.tasks.sheets import read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
 """Texts that stand for an empty cell. NaN does not: it is a computed value that the reader should notice."""
 
-_KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-_SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+_KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".xlsx")
+_SHEETS = (".xlsm", ".xls", ".ods")
 _UTF8 = "utf-8-sig"
 _MARKS = {codecs.BOM_UTF8: _UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _HEAD = 2**16
@@ -37,11 +38,12 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
     Fields of nested objects become columns with dotted names: `{"pred": {"a": 1}}` has the column `pred.a`.
 
     Args:
-        path: A `.jsonl`, `.json`, `.csv` or `.tsv` (each may end in `.gz`) or `.parquet` file, a folder written by
-            `datasets.save_to_disk`, another folder that `datasets.load_dataset` reads, or a hub data set id
+        path: A `.jsonl`, `.json`, `.csv` or `.tsv` (each may end in `.gz`), `.parquet` or `.xlsx` file, a folder
+            written by `datasets.save_to_disk`, another folder that `datasets.load_dataset` reads, or a hub data set id
             (`owner/name`). The last three need the extra `datasets`; they end in `:split` if the data set has several
             splits.
-        config: The configuration of a data set that has several: the `name` of `datasets.load_dataset`.
+        config: The configuration of a data set that has several: the `name` of `datasets.load_dataset`. Of an `.xlsx`
+            file its sheet.
         mixed: Whether a JSON field may hold texts in some lines and numbers in others, such as answers "18" and 18. The
             numbers become texts; otherwise it is an error, since a label may be a mistake.
         encoding: Of a file of text, such as `cp1252`. A byte order mark wins; default: UTF-8.
@@ -52,9 +54,12 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
     """
     file, folder = Path(path), Path(path.partition(":")[0])
     saved = any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
-    if config is not None and (saved or file.is_file()):
+    sheet = file.is_file() and file.suffix == ".xlsx"
+    if config is not None and not sheet and (saved or file.is_file()):
         raise DataError(f"{path} has no configurations.", found=config, wanted="a hub id or a data set's folder")
-    if file.is_file():
+    if sheet:
+        table = read_sheet(file, config)
+    elif file.is_file():
         table = _read_file(file, mixed=mixed, encoding=encoding)
     elif saved or folder.is_dir() or not (file.is_absolute() or file.suffix in _KINDS):
         table = _read_dataset(path, config, saved=saved)
