@@ -301,6 +301,10 @@ def _values(name: str, values: list[Any], *, mixed: bool) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        if any(isinstance(item, dict) for value in values if isinstance(value, list) for item in value):
+            return pa.array(
+                [json.dumps(value) for value in values]
+            )  # such as annotations, which no column is read from
         raise ValueError(f"the values of {name!r} are not all of one kind ({error})") from error
 
 
