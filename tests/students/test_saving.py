@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import HfApi, RepoUrl
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ from outgrow.models.loading import load_tokenizer
 from outgrow.results import Results
 from outgrow.store import read_table
 from outgrow.students import Student, predict
+from outgrow.students.publishing import publish
 from small_experiments import planted_rows, write_experiment, write_text_task
 
 ADAPTERS: dict[str, Any] = {
@@ -27,6 +29,7 @@ ADAPTERS: dict[str, Any] = {
     "lora": {"name": "lora", "rank": 4, "alpha": 64},
     "probe": {"name": "probe", "epochs": 5, "learning_rate": 0.02},
 }
+HUB = "https://huggingface.co/"
 CHAT = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>"
 
 
@@ -185,6 +188,29 @@ def test_the_commands_save_and_predict(runs: dict[str, Path], tmp_path: Path) ->
     ]
     assert CliRunner().invoke(app, direct).exit_code == 0
     assert (tmp_path / "direct.csv").read_text() == Path(answers).read_text()
+
+
+def test_a_dry_run_lists_every_file_and_keeps_and_sends_none(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: dict[str, Any] = {}
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **more: sent.update(more) or RepoUrl(HUB + name))
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **more: sent.update(more))
+    command = ["save", str(runs["probe"]), "--method", "naive", "-o", str(tmp_path / "kept"), "--push-to-hub", "me/it"]
+    dry = CliRunner().invoke(app, [*command, "--dry-run"])
+    assert (dry.exit_code, sent, list(tmp_path.iterdir())) == (0, {}, [])
+    done = CliRunner().invoke(app, command)
+    listed = [line.split()[-1] for line in dry.output.splitlines()[:-1]]
+    assert listed == sorted(file.name for file in (tmp_path / "kept").iterdir())
+    assert done.output.splitlines()[-1] == f"{HUB}me/it"
+    assert (sent["repo_id"], sent["private"], sent["exist_ok"]) == ("me/it", True, False)
+    assert sent["folder_path"] == tmp_path / "kept"
+
+
+def test_a_hub_that_cannot_be_reached_is_said_and_the_student_is_kept(runs: dict[str, Path], tmp_path: Path) -> None:
+    Results.load(runs["probe"]).save_student("naive", tmp_path / "kept")
+    with pytest.raises(StoreError, match=r"cannot be sent to me/it(.|\n)*hf auth login"):
+        publish(tmp_path / "kept", "me/it")
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="A file of chat messages.")] = Path("messages.jsonl"),
     seed: Annotated[int, typer.Option(help="The training seed whose labels these are.")] = 0,
     system: Annotated[str | None, typer.Option(help="A system message in front of every conversation.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Also write a data set card: a new Markdown file.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write what a student would learn as texts, for a provider of fine-tuning: {"messages": […]} a line."""
@@ -109,7 +110,7 @@ def export(
     load_plugins(plugin)
     experiment = Experiment.from_yaml(file, overrides or ())
     with reporter_on_terminal(quiet=quiet) as reporter:
-        count = experiment.export(method, output, seed=seed, system=system, reporter=reporter)
+        count = experiment.export(method, output, seed=seed, system=system, card=card, reporter=reporter)
     if not quiet:
         typer.echo(f"{count} conversations: {output}")
 

@@ -18,14 +18,29 @@ def save(
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder that is not there yet.")],
     seed: Annotated[int | None, typer.Option(help="Its training seed; by default the first.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Add a LoRA adapter to the base model's weights.")] = False,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Also send it to a new private repository of the hub.", metavar="OWNER/NAME")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Let everyone see that repository.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list every file; nothing is kept or sent.")] = False,
     plugin: Plugins = None,
 ) -> None:
     """Save a student as a folder that plain transformers load, with a model card."""
     from outgrow.results import Results
+    from outgrow.students.publishing import files_of, publish
 
     load_plugins(plugin)
-    student = Results.load(run).save_student(method, output, seed=seed, merge=merge)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "student" if dry_run else output
+        student = Results.load(run).save_student(method, folder, seed=seed, merge=merge)
+        if dry_run:
+            typer.echo("".join(f"{size:>13,}  {name}\n" for name, size in files_of(folder).items()), nl=False)
+            seen = "public" if public else "private"
+            typer.echo(f"Not sent to {push_to_hub} ({seen})." if push_to_hub else f"Not written to {output}.")
+            return
     typer.echo(f"{student.method}, seed {student.seed}: {output}")
+    if push_to_hub:
+        typer.echo(publish(output, push_to_hub, private=not public))
 
 
 @app.command()
