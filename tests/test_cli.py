@@ -134,6 +134,15 @@ def test_errors_for_machines_are_json_and_offer_the_nearest_file(
     assert "rows.jsonl'?" in capsys.readouterr().err
 
 
+def test_a_missing_data_file_is_made_by_the_command_in_the_comments_of_its_experiment(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = "# What is it for?\n#\n#   make trial, which is\n#   python make_rows.py      (a minute)\n"
+    trial.write_text(header + trial.read_text())
+    assert call(monkeypatch, "run", str(trial), "task.path=nowhere.jsonl") == 1
+    assert f"next:   Make it first, as the comments of {trial} say: make trial\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [("run",), ("walk",), ("run", "x.yaml", "--no-such-option")])
 def test_wrong_usage_ends_with_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]

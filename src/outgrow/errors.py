@@ -5,6 +5,7 @@ OutgrowError                 base of all; the command line prints it without a t
 ├── ConfigError              the experiment file or an override is wrong
 │   └── UnknownNameError     a method, task, objective … of that name does not exist
 ├── DataError                rows, votes or labels are wrong
+│   └── MissingFileError     a data file does not exist
 ├── ModelError               a model cannot be loaded or cannot do what is asked
 ├── StoreError               an artefact cannot be read or written (disk full, no permission, damaged)
 └── MissingExtraError        an optional dependency is not installed
@@ -52,6 +53,10 @@ class UnknownNameError(ConfigError):
 
 class DataError(OutgrowError):
     """Rows, votes or labels are wrong."""
+
+
+class MissingFileError(DataError):
+    """A data file does not exist."""
 
 
 class ModelError(OutgrowError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from outgrow.cli.console import (
     reporter_on_terminal,
     show,
 )
+from outgrow.errors import MissingFileError
 
 
 @app.command()
@@ -66,11 +68,17 @@ def run(
 
     load_plugins(plugin)
     experiment = Experiment.from_yaml(file, overrides or ())
-    if dry_run:
+    try:
+        if not dry_run:
+            return _run(experiment, as_json=as_json, quiet=quiet)
         lines = experiment.estimate() or ["No server would be asked."]
         typer.echo(json.dumps(lines, indent=2) if as_json else "\n".join(lines))
-        return
-    _run(experiment, as_json=as_json, quiet=quiet)
+    except MissingFileError as error:
+        made = re.search(r"^# {2,}((make|python) .*?)(,|  |$)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if made is None:
+            raise
+        fix = f"Make it first, as the comments of {file} say: {made[1]}"
+        raise MissingFileError(error.what, found=error.found, wanted=error.wanted, fix=fix) from error
 
 
 @app.command()

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from outgrow.errors import DataError, MissingExtraError, did_you_mean, nearest_file
+from outgrow.errors import DataError, MissingExtraError, MissingFileError, did_you_mean, nearest_file
 from outgrow.tasks.sheets import read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -65,7 +65,7 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
         table = _read_dataset(path, config, saved=saved)
     else:
         wanted = f"a file of kind {', '.join(_KINDS)} (gz too)"
-        raise DataError(f"There is no data file {path}.", wanted=wanted, fix=nearest_file(file))
+        raise MissingFileError(f"There is no data file {path}.", wanted=wanted, fix=nearest_file(file))
     if not table.num_rows:
         raise DataError(f"{path} has no rows.", wanted="at least one row")
     return _flattened(table)
