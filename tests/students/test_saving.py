@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,14 @@ def test_what_is_missing_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"not in the store any more(.|\n)*OUTGROW_STORE"):
         Results(results.name, results.models, {}, moved).save_student("naive", tmp_path / "kept")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
+
+
+def test_a_run_folder_that_was_moved_still_works_and_half_of_one_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(runs["probe"], tmp_path / "moved"))
+    Results.load(moved).save_student("naive", tmp_path / "kept")
+    (moved / "scores.parquet").unlink()
+    with pytest.raises(StoreError, match=r"no results in .*moved(.|\n)*no scores.parquet"):
+        Results.load(moved)
 
 
 def test_another_base_model_is_refused(tmp_path: Path) -> None:

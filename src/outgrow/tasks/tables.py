@@ -105,8 +105,8 @@ def _batches(file: Path, kind: str, size: int) -> Iterator[pa.RecordBatch]:
         with pa.parquet.ParquetFile(file) as table:
             yield from table.iter_batches(size)
     elif kind in DELIMITERS:
-        reading = pa.csv.ReadOptions(block_size=2**24)  # longer lines are an error
-        parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind], newlines_in_values=True)
+        reading, parsing = csv_options(file)
+        reading.block_size = 2**24  # longer lines are an error
         with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing) as reader:
             texts = dict.fromkeys(reader.schema.names, pa.string())
         converting = pa.csv.ConvertOptions(column_types=texts)
