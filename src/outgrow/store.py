@@ -35,7 +35,7 @@ FORMAT = 1
 """Raised whenever the same parameters would give other contents; old artefacts are then simply not found."""
 
 
-_IN_USE = "in-use"
+IN_USE = "in-use"
 """Folder of a store with a lock file for each process that uses it."""
 
 
@@ -148,7 +148,7 @@ class Store:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep `outgrow prune` away from this store while the context lasts."""
-        folder = self.root / _IN_USE
+        folder = self.root / IN_USE
         with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / f"{os.getpid()}.lock")
@@ -158,30 +158,6 @@ class Store:
         finally:
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
-
-    def users(self) -> list[int]:
-        """Return the ids of the processes that use this store now."""
-        return [int(path.stem) for path in (self.root / _IN_USE).glob("*.lock") if not _free(path)]
-
-    def complete(self) -> Iterator[Artefact]:
-        """Yield all complete artefacts, by kind and key; one that is damaged counts too."""
-        for manifest in sorted(self.root.glob("*/*/manifest.json")):
-            yield Artefact(manifest.parent.parent.name, manifest.parent.name, manifest.parent, 0.0)
-
-    def remove(self, artefact: Artefact) -> bool:
-        """Delete an artefact, its manifest first; False where a process works on it now."""
-        with translate_os_errors(artefact.path):
-            lock = FileLock(artefact.path.with_suffix(".lock"))
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                return False
-            try:
-                (artefact.path / "manifest.json").unlink(missing_ok=True)
-                shutil.rmtree(artefact.path)
-            finally:
-                lock.release()
-        return True
 
     def _find(self, kind: str, key: str, folder: Path) -> Artefact | None:
         manifest = folder / "manifest.json"
@@ -351,16 +327,6 @@ def _locked(path: Path, on_wait: Callable[[str], None] | None) -> Iterator[None]
         yield
     finally:
         lock.release()
-
-
-def _free(lock: Path) -> bool:
-    """Whether no process holds a lock; what a killed one left is deleted."""
-    try:
-        with FileLock(lock, timeout=0):
-            lock.unlink(missing_ok=True)
-    except Timeout:
-        return False
-    return True
 
 
 def _sweep(folder: Path) -> None:

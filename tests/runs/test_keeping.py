@@ -15,7 +15,7 @@ from outgrow.cli import app
 from outgrow.errors import StoreError
 from outgrow.experiment import Experiment
 from outgrow.results import Results
-from outgrow.runs.keeping import finished_runs, holdings, prune
+from outgrow.runs.keeping import complete, finished_runs, holdings, prune
 from outgrow.store import Store, write_json
 from small_experiments import planted_rows, write_experiment
 
@@ -27,7 +27,7 @@ def command(*arguments: str) -> Any:
 
 
 def kinds(store: Store) -> list[str]:
-    return [artefact.kind for artefact in store.complete()]
+    return [artefact.kind for artefact in complete(store.root)]
 
 
 def stored(folder: Path, *names: str) -> Store:
@@ -73,7 +73,7 @@ def test_nothing_is_deleted_while_a_run_uses_the_store(tmp_path: Path) -> None:
 
 def test_an_artefact_that_a_process_works_on_stays(tmp_path: Path) -> None:
     store = stored(tmp_path, "a", "b")
-    lock = next(each.path for each in store.complete() if f"labels/{each.key}" != next(iter(store.used)))
+    lock = next(each.path for each in complete(store.root) if f"labels/{each.key}" != next(iter(store.used)))
     with FileLock(lock.with_suffix(".lock")):
         assert prune(holdings(finished_runs([tmp_path]))) == 0
     assert len(kinds(store)) == 2

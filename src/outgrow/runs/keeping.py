@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from outgrow.errors import StoreError
 from outgrow.evaluate.wording import number_text
 from outgrow.report.table import columns_text
-from outgrow.store import Artefact, Store, read_json
+from outgrow.store import IN_USE, Artefact, Store, read_json, translate_os_errors
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def holdings(runs: Sequence[FinishedRun]) -> list[Holding]:
     found = []
     for root in sorted(roots):
         by_kind: dict[str, list[Artefact]] = defaultdict(list)
-        for artefact in Store(root).complete():
+        for artefact in complete(root):
             by_kind[artefact.kind].append(artefact)
         for kind, artefacts in by_kind.items():
             names = {f"{each.kind}/{each.key}" for each in artefacts}
@@ -88,7 +91,7 @@ def prune(kept: Sequence[Holding]) -> int:
         StoreError: A run uses one of the stores now, or something cannot be deleted.
     """
     for root in dict.fromkeys(each.store for each in kept):
-        if users := Store(Path(root)).users():
+        if users := users_of(Path(root)):
             raise StoreError(
                 f"A run uses the store {root} now.",
                 found=f"process {', '.join(map(str, users))}",
@@ -98,8 +101,41 @@ def prune(kept: Sequence[Holding]) -> int:
     for each in kept:
         for artefact in each.unneeded:
             size = size_of([artefact])
-            freed += size if Store(Path(each.store)).remove(artefact) else 0
+            freed += size if _remove(artefact) else 0
     return freed
+
+
+def complete(root: Path) -> Iterator[Artefact]:
+    """Yield all artefacts of a store that have a manifest, by kind and key; their time is not read."""
+    for manifest in sorted(root.glob("*/*/manifest.json")):
+        yield Artefact(manifest.parents[1].name, manifest.parent.name, manifest.parent, 0.0)
+
+
+def users_of(root: Path) -> list[int]:
+    """Return the ids of the processes whose runs use a store now (`Store.in_use`)."""
+    return [int(lock.stem) for lock in (root / IN_USE).glob("*.lock") if not _free(lock)]
+
+
+def _free(lock: Path) -> bool:
+    """Whether no process holds a lock; what a killed one left is deleted."""
+    try:
+        with FileLock(lock, timeout=0):
+            lock.unlink(missing_ok=True)
+    except Timeout:
+        return False
+    return True
+
+
+def _remove(artefact: Artefact) -> bool:
+    """Delete an artefact, its manifest first; False where a process works on it now."""
+    with translate_os_errors(artefact.path):
+        try:
+            with FileLock(artefact.path.with_suffix(".lock"), timeout=0):
+                (artefact.path / "manifest.json").unlink(missing_ok=True)
+                shutil.rmtree(artefact.path)
+        except Timeout:
+            return False
+    return True
 
 
 def size_of(artefacts: Iterable[Artefact]) -> int:
