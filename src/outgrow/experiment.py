@@ -131,6 +131,7 @@ class Experiment:
                 if (asked := conversations(run.store.used.values())).num_rows:
                     write_table(self.output / "asked.parquet", asked)
                 results.save_report(self.output / "report.html")
+                run.store.remember(self.output)
         ranks.meet("end of the experiment")
         return results
 

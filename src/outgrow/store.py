@@ -37,6 +37,8 @@ FORMAT = 1
 
 IN_USE = "in-use"
 """Folder of a store with a lock file for each process that uses it."""
+RUNS = "runs"
+"""Folder of a store with the paths of runs that used it."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,11 @@ class Store:
         finally:
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
+
+    def remember(self, output: Path) -> None:
+        """Note the folder of a run that used this store, so that `outgrow prune` knows of it."""
+        path = str(output.resolve())
+        write_text(self.root / RUNS / f"{content_hash(path)}.txt", path)
 
     def _find(self, kind: str, key: str, folder: Path) -> Artefact | None:
         manifest = folder / "manifest.json"

@@ -61,6 +61,17 @@ def test_what_is_for_no_run_is_deleted_and_the_other_runs_student_is_still_there
     assert "Everything in the store" in command("prune", str(tmp_path / "runs"))
 
 
+def test_a_run_that_is_not_listed_keeps_what_it_used(
+    tmp_path: Path, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTGROW_STORE", str(tmp_path / "store"))
+    Experiment.from_yaml(write_experiment(tmp_path, encoder_folder, planted_rows(60), ceiling=False)).run()
+    (tmp_path / "elsewhere").mkdir()
+    assert all(not each.unneeded for each in holdings(finished_runs([tmp_path / "elsewhere"])))
+    shutil.rmtree(tmp_path / "output")
+    assert all(each.unneeded for each in holdings(finished_runs([tmp_path / "elsewhere"])))
+
+
 def test_nothing_is_deleted_while_a_run_uses_the_store(tmp_path: Path) -> None:
     store = stored(tmp_path, "a", "b")
     kept = holdings(finished_runs([tmp_path]))

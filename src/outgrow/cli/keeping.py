@@ -36,16 +36,16 @@ def prune(
     folders: Folders = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete it; by default only say what it is.")] = False,
 ) -> None:
-    """Delete what the store holds for none of the runs under some folders; it would be made again where needed."""
+    """Delete what the store holds for no run that it knows, or that is under some folders; runs make it again."""
     from outgrow.runs import keeping
 
     kept = [each for each in keeping.holdings(keeping.finished_runs(folders or [_RUNS])) if each.unneeded]
     if not kept:
-        typer.echo("Everything in the store was used by one of the runs.")
+        typer.echo("Everything in the store is for one of the runs.")
         return
     typer.echo(keeping.holdings_text(kept))
     if yes:
         typer.echo(f"\nDeleted: {keeping.size_text(keeping.prune(kept))}")
     else:
         size = keeping.size_text(sum(keeping.size_of(each.unneeded) for each in kept))
-        typer.echo(f"\nNothing was deleted: runs elsewhere may use these. `--yes` deletes what is for no run: {size}.")
+        typer.echo(f"\nNothing was deleted. `--yes` deletes what is for no run: {size}.")

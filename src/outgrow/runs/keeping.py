@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from outgrow.errors import StoreError
 from outgrow.evaluate.wording import number_text
 from outgrow.report.table import columns_text
-from outgrow.store import IN_USE, Artefact, Store, read_json, translate_os_errors
+from outgrow.store import IN_USE, RUNS, Artefact, Store, read_json, translate_os_errors
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Holding:
     size: int
     """Bytes."""
     runs: tuple[str, ...]
-    """Names of the folders of the listed runs that used some of them."""
+    """Names of the folders of the runs that used some of them."""
     unneeded: tuple[Artefact, ...]
-    """Those that no listed run used."""
+    """Those that no known run used."""
 
 
 def finished_runs(folders: Sequence[str | Path]) -> list[FinishedRun]:
@@ -65,16 +65,23 @@ def finished_runs(folders: Sequence[str | Path]) -> list[FinishedRun]:
 
 
 def holdings(runs: Sequence[FinishedRun]) -> list[Holding]:
-    """Return what is in the stores of some runs and in the store of this environment, by kind."""
+    """Return what is in the stores of some runs and in the store of this environment, by kind.
+
+    Other runs that a store knows count too, while their results are where they were.
+
+    Raises:
+        StoreError: The results of such a run are damaged.
+    """
     roots = {Path(run.store).resolve() for run in runs if run.store} | {Store.default().root.resolve()}
     found = []
     for root in sorted(roots):
+        everyone = {Path(run.folder).resolve(): run for run in (*map(_finished, _known(root)), *runs)}.values()
         by_kind: dict[str, list[Artefact]] = defaultdict(list)
         for artefact in complete(root):
             by_kind[artefact.kind].append(artefact)
         for kind, artefacts in by_kind.items():
             names = {f"{each.kind}/{each.key}" for each in artefacts}
-            users = [run for run in runs if run.artefacts & names]
+            users = [run for run in everyone if run.artefacts & names]
             needed = frozenset().union(*(run.artefacts for run in users))
             unneeded = tuple(each for each in artefacts if f"{each.kind}/{each.key}" not in needed)
             own = tuple(Path(run.folder).name for run in users)
@@ -83,7 +90,7 @@ def holdings(runs: Sequence[FinishedRun]) -> list[Holding]:
 
 
 def prune(kept: Sequence[Holding]) -> int:
-    """Delete what no listed run used, but for what a process works on; return the bytes that were freed.
+    """Delete what no known run used, but for what a process works on; return the bytes that were freed.
 
     Answers of servers (`responses.sqlite`) and unfinished work stay.
 
@@ -103,6 +110,14 @@ def prune(kept: Sequence[Holding]) -> int:
             size = size_of([artefact])
             freed += size if _remove(artefact) else 0
     return freed
+
+
+def _known(root: Path) -> Iterator[Path]:
+    """The results of the runs that a store knows."""
+    for note in sorted((root / RUNS).glob("*.txt")):
+        results = Path(note.read_text(encoding="utf-8")) / "results.json"
+        if results.is_file():
+            yield results
 
 
 def complete(root: Path) -> Iterator[Artefact]:
