@@ -106,7 +106,7 @@ def _batches(file: Path, kind: str, size: int) -> Iterator[pa.RecordBatch]:
             yield from table.iter_batches(size)
     elif kind in DELIMITERS:
         reading, parsing = csv_options(file)
-        reading.block_size = 2**24  # longer lines are an error
+        reading.block_size = 2**22  # longer lines are an error; Arrow reads up to 32 blocks ahead
         with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing) as reader:
             texts = dict.fromkeys(reader.schema.names, pa.string())
         converting = pa.csv.ConvertOptions(column_types=texts)
