@@ -104,7 +104,7 @@ def _devices() -> Iterator[Check]:
 
 
 def _memory() -> Iterator[Check]:
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:  # macOS
+    if "SC_AVPHYS_PAGES" not in getattr(os, "sysconf_names", ()):  # not on every system
         return
     page = os.sysconf("SC_PAGE_SIZE")
     total, free = (page * os.sysconf(name) / 1e9 for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))

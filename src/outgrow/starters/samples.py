@@ -9,15 +9,15 @@ import numpy as np
 CHOICES = ("complaint", "question", "thanks")
 
 _CLAUSES = {
-    "complaint": "the {} is broken again|the {} has been closed for a week|nobody answered when I asked about the {}|"
+    "complaint": "the {} is broken again|the {} has been closed for a week|about the {} nobody could answer me|"
     "the {} was dirty and loud|I waited an hour for the {}|the {} still does not work|I was charged twice for the {}|"
     "the {} is far too cold in the morning|why is the {} never ready on time?",
     "question": "when does the {} open on Sundays?|how do I book the {}?|is the {} free for students?|"
-    "could you tell me where to find the {}?|do I need a card for the {}?|can I ask for the {} by phone?|"
+    "where can I find the {}, please?|do I need a card for the {}?|can I ask for the {} by phone?|"
     "who is in charge of the {}?|may children use the {}?|please tell me the price of the {}",
     "thanks": "thank you for the new {}|the {} is wonderful|I am very happy with the {}|"
     "your team made the {} so much better|what a pleasure to use the {}|the {} saved my week|"
-    "everyone in my family loves the {}|please keep the {} just as it is|how quiet the {} is now, at last",
+    "my whole family loves the {}|please keep the {} just as it is|how quiet the {} is now, at last",
 }
 _THINGS = (
     "reading room|card reader|heating|printer|lift|lending desk|map room|children's corner|coffee machine|garden|"
