@@ -91,6 +91,58 @@ def test_the_schema_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert "methods" in json.loads(capsys.readouterr().out)["properties"]
 
 
+@pytest.mark.parametrize("arguments", [("-h",), ("run", "-h")])
+def test_help_has_a_short_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert call(monkeypatch, *arguments) == 0
+    assert "Usage: outgrow" in capsys.readouterr().out
+
+
+def test_a_shell_completes_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in {"_OUTGROW_COMPLETE": "complete_bash", "COMP_WORDS": "outgrow pre", "COMP_CWORD": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert call(monkeypatch) == 0
+    assert capsys.readouterr().out.split() == ["predict"]
+
+
+def test_a_quiet_run_says_nothing_and_a_quiet_failure_says_why(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", str(trial), "--quiet") == 0
+    assert capfd.readouterr() == ("", "")
+    assert (trial.parent / "output/report.html").exists()
+    assert call(monkeypatch, "run", str(trial), "--quiet", "sedes=1") == 1
+    assert "did you mean 'seeds'?" in capfd.readouterr().err
+
+
+def test_errors_for_machines_are_json_and_offer_the_nearest_file(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", "trail.yaml", "--json") == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["error"] == {
+        "kind": "ConfigError",
+        "what": "There is no experiment file trail.yaml.",
+        "found": None,
+        "wanted": "a YAML file",
+        "fix": "did you mean 'trial.yaml'?",
+        "exit_code": 1,
+    }
+    assert "did you mean 'trial.yaml'?" in said.err
+    assert call(monkeypatch, "run", str(trial), f"task.path={trial.parent / 'row.jsonl'}") == 1
+    assert "rows.jsonl'?" in capsys.readouterr().err
+
+
+def test_a_missing_data_file_is_made_by_the_command_in_the_comments_of_its_experiment(
+    trial: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = "# What is it for?\n#\n#   make trial, which is\n#   python make_rows.py      (a minute)\n"
+    trial.write_text(header + trial.read_text())
+    assert call(monkeypatch, "run", str(trial), "task.path=nowhere.jsonl") == 1
+    assert f"next:   Make it first, as the comments of {trial} say: make trial\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [("run",), ("walk",), ("run", "x.yaml", "--no-such-option")])
 def test_wrong_usage_ends_with_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]

@@ -5,6 +5,7 @@ OutgrowError                 base of all; the command line prints it without a t
 ├── ConfigError              the experiment file or an override is wrong
 │   └── UnknownNameError     a method, task, objective … of that name does not exist
 ├── DataError                rows, votes or labels are wrong
+│   └── MissingFileError     a data file does not exist
 ├── ModelError               a model cannot be loaded or cannot do what is asked
 ├── StoreError               an artefact cannot be read or written (disk full, no permission, damaged)
 └── MissingExtraError        an optional dependency is not installed
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 
 class OutgrowError(Exception):
@@ -52,6 +55,10 @@ class DataError(OutgrowError):
     """Rows, votes or labels are wrong."""
 
 
+class MissingFileError(DataError):
+    """A data file does not exist."""
+
+
 class ModelError(OutgrowError):
     """A model cannot be loaded, or cannot do what is asked of it."""
 
@@ -85,3 +92,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+
+
+def nearest_file(path: str | Path) -> str | None:
+    """One line that offers the file or folder beside a missing one whose name is nearest; None if none is near.
+
+    Example:
+        >>> nearest_file(Path(__file__).with_name("eror.py"))  # doctest: +ELLIPSIS
+        "did you mean '...errors.py'?"
+    """
+    path, there = Path(path), []
+    with suppress(OSError):
+        there = sorted(each.name for each in path.parent.iterdir())
+    near = difflib.get_close_matches(path.name, there, n=1, cutoff=0.6)
+    return f"did you mean {str(path.with_name(near[0]))!r}?" if near else None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from outgrow import ranks
 from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_config
-from outgrow.errors import ConfigError, DataError, did_you_mean
+from outgrow.errors import ConfigError, DataError, StoreError, did_you_mean
 from outgrow.evaluate import Certainty, ModelScores
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
@@ -39,6 +39,7 @@ from outgrow.results import Results
 from outgrow.run import Run
 from outgrow.scale.generation import conversations
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
+from outgrow.students.card import labels_card
 from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prompts, shared_stems
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
@@ -112,37 +113,45 @@ class Experiment:
         if stems > _STEMS_BY_CHANCE * rows.parts.count("test"):
             run.note("test.shared_stems", "caution", shared=stems, rows=rows.parts.count("test"))
         pipeline, *others = self._pipelines(task, rows, tests, run)
-        found = self._results(pipeline, rows, run, self.output)
-        parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
-        run.add(*run.costs.notes())
-        provenance = {
+        with run.store.in_use():
+            found = self._results(pipeline, rows, run, self.output)
+            parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
+            run.add(*run.costs.notes())
+            sizes = {name: len(own) for name, (_, own) in tests.items()}
+            about = {
+                **self._provenance(rows, run, sizes),
+                "seconds": _seconds(run.store, time.perf_counter() - clock),
+                "started": started.isoformat(timespec="seconds"),
+                "best supervisors": dict(pipeline.best_supervisors),
+            }
+            results = replace(found, provenance=about, tests=parts)
+            if ranks.first():
+                results.save(self.output)
+                write_text(self.output / "config.yaml", yaml.safe_dump(about["config"], sort_keys=False))
+                if (asked := conversations(run.store.used.values())).num_rows:
+                    write_table(self.output / "asked.parquet", asked)
+                results.save_report(self.output / "report.html")
+                run.store.remember(self.output)
+        ranks.meet("end of the experiment")
+        return results
+
+    def _provenance(self, rows: Rows, run: Run, tests: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """What the results say of where they come from; `tests` are sizes of further test parts."""
+        return {
+            "sizes": {part: rows.parts.count(part) for part in PARTS} | dict(tests or {}),
             "config": self.config.model_dump(mode="json"),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
             "plugins": list(loaded_plugins()),
             "seeds": list(self.config.seeds),
-            "sizes": {part: rows.parts.count(part) for part in PARTS}
-            | {name: len(own) for name, (_, own) in tests.items()},
             "hashes": {"rows": table_hash(rows.to_arrow()), "strong model": self._strong_model()},
             "artefacts": sorted(run.store.used),
             "store": str(run.store.root.resolve()),
             "choices": rows.choices and {"names": rows.choices, "by_row": rows.options is not None},
             "students": list(run.students.values()),
-            "seconds": _seconds(run.store, time.perf_counter() - clock),
-            "started": started.isoformat(timespec="seconds"),
             "notes": [note.to_json() for note in run.notes],
             "costs": [one.to_json() for one in run.costs.totals()],
             "refinement": run.audits,
-            "best supervisors": dict(pipeline.best_supervisors),
         }
-        results = replace(found, provenance=provenance, tests=parts)
-        if ranks.first():
-            results.save(self.output)
-            write_text(self.output / "config.yaml", yaml.safe_dump(provenance["config"], sort_keys=False))
-            if (asked := conversations(run.store.used.values())).num_rows:
-                write_table(self.output / "asked.parquet", asked)
-            results.save_report(self.output / "report.html")
-        ranks.meet("end of the experiment")
-        return results
 
     def evaluate(
         self, predictions: str | Path, *, test: str | None = None, reporter: Reporter | None = None
@@ -202,6 +211,7 @@ class Experiment:
         *,
         seed: int = 0,
         system: str | None = None,
+        card: str | Path | None = None,
         reporter: Reporter | None = None,
     ) -> int:
         """Write the training texts of a method's student as chat messages, for a provider of fine-tuning.
@@ -211,6 +221,7 @@ class Experiment:
             path: A `.jsonl` file to write.
             seed: The training seed whose labels these are.
             system: A system message in front of every conversation; by default that of a served strong model.
+            card: A new Markdown file for a data set card.
             reporter: Receives progress updates. Default: none.
 
         Returns:
@@ -223,8 +234,11 @@ class Experiment:
         if method not in {*self.config.methods, "ceiling"}:
             advice = did_you_mean(method, self.config.methods)
             raise ConfigError(f"The experiment has no method {method!r}.", fix=advice)
+        if card is not None and Path(card).exists():
+            raise StoreError(f"{card} is there already.", fix="Name a new file, or delete this one.")
         task, rows = read_task(self.config.task)
-        pipeline = self._pipeline(task, rows, Run(self._store(), reporter or SilentReporter(), sentence=sentence))
+        run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
+        pipeline = self._pipeline(task, rows, run)
         targets, strong = pipeline.targets(method, seed), self.config.strong
         if isinstance(strong, ServerStrong):  # it will be asked as it is asked now
             system = system or strong.system
@@ -234,6 +248,9 @@ class Experiment:
         lines = message_lines(targets, system)
         if ranks.first():
             write_messages(lines, Path(path))
+            if card is not None:
+                about = self._provenance(rows, run)
+                write_text(Path(card), labels_card(about, method, seed, Path(path).name, len(lines)))
         return len(lines)
 
     def _changed_keys(self) -> list[str]:

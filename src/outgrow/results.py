@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from outgrow.errors import DataError, StoreError
+from outgrow.errors import DataError, StoreError, nearest_file
 from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
 from outgrow.evaluate.tiny import TinyEstimate
 from outgrow.labels import Note
@@ -246,7 +246,7 @@ def _repeated(text: str, times: int) -> pa.DictionaryArray:
 
 def _existing(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
-        fix = "Give the folder of a finished run."
+        fix = (None if folder.is_dir() else nearest_file(folder)) or "Give the folder of a finished run."
         raise StoreError(f"There are no results in {folder}.", found=f"no {name}", fix=fix)
     return folder / name
 

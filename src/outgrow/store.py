@@ -35,6 +35,12 @@ FORMAT = 1
 """Raised whenever the same parameters would give other contents; old artefacts are then simply not found."""
 
 
+IN_USE = "in-use"
+"""Folder of a store with a lock file for each process that uses it."""
+RUNS = "runs"
+"""Folder of a store with the paths of runs that used it."""
+
+
 @dataclass(frozen=True)
 class Artefact:
     """A complete artefact."""
@@ -141,6 +147,25 @@ class Store:
         kind, _, key = name.partition("/")
         return self._find(kind, key, self.root / kind / key)
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep `outgrow prune` away from this store while the context lasts."""
+        folder = self.root / IN_USE
+        with translate_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{os.getpid()}.lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+    def remember(self, output: Path) -> None:
+        """Note the folder of a run that used this store, so that `outgrow prune` knows of it."""
+        path = str(output.resolve())
+        write_text(self.root / RUNS / f"{content_hash(path)}.txt", path)
+
     def _find(self, kind: str, key: str, folder: Path) -> Artefact | None:
         manifest = folder / "manifest.json"
         if not manifest.is_file():
@@ -239,6 +264,26 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`, which is renamed to it in the end; on an error nothing is left.
+
+    Raises:
+        StoreError: The folder is there already, or cannot be written.
+    """
+    folder = folder.absolute()
+    if folder.exists():
+        raise StoreError(f"{folder} is there already.", fix="Name a new folder, or delete this one.")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with translate_os_errors(folder):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

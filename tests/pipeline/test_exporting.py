@@ -66,6 +66,17 @@ def test_the_command_writes_the_file(tmp_path: Path, decoder_folder: Path) -> No
     assert json.loads((tmp_path / "m.jsonl").read_text().splitlines()[0])["messages"][0]["role"] == "system"
 
 
+def test_the_card_says_where_the_labels_come_from_and_replaces_nothing(tmp_path: Path, decoder_folder: Path) -> None:
+    experiment = Experiment.from_dict(settings_in(tmp_path, decoder_folder))
+    count = experiment.export("refined", tmp_path / "labels.jsonl", card=tmp_path / "README.md")
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    for part in ("data_files: labels.jsonl", f"{count} conversations", "name: weak", "demonstrations: 1", "Licences"):
+        assert part in text
+    assert str(tmp_path) not in text
+    with pytest.raises(StoreError, match="there already"):
+        experiment.export("refined", tmp_path / "labels.jsonl", card=tmp_path / "README.md")
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path: Path, decoder_folder: Path, encoder_folder: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'naive'"):
         Experiment.from_dict(settings_in(tmp_path, decoder_folder)).export("naiv", tmp_path / "m.jsonl")

@@ -49,6 +49,21 @@ def test_every_kind_of_table_gives_the_same_answers(
     assert all(each.equals(found[0]) for each in found)
 
 
+@pytest.mark.parametrize(("encoding", "delimiter"), [("utf-16", ","), ("utf-8-sig", ";"), ("utf-8", "\t")])
+def test_marked_encodings_and_other_delimiters_are_read_as_in_a_run(
+    kept: Path, tmp_path: Path, encoding: str, delimiter: str
+) -> None:
+    (tmp_path / "new.csv").write_text(f"id{delimiter}text\n7{delimiter}film was café\n", encoding=encoding)
+    assert predict(kept, tmp_path / "new.csv", tmp_path / "out.parquet") == 1
+    assert read_table(tmp_path / "out.parquet")["id"].to_pylist() == ["7"]
+
+
+def test_mixed_encodings_are_said_with_their_line(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_bytes(b"text\nfilm\ncaf\xc3\xa9\ncaf\xe9\n")
+    with pytest.raises(DataError, match=r"not UTF-8(.|\n)*line 4"):
+        predict(kept, tmp_path / "new.csv", tmp_path / "out.csv")
+
+
 def test_a_prediction_that_was_stopped_goes_on_where_it_was(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import HfApi, RepoUrl
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from model_cards import in_fresh_process
 from outgrow.cli import app
 from outgrow.errors import ConfigError, ModelError, OutgrowError, StoreError
 from outgrow.experiment import Experiment
@@ -22,6 +22,7 @@ from outgrow.models.loading import load_tokenizer
 from outgrow.results import Results
 from outgrow.store import read_table
 from outgrow.students import Student, predict
+from outgrow.students.publishing import publish
 from small_experiments import planted_rows, write_experiment, write_text_task
 
 ADAPTERS: dict[str, Any] = {
@@ -29,14 +30,8 @@ ADAPTERS: dict[str, Any] = {
     "lora": {"name": "lora", "rank": 4, "alpha": 64},
     "probe": {"name": "probe", "epochs": 5, "learning_rate": 0.02},
 }
+HUB = "https://huggingface.co/"
 CHAT = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>"
-FRESH = """\
-import json, sys
-sys.modules["outgrow"] = None  # an import of it would be an error
-code = open(sys.argv[1], encoding="utf-8").read()
-exec(code)
-print(json.dumps([{}(*each) for each in json.loads(sys.argv[2])]))
-"""
 
 
 def run(folder: Path, model: Path, adapter: str, rows: list[dict[str, Any]] | None = None, **changed: Any) -> Path:
@@ -52,20 +47,6 @@ def predicted(output: Path, method: str = "naive", seed: int = 0) -> dict[str, A
     """What the run itself predicted on its test rows."""
     rows = read_table(output / "predictions.parquet").to_pylist()
     return {row["id"]: row for row in rows if (row["name"], row["seed"]) == (method, seed)}
-
-
-def in_fresh_process(folder: Path, function: str, calls: list[list[Any]]) -> list[Any]:
-    """Results of the model card's own code, where outgrow cannot be imported."""
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    code = folder.parent / "code.py"
-    code.write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], encoding="utf-8")  # type: ignore[index]
-    program = FRESH.format(f"(lambda *each: {function})")
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(code), json.dumps(calls)], cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +155,14 @@ def test_what_is_missing_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
 
 
+def test_a_run_folder_that_was_moved_still_works_and_half_of_one_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(runs["probe"], tmp_path / "moved"))
+    Results.load(moved).save_student("naive", tmp_path / "kept")
+    (moved / "scores.parquet").unlink()
+    with pytest.raises(StoreError, match=r"no results in .*moved(.|\n)*no scores.parquet"):
+        Results.load(moved)
+
+
 def test_another_base_model_is_refused(tmp_path: Path) -> None:
     from tiny_models import make_encoder
 
@@ -195,6 +184,42 @@ def test_the_commands_save_and_predict(runs: dict[str, Path], tmp_path: Path) ->
     done = CliRunner().invoke(app, ["predict", kept, table, "-o", answers])
     assert done.exit_code == 0
     assert Path(answers).read_text().splitlines()[0] == '"id","answer","confidence","p_no","p_yes"'
+    direct = [
+        "predict",
+        str(runs["probe"]),
+        table,
+        "--method",
+        "naive",
+        "--seed",
+        "1",
+        "-o",
+        str(tmp_path / "direct.csv"),
+    ]
+    assert CliRunner().invoke(app, direct).exit_code == 0
+    assert (tmp_path / "direct.csv").read_text() == Path(answers).read_text()
+
+
+def test_a_dry_run_lists_every_file_and_keeps_and_sends_none(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: dict[str, Any] = {}
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **more: sent.update(more) or RepoUrl(HUB + name))
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **more: sent.update(more))
+    command = ["save", str(runs["probe"]), "--method", "naive", "-o", str(tmp_path / "kept"), "--push-to-hub", "me/it"]
+    dry = CliRunner().invoke(app, [*command, "--dry-run"])
+    assert (dry.exit_code, sent, list(tmp_path.iterdir())) == (0, {}, [])
+    done = CliRunner().invoke(app, command)
+    listed = [line.split()[-1] for line in dry.output.splitlines()[:-1]]
+    assert listed == sorted(file.name for file in (tmp_path / "kept").iterdir())
+    assert done.output.splitlines()[-1] == f"{HUB}me/it"
+    assert (sent["repo_id"], sent["private"], sent["exist_ok"]) == ("me/it", True, False)
+    assert sent["folder_path"] == tmp_path / "kept"
+
+
+def test_a_hub_that_cannot_be_reached_is_said_and_the_student_is_kept(runs: dict[str, Path], tmp_path: Path) -> None:
+    Results.load(runs["probe"]).save_student("naive", tmp_path / "kept")
+    with pytest.raises(StoreError, match=r"cannot be sent to me/it(.|\n)*hf auth login"):
+        publish(tmp_path / "kept", "me/it")
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ValidationError
 
 from outgrow.config.schema import ExperimentConfig
 from outgrow.config.supervisors import supervisor_kind
-from outgrow.errors import ConfigError, did_you_mean
+from outgrow.errors import ConfigError, did_you_mean, nearest_file
 from outgrow.registry import lookup
 
 _PATH_KEYS = frozenset({"path", "test_path", "votes", "texts", "model", "store", "output"})
-_FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json"})
+_FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json", ".xlsx"})
 _SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")
 
@@ -244,7 +244,9 @@ def _mapping(path: Path) -> dict[str, Any]:
     try:
         raw = _yaml(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ConfigError(f"There is no experiment file {path}.", wanted="a YAML file") from error
+        raise ConfigError(
+            f"There is no experiment file {path}.", wanted="a YAML file", fix=nearest_file(path)
+        ) from error
     except OSError as error:
         raise ConfigError(f"The experiment file {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

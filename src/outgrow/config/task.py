@@ -98,11 +98,11 @@ class TaskConfig(Named):
     """A built-in task (`sciq`, `cosmosqa`, `truthfulqa`, `sentiment`, `facts`, `slurp`, `snips`, `home`, `persona`,
     `explanation`, `gsm8k`, `math`), a plug-in, or `file` for any table."""
     path: str | None = None
-    """A jsonl, csv, tsv or parquet file (may be gzipped), a folder, or a hub data set id (`owner/name`, or
+    """A jsonl, csv, tsv (may be gzipped), parquet or xlsx file, a folder, or a hub data set id (`owner/name`, or
     `owner/name:split`). Every built-in task needs it; a plug-in may do without."""
     config: str | None = None
     """The configuration of a hub data set that has several, such as `main` of `openai/gsm8k`: the `name` of
-    `datasets.load_dataset`."""
+    `datasets.load_dataset`. Of an Excel file the name of its sheet."""
     encoding: str | None = None
     """Encoding of `path` and `test_path`, such as `cp1252` or `latin-1`; a byte order mark wins. Default: UTF-8."""
     test_path: str | None = None

@@ -43,9 +43,9 @@ def gap_notes(votes: ChoiceVotes) -> list[Note]:
 def not_evaluated(predictions: Mapping[tuple[str, str], Sequence[Predictions]]) -> Note:
     """Return what is known of supervisors without any gold answer, from the first run of each.
 
-    `votes` counts those of all `supervisors`, `coverage` is the share of rows with a vote, `agreement` that of equal
-    ones among all pairs of votes on one row (None without pairs), and `expected` the mean probability of each
-    combination's answers: its accuracy if the posterior is calibrated.
+    `votes` (of free answers `texts`) counts those of all `supervisors`, `coverage` is the share of rows with one,
+    `agreement` that of equal ones among all pairs on one row (None without pairs), and `expected` the mean probability
+    of each combination's answers: its accuracy if the posterior is calibrated.
 
     Example:
         >>> one = Predictions(("a", "b"), ("no", "yes"), {}, np.array([[0.9, 0.1], [0.2, 0.8]]))
@@ -53,22 +53,22 @@ def not_evaluated(predictions: Mapping[tuple[str, str], Sequence[Predictions]]) 
         >>> not_evaluated({("supervisor", "ann"): [one], ("supervisor", "bob"): [other]}).values["agreement"]
         1.0
     """
-    first = {who: runs[0].probs for who, runs in predictions.items()}
-    votes = np.array([probs for (role, _), probs in first.items() if role == "supervisor" and probs is not None])
-    voted = ~np.isnan(votes).any(axis=2)
-    given = np.where(voted, votes.argmax(axis=2), -1)
-    count = voted.sum(axis=0)
-    equal = sum(own * (own - 1) for own in ((given == answer).sum(axis=0) for answer in range(votes.shape[2])))
-    pairs = int((count * (count - 1)).sum())
+    first = {who: runs[0] for who, runs in predictions.items()}
+    answers = [own.answers for (role, _), own in first.items() if role == "supervisor"]
+    given = [[answer for answer in row if answer] for row in zip(*answers, strict=True)]
+    pairs = sum(len(row) * (len(row) - 1) for row in given)
+    equal = sum(count * (count - 1) for row in given for count in Counter(row).values())
     expected = {
-        name: float(np.nanmean(probs.max(axis=1)))
-        for (role, name), probs in first.items()
-        if role == "combined" and probs is not None
+        name: float(np.nanmean(own.probs.max(axis=1)))
+        for (role, name), own in first.items()
+        if role == "combined" and own.probs is not None
     }
+    free = all(own.probs is None for own in first.values())
     values: dict[str, Any] = {
-        "supervisors": len(given),
-        "votes": int(voted.sum()),
-        "coverage": float(voted.any(axis=0).mean()),
+        "supervisors": len(answers),
+        "texts" if free else "votes": sum(map(len, given)),
+        "coverage": float(np.mean([bool(row) for row in given])) if given else 0.0,
+        "agreement": equal / pairs if pairs else None,
+        "expected": expected,
     }
-    values |= {"agreement": float(np.sum(equal)) / pairs if pairs else None, "expected": expected}
     return Note("run.not_evaluated", "warning", values=values)

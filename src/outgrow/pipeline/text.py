@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from outgrow.combine.combiner import TextCombiner
 from outgrow.combine.texts import gold_targets, naive_targets, pool
@@ -65,7 +66,7 @@ class TextPipeline(Pipeline):
 
     def supervisors(self, seed: int) -> dict[str, Predictions]:
         """Return every supervisor's texts on the test part; a supervisor without any is left out, with a note."""
-        labels = self._written("test", seed)
+        labels = self._written(self._answered, seed)
         self.run.add(*self._test_scorer.judge_notes(self._test))
         wrote = {name: any(row[m] for row in labels.texts) for m, name in enumerate(labels.supervisors)}
         if not all(wrote.values()):
@@ -78,6 +79,8 @@ class TextPipeline(Pipeline):
 
         Without scores it takes three supervisors: of two different texts neither has a majority.
         """
+        if not self._evaluated:
+            return {}
         labels = self._written("test", seed)
         prompts, candidates = self._prompts(self._test), pool(labels)
         if len(labels.supervisors) < 2 or not any(candidates):
@@ -99,8 +102,8 @@ class TextPipeline(Pipeline):
         return found
 
     def base(self) -> Predictions | None:
-        """Return the answers of the untouched strong model, without demonstrations."""
-        return self._answers(self._strong("base"))
+        """Return the answers of the untouched strong model, without demonstrations; None without a test part."""
+        return None if not self._evaluated else self._answers(self._strong("base"))
 
     def ceiling(self, seed: int) -> Predictions | None:
         """Return the answers of the strong model trained on gold answers of the unlabelled part."""
@@ -152,10 +155,12 @@ class TextPipeline(Pipeline):
 
     def _predictions(self, labels: TextLabels, supervisor: int) -> Predictions:
         """Scores of the best texts; a row without a text is an empty answer, never skipped."""
-        self.run.add(*text_notes(labels.of(supervisor), "test"))
+        self.run.add(*text_notes(labels.of(supervisor), self._answered))
         return self._scored(labels.answers(supervisor), labels.supervisors[supervisor])
 
     def _scored(self, answers: Sequence[str], author: str) -> Predictions:
+        if not self._evaluated:
+            return Predictions(self._test.ids, tuple(answers), {})
         scored = self._test_scorer(self._test, answers, author=author)
         self.run.add(*scored.notes)
         return Predictions(self._test.ids, tuple(answers), scored.scores, weights=scored.weights)
@@ -297,9 +302,18 @@ class TextPipeline(Pipeline):
     def _unlabelled(self) -> Rows:
         return self.rows.part("unlabelled")
 
+    @property
+    def _evaluated(self) -> bool:
+        return "test" in self.rows.parts
+
+    @property
+    def _answered(self) -> Literal["unlabelled", "test"]:
+        """The part that all models answer: without a test part the unlabelled one, and there are no scores."""
+        return "test" if self._evaluated else "unlabelled"
+
     @cached_property
     def _test(self) -> Rows:
-        return self.rows.part("test")
+        return self.rows.part(self._answered)
 
     @property
     def _test_scorer(self) -> Scorer:

@@ -18,9 +18,10 @@ from outgrow.combine import Ballots, Combined, combine
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceVotes
 from outgrow.store import replacing
+from outgrow.supervisors.exports import read_votes
 from outgrow.supervisors.votes import ABSTENTION, VotesSupervisor
 from outgrow.tasks.coded import Coded, labels_of, read_coded
-from outgrow.tasks.tables import column, read_records
+from outgrow.tasks.tables import check_column, column, read_records
 
 _LINES = 2**17
 """Tasks whose posteriors are written at once."""
@@ -113,6 +114,11 @@ def combine_table(
 def _read(path: str, reader: VotesSupervisor, gold: str | None) -> dict[str, Coded]:
     columns, further = reader, [] if gold is None else [gold]
     wanted = [columns.task, columns.worker, columns.label, *further]
+    if columns.answers is None and Path(path).suffix == ".json":  # may be an export
+        table = read_votes(path, columns.label)
+        for name in wanted:
+            check_column(table, name, where=path, setting="the columns of the votes")
+        return {name: Coded.of(table[name].chunks) for name in wanted}
     if columns.answers is None:
         return read_coded(path, wanted)
     table = reader.long_table(read_records(path), keep=further)

@@ -117,8 +117,9 @@ WORDINGS: dict[str, Wording] = {
     "run.not_evaluated": lambda values: (
         "nothing was evaluated, since no row has a gold answer: whether students are better than their supervisors is "
         "not known. predictions.parquet has all answers to the unlabelled rows. {supervisors:supervisor|supervisors} "
-        "gave {votes:vote|votes}, on {coverage:share} of the rows"
-        + ("; of two votes on a row {agreement:share} are equal" if values["agreement"] is not None else "")
+        + ("gave {texts:text|texts}" if "texts" in values else "gave {votes:vote|votes}")
+        + ", on {coverage:share} of the rows"
+        + ("; of two on a row {agreement:share} are equal" if values["agreement"] is not None else "")
         + ("; the expected accuracy, if the posterior is right, is {expected:weights}" if values["expected"] else "")
         + "."
     ),

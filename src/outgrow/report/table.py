@@ -103,6 +103,21 @@ def part_text(
     return _stacked([title, "", *_tables(summary, color=color, width=width), *wrapped])
 
 
+def columns_text(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of texts as aligned columns under their titles.
+
+    Example:
+        >>> print(columns_text(["kind", "bytes"], [["labels", "12"], ["student", "3"]]))
+        kind     bytes
+        labels   12
+        student  3
+    """
+    every = [titles, *rows]
+    widths = [max(len(row[column]) for row in every) + _GUTTER for column in range(len(titles))]
+    lines = ("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every)
+    return "\n".join(lines)
+
+
 def _tables(summary: Summary, *, color: bool, width: int) -> list[str]:
     return [_render(metric, color=color, width=width) for metric in summary.metrics]
 

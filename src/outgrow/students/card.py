@@ -72,17 +72,8 @@ def card(student: Student, run: Mapping[str, Any], summary: Summary, *, base: st
     if not Path(base).is_dir():
         about["base_model"] = base
     config, learned = run["config"], run["config"]["methods"].get(student.method)
-    lineage = {
-        "base model": student.base,
-        "adapter": config["strong"]["adapter"],
-        "task": {key: config["task"][key] for key in ("name", "path", "choices", "template")},
-        "supervisors": config["supervisors"],
-        "method": {student.method: learned or "gold answers"},
-        "trainer": config["trainer"],
-        "seed": student.seed,
-        "rows": run["sizes"],
-        "versions": run["versions"],
-    }
+    lineage = {"base model": student.base, "adapter": config["strong"]["adapter"], **_lineage(run, student.method)}
+    lineage |= {"trainer": config["trainer"], "seed": student.seed}
     return f"""\
 ---
 {_yaml(about)}---
@@ -119,6 +110,54 @@ The base model's licence holds for these weights too. The data, and the terms un
 made (people, models, providers), may limit their use further. None of this was checked: before you publish the student,
 read them and set `license:` at the top of this file.
 """
+
+
+def labels_card(run: Mapping[str, Any], method: str, seed: int, file: str, count: int) -> str:
+    """Return a data set card, as Markdown, for the labels that `outgrow export` writes.
+
+    Args:
+        run: Provenance of the experiment.
+        method: The method whose labels they are, or `ceiling`.
+        seed: Training seed.
+        file: Name of the file of labels beside the card.
+        count: Number of conversations in it.
+    """
+    about = {
+        "tags": ["outgrow", "weak-to-strong"],
+        "task_categories": ["text-generation"],
+        "configs": [{"config_name": "default", "data_files": file}],
+    }
+    weak = "Weak supervisors, or a model that learned from them, wrote the answers. Nobody checked them."
+    return f"""\
+---
+{_yaml(about)}---
+
+# {run["config"]["name"]}: labels of {method}, seed {seed}
+
+{count:,} conversations in the `messages` form that trl and providers of fine-tuning read.
+{"The answers are gold." if method == "ceiling" else weak}
+
+## Lineage
+
+```yaml
+{_yaml(_plain({**_lineage(run, method), "seed": seed}))}```
+
+## Licences
+
+The licence of the prompts, and the terms under which the labels were made (people, models, providers), hold for this
+file. None of this was checked: before you publish it, read them and set `license:` at the top of this file.
+"""
+
+
+def _lineage(run: Mapping[str, Any], method: str) -> dict[str, Any]:
+    config = run["config"]
+    return {
+        "task": {key: config["task"][key] for key in ("name", "path", "choices", "template")},
+        "supervisors": config["supervisors"],
+        "method": {method: config["methods"].get(method) or "gold answers"},
+        "rows": run["sizes"],
+        "versions": run["versions"],
+    }
 
 
 def _form(student: Student) -> str:

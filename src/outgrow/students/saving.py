@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from outgrow.models.loading import (
     short_name,
 )
 from outgrow.registry import can, create
-from outgrow.store import Artefact, Store, read_json, translate_os_errors, write_json, write_text
+from outgrow.store import Artefact, Store, new_folder, read_json, write_json, write_text
 from outgrow.students.card import card
 from outgrow.students.student import Student
 from outgrow.templates import asked_by
@@ -63,7 +61,7 @@ def save_student(
         "template": task["template"],
         "max_length": strong["max_length"],
     }
-    with _new(folder) as new:
+    with new_folder(folder) as new:
         if trained.kind == "student":
             more = _choices(new, trained, record["base"], strong, run["choices"], merge=merge)
         else:
@@ -106,22 +104,6 @@ def _artefact(run: Mapping[str, Any], record: Mapping[str, Any]) -> Artefact:
         found=f"no {record['artefact']} in {run['store']}",
         fix="Run the experiment again, which trains what is missing; or set OUTGROW_STORE to where the store is now.",
     )
-
-
-@contextmanager
-def _new(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder`, renamed to it in the end; on an error nothing is left."""
-    folder = folder.absolute()
-    if folder.exists():
-        raise StoreError(f"{folder} is there already.", fix="Name a new folder, or delete this one.")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    with translate_os_errors(folder):
-        try:
-            temporary.mkdir(parents=True)
-            yield temporary
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _choices(

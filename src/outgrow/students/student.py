@@ -11,7 +11,7 @@ from outgrow._version import __version__
 from outgrow.config.base import Choice, Frozen
 from outgrow.config.schema import Generate
 from outgrow.config.task import Columns
-from outgrow.errors import ModelError
+from outgrow.errors import ModelError, nearest_file
 from outgrow.store import read_json, write_json
 
 _FILE = "student.json"
@@ -69,7 +69,9 @@ class Student(Frozen):
         """
         if not (folder / _FILE).is_file():
             found = "no student.json" if folder.is_dir() else "no such folder"
-            fix = "Give a folder written by `outgrow save`."
+            fix = (
+                None if folder.is_dir() else nearest_file(folder)
+            ) or "Give a folder written by `outgrow save`, or name a method of the run."
             raise ModelError(f"There is no saved student in {folder}.", found=found, fix=fix)
         about = read_json(folder / _FILE)
         try:

@@ -16,9 +16,10 @@ from outgrow.config import Frozen
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.run import Run
+from outgrow.supervisors.exports import read_votes
 from outgrow.supervisors.gold import judged_rows
 from outgrow.tasks.files import choice_index, option_index
-from outgrow.tasks.tables import check_column, column, read_records
+from outgrow.tasks.tables import check_column, column
 
 Distribution = list[float]
 
@@ -98,7 +99,7 @@ class VotesSupervisor(Frozen):
     uses_gold: ClassVar[bool] = False
 
     votes: str
-    """A jsonl, csv, tsv or parquet file."""
+    """A jsonl, csv, tsv, parquet or xlsx file; or a JSON export of Label Studio or Argilla, see `read_votes`."""
     task: str = "task"
     """The column that says which row a vote is about."""
     key: Literal["id", "prompt"] = "id"
@@ -106,8 +107,8 @@ class VotesSupervisor(Frozen):
     worker: str = "worker"
     """Long tables: the column with the voter's name; every voter is one supervisor."""
     label: str = "label"
-    """Long tables: the column with the choice's name or index; empty or `-1` (unless a choice has that name) is an
-    abstention."""
+    """Long tables: the column with the choice's name or index, of an export the question; empty or `-1` (unless a
+    choice has that name) is an abstention."""
     answers: str | dict[str, str] | None = None
     """Wide tables of choices: a pattern such as `pred.*` (the star is the supervisor's name), or name → column. Fields
     of nested objects are columns with dotted names."""
@@ -151,7 +152,7 @@ class VotesSupervisor(Frozen):
         With `own`, which holds the texts of each row's choices by key, `choices` are letters. Votes on other rows are
         then skipped.
         """
-        table = self.long_table(read_records(self.votes))
+        table = self.long_table(read_votes(self.votes, self.label))
         votes = self._wide(table, choices) if self.probabilities is not None else self._long(table, choices, own)
         known = {task for given in votes.values() for task in given}
         check_known(keys, known, self.votes, task=self.task, key=self.key, of="votes")

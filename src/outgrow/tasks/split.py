@@ -118,12 +118,12 @@ def rows_in_parts(
 def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
     """Raise a `DataError` if a part is empty, a gold answer is missing, or a prompt is in two parts.
 
-    Rows that are all test rows are a further test part, which needs no others. A choice task without any gold answer
-    needs no test part.
+    Rows that are all test rows are a further test part, which needs no others. A task without any gold answer needs
+    no test part.
     """
     known = any(answer is not None for answer in rows.gold)
     for part in ("unlabelled", "test") if {*rows.parts} != {"test"} else ():
-        if part not in rows.parts and (part == "unlabelled" or known or rows.choices is None):
+        if part not in rows.parts and (part == "unlabelled" or known):
             advice = "Change task.split, or the column named by task.columns.part."
             raise DataError(
                 f"The {part} part of {where} is empty.",

@@ -17,14 +17,15 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from outgrow.errors import DataError, MissingExtraError, did_you_mean
+from outgrow.errors import DataError, MissingExtraError, MissingFileError, did_you_mean, nearest_file
+from outgrow.tasks.sheets import read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NULLS = [text for text in pa.csv.ConvertOptions().null_values if "nan" not in text.lower()]
 """Texts that stand for an empty cell. NaN does not: it is a computed value that the reader should notice."""
 
-_KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-_SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+_KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".xlsx")
+_SHEETS = (".xlsm", ".xls", ".ods")
 _UTF8 = "utf-8-sig"
 _MARKS = {codecs.BOM_UTF8: _UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _HEAD = 2**16
@@ -37,11 +38,12 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
     Fields of nested objects become columns with dotted names: `{"pred": {"a": 1}}` has the column `pred.a`.
 
     Args:
-        path: A `.jsonl`, `.json`, `.csv` or `.tsv` (each may end in `.gz`) or `.parquet` file, a folder written by
-            `datasets.save_to_disk`, another folder that `datasets.load_dataset` reads, or a hub data set id
+        path: A `.jsonl`, `.json`, `.csv` or `.tsv` (each may end in `.gz`), `.parquet` or `.xlsx` file, a folder
+            written by `datasets.save_to_disk`, another folder that `datasets.load_dataset` reads, or a hub data set id
             (`owner/name`). The last three need the extra `datasets`; they end in `:split` if the data set has several
             splits.
-        config: The configuration of a data set that has several: the `name` of `datasets.load_dataset`.
+        config: The configuration of a data set that has several: the `name` of `datasets.load_dataset`. Of an `.xlsx`
+            file its sheet.
         mixed: Whether a JSON field may hold texts in some lines and numbers in others, such as answers "18" and 18. The
             numbers become texts; otherwise it is an error, since a label may be a mistake.
         encoding: Of a file of text, such as `cp1252`. A byte order mark wins; default: UTF-8.
@@ -52,14 +54,18 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
     """
     file, folder = Path(path), Path(path.partition(":")[0])
     saved = any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
-    if config is not None and (saved or file.is_file()):
+    sheet = file.is_file() and file.suffix == ".xlsx"
+    if config is not None and not sheet and (saved or file.is_file()):
         raise DataError(f"{path} has no configurations.", found=config, wanted="a hub id or a data set's folder")
-    if file.is_file():
+    if sheet:
+        table = read_sheet(file, config)
+    elif file.is_file():
         table = _read_file(file, mixed=mixed, encoding=encoding)
     elif saved or folder.is_dir() or not (file.is_absolute() or file.suffix in _KINDS):
         table = _read_dataset(path, config, saved=saved)
     else:
-        raise DataError(f"There is no data file {path}.", wanted=f"a file of kind {', '.join(_KINDS)} (gz too)")
+        wanted = f"a file of kind {', '.join(_KINDS)} (gz too)"
+        raise MissingFileError(f"There is no data file {path}.", wanted=wanted, fix=nearest_file(file))
     if not table.num_rows:
         raise DataError(f"{path} has no rows.", wanted="at least one row")
     return _flattened(table)
@@ -99,8 +105,8 @@ def _batches(file: Path, kind: str, size: int) -> Iterator[pa.RecordBatch]:
         with pa.parquet.ParquetFile(file) as table:
             yield from table.iter_batches(size)
     elif kind in DELIMITERS:
-        reading = pa.csv.ReadOptions(block_size=2**24)  # longer lines are an error
-        parsing = pa.csv.ParseOptions(delimiter=DELIMITERS[kind], newlines_in_values=True)
+        reading, parsing = csv_options(file)
+        reading.block_size = 2**22  # longer lines are an error; Arrow reads up to 32 blocks ahead
         with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing) as reader:
             texts = dict.fromkeys(reader.schema.names, pa.string())
         converting = pa.csv.ConvertOptions(column_types=texts)
@@ -295,6 +301,10 @@ def _values(name: str, values: list[Any], *, mixed: bool) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        if any(isinstance(item, dict) for value in values if isinstance(value, list) for item in value):
+            return pa.array(
+                [json.dumps(value) for value in values]
+            )  # such as annotations, which no column is read from
         raise ValueError(f"the values of {name!r} are not all of one kind ({error})") from error
 
 

@@ -1,0 +1,1 @@
+"""Several finished runs: compared, listed, and what the stores hold for them."""
