@@ -93,9 +93,8 @@ BY_ROW = ("sciq", "cosmosqa")
 METHODS = {
     name: EVERY[name]
     for name in (
-        "naive", "confidence", "product", "gce", "evidential", "bayesian", "bayesian, λ estimated",
-        "dirichlet_multinomial", "dawid_skene", "dependence", "bayesian on dependence", "proportions + confidence",
-        "in the loop",
+        "naive", "confidence", "product", "bayesian", "dawid_skene", "dependence", "bayesian on dependence",
+        "proportions + confidence", "in the loop",
     )
 }  # fmt: skip
 

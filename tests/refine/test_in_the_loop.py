@@ -135,6 +135,15 @@ def test_a_class_that_nobody_votes_for_gets_no_probability_and_silence_is_no_vot
     assert (probs[:, 2] == 0).all()
 
 
+def test_proportions_are_reached_where_the_student_is_certain_of_others() -> None:
+    features, truth, targets = planted((1.0,), apart=60)
+    votes = np.eye(3)[truth]
+    votes[truth.argmin()] = [0, 1, 0]  # the first row of class 0
+    leaning = ChoiceTargets(targets.ids, votes, targets.weights, votes[:, None], np.ones(1))
+    found = InTheLoop(rounds=1, folds=2)(features, leaning).targets
+    np.testing.assert_allclose(found.probs.mean(axis=0), votes.mean(axis=0), atol=1e-4)
+
+
 def test_too_few_rows_are_refused() -> None:
     features, _, targets = planted((0.8,), count=4)
     with pytest.raises(DataError, match="Too few rows for 5 folds"):

@@ -21,6 +21,7 @@ Learner = Callable[[Array, Array, Array, Array], Array]
 # Of these constants benchmarks/RESULTS.md says which data they have seen.
 _COMPONENTS = 256
 _SHRINKAGE = 0.5
+_LEAST = 1e-3
 _DOUBT = 0.05
 """Share of the uniform distribution in what the student says."""
 _TEMPER = 0.5
@@ -91,8 +92,8 @@ class InTheLoop:
         wanted = weights @ targets.probs / weights.sum()
 
         def matched(probs: Array) -> Array:
-            # Certain rows could not move to the proportions.
-            clipped = np.where(wanted > 0, np.clip(probs, 1e-9, None), 0)
+            # Rows that are certain cannot move to the proportions, or only in thousands of iterations.
+            clipped = np.where(wanted > 0, np.maximum(probs, _LEAST), 0)
             return match_proportions(clipped / clipped.sum(axis=1, keepdims=True), wanted, weights=weights)
 
         def student(learner: Learner, inputs: Array, labels: Array, part: int) -> Array:
