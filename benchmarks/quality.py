@@ -13,6 +13,7 @@ import argparse
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,7 @@ def pooled(sheets: dict[str, Sheet]) -> list[str]:
     return found
 
 
-def combined(values: list[float], intervals: list[Any]) -> str:
+def combined(values: Sequence[float], intervals: Sequence[Any]) -> str:
     """Mean over data sets; they are independent, so half-widths add up in squares."""
     half = np.sqrt(sum(((high - low) / 2) ** 2 for low, high in intervals)) / len(values)
     mean = float(np.mean(values))
