@@ -218,9 +218,10 @@ def main() -> None:
                 settings = experiment(name, strong, options)
                 sheets[name, strong] = Sheet(Experiment.from_dict(settings).run(reporter=PlainReporter()))
     seconds = time.process_time() - begun
+    with_classes = {key: sheet for key, sheet in sheets.items() if key[0] not in BY_ROW}
     print(f"{environment()}; {options.seeds} seeds; {options.adapter}; {seconds:.0f} processor seconds.")
     print("\n| | with a gap | mean PGR | − product’s | accuracy − product’s | below best supervisor | combination |")
-    print("|---|---|---|---|---|---|---|\n" + "\n".join(pooled(sheets)) + "\n")
+    print("|---|---|---|---|---|---|---|\n" + "\n".join(pooled(with_classes)) + "\n")
     print("\n".join(by_set(sheets)))
 
 
