@@ -13,6 +13,7 @@ import argparse
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "filter": {"filter": {"keep": 0.5, "per_class": True}},
     "neighbours": {"refine": "neighbours"},
     "linear": {"refine": "linear"},
+    "in the loop": {"refine": "in_the_loop"},
     "proportions": {"proportions": "gold"},
     "proportions + confidence": {"proportions": "gold", "objective": "confidence"},
 }
@@ -106,14 +108,17 @@ class Sheet:
             (line.role, line.name): line for line in summary.calibration.lines
         }
         self.lines: dict[str, Line] = {line.name: line for line in self.metric.lines if line.role == "student"}
-        students = [each for each in results.models if each.role == "student"]
-        scores = {each.name: each.scores["accuracy"] for each in students}
-        means = mean_scores(list(scores.values()))
-        changes = {
-            name: means.contrast(own)
-            for name, own in zip(scores, np.eye(len(scores)) - np.eye(len(scores))[0], strict=True)
-        }
-        self.change = {name: (own.value, own.interval(-1, 1)) for name, own in changes.items()}
+        self.best_combined = max(
+            (line.score.value for line in self.metric.lines if line.role == "combined"), default=0.0
+        )
+        self.students = {each.name: each.scores["accuracy"] for each in results.models if each.role == "student"}
+        self.means = mean_scores(list(self.students.values()))
+
+    def change(self, name: str, other: str = "naive") -> tuple[float, Any]:
+        """How far a student's accuracy is above another's, with its interval."""
+        own, against = (np.array([each == one for each in self.students], float) for one in (name, other))
+        found = self.means.contrast(own - against)
+        return found.value, found.interval(-1, 1)
 
     def rows(self) -> list[str]:
         """The table's lines."""
@@ -128,7 +133,7 @@ class Sheet:
             cells = [
                 {"student": f"`{name}`", "combined": f"combined: {name}"}.get(line.role, f"*{name}*"),
                 spread(line.score.value, line.score.interval),
-                spread(*self.change[name], sign=True) if line.role == "student" and name != "naive" else "",
+                spread(*self.change(name), sign=True) if line.role == "student" and name != "naive" else "",
                 "" if gap is None else "undefined" if gap.pgr is None else spread(gap.pgr, gap.pgr_interval, digits=2),
                 "" if certain is None else spread(certain.error.value, certain.error.interval),
                 ""
@@ -158,7 +163,7 @@ def pooled(sheets: dict[str, Sheet]) -> list[str]:
         having = [sheet for sheet in sheets.values() if name in sheet.lines]
         if name == "naive" or not having:
             continue
-        accuracy = [sheet.change[name] for sheet in having]
+        accuracy = [sheet.change(name) for sheet in having]
         certain = [sheet.certain["student", name] for sheet in having]
         errors = [each.error_change for each in certain if each.error_change]
         gaps = [(sheet.lines[name].against_best, sheet.lines["naive"].against_best) for sheet in having]
@@ -178,11 +183,18 @@ def pooled(sheets: dict[str, Sheet]) -> list[str]:
     return found
 
 
-def combined(values: list[float], intervals: list[Any]) -> str:
+def combined(values: Sequence[float], intervals: Sequence[Any]) -> str:
     """Mean over data sets; they are independent, so half-widths add up in squares."""
     half = np.sqrt(sum(((high - low) / 2) ** 2 for low, high in intervals)) / len(values)
     mean = float(np.mean(values))
     return spread(mean, (mean - half, mean + half), sign=True)
+
+
+def environment() -> str:
+    """Commit, machine and versions."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "scikit-learn", "numpy"))
+    return f"Commit {commit.strip()}, {platform.machine()}, {os.cpu_count()} cores, {versions}"
 
 
 def main() -> None:
@@ -197,9 +209,7 @@ def main() -> None:
     for name in options.only.split(","):
         settings = experiment(name, options.data.resolve(), options)
         sheets[name] = Sheet(Experiment.from_dict(settings).run(reporter=PlainReporter()))
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "scikit-learn", "numpy"))
-    print(f"Commit {commit.strip()}, {platform.machine()}, {os.cpu_count()} cores, {versions}; {options.seeds} seeds.")
+    print(f"{environment()}; {options.seeds} seeds.")
     print("\n| all data sets | data sets | accuracy − naive | PGR − naive | ECE − naive |\n|---|---|---|---|---|")
     print("\n".join(pooled(sheets)))
     for name, sheet in sheets.items():

@@ -394,7 +394,7 @@ def test_a_filtered_student_learns_from_the_surest_rows_only(tmp_path: Path, enc
     assert found["surest"] > 0.85
 
 
-@pytest.mark.parametrize("refine", ["neighbours", "linear"])
+@pytest.mark.parametrize("refine", ["neighbours", "linear", "in_the_loop"])
 def test_relabelled_targets_are_better_than_the_votes_and_a_rerun_does_no_work(
     tmp_path: Path, encoder_folder: Path, refine: str
 ) -> None:

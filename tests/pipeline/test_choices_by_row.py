@@ -108,7 +108,8 @@ def test_a_further_part_may_have_choices_of_its_own(tmp_path: Path, encoder_fold
     ("changed", "kind", "said"),
     [
         ({"supervisors": [{"rules": [{"pattern": "a", "label": "A"}]}]}, ConfigError, "reads prompts alone"),
-        ({"methods": {"near": {"refine": "neighbours"}}}, ConfigError, "averages labels of similar rows"),
+        ({"methods": {"near": {"refine": "neighbours"}}}, ConfigError, "needs the same choices for all rows"),
+        ({"methods": {"loop": {"refine": "in_the_loop"}}}, ConfigError, "needs the same choices for all rows"),
     ],
 )
 def test_what_cannot_see_choices_of_rows_is_refused(

@@ -17,6 +17,7 @@ from outgrow.config import Method
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
 from outgrow.objectives import Objective
+from outgrow.pipeline.refining import make_refiner
 from outgrow.registry import can, create
 
 
@@ -27,7 +28,7 @@ class Combination:
     combiner: ChoiceCombiner
     """Turns votes (and gold answers, where known) into targets."""
     every_vote: bool
-    """Whether the student learns from every vote: then the combiner has `lambdas`, see `WeighingCombiner`."""
+    """Whether student or refiner learn from every vote: then the combiner has `lambdas`, see `WeighingCombiner`."""
     calibrate: bool
     """Whether votes get a temperature per supervisor first."""
     proportions: NDArray[np.float64] | None
@@ -63,8 +64,10 @@ class Combination:
                 "proportions apply to combined targets.",
                 fix="Remove `proportions`, or choose another objective.",
             )
-        # A posterior has weighed every vote already: objectives that take votes get it as a single one.
-        every_vote = objective.takes_votes and can(combiner, "lambdas")
+        # A posterior has weighed every vote already: what takes votes gets it as a single one.
+        refiner = None if settings.refine is None else make_refiner(settings.refine, "choices", method=name)
+        takes_votes = objective.takes_votes or (refiner is not None and refiner.takes_votes)
+        every_vote = takes_votes and can(combiner, "lambdas")
         proportions = None if wanted is None else _proportions(name, wanted, rows)
         return cls(combiner, every_vote, settings.calibrate, proportions, shifted=wanted == "estimated")
 

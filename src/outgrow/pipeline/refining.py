@@ -56,8 +56,8 @@ def check_choice_refiner(refine: Named, strong: StrongModel, *, method: str, own
     refiner = make_refiner(refine, "choices", method=method)
     if own_choices and not refiner.reads_text:
         raise ConfigError(
-            f"methods.{method}: `refine: {refine.name}` averages labels of similar rows, and every row has choices of "
-            "its own.",
+            f"methods.{method}: `refine: {refine.name}` needs the same choices for all rows, and every row has choices "
+            "of its own.",
             fix="Use `icl`, with a causal language model as the strong model.",
         )
     if isinstance(strong, ServerStrong):
@@ -72,7 +72,7 @@ def check_choice_refiner(refine: Named, strong: StrongModel, *, method: str, own
         raise ConfigError(
             f"`refine: {refine.name}` of a choice task needs a causal language model.",
             found=f"{strong.model}, an encoder",
-            fix="Use `neighbours` or `linear`, which refine by an encoder's features.",
+            fix="Use `neighbours`, `linear` or `in_the_loop`, which refine by an encoder's features.",
         )
 
 

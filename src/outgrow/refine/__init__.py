@@ -7,6 +7,7 @@ from outgrow.refine.audit import TextAudit
 from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.choice_icl import ChoiceICL
 from outgrow.refine.icl import ICL
+from outgrow.refine.in_the_loop import InTheLoop
 from outgrow.refine.infer_and_respond import InferAndDemonstrate, InferAndRespond
 from outgrow.refine.linear import Linear
 from outgrow.refine.neighbours import Neighbours
@@ -18,6 +19,7 @@ __all__ = [
     "ChoiceAudit",
     "ChoiceICL",
     "ChoiceRefinement",
+    "InTheLoop",
     "InferAndDemonstrate",
     "InferAndRespond",
     "Linear",

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.labels import ChoiceTargets, Completion, Note, Rows, TextLabels
+from outgrow.labels import ChoiceTargets, Completion, Note, Rows, Severity, TextLabels
 from outgrow.labels.arrow import metadata, with_metadata
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 
@@ -84,24 +84,34 @@ class ChoiceRefinement:
     """Demonstrations left out, because they did not fit the model's context."""
     unread: int = 0
     """Rows without a target: they did not fit the model's context, or its answer named no choice."""
+    agreement: tuple[float, float] | None = None
+    """Cohen's κ of the weak labels and a student that learned them from other rows, and its standard error if the two
+    are independent; None for refiners without such a student."""
 
     def notes(self, method: str, seed: int) -> list[Note]:
         """Return notes on what is missing from the refinement."""
         found = {"demonstrations.dropped": {"dropped": self.dropped, "bare": 0}} if self.dropped else {}
         if self.unread:
             found["refined.unread"] = {"rows": self.unread}
-        return [Note(code, "caution", method, seed, values) for code, values in found.items()]
+        notes = [Note(code, "caution", method, seed, values) for code, values in found.items()]
+        if self.agreement is not None:
+            kappa, error = self.agreement
+            severity: Severity = "info" if kappa > 2 * error else "caution"
+            notes.append(Note("refined.agreement", severity, method, seed, {"kappa": kappa, "error": error}))
+        return notes
 
     def to_arrow(self) -> pa.Table:
         """Return the targets as a table, the counts as its metadata."""
         table = self.targets.to_arrow()
-        return with_metadata(table, **{**metadata(table), "dropped": self.dropped, "unread": self.unread})
+        about = {"dropped": self.dropped, "unread": self.unread, "agreement": self.agreement}
+        return with_metadata(table, **{**metadata(table), **about})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> ChoiceRefinement:
         """Return what `to_arrow` was called on."""
         about = metadata(table)
-        return cls(ChoiceTargets.from_arrow(table), about["dropped"], about["unread"])
+        agreement = None if about.get("agreement") is None else tuple(about["agreement"])
+        return cls(ChoiceTargets.from_arrow(table), about["dropped"], about["unread"], agreement)
 
 
 class StrongReader(Protocol):
@@ -118,11 +128,13 @@ class StrongReader(Protocol):
 class Refiner(Protocol):
     """Labels weakly labelled rows again with the strong model: texts with `texts`, choices with `choices`, or both.
 
-    The weak label of a row must not influence its own new label; `ask_to_improve` is the exception.
+    The weak label of a row must not influence its own new label; `ask_to_improve` and `in_the_loop` are exceptions.
     """
 
     reads_text: bool = False
     """Whether `choices` uses the strong model as a language model, and not its features."""
+    takes_votes: bool = False
+    """Whether `choices` uses the single votes behind the targets, where the combiner has `lambdas`."""
 
     def texts(
         self, rows: Rows, labels: TextLabels, model: LanguageModel, *, options: GenerateOptions, seed: int

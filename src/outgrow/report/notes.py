@@ -182,6 +182,15 @@ WORDINGS: dict[str, Wording] = {
         else "refinement changes nothing: {share:share} of its {unit} equal the weak ones."
     ),
     "refined.missing": "{missing:of} {rows:row|rows} have no refined answer: {why}.",
+    "refined.agreement": lambda values: (
+        "Cohen's κ of the weak labels and a student that learned them from other rows is {kappa:score}"
+        + (
+            ": features of the strong model and votes have something in common, which may be errors too."
+            if values["kappa"] > 2 * values["error"]
+            else ", which cannot be told from chance: features of the strong model may not carry this task, and the "
+            "labels stay as they are."
+        )
+    ),
     "refined.unread": "{rows:row is|rows are} skipped: longer than the strong model's context, or its answer "
     "names no choice.",
     "rows.without_text": "{left_out:of} {rows:unlabelled row|unlabelled rows} have no text and are skipped.",
