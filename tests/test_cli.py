@@ -215,6 +215,16 @@ def test_a_misspelt_trainer_key_is_refused_where_a_probe_does_not_use_it(
     assert "did you mean 'learning_rate'?" in capsys.readouterr().err
 
 
+def test_posteriors_go_among_the_results_under_the_name_of_their_votes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("crowd.csv").write_text("task,worker,label\na,ann,yes\na,ben,yes\nb,ann,no\nb,ben,yes\n", encoding="utf-8")
+    assert call(monkeypatch, "combine", "crowd.csv", "--method", "majority") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["crowd.csv", "outgrow-runs"]
+    assert Path("outgrow-runs/crowd-posteriors.parquet").is_file()
+
+
 def test_posteriors_are_not_written_under_a_suffix_of_another_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,9 +17,10 @@ from outgrow.errors import ConfigError
 def combine(
     votes: Annotated[Path, typer.Argument(help="A votes table: jsonl, csv, tsv (gz too) or parquet.")],
     method: Annotated[str, typer.Option(help="A combiner: dependence, majority …, or a plug-in's.")] = "dependence",
-    output: Annotated[Path, typer.Option("--output", "-o", help="Posteriors: .parquet or .csv.")] = Path(
-        "posteriors.parquet"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Posteriors: .parquet or .csv; by default in outgrow-runs, after VOTES."),
+    ] = None,
     task: Annotated[str, typer.Option(help="The column that says what was voted on.")] = "task",
     worker: Annotated[str, typer.Option(help="The column with the voter's name.")] = "worker",
     label: Annotated[str, typer.Option(help="The column with the choice; empty or -1 is an abstention.")] = "label",
@@ -50,6 +51,7 @@ def combine(
     load_plugins(plugin)
     if answers and probabilities:
         raise typer.BadParameter("a wide table holds answers or probabilities, not both")
+    output = output or Path("outgrow-runs") / f"{votes.name.partition('.')[0]}-posteriors.parquet"
     check_suffix(output)
     columns = VotesSupervisor(
         votes=str(votes),
