@@ -121,7 +121,10 @@ CHANGES = {
 and rows are known by their content."""
 
 
-@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow) if kind in ("adapter", "preference") else kind for kind in CHANGES],
+)
 def test_each_example_runs_and_a_parameter_or_another_source_makes_new_artefacts(
     kind: str, tmp_path: Path, encoder_folder: Path
 ) -> None:

@@ -119,7 +119,7 @@ def test_a_process_that_the_launcher_ends_says_so_even_while_it_waits_in_c(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["farewell0"]
 
 
-@pytest.mark.parametrize("settings", [choice_settings, text_settings])
+@pytest.mark.parametrize("settings", [choice_settings, pytest.param(text_settings, marks=pytest.mark.slow)])
 def test_two_processes_end_with_the_results_of_one(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Callable[..., dict[str, Any]]
 ) -> None:
