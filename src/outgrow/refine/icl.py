@@ -44,7 +44,8 @@ class Demonstrations(TextRefiner):
     probable. At 0.25 four times `demonstrations` are chosen, or as many as there are. Not for served models without
     log-probabilities."""
     rounds: int = 1
-    """Times to refine; from the second on, refined answers are the demonstrations."""
+    """Times to refine; from the second on, refined answers are the demonstrations. What was left out of prompts is
+    counted in the last round."""
     demonstration: str = BLOCK
     """Template of a demonstration in plain text; in a conversation it is a question and an answer of its own."""
     preset: Preset = field(default="default", kw_only=True)
@@ -98,14 +99,14 @@ class Demonstrations(TextRefiner):
             ]
             if turns is not None:
                 blocks = list(zip(turns, answers, strict=True))
-            count = self.demonstrations
+            count, scores = self.demonstrations, None
             if self.plausible < 1:
                 behind = _shown(blocks, candidates.choose("random", count, rng, share=READ_TOGETHER))
                 scores = self._plausibility(rows, answers, behind, model)
                 known = len({asked for asked, own in zip(normal_questions(rows.prompts), answers, strict=True) if own})
                 count = max(count, min(round(count / self.plausible), known - self.share))
             chosen = candidates.choose(self.select, count, rng, share=self.share, pool=count * self.draws)
-            if self.plausible < 1:
+            if scores is not None:
                 chosen = [best(own, scores, self.demonstrations) for own in chosen]
             shown_in.append(_shown(blocks, chosen))
         return shown_in
