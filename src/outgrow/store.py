@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -153,7 +154,7 @@ class Store:
         folder = self.root / IN_USE
         with translate_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{os.getpid()}.lock")
+            lock = FileLock(folder / f"{os.getpid()}-{secrets.token_hex(4)}.lock")  # pids repeat across machines
             lock.acquire()
         try:
             yield

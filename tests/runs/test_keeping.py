@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from outgrow.cli import app
 from outgrow.errors import StoreError
 from outgrow.experiment import Experiment
 from outgrow.results import Results
-from outgrow.runs.keeping import complete, finished_runs, holdings, prune
+from outgrow.runs.keeping import complete, finished_runs, holdings, prune, users_of
 from outgrow.store import Store, write_json
 from small_experiments import planted_rows, write_experiment
 
@@ -98,3 +99,10 @@ def test_damaged_results_are_an_error_not_a_run_that_needs_nothing(tmp_path: Pat
     (tmp_path / "runs/mine/results.json").write_text('{"name": "mi')
     with pytest.raises(StoreError, match="is damaged"):
         finished_runs([tmp_path])
+
+
+def test_two_runs_with_the_same_process_id_use_a_store_at_once(tmp_path):
+    store = Store(tmp_path)
+    with store.in_use(), store.in_use():
+        assert users_of(tmp_path) == [os.getpid()] * 2
+    assert users_of(tmp_path) == []

@@ -128,7 +128,7 @@ def complete(root: Path) -> Iterator[Artefact]:
 
 def users_of(root: Path) -> list[int]:
     """Return the ids of the processes whose runs use a store now (`Store.in_use`)."""
-    return [int(lock.stem) for lock in (root / IN_USE).glob("*.lock") if not _free(lock)]
+    return [int(lock.stem.partition("-")[0]) for lock in (root / IN_USE).glob("*.lock") if not _free(lock)]
 
 
 def _free(lock: Path) -> bool:
