@@ -77,6 +77,101 @@ def gaussian(sharpness, *, exponents, rows=5000, choices=2, seed=0, shared=0.0):
     return World(votes, truth, softmax(sum(evidence)))
 
 
+KINDS = ("independent", "confusion", "contrary", "sparse", "unequal", "rules", "copies")
+
+
+def planted(kind, seed):
+    """A world of a kind, otherwise drawn at random: 2 to 20 choices, 500 to 4,000 rows, 4 to 200 voters.
+
+    `confusion`: each voter has a confusion matrix of its own. `contrary`: some are below chance. `sparse`: 40 to 200
+    voters with 3 to 9 votes a row. `unequal`: class shares from a flat Dirichlet. `rules`: voters with one label each
+    on 3 to 16 % of the rows. `copies`: 2 to 5 voters repeat a hidden one on 80 to 95 % of the rows and vote at random
+    elsewhere, beside 3 to 7 others. The posterior is that of the planted parameters.
+    """
+    random = np.random.default_rng([sum(map(ord, kind)), seed])
+    k = int(random.choice([2, 2, 3, 4, 6, 10, 20]))
+    rows, people = int(random.choice([500, 1000, 2000, 4000])), int(random.integers(4, 13))
+    balance = random.dirichlet(np.full(k, 10.0)) if random.random() < 0.5 else np.full(k, 1 / k)
+    low, coverage, errors = 0.55 if k == 2 else 0.35, 1.0, None
+    if kind == "rules":
+        return _rules(random)
+    if kind == "copies":
+        return _copies(random, balance, rows, low)
+    if kind == "unequal":
+        balance = 0.9 * random.dirichlet(np.ones(k)) + 0.1 / k
+    if kind == "confusion":
+        errors = 0.7
+    if kind == "sparse":
+        people = int(random.integers(40, 200))
+        coverage = random.uniform(3, 9) / people
+    if kind == "contrary":
+        k, balance, low = 2, np.array([0.5, 0.5]), 0.55
+    accuracies = random.uniform(low, 0.92, people)
+    if kind == "contrary":
+        accuracies[: max(1, people // 5)] = random.uniform(0.1, 0.4, max(1, people // 5))
+    confusion = _confusion(random, accuracies, k, errors)
+    truth, labels, log_joint = _said(random, confusion, balance, rows, coverage)
+    return World(one_hot(labels, k), truth, softmax(log_joint))
+
+
+def _drawn(random, probs):
+    return (random.random(len(probs))[:, None] > probs.cumsum(axis=1)).sum(axis=1).clip(max=probs.shape[1] - 1)
+
+
+def _confusion(random, accuracies, k, errors):
+    """Matrices (M, K, K) of p(label | answer); errors are spread evenly, or by a Dirichlet distribution."""
+    found = np.empty((len(accuracies), k, k))
+    for person, accuracy in enumerate(accuracies):
+        for answer in range(k):
+            spread = np.full(k - 1, 1 / (k - 1)) if errors is None else random.dirichlet(np.full(k - 1, errors))
+            own = accuracy if errors is None else np.clip(accuracy + random.normal(0, 0.08), 0.05, 0.98)
+            found[person, answer] = np.insert(spread * (1 - own), answer, own)
+    return found
+
+
+def _said(random, confusion, balance, rows, coverage=1.0):
+    truth = _drawn(random, np.tile(balance, (rows, 1)))
+    labels = np.stack([_drawn(random, each[truth]) for each in confusion], axis=1)
+    labels[random.random(labels.shape) > coverage] = -1
+    log_joint = np.tile(np.log(balance), (rows, 1))
+    for each, label in zip(confusion, labels.T, strict=True):
+        log_joint[label >= 0] += np.log(each[:, label[label >= 0]].T)
+    return truth, labels, log_joint
+
+
+def _rules(random):
+    k, rows = int(random.choice([2, 2, 4, 6])), int(random.choice([2000, 4000]))
+    balance = random.dirichlet(np.full(k, 5.0))
+    choice = np.arange(k * int(random.integers(3, 8))) % k
+    precision, coverage = random.uniform(0.55, 0.95, len(choice)), random.uniform(0.03, 0.16, len(choice))
+    truth = _drawn(random, np.tile(balance, (rows, 1)))
+    log_joint, labels = np.tile(np.log(balance), (rows, 1)), np.full((rows, len(choice)), -1)
+    for rule, own in enumerate(choice):
+        votes = np.full(k, (1 - precision[rule]) * coverage[rule] / (1 - balance[own]))
+        votes[own] = min(precision[rule] * coverage[rule] / balance[own], 0.95)
+        fires = random.random(rows) < votes[truth]
+        labels[fires, rule] = own
+        log_joint += np.where(fires[:, None], np.log(votes), np.log(1 - votes))
+    return World(one_hot(labels, k), truth, softmax(log_joint))
+
+
+def _copies(random, balance, rows, low):
+    k, copied, others = len(balance), int(random.integers(2, 6)), int(random.integers(3, 8))
+    rate = random.uniform(0.8, 0.95)
+    low = low if k == 2 else 0.4
+    accuracies = np.append(random.uniform(low + 0.05, 0.9, others), random.uniform(low, 0.8))
+    confusion = _confusion(random, accuracies, k, None)
+    truth, labels, log_joint = _said(random, confusion[:-1], balance, rows)
+    hidden = _drawn(random, confusion[-1][truth])
+    follows = random.random((rows, copied)) < rate
+    copies = np.where(follows, hidden[:, None], random.integers(0, k, (rows, copied)))
+    of_hidden = np.stack([np.log(rate * (copies == said) + (1 - rate) / k).sum(axis=1) for said in range(k)], axis=1)
+    top = of_hidden.max(axis=1, keepdims=True)
+    log_joint += np.log(np.exp(of_hidden - top) @ confusion[-1].T)
+    labels = np.concatenate([copies, labels], axis=1)
+    return World(one_hot(random.permutation(labels, axis=1), k), truth, softmax(log_joint))
+
+
 def accuracy(probs, truth):
     return float((probs.argmax(axis=1) == truth).mean())
 

@@ -76,10 +76,13 @@ def agreement_of(ballots: Ballots) -> Agreement | None:
     return Agreement.of(ballots) if len(ballots.names) <= MOST_PAIRS and len(ballots.row) else None
 
 
-def find_copies(ballots: Ballots, *, excess: float, agreement: Agreement | None = None) -> tuple[tuple[int, ...], ...]:
+def find_copies(
+    ballots: Ballots, *, excess: float, least: float = 0.0, agreement: Agreement | None = None
+) -> tuple[tuple[int, ...], ...]:
     """Return groups of near-copies, sorted indices of two or more supervisors, merging the most suspicious pair first.
 
-    Copies correlate by more than `excess` beyond what is explained; above 1 none are found.
+    Any two of a group correlate by at least `least`, and the groups that were merged by more than `excess` beyond what
+    is explained; above 1 none are found.
 
     If i and j err independently given the answer, then r_ij = r_ik·r_jl / r_kl for any other k and l (the tetrads
     of one common factor). Near-copies agree far beyond that. In "four copies of a 65 % voter and two independent 85 %
@@ -95,8 +98,11 @@ def find_copies(ballots: Ballots, *, excess: float, agreement: Agreement | None 
     if len(groups) > MOST_PAIRS:
         return ()
     agreement = agreement or Agreement.of(ballots)
-    while (pair := _most_suspicious(agreement, excess)) is not None:
+    alike = agreement.correlation()
+    while (pair := _most_suspicious(agreement, excess, alike >= least)) is not None:
         first, second = pair
+        alike[first] = alike[:, first] = np.minimum(alike[first], alike[second])
+        alike = np.delete(np.delete(alike, second, axis=0), second, axis=1)
         groups[first] = tuple(sorted(groups[first] + groups[second]))
         del groups[second]
         agreement = Agreement.of(pool(ballots, tuple(groups)))
@@ -130,11 +136,19 @@ def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...]) -> Ballots:
     return dataclasses.replace(together.select(first > second), probs=None)
 
 
-def _most_suspicious(agreement: Agreement, excess: float) -> tuple[int, int] | None:
+def unexplained(ballots: Ballots) -> float:
+    """Return the largest significant excess of a correlation over what one common answer explains, at least 0."""
+    agreement = Agreement.of(ballots)
+    correlation, error = agreement.correlation(), 1.0 / np.sqrt(np.maximum(agreement.together, 1.0))
+    pairs = zip(*np.triu_indices(len(correlation), k=1), strict=True)
+    return max((_excess(correlation, error, int(i), int(j)) for i, j in pairs), default=0.0)
+
+
+def _most_suspicious(agreement: Agreement, excess: float, alike: NDArray[np.bool_]) -> tuple[int, int] | None:
     correlation, together = agreement.correlation(), agreement.together
     error = 1.0 / np.sqrt(np.maximum(together, 1.0))
     identical = (correlation >= NEVER_DIFFER) & (together >= LEAST_TOGETHER)
-    possible = identical | (correlation - _STANDARD_ERRORS * error > excess)
+    possible = identical | (alike & (correlation - _STANDARD_ERRORS * error > excess))
     best, found = excess, None
     for i, j in np.argwhere(np.triu(possible, k=1)).tolist():
         beyond = _excess(correlation, error, i, j)

@@ -71,7 +71,7 @@ def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], er
         tuple(tuple(ballots.names[member] for member in group) for group in posterior.copies),
         errors,
         unusable,
-        posterior.spread,
+        posterior.shared_evidence,
         (
             *posterior.notes,
             *_oddities(ballots, unusable),
@@ -136,10 +136,10 @@ def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> 
             "Votes cannot tell copies from independent experts that are nearly always right: the group that agrees "
             "most beyond what the others explain was taken for copies and counts once."
         )
-    if posterior.spread is not None and posterior.spread > 0.5:
+    if rho := posterior.shared_evidence:
         notes.append(
-            f"Rows differ in difficulty (τ = {posterior.spread:.2f}): supervisors fail together. How often all of them "
-            "are misled, and the class balance, are then only weakly determined by votes."
+            f"Supervisors share evidence (ρ = {rho:.2f}, from held-out votes): ten votes on a row count like "
+            f"{10 / (1 + 9 * rho):.1f} independent ones. What all of them share equally does not show in votes."
         )
     return notes
 

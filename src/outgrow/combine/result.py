@@ -23,14 +23,12 @@ class Posterior:
     """Probabilities of shape (N, K); uniform where a row has neither a vote nor gold."""
     copies: tuple[tuple[int, ...], ...] = ()
     """Groups of supervisors that were counted as one because they copy each other (two or more each)."""
-    spread: float | None = None
-    """Standard deviation τ of the rows' difficulty; None if the method knows no difficulty."""
+    shared_evidence: float | None = None
+    """Share ρ of the votes' evidence that is the same; None if the method does not estimate it."""
     notes: tuple[str, ...] = ()
     """Sentences about this fit for readers."""
     agreement: Agreement | None = None
     """How the supervisors agree, where the method counted it."""
-    unheld: NDArray[np.float64] | None = None
-    """The same as `probs` where gold rows are not held at their answers, which calibration needs; not always known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +49,8 @@ class Diagnostics:
     """Correlation of votes that remains once the answer is known, shape (M, M), zero where not significant."""
     rows_without_votes: int
     """Rows without a vote or gold: uniform in `probs`, never a target."""
-    difficulty_spread: float | None
-    """τ of the rows' difficulty, None if not modelled."""
+    shared_evidence: float | None
+    """Share ρ of the votes' evidence that is the same, by which it was discounted; None if it was not estimated."""
     notes: tuple[str, ...] = field(default=())
     """Sentences for readers: peculiarities of these votes, and what votes alone cannot identify."""
 

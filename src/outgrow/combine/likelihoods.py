@@ -1,0 +1,227 @@
+"""How supervisors vote, given the answer: what Dawid–Skene fits to a posterior, and adds to one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaln, gammaln
+
+from outgrow.combine.ballots import Ballots, Index
+
+Array = NDArray[np.float64]
+
+_FLOOR = 1e-6
+"""Probabilities are clipped here before the log, so that one vote cannot overrule all others."""
+_STRENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 40.0, 100.0)
+"""Strengths of the prior on accuracies to choose from, in votes."""
+_ROW_STRENGTHS = (2.0, 5.0, 12.0, 30.0, 80.0, 200.0, 1000.0)
+"""Strengths of the prior on rows of confusion matrices to choose from, in votes."""
+_CHOSEN_EVERY = 5
+"""Rounds of EM after which the strengths are chosen again."""
+_RULE_STRENGTH = 100.0
+"""Strength of the common precision of rules, in votes. Chosen on planted rules, and word lists for `mr` and `cr`."""
+_RULE_SURPRISE = 12.0
+"""A supervisor with one label only is a rule where chance would give that less often than e to the minus this."""
+_MOST_FIRED = 0.97
+"""Largest probability of a rule to vote where it is right: silence is never a proof."""
+_INNER_STEPS = 2
+"""Newton steps per round of EM; the next round continues from there."""
+_LIMIT = 20.0
+"""Largest exponent on a vote, either sign."""
+
+
+class Likelihood(Protocol):
+    """The votes of some supervisors, given the answer."""
+
+    ballots: Ballots
+    """The votes of these supervisors."""
+
+    def fit(self, responsibilities: Array, balance: Array) -> None:
+        """Move towards a posterior (N, K) with the class probabilities (K,)."""
+
+    def add_to(self, log_joint: Array) -> None:
+        """Add log p(votes | k), up to a constant, to an array of shape (N, K)."""
+
+
+def likelihoods(ballots: Ballots, smoothing: float) -> list[Likelihood]:
+    """Return one likelihood for each kind of supervisor that occurs: probabilistic, one label only, and others."""
+    soft = ballots.soft_supervisors()
+    rules = one_label_only(ballots) & ~soft
+    kinds: list[tuple[NDArray[np.bool_], Any]] = [
+        (~soft & ~rules, lambda votes: Channels(votes, smoothing)),
+        (rules, Rules),
+        (soft, SoftVotes),
+    ]
+    found = [(ballots.select(which[ballots.supervisor]), make) for which, make in kinds]
+    return [make(votes) for votes, make in found if len(votes.row)]
+
+
+def one_label_only(ballots: Ballots) -> NDArray[np.bool_]:
+    """Return which supervisors only ever give one label, while others give several: rules, shape (M,)."""
+    k, people = ballots.choices, len(ballots.names)
+    times = None if ballots.repeats is None else ballots.repeats[ballots.row]
+    given = np.bincount(ballots.codes(), times, minlength=people * k).reshape(people, k)
+    share = given.sum(axis=0) / max(given.sum(), 1.0)
+    surprise = -given.max(axis=1) * np.log(np.maximum(share[given.argmax(axis=1)], 1e-12))
+    only: NDArray[np.bool_] = (np.count_nonzero(given, axis=1) == 1) & (surprise > _RULE_SURPRISE)
+    return only
+
+
+class Channels:
+    """A confusion matrix per supervisor, as full as its votes allow; kept for the (supervisor, label) pairs that occur.
+
+    Each row of a matrix has a Dirichlet prior around the supervisor's accuracy, with the errors spread evenly, and the
+    accuracy a beta prior around that of all supervisors. How strong both are is chosen by marginal likelihood:
+    supervisors of few votes, or of many choices, are described by an accuracy alone.
+
+    Source:
+        Dawid & Skene 1979; the hierarchy and its empirical Bayes are ours.
+    """
+
+    def __init__(self, ballots: Ballots, smoothing: float) -> None:
+        self.ballots, self._people = ballots, len(ballots.names)
+        pairs, self._column = ballots.symbols()
+        self._owner, self._label = np.divmod(pairs, ballots.choices)
+        # One sparse matrix, rows × pairs with one entry per vote, serves both steps of EM.
+        self._votes = ballots.incidence(self._column, len(pairs))
+        self._given = np.maximum(ballots.per_supervisor, 1).astype(np.float64)
+        self._strength, self._row_strength, self._rounds = smoothing, 30.0, 0
+        self._log_confusion = np.zeros((len(pairs), ballots.choices))
+
+    def fit(self, responsibilities: Array, balance: Array) -> None:
+        """See `Likelihood`."""
+        k, every = self.ballots.choices, np.arange(len(self._owner))
+        counts = self._votes.T @ (self.ballots.count[:, None] * responsibilities)
+        hits: Array = np.bincount(self._owner, counts[every, self._label], minlength=self._people).astype(np.float64)
+        common = (hits.sum() + 1) / (self.ballots.per_supervisor.sum() + k)
+        choose = self._rounds % _CHOSEN_EVERY == 2
+        if choose:
+            self._strength = max(_STRENGTHS, key=lambda each: self._evidence_of_accuracies(hits, common, each))
+        accuracy = (hits + self._strength * common) / (self._given + self._strength)
+        accuracy = np.clip(accuracy, 1e-4, 1 - 1e-4)[self._owner]
+        expected = np.repeat(((1 - accuracy) / (k - 1))[:, None], k, axis=1)
+        expected[every, self._label] = accuracy
+        totals = np.zeros((self._people, k))
+        np.add.at(totals, self._owner, counts)
+        if choose:
+            self._row_strength = max(_ROW_STRENGTHS, key=lambda each: _evidence_of_rows(counts, expected, totals, each))
+        strength = self._row_strength
+        confusion = (counts + strength * expected) / (totals[self._owner] + strength)
+        self._log_confusion = np.log(np.maximum(confusion, _FLOOR))
+        self._rounds += 1
+
+    def add_to(self, log_joint: Array) -> None:
+        """See `Likelihood`."""
+        log_joint += self._votes @ self._log_confusion
+
+    def evidence(self, votes: Index) -> Array:
+        """Return log p(vote | k) of some votes, shape (V, K)."""
+        found: Array = self._log_confusion[self._column[votes]]
+        return found
+
+    def _evidence_of_accuracies(self, hits: Array, common: float, strength: float) -> float:
+        right, wrong = strength * common, strength * (1 - common)
+        return float((betaln(hits + right, self._given - hits + wrong) - betaln(right, wrong)).sum())
+
+
+def _evidence_of_rows(counts: Array, expected: Array, totals: Array, strength: float) -> float:
+    prior = strength * expected
+    of_labels = (gammaln(counts + prior) - gammaln(prior)).sum()
+    return float(of_labels + (gammaln(strength) - gammaln(totals + strength)).sum())
+
+
+class Rules:
+    """Supervisors with one label each, which speak up more often where it is right; their silence says a little too.
+
+    A rule that votes for c on a share s of the rows with precision q votes with probability s·q/π_c where c is the
+    answer, and s·(1 − q)/(1 − π_c) elsewhere. Which label it would give carries nothing.
+
+    Source:
+        Ours, after the propensity and accuracy of labelling functions (Ratner et al. 2016, arXiv 1605.07723).
+    """
+
+    def __init__(self, ballots: Ballots) -> None:
+        self.ballots = ballots
+        self._rules, first = np.unique(ballots.supervisor, return_index=True)
+        self._label = ballots.label[first]
+        self._votes = ballots.incidence(np.searchsorted(self._rules, ballots.supervisor), len(self._rules))
+        self._given = ballots.per_supervisor[self._rules].astype(np.float64)
+        self._voted, self._silent = np.zeros((2, len(self._rules), ballots.choices))
+
+    def fit(self, responsibilities: Array, balance: Array) -> None:
+        """See `Likelihood`."""
+        every, count = np.arange(len(self._rules)), self.ballots.count
+        hits = (self._votes.T @ (count[:, None] * responsibilities))[every, self._label]
+        common = np.clip((hits.sum() + 1) / (self._given.sum() + 2), 0.5, 0.99)
+        precision = (hits + _RULE_STRENGTH * common) / (self._given + _RULE_STRENGTH)
+        share, right = self._given / count.sum(), balance[self._label]
+        elsewhere = np.minimum(share * (1 - precision) / (1 - right), _MOST_FIRED)
+        votes = np.repeat(elsewhere[:, None], self.ballots.choices, axis=1)
+        votes[every, self._label] = np.minimum(share * precision / right, _MOST_FIRED)
+        self._voted, self._silent = np.log(votes), np.log1p(-votes)
+
+    def add_to(self, log_joint: Array) -> None:
+        """See `Likelihood`."""
+        log_joint += self._silent.sum(axis=0) + self._votes @ (self._voted - self._silent)
+
+
+class SoftVotes:
+    """The calibrated answer given a supervisor's probabilities y: p(k | y) ∝ y_k^β · e^(b_k), fitted to the posterior.
+
+    By Bayes' rule the likelihood ratio of a vote is p(k | y) / π_k, whatever the distribution of the votes themselves.
+    β < 1 corrects overconfidence, β < 0 inverts a contrary supervisor (K = 2), b removes a bias towards a class.
+
+    Source:
+        Vector scaling (Guo et al. 2017) as the M-step of Dawid–Skene; ours.
+    """
+
+    def __init__(self, ballots: Ballots) -> None:
+        self.ballots = ballots
+        self._row, self._person = ballots.row, ballots.supervisor
+        log_votes = np.log(np.maximum(ballots.distributions(), _FLOOR))
+        self._log_votes = log_votes - log_votes.mean(axis=1, keepdims=True)
+        people = len(ballots.names)
+        self._exponent = np.ones(people)
+        self._offset = np.zeros((people, ballots.choices))
+        self._log_prior = np.zeros((people, ballots.choices))
+
+    def fit(self, responsibilities: Array, balance: Array) -> None:
+        """See `Likelihood`."""
+        wanted = responsibilities[self._row]
+        wanted_share = self._per_person(wanted) + 1.0
+        for _ in range(_INNER_STEPS):
+            predicted = np.exp(self._log_predicted())
+            mean = (predicted * self._log_votes).sum(axis=1)
+            slope = ((wanted - predicted) * self._log_votes).sum(axis=1)
+            curvature = (predicted * self._log_votes**2).sum(axis=1) - mean**2
+            # A prior worth one vote keeps β at one where there is nothing to learn it from.
+            step = (self._sum(slope) - (self._exponent - 1.0)) / (self._sum(curvature) + 1.0)
+            self._exponent = np.clip(self._exponent + np.clip(step, -1.0, 1.0), -_LIMIT, _LIMIT)
+            share = self._per_person(np.exp(self._log_predicted())) + 1.0
+            self._offset += np.log(wanted_share / share)
+        self._log_prior = np.log(wanted_share / wanted_share.sum(axis=1, keepdims=True))
+
+    def add_to(self, log_joint: Array) -> None:
+        """See `Likelihood`."""
+        evidence = self.evidence(np.arange(len(self._row)))
+        for k in range(log_joint.shape[1]):
+            log_joint[:, k] += np.bincount(self._row, evidence[:, k], minlength=len(log_joint))
+
+    def evidence(self, votes: Index) -> Array:
+        """Return log p(k | y) − log π_k of some votes, shape (V, K)."""
+        found: Array = (self._log_predicted() - self._log_prior[self._person])[votes]
+        return found
+
+    def _log_predicted(self) -> Array:
+        logits: Array = self._exponent[self._person, None] * self._log_votes + self._offset[self._person]
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return logits
+
+    def _sum(self, values: Array) -> Array:
+        return np.bincount(self._person, values, minlength=len(self._exponent)).astype(np.float64)
+
+    def _per_person(self, values: Array) -> Array:
+        return np.stack([self._sum(column) for column in values.T], axis=1)
