@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from outgrow.combine.ballots import Ballots
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
+from outgrow.combine.combined import Combined
 from outgrow.combine.combiner import (
     ChoiceCombiner,
     CombinedTexts,
@@ -23,7 +24,7 @@ from outgrow.combine.joint_decoding import JointDecoding
 from outgrow.combine.mean import Majority, Mean
 from outgrow.combine.methods import combine
 from outgrow.combine.ranking import Ranking, Spread, rank
-from outgrow.combine.result import Combined, Diagnostics
+from outgrow.combine.result import Diagnostics
 from outgrow.combine.targets import surest
 from outgrow.combine.texts import gold_targets, joint_scores, naive_targets, pool, score_matrices, standardised
 from outgrow.combine.weights import agreement_weights

@@ -115,7 +115,10 @@ class _Discounted(NamedTuple):
 def _failing_alike(lines: Ballots, known: NDArray[np.int64]) -> Groups:
     """Groups of supervisors whose errors on gold rows are the same."""
     checked, certain = lines.select(known[lines.row] >= 0), np.eye(lines.choices)[np.maximum(known, 0)]
-    alike = shared_errors(checked, certain, agreement_of(checked)) > _LEAST_CORRELATION
+    errors = shared_errors(checked, certain, agreement_of(checked))
+    if errors is None:
+        return ()
+    alike = errors > _LEAST_CORRELATION
     _, group = connected_components(alike, directed=False)
     members = (np.flatnonzero(group == each) for each in np.unique(group))
     return tuple(tuple(each.tolist()) for each in members if len(each) > 1)

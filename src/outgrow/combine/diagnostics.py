@@ -21,14 +21,14 @@ _MORE_THAN_CLAIMED = 0.02
 """Mention estimated accuracies that exceed the supervisors' own mean confidence by more than this."""
 
 
-def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -> Array:
+def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -> Array | None:
     """Return the correlation of the supervisors' votes that the answer does not explain, shape (M, M).
 
-    Zero where two share too few rows for it to be significant, or where agreement is not known; ones on the diagonal.
+    Zero where two share too few rows for it to be significant; ones on the diagonal. None where agreement is not known.
     """
-    people, k = len(ballots.names), ballots.choices
     if agreement is None:
-        return np.eye(people)
+        return None
+    people, k = len(ballots.names), ballots.choices
     balance = (ballots.count * ballots.has_votes) @ probs
     balance /= max(balance.sum(), 1.0)
     expected = np.zeros((people, people))
@@ -44,18 +44,20 @@ def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -
     return correlation
 
 
-def effective_supervisors(ballots: Ballots, errors: Array) -> float:
+def effective_supervisors(ballots: Ballots, errors: Array | None) -> float:
     """Return the effective number of independent supervisors: Σ_m 1 / Σ_j max(ρ_mj, 0), over those that vote.
 
     Source:
         Diversity of order zero with similarities, Leinster & Cobbold 2012; similarity = shared errors, ours.
     """
     active = ballots.per_supervisor > 0
+    if errors is None:
+        return float(np.count_nonzero(active))
     similarity = np.maximum(errors[np.ix_(active, active)], 0.0)
     return float((1.0 / similarity.sum(axis=1)).sum()) if active.any() else 0.0
 
 
-def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], errors: Array) -> Diagnostics:
+def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], errors: Array | None) -> Diagnostics:
     """Return accuracies with intervals, copies, shared errors and notes on a combination."""
     votes = ballots.per_supervisor
     right = (ballots.count[:, None] * posterior.probs)[ballots.row, ballots.label]
@@ -144,7 +146,7 @@ def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> 
     return notes
 
 
-def _failing_together(ballots: Ballots, accuracy: Array, gold: NDArray[np.int64], errors: Array) -> list[str]:
+def _failing_together(ballots: Ballots, accuracy: Array, gold: NDArray[np.int64], errors: Array | None) -> list[str]:
     voices = np.count_nonzero(ballots.per_supervisor)
     independent = effective_supervisors(ballots, errors)
     if ballots.count @ (gold >= 0) >= _FEW_GOLD or independent > _MOST_SHARED * voices:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from outgrow.combine.agreement import Agreement, agreement_of
+from outgrow.combine.agreement import agreement_of
 from outgrow.combine.ballots import Ballots, Merged, checked_gold
 from outgrow.combine.calibration import apply_temperatures, fit_temperatures
+from outgrow.combine.combined import Combined
 from outgrow.combine.dependence import Dependence
-from outgrow.combine.diagnostics import describe, effective_supervisors, shared_errors
-from outgrow.combine.result import Combined, Posterior, finished
+from outgrow.combine.diagnostics import shared_errors
+from outgrow.combine.result import Posterior, finished
 from outgrow.combine.weights import Weights, check_weighting, explicit_weights, informed_weights
 from outgrow.errors import ConfigError, DataError
 from outgrow.labels import ChoiceVotes, positions
@@ -75,25 +76,18 @@ def combine(
         check_weighting(weights, has_gold=bool((known >= 0).any()))
     own = getattr(combiner, "weighting", None)
     wanted = weights if weights is not None else "estimated" if own is None else own
-    posterior: Posterior | None = None
-    if can(combiner, "posterior"):
-        # Rows with the same votes become one: with few people and choices a thousand lines stand for millions.
-        merged = Merged.of(every, known)
-        if own is None:
-            posterior = combiner.posterior(merged.ballots, gold=merged.gold)
-    else:
+    if not can(combiner, "posterior"):
         merged = Merged(every, known, np.arange(every.rows))
-        posterior = _by_choices(combiner, method, every, known)
-    ballots, known = merged.ballots, merged.gold
-    agreement = (posterior and posterior.agreement) or agreement_of(ballots)
-    lambdas = _lambdas(wanted, ballots, posterior, known, agreement)
-    if posterior is None:
-        posterior = combiner.posterior(ballots, gold=known, weights=lambdas)
-    errors = shared_errors(ballots, posterior.probs, agreement)
-    diagnostics = describe(ballots, posterior, known, errors)
-    usable = (ballots.has_votes | (known >= 0))[merged.of_row]
-    probs, effective = posterior.probs[merged.of_row], effective_supervisors(ballots, errors)
-    return Combined(probs, lambdas, effective, diagnostics, usable, rows, names)
+        return Combined(merged, _by_choices(combiner, method, every, known), _lambdas(wanted, merged), rows, names)
+    # Rows with the same votes become one: with few people and choices a thousand lines stand for millions.
+    merged = Merged.of(every, known)
+    given, options = _lambdas(wanted, merged), {}
+    if own is not None:
+        if given is None:
+            given = Combined(merged, Dependence().posterior(merged.ballots, gold=merged.gold), None).weights
+        options["weights"] = given
+    posterior = combiner.posterior(merged.ballots, gold=merged.gold, **options)
+    return Combined(merged, posterior, given, rows, names)
 
 
 def _by_choices(combiner: Any, name: Any, ballots: Ballots, gold: NDArray[np.int64]) -> Posterior:
@@ -107,13 +101,9 @@ def _by_choices(combiner: Any, name: Any, ballots: Ballots, gold: NDArray[np.int
     return Posterior(finished(probs, ballots, gold))
 
 
-def _lambdas(
-    wanted: Weights,
-    ballots: Ballots,
-    posterior: Posterior | None,
-    gold: NDArray[np.int64],
-    agreement: Agreement | None,
-) -> Array:
+def _lambdas(wanted: Weights, merged: Merged) -> Array | None:
+    """λ (M,) of each supervisor; None where it is estimated from a posterior."""
+    ballots, gold = merged.ballots, merged.gold
     if not isinstance(wanted, str):
         return explicit_weights(wanted, ballots.names)
     if wanted == "uniform":
@@ -122,8 +112,7 @@ def _lambdas(
         checked = ballots.select(gold[ballots.row] >= 0)
         certain = np.eye(ballots.choices)[np.maximum(gold, 0)]
         return informed_weights(checked, certain, shared_errors(checked, certain, agreement_of(checked)))
-    belief = (posterior or Dependence().posterior(ballots, gold=gold)).probs
-    return informed_weights(ballots, belief, shared_errors(ballots, belief, agreement))
+    return None
 
 
 def _calibrated(votes: Any, gold: ArrayLike | Mapping[Any, Any] | None) -> ChoiceVotes | Array:

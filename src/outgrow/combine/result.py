@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,34 +43,15 @@ class Diagnostics:
     """95 % Wilson intervals, shape (M, 2): sampling error only, true if the posterior is."""
     copies: tuple[tuple[str, ...], ...]
     """Groups that copy each other."""
-    shared_errors: NDArray[np.float64]
-    """Correlation of votes that remains once the answer is known, shape (M, M), zero where not significant."""
+    shared_errors: NDArray[np.float64] | None
+    """Correlation of votes that remains once the answer is known, shape (M, M), zero where not significant; None for
+    more than 2,000 supervisors."""
     rows_without_votes: int
     """Rows without a vote or gold: uniform in `probs`, never a target."""
     shared_evidence: float | None
     """Share ρ of the votes' evidence that is the same, by which it was discounted; None if it was not estimated."""
     notes: tuple[str, ...] = field(default=())
     """Sentences for readers: peculiarities of these votes, and what votes alone cannot identify."""
-
-
-@dataclass(frozen=True, eq=False)
-class Combined:
-    """The combined votes of several supervisors."""
-
-    probs: NDArray[np.float64]
-    """Posterior of shape (N, K); gold rows are certain, rows without a vote uniform."""
-    weights: NDArray[np.float64]
-    """λ of each supervisor, shape (M,), summing to one."""
-    effective_supervisors: float
-    """Number of independent supervisors that these amount to, between 1 and M (0 without votes)."""
-    diagnostics: Diagnostics
-    """What was estimated about the supervisors, and what cannot be identified."""
-    usable: NDArray[np.bool_]
-    """Whether a row has a vote or gold, shape (N,)."""
-    rows: tuple[Hashable, ...] | None = None
-    """Name of each row: tasks of a long table in order of appearance, or row ids; None where the votes have none."""
-    choices: tuple[Any, ...] | None = None
-    """Name of each choice: labels of a long table, sorted; None where the votes have none."""
 
 
 def targets_of(votes: ChoiceVotes, probs: NDArray[np.float64], usable: NDArray[np.bool_]) -> ChoiceTargets:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, Index
@@ -75,8 +74,9 @@ def _divisor(votes: Array, rho: float) -> Array:
 def _held_out(fit: Fit) -> list[tuple[Channels | SoftVotes, int]]:
     """The supervisors with most votes, each with its likelihood."""
     parts = [part for part in fit.parts if isinstance(part, Channels | SoftVotes)]
-    every = [(part, person) for part in parts for person in np.flatnonzero(part.ballots.per_supervisor).tolist()]
-    return sorted(every, key=lambda each: -each[0].ballots.per_supervisor[each[1]])[:_MOST_SUPERVISORS]
+    every = [(votes, part, person) for part in parts for person, votes in enumerate(part.ballots.per_supervisor)]
+    busiest = sorted(every, key=lambda each: -each[0])[:_MOST_SUPERVISORS]
+    return [(part, person) for votes, part, person in busiest if votes]
 
 
 def _log_predicted(log_joint: Array, label: Index, times: Array) -> Array:
@@ -85,12 +85,12 @@ def _log_predicted(log_joint: Array, label: Index, times: Array) -> Array:
     The channel is an accuracy for two choices, and a matrix with a strong prior around an accuracy for more.
     """
     k = log_joint.shape[1]
-    probs, said = normalised(log_joint), sparse.csr_matrix((times, (np.arange(len(label)), label)), (len(label), k))
+    probs, said = normalised(log_joint), times[:, None] * np.eye(k)[label]
     channel, strength = _around(_FIRST_ACCURACY, k), _ROW_STRENGTH * k if k > 2 else np.inf
     for _ in range(_CHANNEL_STEPS):
         joint = probs * channel[:, label].T
         joint /= joint.sum(axis=1, keepdims=True)
-        counts = (said.T @ joint).T
+        counts = joint.T @ said
         channel = _around((np.trace(counts) + 1) / (counts.sum() + 2), k)
         if np.isfinite(strength):
             channel = (counts + strength * channel) / (counts.sum(axis=1, keepdims=True) + strength)

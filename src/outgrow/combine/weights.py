@@ -53,12 +53,12 @@ def check_weighting(name: str, *, has_gold: bool) -> None:
         )
 
 
-def informed_weights(ballots: Ballots, belief: Array, errors: Array) -> Array:
+def informed_weights(ballots: Ballots, belief: Array, errors: Array | None) -> Array:
     """Return λ (M,) in proportion to the log-odds of each supervisor being right, over its copies.
 
     λ_m ∝ max(0, log(a_m (K−1) / (1 − a_m))) / Σ_j max(0, ρ_mj), with a_m the accuracy averaged over the answers, so
     that constant supervisors and those below chance have λ = 0. If none is above chance all count alike. The answers
-    have the posterior `belief` (N, K); ρ are the shared `errors` (M, M).
+    have the posterior `belief` (N, K); ρ are the shared `errors` (M, M), None where they are not known.
 
     Source:
         Optimal weights of independent voters, Nitzan & Paroush 1982; the division by shared errors is ours.
@@ -73,7 +73,9 @@ def informed_weights(ballots: Ballots, belief: Array, errors: Array) -> Array:
     recall = (hits + _PRIOR_VOTES / k) / (mass + _PRIOR_VOTES)
     accuracy = np.clip(recall.mean(axis=1), 1e-6, 1 - 1e-6)
     worth = np.maximum(np.log(accuracy * (k - 1) / (1 - accuracy)), 0.0)
-    worth = np.where(worth > 1e-9, worth, 0.0) / np.maximum(errors, 0.0).sum(axis=1)
+    worth = np.where(worth > 1e-9, worth, 0.0)
+    if errors is not None:
+        worth = worth / np.maximum(errors, 0.0).sum(axis=1)
     weights: Array = worth / worth.sum() if worth.sum() > 0 else np.full(people, 1.0 / people)
     return weights
 

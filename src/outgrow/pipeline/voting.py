@@ -107,8 +107,7 @@ def combine_table(
         return VotingResult(tasks, names, combine(votes, method, weights=weights))
     tasks, names, ballots, answers, notes = _long(_read(path, reader, gold), columns, choices, gold)
     combined = combine(ballots, method, gold=answers, weights=weights)
-    about = dataclasses.replace(combined.diagnostics, notes=(*combined.diagnostics.notes, *notes))
-    return VotingResult(tasks, names, dataclasses.replace(combined, diagnostics=about))
+    return VotingResult(tasks, names, dataclasses.replace(combined, notes=tuple(notes)))
 
 
 def _read(path: str, reader: VotesSupervisor, gold: str | None) -> dict[str, Coded]:
