@@ -209,6 +209,27 @@ def read_strategyqa(weakest=12):
     return one_hot(labels[:, kept]), truth
 
 
+def read_open_answers(name):
+    """Labels (N, 30) and truth of the configurations on GSM8K or `date`: numbers or dates, equal numbers as one."""
+    with gzip.open(_existing(f"llm_predictions/{name}.jsonl.gz"), "rt") as file:
+        lines = [json.loads(line) for line in file]
+    names, place = sorted(lines[0]["pred"]), {}
+    truth = np.array([place.setdefault(_number(line["gold"]), len(place)) for line in lines])
+    labels = [
+        [-1 if said in ("[invalid]", "", None) else place.setdefault(_number(said), len(place)) for said in answers]
+        for answers in ([line["pred"][name] for name in names] for line in lines)
+    ]
+    return np.array(labels), truth
+
+
+def _number(text):
+    text = str(text).split("####")[-1].strip().replace(",", "").lstrip("$")
+    try:
+        return str(float(text))
+    except ValueError:
+        return text
+
+
 def read_sciq(seed=0):
     """Votes (5840, 4, 2) of four GPT-2 models of different size, fine-tuned on other questions, and truth."""
     with gzip.open(_existing(f"sciq/gpt2_family_weak_labels_seed{seed}.jsonl.gz"), "rt") as file:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 
 from outgrow.cli import main
 from outgrow.errors import DataError
+from outgrow.pipeline.checking import check
 from outgrow.pipeline.voting import combine_table
 from outgrow.report.voting import summary_of, voting_text
 from outgrow.supervisors import VotesSupervisor
@@ -186,3 +189,55 @@ def test_whole_numbers_that_a_program_wrote_with_a_point_are_the_same_labels(tmp
     result = combine_table(str(tmp_path / "votes.csv"), "majority", gold="gold")
     assert result.choices == ("0", "1")
     assert [line["answer"] for line in result.posteriors().to_pylist()] == ["1", None]
+
+
+def test_a_column_per_supervisor_and_choice_names_the_choices(tmp_path: Path) -> None:
+    shares = {"p_gpt_2_dog": [0.7, 0.1], "p_gpt_2_cat": [0.2, 0.1], "p_gpt_2_cow": [0.1, 0.8]}
+    shares |= {"p_ann_cat": [0.2, 0.0], "p_ann_cow": [0.1, 1.0], "p_ann_dog": [0.7, 0.0]}
+    pq.write_table(pa.table({"task": ["a", "b"], "truth": [None, "cat"], **shares}), tmp_path / "wide.parquet")
+    path = str(tmp_path / "wide.parquet")
+    columns = VotesSupervisor(votes=path, probabilities="p_*_{choice}")
+    result = combine_table(path, "mean", columns=columns, gold="truth")
+    assert result.combined.diagnostics.names == ("gpt_2", "ann")
+    first, second = result.posteriors().to_pylist()
+    assert (first["answer"], first["p_dog"]) == ("dog", pytest.approx(0.7))
+    assert (second["answer"], second["p_cat"]) == ("cat", 1.0)  # gold
+
+
+def test_a_supervisor_without_a_column_for_a_choice_is_named(tmp_path: Path) -> None:
+    table = pa.table({"task": ["a"], "p_x_yes": [1.0], "p_x_no": [0.0], "p_y_yes": [1.0]})
+    pq.write_table(table, tmp_path / "w.parquet")
+    columns = VotesSupervisor(votes=str(tmp_path / "w.parquet"), probabilities="p_*_{choice}")
+    with pytest.raises(DataError, match="one per supervisor and choice") as raised:
+        combine_table(str(tmp_path / "w.parquet"), "mean", columns=columns)
+    assert "y: no" in str(raised.value)
+
+
+def test_open_answers_have_the_probability_that_none_is_right_in_place_of_a_column_each(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    said = [[n * 1000 + (0 if rng.random() < 0.7 else rng.integers(1, 999)) for _ in range(5)] for n in range(100)]
+    lines = [{"task": f"t{n}", "worker": f"w{m}", "label": str(said[n][m])} for n in range(100) for m in range(5)]
+    pq.write_table(pa.Table.from_pylist(lines), tmp_path / "votes.parquet")
+    known = {"task": [f"t{n}" for n in range(100)], "truth": [str(n * 1000) for n in range(100)]}
+    pq.write_table(pa.table(known), tmp_path / "truth.parquet")
+    result = combine_table(str(tmp_path / "votes.parquet"))
+    posteriors = result.posteriors()
+    assert posteriors.column_names == ["task", "answer", "confidence", "p_none"]
+    assert np.mean([line["answer"] == f"{n * 1000}" for n, line in enumerate(posteriors.to_pylist())]) > 0.9
+    checked = check(result, str(tmp_path / "truth.parquet"), task="task", answer="truth")
+    assert checked.accuracy > 0.9
+    assert checked.nll < 0.4
+
+
+def test_nan_is_an_abstention_where_labels_are_numbers(tmp_path: Path) -> None:
+    table = pa.table({"task": ["a", "a", "b"], "worker": ["x", "y", "x"], "label": [1.0, float("nan"), 0.0]})
+    pq.write_table(table, tmp_path / "votes.parquet")
+    assert combine_table(str(tmp_path / "votes.parquet"), "majority").choices == ("0", "1")
+
+
+def test_combining_a_hundred_votes_does_not_import_torch(votes: tuple[list[str], Path]) -> None:
+    code = (
+        f"import sys; from outgrow.pipeline.voting import combine_table; combine_table({str(votes[1])!r}, 'majority')"
+    )
+    code += "; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -28,7 +28,8 @@ def combine(
         str | None, typer.Option(help="Wide tables of choices: a pattern such as pred.*; the star is the name.")
     ] = None,
     probabilities: Annotated[
-        str | None, typer.Option(help="Wide tables: a pattern such as p_*; the star is the supervisor's name.")
+        str | None,
+        typer.Option(help="Wide tables: a pattern such as p_* or p_*_{choice}; the star is the supervisor's name."),
     ] = None,
     choice: Annotated[
         list[str] | None, typer.Option(help="A label that is a choice, once for each; by default all but -1.")
@@ -43,7 +44,6 @@ def combine(
     quiet: Quiet = False,
 ) -> None:
     """Combine a table of votes into posteriors, and say what is known of the supervisors."""
-    from outgrow.pipeline.checking import check as compare
     from outgrow.pipeline.voting import check_suffix, combine_table
     from outgrow.report.voting import summary_of, voting_text
     from outgrow.supervisors.votes import VotesSupervisor
@@ -63,7 +63,11 @@ def combine(
         probabilities=probabilities,
     )
     result = combine_table(str(votes), method, columns=columns, choices=choice, gold=gold)
-    checked = compare(result, str(votes), task=task, answer=check) if check else None
+    checked = None
+    if check:
+        from outgrow.pipeline.checking import check as compare
+
+        checked = compare(result, str(votes), task=task, answer=check)
     result.write(output)
     if as_json:
         about = summary_of(result.combined) | {"check": dataclasses.asdict(checked) if checked else None}

@@ -46,6 +46,8 @@ class Ballots:
     """Names of the M supervisors, including those without a vote."""
     repeats: NDArray[np.float64] | None = None
     """How many rows each row stands for, shape (N,), where rows with the same votes are merged; None: one each."""
+    open: bool = False
+    """Whether choices are each row's own answers, the last one standing for none of these; see `Candidates`."""
 
     @classmethod
     def of(cls, votes: ChoiceVotes | ArrayLike | Ballots, *, choices: int | None = None) -> Ballots:

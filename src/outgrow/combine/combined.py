@@ -34,12 +34,15 @@ class Combined:
     """Name of each row: tasks of a long table in order of appearance, or row ids; None where the votes have none."""
     choices: tuple[Any, ...] | None = None
     """Name of each choice: labels of a long table, sorted; None where the votes have none."""
+    answers: NDArray[np.int64] | None = None
+    """Of open answers the choice behind each candidate of a row, shape (N, K), -1 for none; the last candidate is
+    “none of these”. None where all rows have the same choices."""
     notes: tuple[str, ...] = ()
     """Further sentences for readers."""
 
     @cached_property
     def probs(self) -> Array:
-        """Posterior of shape (N, K); gold rows are certain, rows without a vote uniform."""
+        """Posterior (N, K), K counting candidates of open answers; gold rows certain, those without votes uniform."""
         found: Array = self.posterior.probs[self.merged.of_row]
         return found
 
@@ -73,7 +76,7 @@ class Combined:
 
     @cached_property
     def _agreement(self) -> Agreement | None:
-        return self.posterior.agreement or agreement_of(self._ballots)
+        return self.posterior.agreement or (None if self._ballots.open else agreement_of(self._ballots))
 
     @cached_property
     def _errors(self) -> Array | None:

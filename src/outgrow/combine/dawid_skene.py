@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from outgrow.combine.ballots import Ballots, Merged, checked_gold, pooled
 from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.likelihoods import Likelihood, likelihoods
+from outgrow.combine.open_answers import OpenVotes
 from outgrow.combine.result import Posterior, held, normalised
 
 Array = NDArray[np.float64]
@@ -63,13 +64,15 @@ class DawidSkene(PosteriorCombiner):
         if np.count_nonzero(lines.per_supervisor) == 1 and (gold < 0).all():
             # Its accuracy is not identified, and the most probable fit would be its commonest label on every row.
             return Fit(probs, np.log(np.maximum(probs, np.finfo(float).tiny)), [], (_ALONE,))
-        parts = likelihoods(lines, self.smoothing)
+        parts: list[Likelihood] = (
+            [OpenVotes(lines, self.smoothing)] if lines.open else likelihoods(lines, self.smoothing)
+        )
         for step in range(self.iterations):
             balance = share @ probs + 1.0
             balance /= balance.sum()
             for part in parts:
                 part.fit(probs, balance)
-            log_joint = np.tile(np.log(balance), (len(probs), 1))
+            log_joint = np.zeros(probs.shape) if lines.open else np.tile(np.log(balance), (len(probs), 1))
             for part in parts:
                 part.add_to(log_joint)
             before, probs = probs, held(normalised(log_joint.copy()), usable, gold)

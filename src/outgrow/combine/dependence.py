@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from outgrow.combine.agreement import Agreement, agreement_of, find_copies, pool, unexplained
 from outgrow.combine.ballots import Ballots, Merged, checked_gold
@@ -66,19 +65,21 @@ class Dependence(PosteriorCombiner):
         """Return the posterior of every row; gold rows (`gold >= 0`) are certain, and calibrate the others."""
         merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
         lines, known = merged.ballots, merged.gold
-        agreement = agreement_of(lines)
+        agreement = None if lines.open else agreement_of(lines)
         found = [_Discounted.of(lines, known, groups) for groups in self._groupings(lines, known, agreement)]
         best = found[0]
         for other in found[1:]:
             gain, times = other.on_gold(known) - best.on_gold(known), lines.count[known >= 0]
             if gain @ times > _STANDARD_ERRORS * np.sqrt(gain**2 @ times):
                 best = other
-        log_joint = recalibrate(best.log_joint, known, lines.count)
+        log_joint = best.log_joint if lines.open else recalibrate(best.log_joint, known, lines.count)
         probs = finished(normalised(log_joint), lines, known)
         return Posterior(probs[merged.of_row], best.copies, best.rho, best.notes, agreement)
 
     def _groupings(self, lines: Ballots, known: NDArray[np.int64], agreement: Agreement | None) -> list[Groups]:
         """The groups of copies that votes suggest, and with gold rows the alternatives to them."""
+        if lines.open:
+            return [()]
         suggested = [find_copies(lines, excess=self.copy_excess, agreement=agreement)]
         if self.copy_excess < 1 and not lines.soft_supervisors().any():
             loose = find_copies(lines, excess=_LOOSE_EXCESS, least=_LEAST_CORRELATION, agreement=agreement)
@@ -118,6 +119,8 @@ def _failing_alike(lines: Ballots, known: NDArray[np.int64]) -> Groups:
     errors = shared_errors(checked, certain, agreement_of(checked))
     if errors is None:
         return ()
+    from scipy.sparse.csgraph import connected_components  # slow to import, and rarely needed
+
     alike = errors > _LEAST_CORRELATION
     _, group = connected_components(alike, directed=False)
     members = (np.flatnonzero(group == each) for each in np.unique(group))

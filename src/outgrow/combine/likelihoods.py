@@ -98,9 +98,8 @@ class Channels:
         common = (hits.sum() + 1) / (self.ballots.per_supervisor.sum() + k)
         choose = self._rounds % _CHOSEN_EVERY == 2
         if choose:
-            self._strength = max(_STRENGTHS, key=lambda each: self._evidence_of_accuracies(hits, common, each))
-        accuracy = (hits + self._strength * common) / (self._given + self._strength)
-        accuracy = np.clip(accuracy, 1e-4, 1 - 1e-4)[self._owner]
+            self._strength = chosen_strength(hits, self._given, common)
+        accuracy = accuracies(hits, self._given, common, self._strength)[self._owner]
         expected = np.repeat(((1 - accuracy) / (k - 1))[:, None], k, axis=1)
         expected[every, self._label] = accuracy
         totals = np.zeros((self._people, k))
@@ -121,9 +120,21 @@ class Channels:
         found: Array = self._log_confusion[self._column[votes]]
         return found
 
-    def _evidence_of_accuracies(self, hits: Array, common: float, strength: float) -> float:
+
+def accuracies(hits: Array, votes: Array, common: float, strength: float) -> Array:
+    """Return accuracies from hits among votes, shape (M,) each, with a beta prior around the common one."""
+    found: Array = np.clip((hits + strength * common) / (votes + strength), 1e-4, 1 - 1e-4)
+    return found
+
+
+def chosen_strength(hits: Array, votes: Array, common: float) -> float:
+    """Return the strength of that prior with the largest marginal likelihood."""
+
+    def evidence(strength: float) -> float:
         right, wrong = strength * common, strength * (1 - common)
-        return float((betaln(hits + right, self._given - hits + wrong) - betaln(right, wrong)).sum())
+        return float((betaln(hits + right, votes - hits + wrong) - betaln(right, wrong)).sum())
+
+    return max(_STRENGTHS, key=evidence)
 
 
 def _evidence_of_rows(counts: Array, expected: Array, totals: Array, strength: float) -> float:

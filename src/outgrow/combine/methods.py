@@ -15,6 +15,7 @@ from outgrow.combine.calibration import apply_temperatures, fit_temperatures
 from outgrow.combine.combined import Combined
 from outgrow.combine.dependence import Dependence
 from outgrow.combine.diagnostics import shared_errors
+from outgrow.combine.open_answers import Candidates, is_open
 from outgrow.combine.result import Posterior, finished
 from outgrow.combine.weights import Weights, check_weighting, explicit_weights, informed_weights
 from outgrow.errors import ConfigError, DataError
@@ -47,6 +48,8 @@ def combine(
             - `Ballots`, for very many votes.
         method: Name of a registered combiner with its default parameters, or a combiner, such as `DawidSkene(…)`.
         choices: K or the labels in order, where the votes do not show them all. Default: the labels that occur, sorted.
+            More than 200, or more than a few that nobody listed for the rows there are, are open answers, such as
+            numbers: every row then has its own candidates (`Combined.answers`).
         gold: Known answers, shape (N,), -1 where unknown, or a mapping of rows to labels by name. They hold their
             rows, and show who is right.
         seed: Ignored: all methods are deterministic.
@@ -74,11 +77,22 @@ def combine(
     combiner = create("combiner", method, {}) if isinstance(method, str) else method
     if isinstance(weights, str):
         check_weighting(weights, has_gold=bool((known >= 0).any()))
+    if is_open(every, listed=choices is not None) and can(combiner, "posterior"):
+        candidates = Candidates.of(every)
+        one = _posterior_of(combiner, candidates.ballots, candidates.gold(known), weights)
+        return dataclasses.replace(one, rows=rows, choices=names, answers=candidates.answers)
+    combined = _posterior_of(combiner, every, known, weights, name=method)
+    return dataclasses.replace(combined, rows=rows, choices=names)
+
+
+def _posterior_of(
+    combiner: Any, every: Ballots, known: NDArray[np.int64], weights: Weights | None, *, name: Any = None
+) -> Combined:
     own = getattr(combiner, "weighting", None)
     wanted = weights if weights is not None else "estimated" if own is None else own
     if not can(combiner, "posterior"):
         merged = Merged(every, known, np.arange(every.rows))
-        return Combined(merged, _by_choices(combiner, method, every, known), _lambdas(wanted, merged), rows, names)
+        return Combined(merged, _by_choices(combiner, name, every, known), _lambdas(wanted, merged))
     # Rows with the same votes become one: with few people and choices a thousand lines stand for millions.
     merged = Merged.of(every, known)
     given, options = _lambdas(wanted, merged), {}
@@ -87,7 +101,7 @@ def combine(
             given = Combined(merged, Dependence().posterior(merged.ballots, gold=merged.gold), None).weights
         options["weights"] = given
     posterior = combiner.posterior(merged.ballots, gold=merged.gold, **options)
-    return Combined(merged, posterior, given, rows, names)
+    return Combined(merged, posterior, given)
 
 
 def _by_choices(combiner: Any, name: Any, ballots: Ballots, gold: NDArray[np.int64]) -> Posterior:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from outgrow.combine.ballots import Ballots, Index
 from outgrow.combine.dawid_skene import Fit
 from outgrow.combine.likelihoods import Channels, Rules, SoftVotes
+from outgrow.combine.open_answers import OpenVotes
 from outgrow.combine.result import normalised
 
 Array = NDArray[np.float64]
@@ -47,7 +48,13 @@ def shared_evidence(fit: Fit, lines: Ballots) -> float:
         others, times = fit.log_joint[line] - part.evidence(own), lines.count[line]
         if times.sum() < _LEAST_VOTES:
             continue
-        fits = [_log_predicted(others / _divisor(voters[line] - 1, rho), label, times) for rho in _GRID]
+        coincidence, novel = None, np.zeros(len(own), dtype=bool)
+        if isinstance(part, OpenVotes):
+            # An answer that no other gave is no candidate of the others: to them it is among “none of these”.
+            coincidence, novel = part.coincidence, part.votes[line, label] == 1
+            others[novel, label[novel]] = -np.inf
+        tried = (others / _divisor(voters[line] - 1, rho) for rho in _GRID)
+        fits = [_log_predicted(each, label, times, coincidence, novel) for each in tried]
         gains = np.array(fits) - fits[0]
         gained += gains @ times
         spread += gains**2 @ times
@@ -71,29 +78,46 @@ def _divisor(votes: Array, rho: float) -> Array:
     return 1 + np.maximum(votes - 1, 0)[:, None] * rho
 
 
-def _held_out(fit: Fit) -> list[tuple[Channels | SoftVotes, int]]:
+def _held_out(fit: Fit) -> list[tuple[Channels | OpenVotes | SoftVotes, int]]:
     """The supervisors with most votes, each with its likelihood."""
-    parts = [part for part in fit.parts if isinstance(part, Channels | SoftVotes)]
+    parts = [part for part in fit.parts if isinstance(part, Channels | OpenVotes | SoftVotes)]
     every = [(votes, part, person) for part in parts for person, votes in enumerate(part.ballots.per_supervisor)]
     busiest = sorted(every, key=lambda each: -each[0])[:_MOST_SUPERVISORS]
     return [(part, person) for votes, part, person in busiest if votes]
 
 
-def _log_predicted(log_joint: Array, label: Index, times: Array) -> Array:
+def _log_predicted(
+    log_joint: Array, label: Index, times: Array, coincidence: float | None, novel: NDArray[np.bool_]
+) -> Array:
     """Log-probability of each vote (V,) by a channel from the answer, fitted to these votes.
 
-    The channel is an accuracy for two choices, and a matrix with a strong prior around an accuracy for more.
+    The channel is an accuracy for two choices and for open answers, of which two wrong ones coincide with a known
+    probability; for more choices it is a matrix with a strong prior around an accuracy.
     """
     k = log_joint.shape[1]
-    probs, said = normalised(log_joint), times[:, None] * np.eye(k)[label]
-    channel, strength = _around(_FIRST_ACCURACY, k), _ROW_STRENGTH * k if k > 2 else np.inf
+    probs, votes = normalised(log_joint), np.arange(len(label))
+    if coincidence is None and k > 2:
+        return _by_matrix(probs, label, times)
+    right = probs[votes, label]
+    if coincidence is not None:
+        right = np.where(novel, coincidence * probs[:, -1], right)
+    accuracy, elsewhere = _FIRST_ACCURACY, (1 - right) * (coincidence or 1.0)
+    for _ in range(_CHANNEL_STEPS):
+        share = accuracy * right / (accuracy * right + (1 - accuracy) * elsewhere)
+        accuracy = (times @ share + 1) / (times.sum() + 2)
+    found: Array = np.log(accuracy * right + (1 - accuracy) * elsewhere)
+    return found
+
+
+def _by_matrix(probs: Array, label: Index, times: Array) -> Array:
+    k = probs.shape[1]
+    said, strength, channel = times[:, None] * np.eye(k)[label], _ROW_STRENGTH * k, _around(_FIRST_ACCURACY, k)
     for _ in range(_CHANNEL_STEPS):
         joint = probs * channel[:, label].T
         joint /= joint.sum(axis=1, keepdims=True)
         counts = joint.T @ said
-        channel = _around((np.trace(counts) + 1) / (counts.sum() + 2), k)
-        if np.isfinite(strength):
-            channel = (counts + strength * channel) / (counts.sum(axis=1, keepdims=True) + strength)
+        channel = strength * _around((np.trace(counts) + 1) / (counts.sum() + 2), k)
+        channel = (counts + channel) / (counts.sum(axis=1, keepdims=True) + strength)
     found: Array = np.log((probs * channel[:, label].T).sum(axis=1))
     return found
 

@@ -57,7 +57,7 @@ def check(result: VotingResult, path: str, *, task: str, answer: str) -> Check:
     answers = column(table, answer, where=path, setting="the column to check against")
     known: dict[str, int] = {}
     for name, value in zip(map(str, tasks), answers, strict=True):
-        index = choice_index(value, result.choices, where=path)
+        index = _index(value, result, path)
         if index is not None and known.setdefault(name, index) != index:
             raise DataError(f"The task {name} in {path} has two different known answers.", wanted="one, or none")
     gold = np.array([known.get(name, -1) for name in result.posteriors()["task"].to_pylist()])
@@ -65,9 +65,19 @@ def check(result: VotingResult, path: str, *, task: str, answer: str) -> Check:
     if not checked.any():
         raise DataError(f"No task with a posterior has a known answer in the column {answer!r} of {path}.")
     probs, gold = result.combined.probs[checked], gold[checked]
+    if result.combined.answers is not None:
+        given = result.combined.answers[checked] == gold[:, None]
+        gold = np.where(given.any(axis=1), given.argmax(axis=1), probs.shape[1] - 1)
     return Check(
         tasks=int(checked.sum()),
         accuracy=float(choice_scores(probs, gold).mean()),
         confidence=float(confidences(probs, gold).mean()),
         nll=float(negative_log_likelihoods(probs, gold).mean()),
     )
+
+
+def _index(value: object, result: VotingResult, path: str) -> int | None:
+    """The choice that a known answer is; of open answers one beyond all choices for one that nobody gave."""
+    if result.combined.answers is not None and value not in (None, "") and str(value) not in result.choices:
+        return len(result.choices)
+    return choice_index(value, result.choices, where=path)

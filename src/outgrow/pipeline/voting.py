@@ -21,6 +21,7 @@ from outgrow.store import replacing
 from outgrow.supervisors.exports import read_votes
 from outgrow.supervisors.votes import ABSTENTION, VotesSupervisor
 from outgrow.tasks.coded import Coded, labels_of, read_coded
+from outgrow.tasks.files import choice_index
 from outgrow.tasks.tables import check_column, column, read_records
 
 _LINES = 2**17
@@ -41,18 +42,23 @@ class VotingResult:
     def posteriors(self, tasks: slice = slice(None)) -> pa.Table:
         """Return one line per task: `task`, `answer`, `confidence`, and a column `p_<choice>` per choice.
 
-        A task without a usable vote has no answer.
+        Where answers are open, `p_none` alone: the probability that nobody is right. A task without a usable vote has
+        no answer, and one on which most likely nobody is right neither.
 
         Args:
             tasks: Which ones; by default all.
         """
         probs, usable = self.combined.probs[tasks], self.combined.usable[tasks]
-        best = pa.array(probs.argmax(axis=1), mask=~usable)
+        best, every = probs.argmax(axis=1), self.combined.answers
+        if every is not None:
+            best = every[tasks][np.arange(len(best)), best]
         columns: dict[str, Any] = {
             "task": self.tasks[tasks].cast(pa.string()),
-            "answer": pa.array(self.choices, pa.string()).take(best),
+            "answer": pa.array(self.choices, pa.string()).take(pa.array(best, mask=~usable | (best < 0))),
             "confidence": pa.array(probs.max(axis=1), mask=~usable),
         }
+        if every is not None:
+            return pa.table(columns | {"p_none": probs[:, -1]})
         columns |= {f"p_{choice}": pa.array(probs[:, k]) for k, choice in enumerate(self.choices)}
         return pa.table(columns)
 
@@ -93,8 +99,9 @@ def combine_table(
         columns: Names of the columns. `answers` or `probabilities` mean that the table is wide: a column of labels per
             supervisor, or one or more columns of probabilities.
         choices: The labels that are choices, in their order; by default all that occur, sorted, without `-1`, which
-            is an abstention unless it is named here. Names of the choices of probabilities; by default 0, 1 …
-        gold: A column of a long table with known answers, empty where unknown; see `outgrow.combine.combine`.
+            is an abstention unless it is named here. Names of the choices of probabilities; by default those in the
+            names of the columns (`{choice}` of the pattern), or 0, 1 …
+        gold: A column with known answers, empty where unknown; see `outgrow.combine.combine`.
         weights: λ by name, see `outgrow.combine.combine`.
 
     Raises:
@@ -103,10 +110,12 @@ def combine_table(
     columns = columns or VotesSupervisor(votes=path)
     reader = columns
     if columns.probabilities is not None:
-        tasks, names, votes = _wide(read_records(path), reader, choices)
-        return VotingResult(tasks, names, combine(votes, method, weights=weights))
+        table = read_records(path)
+        tasks, names, votes = _wide(table, reader, choices)
+        known = None if gold is None else _gold_of_wide(table, reader, tasks, names, gold)
+        return VotingResult(tasks, names, combine(votes, method, gold=known, weights=weights))
     tasks, names, ballots, answers, notes = _long(_read(path, reader, gold), columns, choices, gold)
-    combined = combine(ballots, method, gold=answers, weights=weights)
+    combined = combine(ballots, method, choices=choices, gold=answers, weights=weights)
     return VotingResult(tasks, names, dataclasses.replace(combined, notes=tuple(notes)))
 
 
@@ -187,11 +196,26 @@ def _renumbered(codes: NDArray[np.int32], old: Sequence[str | None], new: Sequen
 def _wide(
     table: pa.Table, reader: VotesSupervisor, named: Sequence[str] | None
 ) -> tuple[pa.Array, tuple[str, ...], ChoiceVotes]:
-    widths = {len(names) for names in reader.columns(table).values()}
+    columns, by_name = reader.columns(table), reader.choices_of(table)
+    widths = {len(names) for names in columns.values()}
     if len(widths) != 1:
         raise DataError(f"Supervisors in {reader.votes} have different numbers of columns.", found=widths)
     width = widths.pop()
-    choices = tuple(named) if named is not None else tuple(str(k) for k in range(max(width, 2)))
+    choices = tuple(named) if named is not None else by_name or tuple(str(k) for k in range(max(width, 2)))
     values = column(table, reader.task, where=reader.votes, setting="--task")
     tasks = tuple(dict.fromkeys(str(value) for value in values))
     return pa.array(tasks, pa.large_string()), choices, reader.read(tasks, tasks, choices)
+
+
+def _gold_of_wide(
+    table: pa.Table, reader: VotesSupervisor, tasks: pa.Array, choices: Sequence[str], gold: str
+) -> NDArray[np.int64]:
+    task, answer = (column(table, name, where=reader.votes, setting="--gold") for name in (reader.task, gold))
+    known: dict[str, int] = {}
+    for name, value in zip(map(str, task), answer, strict=True):
+        index = choice_index(value, choices, where=reader.votes)
+        if index is not None and known.setdefault(name, index) != index:
+            raise DataError(
+                f"A task in {reader.votes} has two different gold answers.", found=name, wanted="one, or none"
+            )
+    return np.array([known.get(name, -1) for name in tasks.to_pylist()], dtype=np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -26,6 +27,8 @@ Distribution = list[float]
 ABSTENTION = "-1"
 """The label that says “no vote” in tables of weak supervision, unless a choice has that name."""
 _ABSTENTIONS = (ABSTENTION, -1)
+_CHOICE = "{choice}"
+"""In a pattern of columns: the choice that a column is about."""
 
 
 def vote_index(
@@ -115,8 +118,9 @@ class VotesSupervisor(Frozen):
     abstain: tuple[str, ...] = ()
     """Further labels that are abstentions, such as `[invalid]`."""
     probabilities: str | dict[str, str | tuple[str, ...]] | None = None
-    """Wide tables: a pattern such as `p_true_*` (the star is the supervisor's name), or name → column(s). One column is
-    the probability of the last of two choices; several are those of all choices."""
+    """Wide tables: a pattern such as `p_true_*` (the star is the supervisor's name) or, with a column per choice,
+    `p_*_{choice}`; or name → column(s). One column is the probability of the last of two choices; several are those of
+    all choices, in their order."""
     name: str | None = None
     """A prefix for the supervisors' names."""
 
@@ -199,7 +203,7 @@ class VotesSupervisor(Frozen):
         where = self.votes
         tasks = [str(task) for task in column(table, self.task, where=where, setting="task of the votes")]
         votes: dict[str, dict[str, list[Distribution | None]]] = {}
-        for name, columns in self.columns(table).items():
+        for name, columns in self.columns(table, choices).items():
             setting = "probabilities of the votes"
             values = zip(*(column(table, each, where=where, setting=setting) for each in columns), strict=True)
             given: dict[str, list[Distribution | None]] = defaultdict(list)
@@ -232,11 +236,40 @@ class VotesSupervisor(Frozen):
             stacked.append(pa.table(given))
         return pa.concat_tables(stacked)
 
-    def columns(self, table: pa.Table) -> dict[str, tuple[str, ...]]:
-        """Return the columns of each supervisor of a wide table."""
+    def choices_of(self, table: pa.Table) -> tuple[str, ...]:
+        """Return the choices that the columns of a wide table name, in their order; none without `{choice}`."""
+        return tuple(dict.fromkeys(choice for _, choice in self._by_choice(table).values()))
+
+    def _by_choice(self, table: pa.Table) -> dict[str, tuple[str, str]]:
+        """Supervisor and choice of each column that a pattern with `{choice}` matches."""
+        if not isinstance(self.probabilities, str) or _CHOICE not in self.probabilities:
+            return {}
+        pattern = re.escape(self.probabilities).replace(re.escape(_CHOICE), "(?P<choice>.+)")
+        pattern = pattern.replace(re.escape("*"), "(?P<name>.+)", 1)
+        found = {name: re.fullmatch(pattern, name) for name in table.column_names}
+        return {name: (match["name"], match["choice"]) for name, match in found.items() if match}
+
+    def columns(self, table: pa.Table, choices: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each supervisor of a wide table, one per choice in the order of `choices`.
+
+        Raises:
+            DataError: No column matches, or a supervisor has none for one of the choices.
+        """
         pattern = self.answers if self.probabilities is None else self.probabilities
         if isinstance(pattern, dict):
             return {name: (names,) if isinstance(names, str) else names for name, names in pattern.items()}
+        if by_choice := self._by_choice(table):
+            place = {pair: name for name, pair in by_choice.items()}
+            wanted = choices or self.choices_of(table)
+            people = dict.fromkeys(name for name, _ in by_choice.values())
+            missing = [f"{name}: {choice}" for name in people for choice in wanted if (name, choice) not in place]
+            if missing or len(place) != len(people) * len(wanted):
+                raise DataError(
+                    f"The columns of {self.votes} that match {pattern!r} are not one per supervisor and choice.",
+                    found=f"none for {', '.join(missing[:5])}" if missing else ", ".join(list(by_choice)[:8]),
+                    wanted=f"the choices {', '.join(wanted)}",
+                )
+            return {name: tuple(place[name, choice] for choice in wanted) for name in people}
         before, star, after = (pattern or "").partition("*")
         matching = [
             name for name in table.column_names if name.startswith(before) and name.endswith(after) and name != before

@@ -73,7 +73,7 @@ def read_coded(path: str, names: Sequence[str]) -> dict[str, Coded]:
 
 
 def labels_of(column: Coded) -> list[str | None]:
-    """Return the distinct values of a column of labels. If all are numbers, `1.0` becomes `1` and `NA` None.
+    """Return the distinct values of a column of labels. If all are numbers, `1.0` becomes `1`, `NA` and NaN None.
 
     Example:
         >>> labels_of(Coded.of([pa.array(["1.0", "0", "NA"])])), labels_of(Coded.of([pa.array(["1.0", "x"])]))
@@ -84,7 +84,7 @@ def labels_of(column: Coded) -> list[str | None]:
         numbers = pc.cast(pc.if_else(missing, None, column.values), pa.float64())
     except pa.ArrowInvalid:
         return list(column.values.to_pylist())
-    return list(pc.cast(numbers, pa.string()).to_pylist())
+    return list(pc.cast(pc.if_else(pc.is_nan(numbers), None, numbers), pa.string()).to_pylist())
 
 
 def _check(found: Sequence[str], names: Sequence[str], where: str) -> None:

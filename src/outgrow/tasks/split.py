@@ -9,8 +9,6 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from outgrow.config import Split
 from outgrow.errors import DataError
@@ -177,6 +175,9 @@ def _shared(one: str, other: str) -> int:
 
 def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
     """Number the clusters of rows that a prompt or group links, directly or not, in order of first appearance."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     keys: list[Sequence[Hashable]] = [[("prompt", normalise(prompt)) for prompt in prompts]]
     if groups is not None:
         keys.append([("group", group) for group in groups])
