@@ -196,13 +196,15 @@ def pretrain(model: Any, rows: Sequence[Any], folder: Path, reporter: Reporter, 
     fit(model, rows, collate, TokenLosses(TokenCrossEntropy()), arguments, reporter=reporter, name="pretrain student")
 
 
-def build(data: Path, output: Path, reporter: Reporter, *, copies: int, share: float, seed: int) -> None:
-    """Makes every model folder that is not there yet."""
+def build(
+    data: Path, output: Path, reporter: Reporter, *, only: Sequence[str], copies: int, share: float, seed: int
+) -> None:
+    """Makes every model folder, or only some, that is not there yet."""
     said, told = utterances(data / "slurp"), stories(data / "corpora/tinystories.txt.gz")
     told = told[: round(share * len(told))]
     for number, (name, shape) in enumerate(SHAPES.items()):
         folder = output / name
-        if folder.exists():
+        if name not in only or folder.exists():
             continue
         tokenizer = make_tokenizer(shape.vocabulary, [*said, *told] if name == "student" else said)
         model = new_model(shape, tokenizer, seed=seed + number)
@@ -223,13 +225,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Makes the models of examples/slurp.")
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data", help="holds slurp/ and corpora/")
     parser.add_argument("--output", type=Path, default=ROOT / "outgrow-runs/slurp-models", help="folder of the models")
+    parser.add_argument("--only", nargs="+", choices=SHAPES, default=list(SHAPES), help="models to make; default: all")
     parser.add_argument("--copies", type=int, default=3, help="how often the student reads every utterance")
     parser.add_argument("--stories", type=float, default=0.3, help="share of the stories that it reads, once")
     parser.add_argument("--seed", type=int, default=0, help="of weights, copied stretches and order")
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     with FileLock(given.output / ".lock"), reporter_for(sys.stderr) as reporter:
-        build(given.data, given.output, reporter, copies=given.copies, share=given.stories, seed=given.seed)
+        chosen = {"only": given.only, "copies": given.copies, "share": given.stories, "seed": given.seed}
+        build(given.data, given.output, reporter, **chosen)
 
 
 if __name__ == "__main__":
