@@ -128,7 +128,7 @@ class Results:
         return {
             "format": FORMAT,
             "name": self.name,
-            "chance": _plain(self.chance),
+            "chance": plain(self.chance),
             "models": [
                 {
                     "name": each.name,
@@ -141,7 +141,7 @@ class Results:
                 for each in self.models
             ],
             "evaluated": bool(self.summary.metrics),
-            "summary": _plain(self.summary.to_dict()),
+            "summary": plain(self.summary.to_dict()),
             "tests": {name: own.to_json() for name, own in self.tests.items()},
             "provenance": self._provenance(),
         }
@@ -209,10 +209,10 @@ class Results:
         return save_student(self._provenance(), self.summary, method, Path(folder), seed=seed, merge=merge)
 
     def _provenance(self) -> dict[str, Any]:
-        plain: dict[str, Any] = _plain(self.provenance)
-        if plain.get("notes"):
-            plain["notes"] = [Note.from_json(each).to_json() for each in plain["notes"]]
-        return plain
+        about: dict[str, Any] = plain(self.provenance)
+        if about.get("notes"):
+            about["notes"] = [Note.from_json(each).to_json() for each in about["notes"]]
+        return about
 
     def _scores(self) -> pa.Table:
         blocks = []
@@ -275,16 +275,16 @@ def _runs(columns: Mapping[str, NDArray[Any]], model: Mapping[str, Any], name: s
     return columns[name][own].reshape(int(columns["seed"][own].max()) + 1, int(columns["example"][own].max()) + 1)
 
 
-def _plain(value: Any) -> Any:
-    # A JSON value without secrets; NaN and infinity become None.
+def plain(value: Any) -> Any:
+    """Return a JSON value without secrets; NaN and infinity become None."""
     if isinstance(value, Note):
-        return _plain(value.to_json())
+        return plain(value.to_json())
     if isinstance(value, Mapping):
-        return {str(key): _HIDDEN if _is_secret(key, own) else _plain(own) for key, own in value.items()}
+        return {str(key): _HIDDEN if _is_secret(key, own) else plain(own) for key, own in value.items()}
     if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):

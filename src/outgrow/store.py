@@ -19,7 +19,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from outgrow import ranks
-from outgrow.errors import StoreError
+from outgrow.errors import ConfigError, StoreError
 
 FORMAT = 1
 """Raised whenever the same parameters would give other contents; old artefacts are then simply not found."""
@@ -265,6 +265,19 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def check_new(path: Path, kinds: Collection[str]) -> None:
+    """Check the name of a file that is to be written after long work.
+
+    Raises:
+        ConfigError: Its suffix is none of `kinds`.
+        StoreError: It is there already.
+    """
+    if path.suffix not in kinds:
+        raise ConfigError(f"{path} is of an unknown kind.", found=path.suffix or "no suffix", wanted=", ".join(kinds))
+    if path.exists():
+        raise StoreError(f"{path} is there already.", fix="Name a new file, or delete this one.")
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.wording import Wording
 from outgrow.report.html import report_html
 from outgrow.report.refinement import refinement_section
-from outgrow.results import _plain
+from outgrow.results import plain
 
 
 def audited(**about) -> dict:
     found = TextAudit.of(["a?", "b?"], [["x"], ["y"]], ["x", "z"], concepts=["<script>pirate</script>"] * 2)
-    return _plain({**found.to_json("m <b>", 0), **about})
+    return plain({**found.to_json("m <b>", 0), **about})
 
 
 def test_what_was_inferred_is_shown_and_escaped(two_metrics) -> None:
@@ -50,9 +50,9 @@ def test_whose_wording_it_is_stands_with_its_interval_or_with_how_well_it_can_be
         assert section is not None
         return dict(zip(section["columns"], section["rows"][0]["cells"], strict=True))["worded as weak"]
 
-    assert cell(wording=_plain(vars(Wording(64, 0.98, 0.42, 0.3, 0.54)))) == "42 % [30 %, 54 %]"
-    assert cell(wording=_plain(vars(Wording(64, 0.52)))) == "cannot tell (52 %)"
-    assert cell(wording=_plain(vars(Wording(3)))) == "—"
+    assert cell(wording=plain(vars(Wording(64, 0.98, 0.42, 0.3, 0.54)))) == "42 % [30 %, 54 %]"
+    assert cell(wording=plain(vars(Wording(64, 0.52)))) == "cannot tell (52 %)"
+    assert cell(wording=plain(vars(Wording(3)))) == "—"
     assert cell() == "—"
 
 
@@ -65,7 +65,7 @@ def choices_audited(choices=("no", "yes")) -> dict:
     weak = ChoiceTargets(("a", "b"), np.eye(count)[[0, 1]], np.ones(2))
     refined = ChoiceTargets(("a", "b"), np.eye(count)[[1, 1]] * 0.5 + 0.5 / count, np.ones(2))
     found = ChoiceAudit.of(choices, weak, refined).compared(weak.probs, refined.probs, None, np.array([1, 1]))
-    return _plain(found.to_json("icl", 2))
+    return plain(found.to_json("icl", 2))
 
 
 def test_refined_choices_are_told_before_and_after() -> None:

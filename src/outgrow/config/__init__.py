@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outgrow.config.base import Choice, Frozen, ModelName, Named, weights_of
-from outgrow.config.judge import Judge, LocalJudge, ServerJudge
+from outgrow.config.judge import GivenRatings, Judge, LocalJudge, ServerJudge
 from outgrow.config.loading import load_config, parse_config, parse_settings
 from outgrow.config.local import HERE, Local
 from outgrow.config.methods import Filter, Intermediate, Method, Prefer, Pretune, Strong, StrongModel
@@ -21,6 +21,7 @@ __all__ = [
     "FineTune",
     "Frozen",
     "Generate",
+    "GivenRatings",
     "Intermediate",
     "Judge",
     "Local",

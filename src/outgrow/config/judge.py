@@ -44,10 +44,29 @@ class ServerJudge(Sampling, Served):
     """A served language model that rates answers: `{server: URL, model: name}`; more keys as for every served model."""
 
 
-Judge = LocalJudge | ServerJudge
+class GivenRatings(Frozen):
+    """Ratings that exist already: `{ratings: ratings.csv}`, a line for each rated answer, in whatever order.
+
+    Each metric of the task (`content`, `concept`; `judged`) has a column of its name, if it was rated. Several lines on
+    one answer are averaged; an empty cell is no rating.
+    """
+
+    ratings: str
+    """A jsonl, csv, tsv, parquet or xlsx file."""
+    task: str = "task"
+    """The column with the id of the row that was answered."""
+    text: str = "text"
+    """The column with the answer that was rated, word for word."""
+    name: str | None = None
+    """A name for notes; by default that of the file."""
+
+
+Judge = LocalJudge | ServerJudge | GivenRatings
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, GivenRatings) or (isinstance(value, Mapping) and "ratings" in value):
+        return "GivenRatings"
     served = "server" in value if isinstance(value, Mapping) else isinstance(value, ServerJudge)
     return "ServerJudge" if served else "LocalJudge"
 
@@ -57,6 +76,9 @@ def _several(value: object) -> object:
 
 
 _Judge = Annotated[
-    Annotated[LocalJudge, Tag("LocalJudge")] | Annotated[ServerJudge, Tag("ServerJudge")], Discriminator(_kind)
+    Annotated[LocalJudge, Tag("LocalJudge")]
+    | Annotated[ServerJudge, Tag("ServerJudge")]
+    | Annotated[GivenRatings, Tag("GivenRatings")],
+    Discriminator(_kind),
 ]
 Judges = Annotated[tuple[_Judge, ...], BeforeValidator(_several, json_schema_input_type=_Judge | tuple[_Judge, ...])]

@@ -20,7 +20,7 @@ from outgrow.config.supervisors import supervisor_kind
 from outgrow.errors import ConfigError, did_you_mean, nearest_file
 from outgrow.registry import lookup
 
-_PATH_KEYS = frozenset({"path", "test_path", "votes", "texts", "model", "store", "output"})
+_PATH_KEYS = frozenset({"path", "test_path", "votes", "texts", "ratings", "model", "store", "output"})
 _FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json", ".xlsx"})
 _SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")
@@ -97,8 +97,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     return parse_config(raw)
 
 
-def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
-    """Reads `key=value` settings that belong to no file; values are YAML.
+def parse_settings(assignments: Sequence[str], settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Reads `key=value` settings that belong to no file, perhaps on top of others; values are YAML.
 
     Raises:
         ConfigError: An assignment is not `key=value`, or its value is not YAML.
@@ -107,7 +107,7 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
         >>> parse_settings(["repetitions=1e3", "kappas=[1, 0.5]"])
         {'repetitions': 1000.0, 'kappas': [1, 0.5]}
     """
-    settings: dict[str, Any] = {}
+    settings = {} if settings is None else settings
     for assignment in assignments:
         _apply(settings, *_assignment(assignment))
     return settings

@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 
 from outgrow.evaluate.judge import RATED
 from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
-from outgrow.models.specs import ModelSpec
 from outgrow.pipeline.scoring import Scorer
 from outgrow.refine.audit import Audit, TextAudit
 from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.refinement import Refinement, weak_texts
 from outgrow.refine.wording import wording
 from outgrow.run import Run
-from outgrow.supervisors.protocol import Asking
-from outgrow.supervisors.texts import write
 
 SAMPLE = 64
 """Rows of the sample in text tasks: enough to see that something is wrong."""
@@ -29,10 +26,9 @@ def audited(
     rows: Rows,
     labels: TextLabels,
     found: Refinement,
-    strong: ModelSpec,
-    asking: Asking,
+    base: Callable[[Rows], Sequence[str]] | None,
     scorer: Scorer,
-    run: Run,
+    picked: Sequence[int] | None = None,
 ) -> TextAudit:
     """Audit a refinement of texts.
 
@@ -40,26 +36,32 @@ def audited(
         rows: The refined rows, N of them.
         labels: The supervisors' texts.
         found: The refinement.
-        strong: The untrained strong model.
-        asking: Its prompts and generation options.
+        base: Returns the answers of the untrained strong model to n rows; None if they are not known.
         scorer: Scores answers where all gold answers of the sample are known, or the task needs none.
-        run: Store and progress.
+        picked: Positions of the sample; by default `SAMPLE` rows.
     """
     weak, texts = weak_texts(rows, labels), found.texts()
     whole = TextAudit.of(rows.prompts, weak, texts, agreement=found.agreement, concepts=found.concepts)
-    picked = sampled(len(rows), SAMPLE)
+    picked = sampled(len(rows), SAMPLE) if picked is None else picked
     sample = rows.take(picked)
-    answered = write(strong, sample.ids, asking.prompts(sample, chats=strong.chats), asking.options, run)
-    best = [answered.best(row, 0) for row in range(len(picked))]
-    base = ["" if one is None else one.text.strip() for one in best]
-    own_weak, own_texts = [weak[row] for row in picked], [texts[row] or "" for row in picked]
-    by_supervisor = {f"weak {m}": [_text_of(own, m) for own in own_weak] for m in range(len(labels.supervisors))}
-    scores = _scores(sample, {**by_supervisor, "base": base, "refined": own_texts}, scorer)
-    return whole.compared(own_weak, base, own_texts, scores, wording(sample.prompts, own_weak, base, own_texts))
+    own_weak, refined = [weak[row] for row in picked], [texts[row] or "" for row in picked]
+    said: dict[str, Sequence[str]] = {
+        f"weak {m}": [_text_of(own, m) for own in own_weak] for m in range(len(labels.supervisors))
+    }
+    said["refined"] = refined
+    answers = None if base is None else base(sample)
+    if answers is None:
+        return whole.compared(own_weak, None, refined, _scores(sample, said, scorer))
+    worded = wording(sample.prompts, own_weak, answers, refined)
+    return whole.compared(own_weak, answers, refined, _scores(sample, {**said, "base": answers}, scorer), worded)
 
 
 def audited_choices(
-    rows: Rows, weak: ChoiceTargets, refined: ChoiceTargets, base: Callable[[Rows], NDArray[np.float64]] | None
+    rows: Rows,
+    weak: ChoiceTargets,
+    refined: ChoiceTargets,
+    base: Callable[[Rows], NDArray[np.float64]] | None,
+    picked: Sequence[int] | None = None,
 ) -> ChoiceAudit:
     """Audit a refinement of choices.
 
@@ -68,9 +70,10 @@ def audited_choices(
         weak: The combined weak targets.
         refined: The refined targets.
         base: Returns distributions of the untrained strong model, shape (n, K), for n rows; None if it has none.
+        picked: Positions of the sample among the refined targets; by default `CHOICE_SAMPLE` of them.
     """
     place = positions(rows.ids, refined.ids)
-    picked = sampled(len(place), CHOICE_SAMPLE)
+    picked = sampled(len(place), CHOICE_SAMPLE) if picked is None else picked
     sample = rows.take([int(place[row]) for row in picked])
     before = weak.probs[positions(weak.ids, sample.ids)]
     asked = base(sample) if base is not None and picked else None
@@ -100,19 +103,23 @@ def _text_of(texts: Sequence[str], place: int) -> str:
 def _scores(
     sample: Rows, said: Mapping[str, Sequence[str]], scorer: Scorer
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Scores of `weak` (the mean of the supervisors), `base` and `refined`, by metric; `rated` only if any is not."""
+    """Scores of `weak` (the mean of the supervisors), `refined` and any `base`, by metric; `rated` only if any is not.
+
+    Rows where one of them has no rating are left out of that metric.
+    """
     if None in sample.gold and not scorer.needs_no_gold:
         return {}
-    scored = {who: scorer(sample, answers, author=f"{who} (audit)").scores for who, answers in said.items()}
-    weak = [own for who, own in scored.items() if who.startswith("weak ")]
-    told = [metric for metric in scored["refined"] if all(metric in own for own in scored.values())]
-    if RATED in told and all((own[RATED] == 1).all() for own in scored.values()):
-        told.remove(RATED)
-    return {
-        metric: {
-            "weak": np.mean([own[metric] for own in weak], axis=0),
-            "base": scored["base"][metric],
-            "refined": scored["refined"][metric],
-        }
-        for metric in told
-    }
+    scored = {who: scorer(sample, answers, author=f"{who} (audit)") for who, answers in said.items()}
+    found: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for metric in scored["refined"].scores:
+        if not all(metric in own.scores for own in scored.values()):
+            continue
+        if metric == RATED and all((own.scores[RATED] == 1).all() for own in scored.values()):
+            continue
+        known = np.all([own.weights.get(metric, np.ones(len(sample))) > 0 for own in scored.values()], axis=0)
+        if known.any():
+            own_scores = {who: own.scores[metric][known] for who, own in scored.items()}
+            weak = [own for who, own in own_scores.items() if who.startswith("weak ")]
+            others = {who: own for who, own in own_scores.items() if not who.startswith("weak ")}
+            found[metric] = {"weak": np.mean(weak, axis=0), **others}
+    return found

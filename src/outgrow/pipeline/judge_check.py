@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from outgrow.config import Judge, TaskConfig
+from outgrow.config import GivenRatings, Judge, TaskConfig
 from outgrow.evaluate.judge import JudgeAccuracy, judge_accuracy
 from outgrow.labels import Note, Rows
 from outgrow.pipeline.judging import judge_answers, judge_name
@@ -26,7 +26,7 @@ def judge_notes(judges: Sequence[Judge], task: Task, config: TaskConfig, rows: R
     task's first rubric is tried: gold answers need not have the concept.
 
     Args:
-        judges: The judges.
+        judges: The judges; those whose ratings exist already cannot be tested.
         task: Has the rubrics.
         config: The task's settings.
         rows: The test part; rows without gold are passed over.
@@ -38,7 +38,7 @@ def judge_notes(judges: Sequence[Judge], task: Task, config: TaskConfig, rows: R
     metric, rubric = next(iter(task.rubrics(config).items()))
     count = len(items["right answers"])
     notes = []
-    for judge in judges:
+    for judge in (one for one in judges if not isinstance(one, GivenRatings)):
         found = [judge_answers([judge], {metric: rubric}, own, run, author=f"the {who}") for who, own in items.items()]
         rated = np.logical_and(*(one.weights.get(metric, np.zeros(count)) > 0 for one in found))
         if rated.any():

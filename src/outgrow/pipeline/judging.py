@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow import ranks
-from outgrow.config import Judge, Local, Named
-from outgrow.errors import ConfigError
+from outgrow.config import GivenRatings, Judge, Local, LocalJudge, Named, ServerJudge
+from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate import agreement
 from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate_together
 from outgrow.labels import Note, Predictions
@@ -23,6 +24,7 @@ from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.models.specs import model_spec
 from outgrow.run import Run
 from outgrow.store import content_hash, read_table, write_table
+from outgrow.tasks.tables import check_column, column, read_records
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def judge_answers(
     run: Run,
     *,
     author: str,
+    ids: Sequence[str] = (),
 ) -> Judgement:
     """Return the ratings of one model's answers.
 
@@ -54,14 +57,18 @@ def judge_answers(
         items: Values of the rubrics' placeholders, one mapping per answer.
         run: Store and progress.
         author: The model that answered.
+        ids: The rows that were answered, for ratings that exist already.
     """
-    found = {judge_name(judge): _ratings(judge, rubrics, items, run, author) for judge in judges}
-    notes = [
-        note
-        for name, own in found.items()
-        for metric, ratings in own.items()
-        for note in rating_notes(ratings, name, metric, author)
-    ]
+    found, notes = {}, []
+    for judge in judges:
+        name = judge_name(judge)
+        if isinstance(judge, GivenRatings):
+            found[name] = given_ratings(judge, rubrics, ids, [item["answer"] for item in items])
+            notes += _missing_notes(found[name], name, author)
+        else:
+            found[name] = _ratings(judge, rubrics, items, run, author)
+            for metric, ratings in found[name].items():
+                notes += rating_notes(ratings, name, metric, author)
     scores, weights = {}, {}
     known = np.zeros((len(rubrics), len(items)), dtype=bool)
     for place, (metric, rubric) in enumerate(rubrics.items()):
@@ -101,13 +108,50 @@ def rating_notes(ratings: Ratings, judge: str, metric: str, author: str) -> list
     return [Note("judge.repaired", "info", author, values={**about, "lost": int((ratings.counts == 0).sum())})]
 
 
+def given_ratings(
+    judge: GivenRatings, rubrics: Mapping[str, Rubric], ids: Sequence[str], answers: Sequence[str]
+) -> dict[str, Ratings]:
+    """Return the ratings of N answers in a table, by metric.
+
+    Args:
+        judge: The table and its columns.
+        rubrics: Metric → scale. A metric without a column has no ratings.
+        ids: The rows that were answered.
+        answers: The answers, N of them.
+
+    Raises:
+        DataError: A column is missing, none is about a metric, or a rating is no number on its scale.
+    """
+    table, where = read_records(judge.ratings, mixed=True), judge.ratings
+    rows, texts = (
+        column(table, getattr(judge, name), where=where, setting=f"{name} of the ratings") for name in ("task", "text")
+    )
+    rated = [metric for metric in rubrics if metric in table.column_names]
+    if not rated:
+        check_column(table, next(iter(rubrics)), where=where, setting="the column's name")
+    keys = [(str(row), str(text).strip()) for row, text in zip(rows, texts, strict=True)]
+    wanted = [(row, answer.strip()) for row, answer in zip(ids, answers, strict=True)]
+    found = {}
+    for metric in rubrics:
+        given: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for key, value in zip(keys, table[metric].to_pylist() if metric in rated else [], strict=False):
+            if value not in (None, ""):
+                given[key].append(_checked_rating(value, metric, rubrics[metric], where))
+        most = max((len(own) for own in given.values()), default=1)
+        samples = [[*given.get(key, ()), *[np.nan] * (most - len(given.get(key, ())))] for key in wanted]
+        found[metric] = Ratings(np.array(samples, dtype=np.float64).reshape(len(wanted), most))
+    return found
+
+
 def judge_name(judge: Judge) -> str:
     """What a judge is called."""
+    if isinstance(judge, GivenRatings):
+        return judge.name or Path(judge.ratings).name.partition(".")[0]
     model = judge.model
     return judge.name or (model.name if isinstance(model, Named) else short_name(model))
 
 
-def sampling(judge: Judge) -> GenerateOptions:
+def sampling(judge: LocalJudge | ServerJudge) -> GenerateOptions:
     """Return how a judge generates its replies."""
     return GenerateOptions(
         max_new_tokens=judge.max_new_tokens, temperature=judge.temperature, n=judge.samples, too_long="empty"
@@ -124,8 +168,37 @@ def check_judges(judges: Sequence[Judge]) -> None:
             check_local(judge)
 
 
+def _checked_rating(value: object, metric: str, rubric: Rubric, where: str) -> float:
+    try:
+        rating = float(str(value))
+    except ValueError:
+        rating = np.nan
+    if not rubric.low <= rating <= rubric.high:
+        raise DataError(
+            f"A rating of {metric} in {where} is not on the scale.",
+            found=repr(value),
+            wanted=f"a number from {rubric.low} to {rubric.high}, or nothing",
+            fix=f"Correct the file, or set task.rubrics.{metric}: {{low: …, high: …}}.",
+        )
+    return rating
+
+
+def _missing_notes(found: Mapping[str, Ratings], judge: str, author: str) -> list[Note]:
+    notes = []
+    for metric, ratings in found.items():
+        missing = int((ratings.counts == 0).sum())
+        if missing:
+            values = {"judge": judge, "rated": metric, "missing": missing, "answers": len(ratings.counts)}
+            notes.append(Note("ratings.missing", "caution", author, values=values))
+    return notes
+
+
 def _ratings(
-    judge: Judge, rubrics: Mapping[str, Rubric], items: Sequence[Mapping[str, str]], run: Run, author: str
+    judge: LocalJudge | ServerJudge,
+    rubrics: Mapping[str, Rubric],
+    items: Sequence[Mapping[str, str]],
+    run: Run,
+    author: str,
 ) -> dict[str, Ratings]:
     options = sampling(judge)
 

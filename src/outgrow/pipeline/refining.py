@@ -16,15 +16,18 @@ from outgrow.errors import ConfigError
 from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows, TextLabels, positions
 from outgrow.models.loading import is_masked_lm
-from outgrow.models.protocols import GenerateOptions, LanguageModel
+from outgrow.models.protocols import LanguageModel
 from outgrow.models.specs import ModelSpec, model_spec
-from outgrow.pipeline.auditing import audited_choices, report_audit
+from outgrow.pipeline.auditing import audited, audited_choices, report_audit
+from outgrow.pipeline.scoring import Scorer
 from outgrow.pipeline.served_choices import ChoosingModel
 from outgrow.refine.refinement import ChoiceRefinement, Refinement, Refiner
 from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.store import table_hash
+from outgrow.supervisors.protocol import Asking
 from outgrow.supervisors.server import as_asked, choice_options
+from outgrow.supervisors.texts import write
 from outgrow.train.features import FrozenFeatures
 from outgrow.train.targets import rows_of
 
@@ -87,10 +90,23 @@ def check_served_refiner(refine: Named, method: str) -> None:
 
 
 def refined_texts(
-    refiner: Refiner, strong: ModelSpec, rows: Rows, labels: TextLabels, options: GenerateOptions, run: Run,
-    *, seed: int, name: str,
+    refiner: Refiner, strong: ModelSpec, rows: Rows, labels: TextLabels, asking: Asking, scorer: Scorer, run: Run,
+    *, seed: int, method: str,
 ) -> Refinement:  # fmt: skip
-    """Return what a refiner makes of the weak texts of rows; found in the store if it was done before."""
+    """Return what a refiner makes of the weak texts of rows, after its audit.
+
+    Args:
+        refiner: The refiner.
+        strong: The untrained strong model.
+        rows: The rows.
+        labels: The supervisors' texts.
+        asking: The strong model's prompts and generation options.
+        scorer: Scores answers for the audit.
+        run: Store, progress and notes.
+        seed: Seed of whatever is drawn.
+        method: The method, for notes.
+    """
+    options = asking.options
 
     def make(model: LanguageModel, folder: Path) -> Refinement:
         return refiner.texts(rows, labels, model, options=options, seed=seed)
@@ -102,7 +118,18 @@ def refined_texts(
         "options": options.to_json(),
         "seed": seed,
     }
-    return run.stage("refined", recipe, make, Refinement, model=strong, step=name)
+    step = f"refine for {method}, seed {seed}"
+    found = run.stage("refined", recipe, make, Refinement, model=strong, step=step)
+
+    def base(sample: Rows) -> list[str]:
+        """Answers of the untouched strong model."""
+        answered = write(strong, sample.ids, asking.prompts(sample, chats=strong.chats), options, run)
+        return [text.strip() for text in answered.answers()]
+
+    audit = audited(rows, labels, found, base, scorer)
+    run.add(*found.notes(method, seed))
+    report_audit(audit, method, seed, run)
+    return found
 
 
 def refined_choices(

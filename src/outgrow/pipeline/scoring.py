@@ -74,7 +74,7 @@ class Scorer:
         scores = {name: own.scores if isinstance(own, Weighted) else own for name, own in found.items()}
         if self.config.judge:
             rubrics, items = self.task.rubrics(config), self.task.items(config, rows, answers)
-            judged = judge_answers(self.config.judge, rubrics, items, self.run, author=author)
+            judged = judge_answers(self.config.judge, rubrics, items, self.run, author=author, ids=rows.ids)
             scores, weights = {**scores, **judged.scores}, {**weights, **judged.weights}
             notes += judged.notes
         return Scored(scores, weights, tuple(notes))

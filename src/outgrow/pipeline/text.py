@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +15,6 @@ from outgrow.errors import ConfigError
 from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
 from outgrow.models.protocols import check_options
 from outgrow.models.specs import ModelSpec, model_spec
-from outgrow.pipeline.auditing import audited, report_audit
 from outgrow.pipeline.preferring import PreferenceStage
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.pipeline.refining import check_served_refiner, make_refiner, refined_texts
@@ -53,10 +51,11 @@ class TextPipeline(Pipeline):
 
     def __post_init__(self) -> None:
         # What cannot work is refused before anything is computed.
-        check_options(self._labelling(0).options)
+        labelling = Asking.of(self.config.generate, labelling=0)
+        check_options(labelling.options)
         self._scorer.check()
         self._test_scorer.check()
-        self._check_supervisors()
+        self._check_supervisors(labelling)
         if self.config.strong.trains:
             text_learner(self.config.trained, self.config.trainer)
         else:
@@ -166,15 +165,10 @@ class TextPipeline(Pipeline):
         return Predictions(self._test.ids, tuple(answers), scored.scores, weights=scored.weights)
 
     def _refined(self, labels: TextLabels, refine: Named, method: str, seed: int) -> TextLabels:
-        refiner, strong, asking = self._refiner(refine, method), self._strong("base"), self._asking
-        found = refined_texts(
-            refiner, strong, self._unlabelled, labels, asking.options, self.run,
-            seed=seed, name=f"refine for {method}, seed {seed}",
-        )  # fmt: skip
-        checked = audited(self._unlabelled, labels, found, strong, asking, self._scorer, self.run)
-        self.run.add(*found.notes(method, seed))
-        report_audit(checked, method, seed, self.run)
-        return found.labels
+        return refined_texts(
+            self._refiner(refine, method), self._strong("base"), self._unlabelled, labels, self._asking, self._scorer,
+            self.run, seed=seed, method=method,
+        ).labels  # fmt: skip
 
     def _combined(self, labels: TextLabels, method: Method, name: str, seed: int) -> TextTargets:
         prompts, candidates = self._prompts(self._unlabelled), pool(labels)
@@ -190,7 +184,7 @@ class TextPipeline(Pipeline):
     def _written(self, part: Part, seed: int) -> TextLabels:
         """What every supervisor wrote for the rows of a part; test rows are answered greedily."""
         if (seed, part) not in self._labels:
-            asking = self._asking if part == "test" else self._labelling(seed)
+            asking = self._asking if part == "test" else Asking.of(self.config.generate, labelling=seed)
             each = [one.write(self.rows, part, asking, self.run, seed=seed) for one in self.config.supervisors]
             self._labels[seed, part] = TextLabels.stack(each)
         return self._labels[seed, part]
@@ -201,7 +195,7 @@ class TextPipeline(Pipeline):
             [one.score(self.rows, part, candidates, asking, self.run, seed=seed) for one in supervisors]
         )
 
-    def _check_supervisors(self) -> None:
+    def _check_supervisors(self, labelling: Asking) -> None:
         names = self._names
         for one, name in zip(self.config.supervisors, names, strict=True):
             if not can(one, "write"):
@@ -211,7 +205,7 @@ class TextPipeline(Pipeline):
                     wanted="model: a causal language model, server: the URL of one, or texts: a file",
                 )
             if can(one, "check"):
-                one.check("text", self._labelling(0))
+                one.check("text", labelling)
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ConfigError("Supervisors share a name.", found=", ".join(repeated), fix="Give each a `name`.")
@@ -275,24 +269,10 @@ class TextPipeline(Pipeline):
         """Rows as the strong model is asked."""
         return self._asking.prompts(rows, chats=self._strong("base").chats)
 
-    def _labelling(self, seed: int) -> Asking:
-        """How supervisors write the texts that are learned from."""
-        generate, asking = self.config.generate, self._asking
-        options = dataclasses.replace(
-            asking.options,
-            n=generate.n_best,
-            beams=generate.beams,
-            temperature=generate.temperature,
-            seed=seed if generate.temperature else 0,
-        )
-        return Asking(asking.template, options)
-
     @cached_property
     def _asking(self) -> Asking:
         """How test rows are answered, and rows refined: greedily, by all models alike."""
-        generate = self.config.generate
-        greedy = dataclasses.replace(Asking().options, max_new_tokens=generate.max_new_tokens, stop=generate.stop)
-        return Asking(generate.template, greedy)
+        return Asking.of(self.config.generate)
 
     @cached_property
     def _names(self) -> list[str]:

@@ -90,12 +90,12 @@ class Audit(ABC):
         lower = [
             metric
             for metric, who in scores.items()
-            if all(_below(who["refined"] - who[other]) for other in self.compared_with)
+            if all(_below(who["refined"] - who[other]) for other in self.compared_with if other in who)
         ]
         return dataclasses.replace(self, scores=means, lower=tuple(lower))
 
     def _means(self, metric: str) -> dict[str, float]:
-        return {who: self.scores[metric][who] for who in ("refined", *self.compared_with)}
+        return {who: self.scores[metric][who] for who in ("refined", *self.compared_with) if who in self.scores[metric]}
 
     def _unchanged(self) -> list[Reason]:
         if self.as_weak >= UNCHANGED:
@@ -183,27 +183,26 @@ class TextAudit(Audit):
     def compared(
         self,
         weak: Sequence[Sequence[str]],
-        base: Sequence[str],
+        base: Sequence[str] | None,
         refined: Sequence[str | None],
         scores: Scores,
         wording: Wording | None = None,
     ) -> TextAudit:
-        """Add the comparison with the base on a sample of n rows; `scores` may be empty."""
-        keys, base_keys = [answer_of(one or "") for one in refined], [answer_of(one) for one in base]
-        weak_keys = [[answer_of(text) for text in own] for own in weak]
+        """Add the comparison on a sample of n rows, with the base where it is known; `scores` may be empty."""
         concept, not_adopted = scores.get("concept"), float("nan")
         if concept is not None and float(concept["weak"].max()) > 0:
             not_adopted = _share((concept["refined"] < concept["weak"].max() / 2).tolist())
-        found = dataclasses.replace(
-            self,
-            sample=len(keys),
+        found = dataclasses.replace(self, sample=len(refined), not_adopted=not_adopted, wording=wording)
+        if base is None:
+            return found._scored(scores)
+        keys, base_keys = [answer_of(one or "") for one in refined], [answer_of(one) for one in base]
+        weak_keys = [[answer_of(text) for text in own] for own in weak]
+        return dataclasses.replace(
+            found,
             as_base=_share([one == other for one, other in zip(keys, base_keys, strict=True)]),
             weak_as_base=_share([other in own for own, other in zip(weak_keys, base_keys, strict=True)]),
             known=tuple(metric for metric, who in scores.items() if _below(who["weak"] - who["base"])),
-            not_adopted=not_adopted,
-            wording=wording,
-        )
-        return found._scored(scores)
+        )._scored(scores)
 
     def _broken(self) -> list[Reason]:
         shares = {"empty": self.silent, "refusing": self.refusals, "copied": self.copied, "equal": self.commonest}
@@ -224,7 +223,11 @@ class TextAudit(Audit):
         return [("warning" if worded.high < BROKEN else "caution", "refine.reworded", dataclasses.asdict(worded))]
 
     def _ignorant(self) -> list[Reason]:
-        means = {metric: (who["base"], who["weak"]) for metric, who in self.scores.items() if metric != "concept"}
+        means = {
+            metric: (who["base"], who["weak"])
+            for metric, who in self.scores.items()
+            if metric != "concept" and "base" in who
+        }
         if self.known or not means:
             return []
         return [("caution", "refine.nothing_known", {"scores": means, "rows": self.sample})]

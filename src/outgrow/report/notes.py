@@ -154,6 +154,7 @@ WORDINGS: dict[str, Wording] = {
     ),
     "refine.collapsed": "refinement breaks down: {refined:share} of its labels are {choice!r}, against {weak:share} of "
     "the weak ones.",
+    "ratings.missing": "{missing:of} {answers:answer|answers} of {who} have no rating of {rated} in {judge}.",
     "refine.lower": lambda values: (
         "refined {unit} score {refined:score}, lower than the weak ones ({weak:score})"
         + (" and the untrained strong model ({base:score})" if "base" in values else "")

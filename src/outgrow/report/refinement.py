@@ -41,6 +41,22 @@ def refinement_section(audits: Sequence[Mapping[str, Any]]) -> dict[str, Any] | 
     }
 
 
+def audit_text(audit: Mapping[str, Any]) -> str:
+    """Return an audit, as JSON, for a terminal: a line for each number that is known."""
+    section = refinement_section([audit]) or {}
+    [row] = section["rows"]
+    known = {
+        f"{column} ({', '.join(_SOURCES)})" if column in audit["scores"] else column: cell
+        for column, cell in zip(section["columns"], row["cells"], strict=True)
+        if cell != "—"
+    }
+    width = max(map(len, known))
+    unit = "labels" if section["of_choices"] else "answers"
+    compared = f"; {audit['sample']} of them looked at closely" if audit["sample"] else ""
+    lines = [f"{column:<{width}}  {cell}" for column, cell in known.items()]
+    return "\n".join([f"{audit['rows']} refined {unit}{compared}", *lines])
+
+
 def _text_cells(audit: Mapping[str, Any]) -> list[str]:
     return [
         _share(audit["as_weak"]),

@@ -12,12 +12,12 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from outgrow.config import Local, TaskConfig
-from outgrow.errors import ConfigError, DataError, StoreError
+from outgrow.errors import DataError
 from outgrow.models.loading import load_encoder, model_identity
 from outgrow.models.protocols import GenerateOptions
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import can
-from outgrow.store import content_hash, read_table, replacing, write_table
+from outgrow.store import check_new, content_hash, read_table, replacing, write_table
 from outgrow.students.student import Student
 from outgrow.tasks.files import asked, columns_of
 from outgrow.tasks.tables import check_column, read_pieces
@@ -68,10 +68,7 @@ def predict(
     """
     folder, output, reporter = Path(folder), Path(output), reporter or SilentReporter()
     student = Student.load(folder)
-    if output.suffix not in _WRITERS:
-        raise ConfigError(f"{output} is of an unknown kind.", wanted=" or ".join(_WRITERS))
-    if output.exists():
-        raise StoreError(f"{output} is there already.", fix="Name a new file, or delete this one.")
+    check_new(output, _WRITERS)
     columns = student.columns.model_copy(update={"prompt": prompt} if prompt else {})
     task = TaskConfig(path=str(table), columns=columns, template=None if prompt else student.template)
     rows = sum(_checked(piece, task).num_rows for piece in read_pieces(str(table), 2**16))

@@ -131,7 +131,7 @@ class ModelSupervisor(Trained, Local):
             raise ConfigError(
                 f"The supervisor {self.title} cannot be asked for choices: that takes a causal language model.",
                 found=f"{self.model}, an encoder",
-                fix="Replace `ask` by `train: {}`, or take a causal language model.",
+                fix="Take a causal language model, or replace `ask` by `train: {}`.",
             )
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from outgrow.config import Generate
 from outgrow.labels import ChoiceVotes, Rows, TextLabels
 from outgrow.models.protocols import GenerateOptions
 from outgrow.templates import asked_by, fill
@@ -26,6 +27,20 @@ class Asking:
     alone."""
     options: GenerateOptions = dataclasses.field(default_factory=lambda: GenerateOptions(too_long="empty"))
     """How models generate."""
+
+    @classmethod
+    def of(cls, generate: Generate, *, labelling: int | None = None) -> Asking:
+        """How all models answer in an experiment, greedily; or how supervisors write what is learned, with a seed."""
+        options = dataclasses.replace(cls().options, max_new_tokens=generate.max_new_tokens, stop=generate.stop)
+        if labelling is not None:
+            options = dataclasses.replace(
+                options,
+                n=generate.n_best,
+                beams=generate.beams,
+                temperature=generate.temperature,
+                seed=labelling if generate.temperature else 0,
+            )
+        return cls(generate.template, options)
 
     def prompts(self, rows: Rows, *, chats: bool) -> list[str]:
         """Return the rows' prompts as a model is asked, in plain text or as a user's messages."""
