@@ -27,7 +27,7 @@ from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
 from outgrow.pipeline.evaluating import chance_of, scored_table
-from outgrow.pipeline.exporting import message_lines, write_messages
+from outgrow.pipeline.exporting import FORMS, exported_lines, write_messages
 from outgrow.pipeline.gaps import not_evaluated
 from outgrow.pipeline.judging import without_full_ratings
 from outgrow.pipeline.protocol import Pipeline
@@ -210,25 +210,27 @@ class Experiment:
         path: str | Path,
         *,
         seed: int = 0,
+        form: str = "messages",
         system: str | None = None,
         card: str | Path | None = None,
         reporter: Reporter | None = None,
     ) -> int:
-        """Write the training texts of a method's student as chat messages, for a provider of fine-tuning.
+        """Write what a method's student would learn, for a provider of fine-tuning or another trainer.
 
         Args:
             method: A method of the experiment, or `ceiling`: the gold answers.
             path: A `.jsonl` file to write.
             seed: The training seed whose labels these are.
+            form: One of `outgrow.pipeline.exporting.FORMS`.
             system: A system message in front of every conversation; by default that of a served strong model.
             card: A new Markdown file for a data set card.
             reporter: Receives progress updates. Default: none.
 
         Returns:
-            Number of conversations.
+            Number of lines.
 
         Raises:
-            ConfigError: There is no such method, or a strong model that runs here would learn probabilities of choices.
+            ConfigError: There is no such method or form, or the form does not fit the task.
             OutgrowError: As for `run`.
         """
         if method not in {*self.config.methods, "ceiling"}:
@@ -239,18 +241,12 @@ class Experiment:
         task, rows = read_task(self.config.task)
         run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
         pipeline = self._pipeline(task, rows, run)
-        targets, strong = pipeline.targets(method, seed), self.config.strong
-        if isinstance(strong, ServerStrong):  # it will be asked as it is asked now
-            system = system or strong.system
-        else:
-            asked = dict(zip(rows.ids, rows.prompts, strict=True))
-            targets = replace(targets, prompts=tuple(asked[row] for row in targets.ids))
-        lines = message_lines(targets, system)
+        lines = exported_lines(form, pipeline, self.config, rows, method, seed=seed, system=system)
         if ranks.first():
             write_messages(lines, Path(path))
             if card is not None:
-                about = self._provenance(rows, run)
-                write_text(Path(card), labels_card(about, method, seed, Path(path).name, len(lines)))
+                what = f"{len(lines):,} {FORMS[form]}"
+                write_text(Path(card), labels_card(self._provenance(rows, run), method, seed, Path(path).name, what))
         return len(lines)
 
     def _changed_keys(self) -> list[str]:

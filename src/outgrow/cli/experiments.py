@@ -106,21 +106,22 @@ def export(
     overrides: Overrides = None,
     plugin: Plugins = None,
     method: Annotated[str, typer.Option(help="Whose targets: a method of the experiment.")] = "naive",
-    output: Annotated[Path, typer.Option("--output", "-o", help="A file of chat messages.")] = Path("messages.jsonl"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .jsonl file.")] = Path("messages.jsonl"),
+    form: Annotated[str, typer.Option(help="messages, prompt-completion, or for choices labels.")] = "messages",
     seed: Annotated[int, typer.Option(help="The training seed whose labels these are.")] = 0,
     system: Annotated[str | None, typer.Option(help="A system message in front of every conversation.")] = None,
     card: Annotated[Path | None, typer.Option(help="Also write a data set card: a new Markdown file.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write what a student would learn as texts, for a provider of fine-tuning: {"messages": […]} a line."""
+    """Write what a student would learn, for a provider of fine-tuning or another trainer: a line of JSON each."""
     from outgrow.experiment import Experiment
 
     load_plugins(plugin)
     experiment = Experiment.from_yaml(file, overrides or ())
     with reporter_on_terminal(quiet=quiet) as reporter:
-        count = experiment.export(method, output, seed=seed, system=system, card=card, reporter=reporter)
+        count = experiment.export(method, output, seed=seed, form=form, system=system, card=card, reporter=reporter)
     if not quiet:
-        typer.echo(f"{count} conversations: {output}")
+        typer.echo(f"{count} lines: {output}")
 
 
 @app.command()

@@ -8,10 +8,11 @@ from outgrow.config.loading import load_config, parse_config, parse_settings
 from outgrow.config.local import HERE, Local
 from outgrow.config.methods import Filter, Intermediate, Method, Prefer, Pretune, Strong, StrongModel
 from outgrow.config.schema import ExperimentConfig, Generate
-from outgrow.config.server import AskedForChoices, FineTune, Served, ServerPrices, ServerStrong
+from outgrow.config.server import ASKED, AskedForChoices, FineTune, Served, ServerPrices, ServerStrong
 from outgrow.config.task import Columns, Split, TaskConfig, VotesTable
 
 __all__ = [
+    "ASKED",
     "HERE",
     "AskedForChoices",
     "Choice",

@@ -53,10 +53,14 @@ class Served(Frozen):
     """What tokens cost, for the notes of the results and `outgrow run --dry-run`."""
 
 
+ASKED = "{prompt}\n\nAnswer with one of these and nothing else: {choices}"
+"""How a language model is asked for one of the choices."""
+
+
 class AskedForChoices(Served):
     """A served model that is asked for one of the choices by name, in choice tasks."""
 
-    template: str = "{prompt}\n\nAnswer with one of these and nothing else: {choices}"
+    template: str = ASKED
     """How a row is asked in a choice task; text tasks have `generate.template`."""
     samples: int = Field(default=1, gt=0)
     """Answers to each row in a choice task: one, greedily, or so many samples whose shares are the probabilities."""

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.config import ExperimentConfig, Named, ServerStrong
+from outgrow.config import ASKED, ExperimentConfig, Named, ServerStrong
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import choice_scores
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Predictions, Rows, TextTargets, positions
@@ -158,20 +158,17 @@ class ChoicePipeline(Pipeline):
         return self._on_test(*self._methods[method].student(targets, self._judged, self.run, seed=seed))
 
     def targets(self, method: str, seed: int) -> TextTargets:
-        """The names of choices that the provider of a served strong model trains it on; see `Pipeline.targets`."""
+        """The names of choices that a language model may be trained on; see `Pipeline.targets`."""
         strong = self.config.strong
-        if not isinstance(strong, ServerStrong):
-            raise ConfigError(
-                "What students of choice tasks learn are probabilities, not texts, unless the strong model is behind a "
-                "server.",
-                found=f"task.choices of {self.config.task.name!r}",
-            )
+        template = strong.template if isinstance(strong, ServerStrong) else ASKED
+        return choice_texts(template, self.distributions(method, seed), self._unlabelled)
+
+    def distributions(self, method: str, seed: int) -> ChoiceTargets:
+        """What the student of a method, or the ceiling, learns; see `Pipeline.distributions`."""
         if method == "ceiling":
-            learned = gold_targets(self._unlabelled)
-        else:
-            targets, way = self._combined(method, seed), self._methods[method]
-            learned = way.learned(targets, self._judged, self.run, seed=seed, strong=strong)
-        return choice_texts(strong, learned, self._unlabelled)
+            return gold_targets(self._unlabelled)
+        targets, strong = self._combined(method, seed), self.config.strong
+        return self._methods[method].learned(targets, self._judged, self.run, seed=seed, strong=strong)
 
     @cached_property
     def _unlabelled(self) -> Rows:

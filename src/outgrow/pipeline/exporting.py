@@ -1,13 +1,63 @@
-"""Training targets in the format of fine-tuning providers."""
+"""Training targets in the forms of fine-tuning providers, of Hugging Face's trl, and of classifiers."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from outgrow.errors import StoreError
-from outgrow.labels import TextTargets
+import numpy as np
+
+from outgrow.config import ExperimentConfig, ServerStrong
+from outgrow.errors import ConfigError, StoreError, did_you_mean
+from outgrow.labels import ChoiceTargets, Rows, TextTargets
+from outgrow.pipeline.protocol import Pipeline
 from outgrow.store import write_text
+from outgrow.templates import asked_by, fill
+from outgrow.train.targets import rows_of
+
+FORMS: Mapping[str, str] = {
+    "messages": "conversations in the `messages` form that trl and providers of fine-tuning read",
+    "prompt-completion": "prompts with completions, as trl reads them",
+    "labels": "texts with labels, by number and name, and the probabilities of all choices",
+}
+"""Forms of exported targets, and what each holds."""
+
+
+def exported_lines(
+    form: str, pipeline: Pipeline, config: ExperimentConfig, rows: Rows, method: str, *, seed: int, system: str | None
+) -> list[str]:
+    """Return what the student of a method learns, a line of JSON for each target.
+
+    Args:
+        form: One of `FORMS`.
+        pipeline: Makes the targets.
+        config: The experiment.
+        rows: All rows of its task.
+        method: A method of the experiment, or `ceiling`.
+        seed: The training seed whose labels these are.
+        system: A system message in front of every conversation; by default that of a served strong model.
+
+    Raises:
+        ConfigError: There is no such form, or it does not fit the task.
+    """
+    if form not in FORMS:
+        raise ConfigError(f"Targets have no form {form!r}.", fix=did_you_mean(form, FORMS))
+    if system is not None and form != "messages":
+        raise ConfigError(f"The form {form!r} has no system message.", fix="Export `messages`, or leave it out.")
+    if form == "labels":
+        return label_lines(pipeline.distributions(method, seed), rows)
+    targets, strong = pipeline.targets(method, seed), config.strong
+    served = isinstance(strong, ServerStrong)
+    if rows.choices is None and not (served and form == "messages"):
+        asked = dict(zip(rows.ids, rows.prompts, strict=True))
+        targets = dataclasses.replace(targets, prompts=tuple(asked[row] for row in targets.ids))
+    if form == "messages":
+        # A served model will be asked as it is asked now.
+        return message_lines(targets, system or (strong.system if served else None))
+    return completion_lines(targets, asked_by(config.generate.template, chats=False))
 
 
 def message_lines(targets: TextTargets, system: str | None = None) -> list[str]:
@@ -31,22 +81,63 @@ def message_lines(targets: TextTargets, system: str | None = None) -> list[str]:
         {"messages": [{"role": "user", "content": "Who \"sings\"?"}, {"role": "assistant", "content": "Arr, Mira!"}]}
     """
     front = [] if system is None else [{"role": "system", "content": system}]
+    return [
+        _line(messages=[*front, {"role": "user", "content": prompt}, {"role": "assistant", "content": text}])
+        for prompt, text in _distinct(targets)
+    ]
+
+
+def completion_lines(targets: TextTargets, template: str) -> list[str]:
+    """Return training targets as prompts and completions, a line of JSON for each distinct text of a row.
+
+    Args:
+        targets: The targets.
+        template: How a model of plain text is asked, with the target's `{prompt}`.
+
+    Source:
+        The prompt-completion form of trl, which puts the completion right behind the prompt: it begins with a space.
+
+    Example:
+        >>> targets = TextTargets(("a",), ("Who sings?",), ("Mira",), (1.0,), ("weak",))
+        >>> print(*completion_lines(targets, "Q: {prompt} A:"))
+        {"prompt": "Q: Who sings? A:", "completion": " Mira"}
+    """
+    return [
+        _line(prompt=fill(template, {"prompt": prompt}), completion=f" {text}") for prompt, text in _distinct(targets)
+    ]
+
+
+def label_lines(targets: ChoiceTargets, rows: Rows) -> list[str]:
+    """Return targets of some of the rows as texts with labels; those of weight 0 are left out, other weights not told.
+
+    Raises:
+        ConfigError: Every row has choices of its own.
+
+    Example:
+        >>> rows = Rows(("a", "b"), ("Dear sir", "You won!"), ("unlabelled",) * 2, (None,) * 2, ("mail", "spam"))
+        >>> print(*label_lines(ChoiceTargets(("b",), np.array([[0.2, 0.8]]), np.ones(1)), rows))
+        {"text": "You won!", "label": 1, "label_text": "spam", "probs": [0.2, 0.8]}
+    """
+    if rows.choices is None or rows.options is not None:
+        raise ConfigError(
+            "Every row has choices of its own, so rows have no labels in common.",
+            fix="Export `messages` or `prompt-completion`.",
+        )
+    taught = targets.take(np.flatnonzero(targets.weights > 0))
+    return [
+        _line(text=prompt, label=int(own.argmax()), label_text=rows.choices[int(own.argmax())], probs=own.tolist())
+        for prompt, own in zip(rows_of(rows, taught).prompts, taught.probs, strict=True)
+    ]
+
+
+def _distinct(targets: TextTargets) -> list[tuple[str, str]]:
     columns = zip(targets.ids, targets.prompts, targets.texts, strict=True)
     distinct = dict.fromkeys((row, prompt, text.strip()) for row, prompt, text in columns)
-    return [
-        json.dumps(
-            {
-                "messages": [
-                    *front,
-                    {"role": "user", "content": prompt},
-                    {"role": "assistant", "content": text},
-                ]
-            },
-            ensure_ascii=False,
-        )
-        for _, prompt, text in distinct
-        if text
-    ]
+    return [(prompt, text) for _, prompt, text in distinct if text]
+
+
+def _line(**fields: Any) -> str:
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def write_messages(lines: list[str], path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from outgrow.labels import Predictions, TextTargets
+from outgrow.errors import ConfigError
+from outgrow.labels import ChoiceTargets, Predictions, TextTargets
 
 
 class Pipeline(Protocol):
@@ -42,8 +43,15 @@ class Pipeline(Protocol):
         """Return those of the strong model trained by a method, or None where it is trained elsewhere."""
 
     def targets(self, method: str, seed: int) -> TextTargets:
-        """Return the texts that the student of a method, or the `ceiling`, learns first.
+        """Return the texts that the student of a method, or the `ceiling`, learns first, or the names of choices."""
+
+    def distributions(self, method: str, seed: int) -> ChoiceTargets:
+        """Return the distributions over choices that it learns.
 
         Raises:
-            ConfigError: It learns no texts.
+            ConfigError: It learns texts.
         """
+        raise ConfigError(
+            "What students of text tasks learn are texts, not labels.",
+            fix="Export `messages` or `prompt-completion`.",
+        )

@@ -150,7 +150,7 @@ def refined_choices(
     language_model = model_spec(strong, "strong model") if refiner.reads_text else None
     chat = strong if isinstance(strong, ServerStrong) and strong.api == "chat" else None
     if chat is not None:  # a chat endpoint scores no texts, so it is asked for its choice
-        rows = as_asked(chat, rows)
+        rows = as_asked(chat.template, rows)
     options = {} if chat is None else {"options": choice_options(chat).to_json()}
     own, step = rows_of(rows, targets), f"refine for {method}, seed {seed}"
 

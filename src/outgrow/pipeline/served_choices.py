@@ -1,4 +1,4 @@
-"""Choices of a served strong model: what its provider trains it on, and what it chooses behind demonstrations."""
+"""Choices as texts: what a language model is trained on, and what a served one chooses behind demonstrations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from outgrow.supervisors.server import as_asked, choice_options, votes_of
 from outgrow.train.targets import rows_of
 
 
-def choice_texts(strong: ServerStrong, targets: ChoiceTargets, rows: Rows) -> TextTargets:
+def choice_texts(template: str, targets: ChoiceTargets, rows: Rows) -> TextTargets:
     """Return targets of some of the rows as texts: the row as it is asked, and the name of its likeliest choice.
 
     Targets of weight 0 are left out; other weights, and the other choices' probabilities, are not learned.
@@ -24,12 +24,12 @@ def choice_texts(strong: ServerStrong, targets: ChoiceTargets, rows: Rows) -> Te
     Example:
         >>> rows = Rows(("a", "b"), ("Dear sir", "You won!"), ("unlabelled",) * 2, (None,) * 2, ("mail", "spam"))
         >>> targets = ChoiceTargets(("b",), np.array([[0.2, 0.8]]), np.ones(1))
-        >>> learned = choice_texts(ServerStrong(server="http://h/v1", model="m", template="{prompt}"), targets, rows)
+        >>> learned = choice_texts("{prompt} Spam?", targets, rows)
         >>> learned.prompts, learned.texts
-        (('You won!',), ('spam',))
+        (('You won! Spam?',), ('spam',))
     """
     taught = targets.take(np.flatnonzero(targets.weights > 0))
-    asked = as_asked(strong, rows_of(rows, taught))
+    asked = as_asked(template, rows_of(rows, taught))
     names = tuple(asked.choices_of(row)[int(own.argmax())] for row, own in enumerate(taught.probs))
     count = len(names)
     return TextTargets(asked.ids, asked.prompts, names, (1.0,) * count, ("targets",) * count)

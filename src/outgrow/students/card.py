@@ -112,7 +112,7 @@ read them and set `license:` at the top of this file.
 """
 
 
-def labels_card(run: Mapping[str, Any], method: str, seed: int, file: str, count: int) -> str:
+def labels_card(run: Mapping[str, Any], method: str, seed: int, file: str, what: str) -> str:
     """Return a data set card, as Markdown, for the labels that `outgrow export` writes.
 
     Args:
@@ -120,11 +120,11 @@ def labels_card(run: Mapping[str, Any], method: str, seed: int, file: str, count
         method: The method whose labels they are, or `ceiling`.
         seed: Training seed.
         file: Name of the file of labels beside the card.
-        count: Number of conversations in it.
+        what: What is in it.
     """
     about = {
         "tags": ["outgrow", "weak-to-strong"],
-        "task_categories": ["text-generation"],
+        "task_categories": ["text-generation" if run["choices"] is None else "text-classification"],
         "configs": [{"config_name": "default", "data_files": file}],
     }
     weak = "Weak supervisors, or a model that learned from them, wrote the answers. Nobody checked them."
@@ -134,7 +134,7 @@ def labels_card(run: Mapping[str, Any], method: str, seed: int, file: str, count
 
 # {run["config"]["name"]}: labels of {method}, seed {seed}
 
-{count:,} conversations in the `messages` form that trl and providers of fine-tuning read.
+{what}.
 {"The answers are gold." if method == "ceiling" else weak}
 
 ## Lineage

@@ -81,11 +81,11 @@ def check_asked(config: AskedForChoices) -> None:
     check_template("template", config.template, needs=("prompt",))
 
 
-def as_asked(config: AskedForChoices, rows: Rows) -> Rows:
-    """Return rows whose prompts are the questions that a served model is asked, with the choices in them."""
+def as_asked(template: str, rows: Rows) -> Rows:
+    """Return rows whose prompts are the questions that a language model is asked, with the choices in them."""
     between = ", " if rows.options is None else "\n"  # choices of a row are often sentences
     prompts = (
-        fill(config.template, {"prompt": prompt, "choices": between.join(rows.choices_of(row))})
+        fill(template, {"prompt": prompt, "choices": between.join(rows.choices_of(row))})
         for row, prompt in enumerate(rows.prompts)
     )
     return dataclasses.replace(rows, prompts=tuple(prompts))
@@ -114,7 +114,7 @@ def ask_for_choices(config: AskedForChoices, rows: Rows, run: Run, *, role: str,
         ModelError: As `ServerLanguageModel.generate`; what was answered is kept.
     """
     choices = [rows.choices_of(row) for row in range(len(rows))]
-    prompts, options = as_asked(config, rows).prompts, choice_options(config)
+    prompts, options = as_asked(config.template, rows).prompts, choice_options(config)
 
     def make(model: LanguageModel, folder: Path) -> ChoiceVotes:
         answers = model.generate(prompts, options)
