@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from outgrow.experiment import Experiment
 from outgrow.progress import SilentReporter
 from outgrow.results import Results
 from outgrow.scale import generation
+from outgrow.students import predict, predicting
 from outgrow.train import features
 from tiny_models import WORDS, make_decoder, make_encoder
 
@@ -164,6 +166,30 @@ def test_a_run_killed_at_any_instant_leaves_a_store_that_the_next_run_can_use(
     troubled.run()
     assert same_numbers(tmp_path / "calm/output", tmp_path / "troubled/output")
     assert not list((tmp_path / "troubled").rglob("*.tmp"))
+
+
+def test_a_prediction_killed_again_and_again_gives_the_answers_of_one_that_was_not(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = choice_settings(folders, tmp_path)
+    strong = {**settings["strong"], "adapter": "probe"}
+    quick = {**settings, "supervisors": settings["supervisors"][1:], "strong": strong, "methods": {"naive": {}}}
+    Experiment.from_dict({**quick, "ceiling": False}).run().save_student("naive", tmp_path / "student")
+    monkeypatch.setattr(predicting, "PIECE_ROWS", 3)
+    asked = (tmp_path / "student", folders["rows"])
+    count = predict(*asked, tmp_path / "calm.csv")
+    chance, kills = random.Random(3), 0
+    for _ in range(60):
+        after, found = chance.randrange(2, 16), len(list(tmp_path.glob(".out.csv.parts/part-*")))
+        work = partial(predict, *asked, tmp_path / "out.csv", reporter=KillsItself(found + after))
+        if not was_killed(in_a_child(work)):
+            break
+        kills += 1
+        assert len(list(tmp_path.glob(".out.csv.parts/part-*"))) == found + after  # nothing was done again
+    assert kills >= 3
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "calm.csv").read_bytes()
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == count + 1
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_two_runs_at_once_on_one_store_agree_and_share_the_work(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from outgrow.errors import ConfigError, DataError, StoreError
 from outgrow.experiment import Experiment
+from outgrow.progress import PlainReporter
 from outgrow.store import read_table
 from outgrow.students import predict, predicting
 from small_experiments import planted_rows, write_experiment
@@ -56,6 +58,36 @@ def test_marked_encodings_and_other_delimiters_are_read_as_in_a_run(
     (tmp_path / "new.csv").write_text(f"id{delimiter}text\n7{delimiter}film was café\n", encoding=encoding)
     assert predict(kept, tmp_path / "new.csv", tmp_path / "out.parquet") == 1
     assert read_table(tmp_path / "out.parquet")["id"].to_pylist() == ["7"]
+
+
+@pytest.mark.parametrize("name", ["new.csv", "new.jsonl", "new.json"])
+def test_rows_are_read_in_the_encoding_that_is_named(
+    kept: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(predicting, "_answering", lambda *_: lambda prompts, options: said.extend(prompts) or {})
+    row = '{"text": "film café"}'
+    text = {"new.csv": "text\nfilm café\n", "new.jsonl": row, "new.json": f"[{row}]"}[name]
+    (tmp_path / name).write_bytes(text.encode("cp1252"))
+    with pytest.raises(DataError, match=r"not UTF-8(.|\n)*--encoding"):
+        predict(kept, tmp_path / name, tmp_path / "out.csv")
+    assert predict(kept, tmp_path / name, tmp_path / "out.csv", encoding="cp1252") == 1
+    assert said == ["film café"]
+    with pytest.raises(DataError, match="no encoding 'cp12525'"):
+        predict(kept, tmp_path / name, tmp_path / "other.csv", encoding="cp12525")
+
+
+def test_rows_are_read_as_those_of_the_experiment_were_and_that_is_said(
+    tmp_path: Path, encoder_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{**row, "text": f"café {row['text']}"} for row in planted_rows(60)]
+    lines = [",".join(map(str, row.values())) for row in (dict(zip(rows[0], rows[0], strict=True)), *rows)]
+    (tmp_path / "latin.csv").write_text("\n".join(lines), encoding="cp1252")
+    task = {"path": "latin.csv", "encoding": "cp1252", "columns": {"id": "id"}, "choices": ["no", "yes"]}
+    experiment = Experiment.from_yaml(write_experiment(tmp_path, encoder_folder, rows, task=task, ceiling=False))
+    experiment.run().save_student("naive", tmp_path / "kept")
+    predict(tmp_path / "kept", tmp_path / "latin.csv", tmp_path / "out.csv", reporter=PlainReporter(sys.stderr))
+    assert "latin.csv is read as cp1252" in capsys.readouterr().err
 
 
 def test_mixed_encodings_are_said_with_their_line(kept: Path, tmp_path: Path) -> None:

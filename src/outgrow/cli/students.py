@@ -55,6 +55,9 @@ def predict(
     prompt: Annotated[
         str | None, typer.Option(help="The column with whole prompts; by default as in the experiment.")
     ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of a text file, such as cp1252; by default as in the experiment, or UTF-8.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Rows at once.", min=1)] = 32,
     max_length: Annotated[int | None, typer.Option(help="Cut prompts of choices to so many tokens.", min=1)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps …")] = "auto",
@@ -72,7 +75,8 @@ def predict(
             Results.load(run).save_student(method, folder, seed=seed)
         count = predict_rows(
             folder, table, output,
-            prompt=prompt, batch_size=batch_size, max_length=max_length, device=device, reporter=reporter,
+            prompt=prompt, encoding=encoding, batch_size=batch_size, max_length=max_length, device=device,
+            reporter=reporter,
         )  # fmt: skip
     if not quiet:
         typer.echo(f"{count} answers: {output}")

@@ -38,6 +38,7 @@ def predict(
     output: str | Path,
     *,
     prompt: str | None = None,
+    encoding: str | None = None,
     batch_size: int = 32,
     max_length: int | None = None,
     device: str = "auto",
@@ -55,6 +56,8 @@ def predict(
         table: A table with the columns of the task that the student was trained on; see `read_pieces`.
         output: A `.csv` or `.parquet` file that is not there yet.
         prompt: Column with whole prompts, if it is not the task's column or template.
+        encoding: Of a file of text, such as `cp1252`; a byte order mark wins. By default that of the table that the
+            student was trained on.
         batch_size: Rows per batch; no influence on the answers.
         max_length: Cut prompts of choices to so many tokens; by default as in the training.
         device: See `outgrow.config.Local`.
@@ -71,7 +74,10 @@ def predict(
     check_new(output, _WRITERS)
     columns = student.columns.model_copy(update={"prompt": prompt} if prompt else {})
     task = TaskConfig(path=str(table), columns=columns, template=None if prompt else student.template)
-    rows = sum(_checked(piece, task).num_rows for piece in read_pieces(str(table), 2**16))
+    if encoding is None and student.encoding is not None:
+        reporter.note(f"{table} is read as {student.encoding}, as the rows of the experiment were.")
+    encoding = encoding or student.encoding
+    rows = sum(_checked(piece, task).num_rows for piece in read_pieces(str(table), 2**16, encoding))
     if not rows:
         raise DataError(f"{table} has no rows.", wanted="at least one row")
     answer = _answering(student, folder, batch_size, max_length or student.max_length, Local(device=device))
@@ -79,7 +85,7 @@ def predict(
     kept: list[Path] = []
     done = 0
     with reporter.step(f"predict with {student.method}", total=rows) as step:
-        for piece in read_pieces(str(table), PIECE_ROWS):
+        for piece in read_pieces(str(table), PIECE_ROWS, encoding):
             named = (
                 piece[columns.id].to_pylist() if columns.id in piece.column_names else range(done, done + len(piece))
             )
@@ -91,9 +97,11 @@ def predict(
             done += len(piece)
             step.advance(len(piece))
     schema = pyarrow.parquet.read_schema(kept[0])
-    with replacing(output) as temporary, _WRITERS[output.suffix](temporary, schema) as writer:
+    whole = parts / output.name  # what a kill leaves of it goes with the pieces
+    with replacing(whole) as temporary, _WRITERS[output.suffix](temporary, schema) as writer:
         for path in kept:
             writer.write_table(read_table(path))
+    whole.replace(output)
     shutil.rmtree(parts)
     return done
 

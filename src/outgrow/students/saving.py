@@ -59,6 +59,7 @@ def save_student(
         "objective": (run["config"]["methods"].get(method) or {}).get("objective", "cross_entropy"),
         "columns": task["columns"],
         "template": task["template"],
+        "encoding": task["encoding"],
         "max_length": strong["max_length"],
     }
     with new_folder(folder) as new:

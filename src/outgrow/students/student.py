@@ -42,6 +42,8 @@ class Student(Frozen):
     """Columns of the tables that it was trained on."""
     template: str | None
     """The prompt from several columns."""
+    encoding: str | None = None
+    """Encoding of the table that it was trained on; None for UTF-8."""
     max_length: int | None
     """Prompts of choices are cut to this many tokens."""
     choices: tuple[str, ...] | None

@@ -71,7 +71,7 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
     return _flattened(table)
 
 
-def read_pieces(path: str, size: int) -> Iterator[pa.Table]:
+def read_pieces(path: str, size: int, encoding: str | None = None) -> Iterator[pa.Table]:
     """Read a table, as `read_records` does, in pieces of `size` rows, of which one is in memory at a time.
 
     Cells of csv files are kept as written: `007` is not 7. Other tables than `.csv`, `.tsv`, `.jsonl` (gz too) and
@@ -82,15 +82,16 @@ def read_pieces(path: str, size: int) -> Iterator[pa.Table]:
     """
     file = Path(path)
     kind = kind_of(file) if file.is_file() else ""
-    with readable(file):
+    with readable(file, encoding):
         if kind == ".jsonl":
-            with opened(file) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="\n") as text:
+            used = _encoding(file, encoding)
+            with opened(file) as stream, io.TextIOWrapper(stream, encoding=used, newline="\n") as text:
                 lines = (line for line in text if line.strip())
                 while piece := list(islice(lines, size)):
                     yield _read_json("".join(piece), lines=True, mixed=False)
             return
         waiting: list[pa.Table] = []
-        for batch in _batches(file, kind, size):
+        for batch in _batches(file, kind, size, encoding):
             waiting.append(_flattened(pa.table(batch)))
             while sum(map(len, waiting)) >= size:
                 whole = pa.concat_tables(waiting)
@@ -100,12 +101,12 @@ def read_pieces(path: str, size: int) -> Iterator[pa.Table]:
             yield pa.concat_tables(waiting)
 
 
-def _batches(file: Path, kind: str, size: int) -> Iterator[pa.RecordBatch]:
+def _batches(file: Path, kind: str, size: int, encoding: str | None) -> Iterator[pa.RecordBatch]:
     if kind == ".parquet":
         with pa.parquet.ParquetFile(file) as table:
             yield from table.iter_batches(size)
     elif kind in DELIMITERS:
-        reading, parsing = csv_options(file)
+        reading, parsing = csv_options(file, encoding)
         reading.block_size = 2**22  # longer lines are an error; Arrow reads up to 32 blocks ahead
         with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing) as reader:
             texts = dict.fromkeys(reader.schema.names, pa.string())
@@ -113,7 +114,7 @@ def _batches(file: Path, kind: str, size: int) -> Iterator[pa.RecordBatch]:
         with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing, converting) as reader:
             yield from reader
     else:
-        yield from read_records(str(file)).to_batches()
+        yield from read_records(str(file), encoding=encoding).to_batches()
 
 
 def _flattened(table: pa.Table) -> pa.Table:
@@ -187,6 +188,11 @@ def csv_options(file: Path, encoding: str | None = None) -> tuple[pa.csv.ReadOpt
 def _encoding(file: Path, given: str | None) -> str:
     with opened(file) as stream:
         head = stream.read(_HEAD)
+    try:
+        codecs.lookup(given or _UTF8)
+    except LookupError as error:
+        wanted = "one that Python knows, such as utf-8, cp1252 or latin-1"
+        raise DataError(f"There is no encoding {given!r}.", wanted=wanted) from error
     marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
     if marked is None and given is None and b"\0" in head:
         raise _undecodable(file, given)
@@ -206,12 +212,15 @@ def _undecodable(file: Path, encoding: str | None) -> DataError:
         start = error.start
     line, near = data.count(b"\n", 0, start) + 1, data[max(0, start - 20) : start + 20]
     shown = near[start % 2 :].decode(likely, "replace").strip()
-    advice = f"Save it as UTF-8 (Excel: “CSV UTF-8”), or set task.encoding: {likely} for a file of the task."
+    advice = (
+        f"Save it as UTF-8 (Excel: “CSV UTF-8”), or set task.encoding: {likely} for a file of the task, --encoding "
+        f"{likely} for one of `outgrow predict`."
+    )
     return DataError(
         f"{file} cannot be read: it is not {encoding or 'UTF-8'}.",
         found=f"line {line}, which reads {shown!r} as {likely}",
         wanted=encoding or "UTF-8, or UTF-16 with a byte order mark",
-        fix="Change task.encoding." if encoding else advice,
+        fix="Change task.encoding, or --encoding." if encoding else advice,
     )
 
 
