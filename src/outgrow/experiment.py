@@ -13,20 +13,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import yaml
-from numpy.typing import NDArray
 
 from outgrow import ranks
 from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_config
 from outgrow.errors import ConfigError, DataError, StoreError, did_you_mean
-from outgrow.evaluate import Certainty, ModelScores
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
-from outgrow.pipeline.evaluating import chance_of, scored_table
+from outgrow.pipeline.evaluating import chance_of, model_scores, scored_table, write_predictions
 from outgrow.pipeline.exporting import FORMS, exported_lines, write_messages
 from outgrow.pipeline.gaps import not_evaluated
 from outgrow.pipeline.judging import without_full_ratings
@@ -185,7 +181,7 @@ class Experiment:
         elif not scores_texts(task, config.task):
             raise ConfigError(f"The task {config.task.name!r} has neither choices nor a way to score texts.")
         found = without_full_ratings(scored_table(predictions, task, config, test, run))
-        models = [_model_scores(role, name, runs, gold) for (role, name), runs in found.items()]
+        models = [model_scores(role, name, runs, gold) for (role, name), runs in found.items()]
         about = {"sizes": {"test": len(test)}, "notes": [note.to_json() for note in run.notes]}
         return Results(name or self.config.name, models, chance, about, test.ids)
 
@@ -303,9 +299,9 @@ class Experiment:
         gold = test.gold_indices() if rows.choices is not None and len(test) else None
         if not len(test):
             run.add(not_evaluated(predictions))
-        models = [_model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
+        models = [model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
         if ranks.first():
-            self._write_predictions(predictions, folder)
+            write_predictions(predictions, self.config.seeds, folder)
         return Results(self.config.name, models, pipeline.chance, ids=test.ids)
 
     def _part(self, name: str, pipeline: Pipeline, rows: Rows, tested: Rows, run: Run) -> Results:
@@ -348,27 +344,6 @@ class Experiment:
 
     def _runs(self, train: Callable[[int], Predictions | None]) -> list[Predictions]:
         return [one for one in map(train, self.config.seeds) if one is not None]
-
-    def _write_predictions(self, predictions: dict[tuple[Role, str], list[Predictions]], folder: Path) -> None:
-        tables = []
-        for (role, name), runs in predictions.items():
-            for seed, one in zip(self.config.seeds, runs, strict=False):
-                table = one.to_arrow()
-                about = {"role": role, "name": name}
-                for column, value in about.items():
-                    table = table.append_column(column, pa.array([value] * table.num_rows))
-                tables.append(table.append_column("seed", pa.array([seed] * table.num_rows)))
-        write_table(folder / "predictions.parquet", pa.concat_tables(tables, promote_options="default"))
-
-
-def _model_scores(role: Role, name: str, runs: Sequence[Predictions], gold: NDArray[np.int64] | None) -> ModelScores:
-    known = [metric for metric in runs[0].scores if all(metric in run.scores for run in runs)]
-    scores = {metric: np.stack([run.scores[metric] for run in runs]) for metric in known}
-    weights = {metric: np.stack([run.weights[metric] for run in runs]) for metric in known if metric in runs[0].weights}
-    if gold is None:
-        return ModelScores(name, role, scores, weights=weights)
-    sure = [Certainty.of_choices(run.probs, gold, run.vacuity) for run in runs if run.probs is not None]
-    return ModelScores(name, role, scores, certainty=Certainty.stack(sure) if sure else None)
 
 
 def _seconds(store: Store, total: float) -> dict[str, float]:

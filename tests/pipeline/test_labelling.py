@@ -129,6 +129,14 @@ def test_settings_are_those_of_an_experiment(rows: Path, monkeypatch: pytest.Mon
     assert call(monkeypatch, "label", rows, "--model", "m", "-o", "x.csv", "--prompt", "txt") == 1
 
 
+def test_a_model_cannot_be_trained_or_shown_answers_where_none_are_known(
+    rows: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for settings in (("--choices", "no,yes", "ask.demonstrations=2"), ("train={}",)):
+        assert call(monkeypatch, "label", rows, "--model", "m", "-o", "x.csv", "--json", *settings) == 1
+        assert "No right answers are known" in json.loads(capsys.readouterr().out)["error"]["what"]
+
+
 def test_rows_with_choices_of_their_own_are_labelled_by_the_text_of_a_choice(
     tmp_path: Path, decoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

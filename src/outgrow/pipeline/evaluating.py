@@ -1,20 +1,23 @@
-"""Scores of a table of predictions that was made elsewhere, or by an earlier run."""
+"""Scores of predictions, also of a table that was made elsewhere or by an earlier run."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.config import ExperimentConfig
 from outgrow.errors import DataError
-from outgrow.evaluate import choice_scores
+from outgrow.evaluate import Certainty, ModelScores, choice_scores
 from outgrow.evaluate.summary import ROLES, Role
 from outgrow.labels import Predictions, Rows
 from outgrow.pipeline.scoring import Scorer
 from outgrow.run import Run
+from outgrow.store import write_table
 from outgrow.tasks import Task
 from outgrow.tasks.files import option_index
 from outgrow.tasks.tables import column, read_records
@@ -46,6 +49,38 @@ def chance_of(rows: Rows) -> float:
     """Return the accuracy of a blind guess: 1/K, or the share of the commonest gold answer if that is more."""
     _, counts = np.unique(rows.gold_indices(), return_counts=True)
     return max(1 / len(rows.choices or ()), float(counts.max() / counts.sum()))
+
+
+def model_scores(role: Role, name: str, runs: Sequence[Predictions], gold: NDArray[np.int64] | None) -> ModelScores:
+    """Return the scores of a model's runs, one for each seed.
+
+    Args:
+        role: Its role.
+        name: Its name.
+        runs: Its predictions; metrics that one of them lacks are left out.
+        gold: The right choices, shape (N,), for calibration; None without any.
+    """
+    known = [metric for metric in runs[0].scores if all(metric in run.scores for run in runs)]
+    scores = {metric: np.stack([run.scores[metric] for run in runs]) for metric in known}
+    weights = {metric: np.stack([run.weights[metric] for run in runs]) for metric in known if metric in runs[0].weights}
+    if gold is None:
+        return ModelScores(name, role, scores, weights=weights)
+    sure = [Certainty.of_choices(run.probs, gold, run.vacuity) for run in runs if run.probs is not None]
+    return ModelScores(name, role, scores, certainty=Certainty.stack(sure) if sure else None)
+
+
+def write_predictions(
+    predictions: Mapping[tuple[Role, str], Sequence[Predictions]], seeds: Sequence[int], folder: Path
+) -> None:
+    """Write the predictions of all models and seeds as one table, `predictions.parquet`."""
+    tables = []
+    for (role, name), runs in predictions.items():
+        for seed, one in zip(seeds, runs, strict=False):
+            table = one.to_arrow()
+            for field, value in {"role": role, "name": name, "seed": seed}.items():
+                table = table.append_column(field, pa.array([value] * table.num_rows))
+            tables.append(table)
+    write_table(folder / "predictions.parquet", pa.concat_tables(tables, promote_options="default"))
 
 
 def _answers(path: str, test: Rows) -> dict[tuple[Role, str, str], list[str]]:

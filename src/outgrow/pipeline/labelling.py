@@ -133,6 +133,11 @@ def label(config: ExperimentConfig, run: Run) -> pa.Table:
     (supervisor, *_), seed = config.supervisors, config.seeds[0]
     _, rows = _read(config)
     asking = Asking.of(config.generate, labelling=seed)
+    if supervisor.uses_gold:
+        raise ConfigError(
+            "No right answers are known here, to train a model on or to show it.",
+            fix="Leave `train` and `ask.demonstrations` out, or run an experiment with a gold part.",
+        )
     if can(supervisor, "check"):
         supervisor.check("text" if rows.choices is None else "choice", asking)
     if rows.choices is not None:

@@ -89,7 +89,7 @@ def check_known(keys: Sequence[str], known: Collection[str], where: str, *, task
             f"None of the rows to judge occurs in {where}.",
             found=f"{task}={next(iter(known), None)!r}",
             wanted=f"{key}s such as {keys[0]!r}" if keys else "rows to judge",
-            fix=f"Set task (the column) and key (`id` or `prompt`) of the {of}.",
+            fix=f"Set task (the column) and key (`id` or `prompt`) of the {of}, or task.columns.id of the rows.",
         )
 
 
