@@ -17,9 +17,12 @@ import numpy as np
 import pytest
 
 from outgrow.experiment import Experiment
+from outgrow.pipeline.labelling import experiment_on, label
 from outgrow.progress import SilentReporter
 from outgrow.results import Results
+from outgrow.run import Run
 from outgrow.scale import generation
+from outgrow.store import Store
 from outgrow.students import predict, predicting
 from outgrow.train import features
 from tiny_models import WORDS, make_decoder, make_encoder
@@ -190,6 +193,23 @@ def test_a_prediction_killed_again_and_again_gives_the_answers_of_one_that_was_n
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "calm.csv").read_bytes()
     assert len((tmp_path / "out.csv").read_text().splitlines()) == count + 1
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_rows_whose_labelling_was_killed_are_not_labelled_again(folders: dict[str, Path], tmp_path: Path) -> None:
+    section = {"model": str(folders["decoder"]), "ask": {}}
+    config = experiment_on(str(folders["rows"]), [section], choices=["no", "yes"])
+    calm, chance, kills = label(config, Run(Store(tmp_path / "calm"))), random.Random(5), 0
+    shards: set[Path] = set()
+    for _ in range(60):
+        run = Run(Store(tmp_path / "troubled"), KillsItself(len(shards) + chance.randrange(3, 12)))
+        if not was_killed(in_a_child(partial(label, config, run))):
+            break
+        kills, found = kills + 1, set((tmp_path / "troubled").rglob("part-*.parquet"))
+        assert found > shards  # every attempt goes on from the one before
+        shards = found
+    assert kills >= 2
+    assert label(config, Run(Store(tmp_path / "troubled"))).equals(calm)
 
 
 def test_two_runs_at_once_on_one_store_agree_and_share_the_work(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -175,6 +175,25 @@ def test_votes_are_refined_and_audited_with_any_refiner(
     assert "rows.without_vote" in [note["code"] for note in about["notes"]]
 
 
+def test_a_server_refines_votes_by_its_own_choice(
+    rows: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    votes = [{"task": row["id"], "worker": "w", "label": n % 2} for n, row in enumerate(planted_rows(40))]
+    write_lines(Path("weak.jsonl"), votes)
+    with serving(says_good) as server:
+        strong = ("--server", server.url, "--model", "big", "strong.logprobs=false", "strong.retries=0")
+        weak = ("--weak", "weak.jsonl", "--choices", "no,yes", "--id", "id", "refine.demonstrations=1")
+        assert call(monkeypatch, "refine", rows, *weak, *strong, "-o", "x.csv", "--dry-run") == 0
+        assert "the strong model big: " in capsys.readouterr().out
+        assert not server.asked
+        assert call(monkeypatch, "refine", rows, *weak, *strong, "-o", "refined.csv") == 0
+    good = {row["id"]: "good" in row["text"] for row in planted_rows(40)}
+    found = lines("refined.csv")
+    assert found
+    for line in found:
+        assert line["label"] == ("yes" if good[line["task"]] else "no")
+
+
 def write_texts(path: str, texts: list[str | None], worker: str = "w") -> None:
     write_lines(Path(path), [{"task": f"r{n}", "worker": worker, "text": text} for n, text in enumerate(texts)])
 
@@ -261,6 +280,7 @@ def test_the_audit_of_vote_files_counts_what_moved(
     "options",
     [
         ("--weak", "w.csv"),
+        ("--weak", "w.csv", "--refined", "r.csv", "task.choices=[a, b]"),
         ("--weak", "w.csv", "--model", "m", "--refined", "r.csv"),
         ("--weak", "w.csv", "--model", "m"),
         ("--weak", "w.csv", "--refined", "r.csv", "-o", "x.csv"),

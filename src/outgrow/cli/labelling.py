@@ -57,9 +57,9 @@ def label(
 
     load_plugins(plugin)
     check_new(output, KINDS)
-    named = _split(choices)
+    named = _named(choices, settings)
     section: dict[str, Any] = {"model": model} | ({"server": server} if server else {})
-    chosen = named is not None or any(each.startswith("task.columns.choices") for each in settings or ())
+    chosen = named is not None
     generate: dict[str, Any] = {}
     if chosen and server is None:
         section["ask"] = {} if template is None else {"query": template}
@@ -68,15 +68,16 @@ def label(
     if max_new_tokens is not None:
         (section if chosen else generate)["max_new_tokens"] = max_new_tokens
     config = experiment_on(
-        table, [section], settings or (), prompt=prompt, identifier=identifier, choices=named, generate=generate
+        table, [section], settings or (), prompt=prompt, identifier=identifier, choices=named or None, generate=generate
     )
     found, run = _run(lambda run: label_rows(config, run), config, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if dry_run:
         return
     write_labels(found, output)
-    said = found.column("label" if chosen else "text").drop_null()
+    votes = "label" in found.column_names
+    said = found["label" if votes else "text"].drop_null()
     about: dict[str, Any] = {"rows": len({*found["task"].to_pylist()}), "labels": len(said), "output": str(output)}
-    if chosen:
+    if votes:
         about["shares"] = {each["values"]: each["counts"] / len(said) for each in said.value_counts().to_pylist()}
     _tell(about, run, as_json=as_json, quiet=quiet)
 
@@ -128,17 +129,15 @@ def refine(
         raise typer.BadParameter("--base and --ratings go with --refined")
     if output is not None:
         check_new(output, labelling.KINDS)
-    named = _split(choices)
-    own = any(each.startswith("task.columns.choices") for each in settings or ())
-    of = [] if own else named
+    named = _named(choices, settings)
     files = [*weak, *filter(None, (refined, base))]
     config = labelling.experiment_on(
         table,
-        [labelling.labels_section(file, of) for file in files],
+        [labelling.labels_section(file, named) for file in files],
         settings or (),
         prompt=prompt,
         identifier=identifier,
-        choices=named,
+        choices=named or None,
         strong={"model": model} | ({"server": server} if server else {}) if model else None,
         refiner=refiner if refined is None else None,
         generate={"max_new_tokens": max_new_tokens} if max_new_tokens else None,
@@ -158,7 +157,12 @@ def refine(
     _tell(about, run, as_json=as_json, quiet=quiet)
 
 
-def _split(choices: str | None) -> list[str] | None:
+def _named(choices: str | None, settings: list[str] | None) -> list[str] | None:
+    """The choices of all rows, none if every row has its own; None for texts."""
+    if any(each.startswith("task.choices") for each in settings or ()):
+        raise typer.BadParameter("name the choices with --choices")
+    if any(each.startswith("task.columns.choices") for each in settings or ()):
+        return []
     return None if choices is None else [choice.strip() for choice in choices.split(",")]
 
 

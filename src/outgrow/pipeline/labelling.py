@@ -37,6 +37,7 @@ from outgrow.run import Run
 from outgrow.store import check_new, replacing, write_table
 from outgrow.supervisors.exports import read_votes
 from outgrow.supervisors.protocol import Asking
+from outgrow.supervisors.server import check_asked
 from outgrow.supervisors.votes import keys_of
 from outgrow.tasks import Task, read_task
 
@@ -167,6 +168,8 @@ def refine(config: ExperimentConfig, run: Run) -> pa.Table:
     if isinstance(config.strong, ServerStrong):
         check_served_refiner(chosen, name)
     if rows.choices is not None:
+        if isinstance(config.strong, ServerStrong):
+            check_asked(config.strong)
         own_choices = rows.options is not None
         check_choice_refiner(chosen, config.strong, method=name, own_choices=own_choices)
         weak = _combined(config.supervisors, name, method, rows, run, seed)
