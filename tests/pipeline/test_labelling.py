@@ -336,10 +336,10 @@ def test_ratings_of_one_answer_are_averaged_and_missing_ones_weigh_nothing(tmp_p
     )  # fmt: skip
     assert found.scores["content"].tolist() == [5, 1, 9]
     assert found.weights["content"].tolist() == [1, 0, 1]
-    assert "concept" not in found.scores
+    assert "concept" not in found.scores  # it has no column
+    assert found.scores["rated"].tolist() == [1, 0, 1]
     assert [(note.code, note.values["rated"], note.values["missing"]) for note in found.notes] == [
-        ("ratings.missing", "content", 1),
-        ("ratings.missing", "concept", 3),
+        ("ratings.missing", "content", 1)
     ]
 
 

@@ -69,18 +69,22 @@ def judge_answers(
             found[name] = _ratings(judge, rubrics, items, run, author)
             for metric, ratings in found[name].items():
                 notes += rating_notes(ratings, name, metric, author)
-    scores, weights = {}, {}
-    known = np.zeros((len(rubrics), len(items)), dtype=bool)
-    for place, (metric, rubric) in enumerate(rubrics.items()):
-        table = np.stack([own[metric].means for own in found.values()])
-        known[place] = np.isfinite(table).any(axis=0)
-        if len(judges) > 1:
-            notes += _agreement_notes(table, list(found), metric, author)
-        if known[place].any():
+    scores: dict[str, NDArray[np.float64]] = {}
+    weights, rated = {}, []
+    for metric, rubric in rubrics.items():
+        tables = {name: own[metric].means for name, own in found.items() if metric in own}
+        if not tables:
+            continue
+        table = np.stack(list(tables.values()))
+        known = np.asarray(np.isfinite(table).any(axis=0))
+        rated.append(known)
+        if len(tables) > 1:
+            notes += _agreement_notes(table, list(tables), metric, author)
+        if known.any():
             means = np.full(len(items), float(rubric.low))
-            means[known[place]] = np.nanmean(table[:, known[place]], axis=0)
-            scores[metric], weights[metric] = means, known[place].astype(np.float64)
-    scores[RATED] = known.mean(axis=0)
+            means[known] = np.nanmean(table[:, known], axis=0)
+            scores[metric], weights[metric] = means, known.astype(np.float64)
+    scores[RATED] = np.asarray(np.mean(rated, axis=0))
     return Judgement(scores, weights, tuple(notes))
 
 
@@ -111,11 +115,11 @@ def rating_notes(ratings: Ratings, judge: str, metric: str, author: str) -> list
 def given_ratings(
     judge: GivenRatings, rubrics: Mapping[str, Rubric], ids: Sequence[str], answers: Sequence[str]
 ) -> dict[str, Ratings]:
-    """Return the ratings of N answers in a table, by metric.
+    """Return the ratings of N answers in a table, by metric that has a column there.
 
     Args:
         judge: The table and its columns.
-        rubrics: Metric → scale. A metric without a column has no ratings.
+        rubrics: Metric → scale.
         ids: The rows that were answered.
         answers: The answers, N of them.
 
@@ -132,9 +136,9 @@ def given_ratings(
     keys = [(str(row), str(text).strip()) for row, text in zip(rows, texts, strict=True)]
     wanted = [(row, answer.strip()) for row, answer in zip(ids, answers, strict=True)]
     found = {}
-    for metric in rubrics:
+    for metric in rated:
         given: dict[tuple[str, str], list[float]] = defaultdict(list)
-        for key, value in zip(keys, table[metric].to_pylist() if metric in rated else [], strict=False):
+        for key, value in zip(keys, table[metric].to_pylist(), strict=True):
             if value not in (None, ""):
                 given[key].append(_checked_rating(value, metric, rubrics[metric], where))
         most = max((len(own) for own in given.values()), default=1)
