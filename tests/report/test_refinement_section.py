@@ -11,7 +11,7 @@ from outgrow.refine.audit import TextAudit
 from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.wording import Wording
 from outgrow.report.html import report_html
-from outgrow.report.refinement import refinement_section
+from outgrow.report.refinement import audit_text, refinement_section
 from outgrow.results import plain
 
 
@@ -26,6 +26,19 @@ def test_what_was_inferred_is_shown_and_escaped(two_metrics) -> None:
     assert "&lt;script&gt;pirate" in page
     assert "<script>" not in page
     assert "m &lt;b&gt;" in page
+
+
+def test_an_audit_is_told_on_a_terminal_without_what_is_not_known_or_what_a_terminal_obeys() -> None:
+    scores = {"content": {"weak": 0.4, "refined": 0.9, "base": 1.0}}
+    told = audit_text(audited(scores=scores, sample=1, concepts=[("pirate\x1b[2J", 2)]))
+    assert told.splitlines() == [
+        "2 refined answers; 1 of them looked at closely",
+        "as weak                        50 %",
+        "length                         1.00",
+        "empty or refusing              0 %",
+        "content (weak, refined, base)  .400, .900, 1.000",
+        "2 rows behind 'pirate\\x1b[2J'",
+    ]
 
 
 def test_scores_stand_in_the_order_weak_refined_base(two_metrics) -> None:

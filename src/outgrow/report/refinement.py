@@ -54,6 +54,8 @@ def audit_text(audit: Mapping[str, Any]) -> str:
     unit = "labels" if section["of_choices"] else "answers"
     compared = f"; {audit['sample']} of them looked at closely" if audit["sample"] else ""
     lines = [f"{column:<{width}}  {cell}" for column, cell in known.items()]
+    # What a model inferred may hold anything, even what a terminal obeys.
+    lines += [f"{rows} rows behind {text[:80]!r}" for _, concepts in section["concepts"] for text, rows in concepts]
     return "\n".join([f"{audit['rows']} refined {unit}{compared}", *lines])
 
 
