@@ -49,6 +49,11 @@ def lines(path: str) -> list[dict[str, Any]]:
     return read_records(path).to_pylist()
 
 
+async def says_nothing(asked: Asked) -> Answer:
+    """Answers without a word."""
+    return Answer(reply(""))
+
+
 async def says_good(asked: Asked) -> Answer:
     """Says whether a text is good, but not for a bad plot."""
     question = said(asked)
@@ -116,6 +121,15 @@ def test_a_server_writes_texts_as_it_is_asked(rows: Path, monkeypatch: pytest.Mo
         options = ("--server", server.url, "--model", "big", "--template", "Sum up: {prompt}", "--max-new-tokens", 7)
         assert call(monkeypatch, "label", rows, *options, "-o", "texts.csv", "logprobs=false") == 0
     assert [line["text"] for line in lines("texts.csv")] == [f"Sum up: {row['text']}|7" for row in planted_rows(40)]
+
+
+def test_rows_without_an_answer_are_counted(
+    rows: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(says_nothing) as server:
+        options = ("--server", server.url, "--model", "big", "logprobs=false", "retries=0")
+        assert call(monkeypatch, "label", rows, *options, "-o", "texts.csv") == 0
+    assert "! big: 40 of 40 rows have an empty answer." in capsys.readouterr().out
 
 
 def test_settings_are_those_of_an_experiment(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:

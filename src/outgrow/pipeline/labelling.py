@@ -147,7 +147,7 @@ def label(config: ExperimentConfig, run: Run) -> pa.Table:
         return votes_table(rows, votes)
     check_options(asking.options)
     texts = supervisor.write(rows, "unlabelled", asking, run, seed=seed)
-    run.add(*text_notes(texts, "unlabelled"))
+    run.add(*text_notes(texts))
     return texts_table(texts)
 
 
@@ -266,7 +266,7 @@ def _read(config: ExperimentConfig) -> tuple[Task, Rows]:
 
 def _written(supervisors: Sequence[Any], rows: Rows, run: Run, seed: int) -> TextLabels:
     found = TextLabels.stack([one.write(rows, "unlabelled", Asking(), run, seed=seed) for one in supervisors])
-    run.add(*text_notes(found, "unlabelled"))
+    run.add(*text_notes(found))
     return found
 
 

@@ -14,7 +14,9 @@ _SURE = 0.005
 """Nats a token below which an entropy would be shown as zero."""
 
 
-def text_notes(labels: TextLabels, part: Literal["unlabelled", "test"], seed: int | None = None) -> list[Note]:
+def text_notes(
+    labels: TextLabels, part: Literal["unlabelled", "test"] | None = None, seed: int | None = None
+) -> list[Note]:
     """Return how many best texts of each supervisor are missing, empty, repeating or refusing."""
     found = []
     for m, name in enumerate(labels.supervisors):
@@ -24,7 +26,7 @@ def text_notes(labels: TextLabels, part: Literal["unlabelled", "test"], seed: in
         reasons = Counter(reason for (_, who), reason in labels.errors.items() if who == name).most_common(1)
         for kind in ("missing", "empty", "repeating", "refusing"):
             if kinds[kind]:
-                values = {"count": kinds[kind], "rows": len(best), "part": part}
+                values = {"count": kinds[kind], "rows": len(best)} | ({} if part is None else {"part": part})
                 why = {"why": reasons[0][0]} if kind == "missing" and reasons else {}
                 found.append(Note(f"texts.{kind}", "caution", name, seed, {**values, **why}))
     return found

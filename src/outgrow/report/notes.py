@@ -36,6 +36,15 @@ def _floor(text: str) -> Wording:
     return wording
 
 
+def _some_rows(rest: str) -> Wording:
+    # Tables that are labelled without an experiment have no parts.
+    def wording(values: Mapping[str, Any]) -> str:
+        part = " of the {part} part" if values.get("part") else ""
+        return "{count:of} {rows:row|rows}" + part + rest + (": {why}." if "why" in values else ".")
+
+    return wording
+
+
 _ENDINGS = {
     "finished": "with an end of their own",
     "open": "cut at the length or a stop string",
@@ -205,19 +214,17 @@ WORDINGS: dict[str, Wording] = {
         if values.get("server", True)
         else "{who} is not in the table: the strong model has no weights that could be trained here."
     ),
-    "texts.empty": "{count:of} {rows:row|rows} of the {part} part have an empty answer.",
+    "texts.empty": _some_rows(" have an empty answer"),
     "texts.endings": lambda values: (
         "best texts: "
         + ", ".join(f"{values['endings'][kind]} {text}" for kind, text in _ENDINGS.items() if kind in values["endings"])
         + (_entropy(values["entropy"]) if values["entropy"] else "")
         + "."
     ),
-    "texts.missing": lambda values: (
-        "{count:of} {rows:row|rows} of the {part} part have no answer" + (": {why}." if "why" in values else ".")
-    ),
+    "texts.missing": _some_rows(" have no answer"),
     "texts.none": "left out of the comparison, without any text on the test rows: {supervisors:names}.",
-    "texts.refusing": "{count:of} {rows:row|rows} of the {part} part have an answer that refuses.",
-    "texts.repeating": "{count:of} {rows:row|rows} of the {part} part have an answer that repeats itself without end.",
+    "texts.refusing": _some_rows(" have an answer that refuses"),
+    "texts.repeating": _some_rows(" have an answer that repeats itself without end"),
     "test.shared_prompts": "{shared:of} {rows:row|rows} have a prompt that a training row has too: scores on them are "
     "flattering.",
     "test.shared_stems": "{shared:of} {rows:test row has|test rows have} a prompt that begins as one of another part "
