@@ -55,6 +55,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks
 
 quality: $(READY)
+	$(BIN)/python benchmarks/combine.py
 	$(BIN)/python benchmarks/quality.py
 
 facts: $(READY)

@@ -197,16 +197,21 @@ def read_rte():
     return one_hot(labels), truth
 
 
-def read_strategyqa(weakest=12):
-    """Votes (2290, 12, 2) and truth of the configurations with the fewest right answers on StrategyQA."""
-    with gzip.open(_existing("llm_predictions/StrategyQA.jsonl.gz"), "rt") as file:
+def read_binary(name):
+    """Votes (N, M, 2) and truth of the configurations on StrategyQA (25 of them) or `sports` (30)."""
+    with gzip.open(_existing(f"llm_predictions/{name}.jsonl.gz"), "rt") as file:
         lines = [json.loads(line) for line in file]
     names = sorted(lines[0]["pred"])
     truth = np.array([int(line["gold"]) for line in lines])
-    meaning = {True: 1, False: 0}
-    labels = np.array([[meaning.get(line["pred"][name], -1) for name in names] for line in lines])
-    kept = np.sort(np.argsort((labels == truth[:, None]).mean(axis=0))[:weakest])
-    return one_hot(labels[:, kept]), truth
+    meaning = {True: 1, False: 0, "1": 1, "0": 0}
+    return one_hot(np.array([[meaning.get(line["pred"][name], -1) for name in names] for line in lines])), truth
+
+
+def read_strategyqa(weakest=12):
+    """Votes (2290, 12, 2) and truth of the configurations with the fewest right answers on StrategyQA."""
+    votes, truth = read_binary("StrategyQA")
+    right = np.nan_to_num(votes)[np.arange(len(truth)), :, truth].mean(axis=0)
+    return votes[:, np.sort(np.argsort(right)[:weakest])], truth
 
 
 def read_open_answers(name):
