@@ -141,7 +141,7 @@ def run(name, times):
         best = min(best, time.perf_counter() - start)
     return best, found, getattr(model, "probas_", None)
 if sys.argv[3] == "every":
-    slow = {"DawidSkene", "MACE", "MMSR"} if many else set()
+    slow = {"DawidSkene", "GLAD", "MACE", "MMSR"} if many else set()
     for name in ("MajorityVote", "DawidSkene", "OneCoinDawidSkene", "GLAD", "MACE", "MMSR"):
         if name in slow:
             continue

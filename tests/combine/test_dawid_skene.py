@@ -12,14 +12,17 @@ from outgrow.registry import create
 
 
 def by_loops(labels, choices, rounds):
-    """Dawid–Skene with hierarchical priors, person by person."""
+    """Dawid–Skene with hierarchical priors, person by person; rows with a single vote say nothing of people."""
+    several = (labels >= 0).sum(axis=1) > 1
     people, strength, row_strength = range(labels.shape[1]), 4.0, 30.0
     probs = np.stack([(labels == k).sum(axis=1) for k in range(choices)], axis=1).astype(float)
     probs /= probs.sum(axis=1, keepdims=True)
     for step in range(rounds):
         balance = (probs.sum(axis=0) + 1) / (len(labels) + choices)
-        counts = [np.array([probs[labels[:, m] == k].sum(axis=0) for k in range(choices)]).T for m in people]
-        hits, votes = [np.trace(each) for each in counts], [(labels[:, m] >= 0).sum() for m in people]
+        counts = [
+            np.array([probs[several & (labels[:, m] == k)].sum(axis=0) for k in range(choices)]).T for m in people
+        ]
+        hits, votes = [np.trace(each) for each in counts], [(several & (labels[:, m] >= 0)).sum() for m in people]
         common = (sum(hits) + 1) / (sum(votes) + choices)
         if step % 5 == 2:
             strength = max(
@@ -160,6 +163,17 @@ def test_a_person_with_one_vote_is_believed_like_the_others():
     world.votes[1:, 3] = np.nan
     world.votes[0, :3] = np.nan
     assert combine(world.votes, "dawid_skene").probs[0].max() == pytest.approx(0.9, abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["dawid_skene", "dependence"])
+@pytest.mark.parametrize("overlap", [0, 20])
+def test_where_tasks_have_one_vote_each_it_is_believed(method, overlap):
+    world = independent([0.7, 0.75, 0.8, 0.6], rows=1000)
+    alone = np.random.default_rng(0).integers(0, 4, (1000, 1)) != np.arange(4)
+    alone[:overlap] = False
+    world.votes[alone] = np.nan
+    probs, plain = combine(world.votes, method).probs, combine(world.votes, "majority").probs
+    assert accuracy(probs, world.truth) > accuracy(plain, world.truth) - 0.01
 
 
 def test_one_supervisor_with_strengths_keeps_its_own_posterior():

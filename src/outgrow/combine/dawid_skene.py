@@ -15,7 +15,7 @@ from outgrow.combine.result import Posterior, held, normalised
 
 Array = NDArray[np.float64]
 
-_ALONE = "Only one supervisor voted: its votes are taken as they are."
+_ALONE = "No task has two votes, so that no accuracy can be estimated: votes are taken as they are."
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ class DawidSkene(PosteriorCombiner):
         usable = lines.has_votes | (gold >= 0)
         probs = held(pooled(lines), usable, gold)
         share = lines.count * usable
-        if np.count_nonzero(lines.per_supervisor) == 1 and (gold < 0).all():
-            # Its accuracy is not identified, and the most probable fit would be its commonest label on every row.
+        checked = (np.bincount(lines.row, minlength=lines.rows) > 1) | (gold >= 0)
+        if not checked.any():
+            # No accuracy is identified, and the most probable fit would be the commonest label on every row.
             return Fit(probs, np.log(np.maximum(probs, np.finfo(float).tiny)), [], (_ALONE,))
         parts: list[Likelihood] = (
             [OpenVotes(lines, self.smoothing)] if lines.open else likelihoods(lines, self.smoothing)
@@ -71,7 +72,7 @@ class DawidSkene(PosteriorCombiner):
             balance = share @ probs + 1.0
             balance /= balance.sum()
             for part in parts:
-                part.fit(probs, balance)
+                part.fit(probs, balance, lines.count * checked)
             log_joint = np.zeros(probs.shape) if lines.open else np.tile(np.log(balance), (len(probs), 1))
             for part in parts:
                 part.add_to(log_joint)

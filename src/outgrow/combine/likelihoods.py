@@ -38,8 +38,12 @@ class Likelihood(Protocol):
     ballots: Ballots
     """The votes of these supervisors."""
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
-        """Move towards a posterior (N, K) with the class probabilities (K,)."""
+    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
+        """Move towards a posterior (N, K) with the class probabilities (K,).
+
+        `weight` (N,) is how many rows each row stands for, and zero where only one vote or none was given: there the
+        posterior is that vote's own echo.
+        """
 
     def add_to(self, log_joint: Array) -> None:
         """Add log p(votes | k), up to a constant, to an array of shape (N, K)."""
@@ -86,20 +90,20 @@ class Channels:
         self._owner, self._label = np.divmod(pairs, ballots.choices)
         # One sparse matrix, rows × pairs with one entry per vote, serves both steps of EM.
         self._votes = ballots.incidence(self._column, len(pairs))
-        self._given = np.maximum(ballots.per_supervisor, 1).astype(np.float64)
         self._strength, self._row_strength, self._rounds = smoothing, 30.0, 0
         self._log_confusion = np.zeros((len(pairs), ballots.choices))
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
+    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
         """See `Likelihood`."""
         k, every = self.ballots.choices, np.arange(len(self._owner))
-        counts = self._votes.T @ (self.ballots.count[:, None] * responsibilities)
+        counts = self._votes.T @ (weight[:, None] * responsibilities)
         hits: Array = np.bincount(self._owner, counts[every, self._label], minlength=self._people).astype(np.float64)
-        common = (hits.sum() + 1) / (self.ballots.per_supervisor.sum() + k)
+        given: Array = np.bincount(self._owner, counts.sum(axis=1), minlength=self._people).astype(np.float64)
+        common = (hits.sum() + 1) / (given.sum() + k)
         choose = self._rounds % _CHOSEN_EVERY == 2
         if choose:
-            self._strength = chosen_strength(hits, self._given, common)
-        accuracy = accuracies(hits, self._given, common, self._strength)[self._owner]
+            self._strength = chosen_strength(hits, given, common)
+        accuracy = accuracies(hits, given, common, self._strength)[self._owner]
         expected = np.repeat(((1 - accuracy) / (k - 1))[:, None], k, axis=1)
         expected[every, self._label] = accuracy
         totals = np.zeros((self._people, k))
@@ -161,8 +165,9 @@ class Rules:
         self._given = ballots.per_supervisor[self._rules].astype(np.float64)
         self._voted, self._silent = np.zeros((2, len(self._rules), ballots.choices))
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
+    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
         """See `Likelihood`."""
+        # The silence of the others is evidence on rows with a single vote too.
         every, count = np.arange(len(self._rules)), self.ballots.count
         hits = (self._votes.T @ (count[:, None] * responsibilities))[every, self._label]
         common = np.clip((hits.sum() + 1) / (self._given.sum() + 2), 0.5, 0.99)
@@ -198,19 +203,20 @@ class SoftVotes:
         self._offset = np.zeros((people, ballots.choices))
         self._log_prior = np.zeros((people, ballots.choices))
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
+    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
         """See `Likelihood`."""
-        wanted = responsibilities[self._row]
+        own = weight[self._row]
+        wanted = own[:, None] * responsibilities[self._row]
         wanted_share = self._per_person(wanted) + 1.0
         for _ in range(_INNER_STEPS):
             predicted = np.exp(self._log_predicted())
             mean = (predicted * self._log_votes).sum(axis=1)
-            slope = ((wanted - predicted) * self._log_votes).sum(axis=1)
-            curvature = (predicted * self._log_votes**2).sum(axis=1) - mean**2
+            slope = ((wanted - own[:, None] * predicted) * self._log_votes).sum(axis=1)
+            curvature = own * ((predicted * self._log_votes**2).sum(axis=1) - mean**2)
             # A prior worth one vote keeps β at one where there is nothing to learn it from.
             step = (self._sum(slope) - (self._exponent - 1.0)) / (self._sum(curvature) + 1.0)
             self._exponent = np.clip(self._exponent + np.clip(step, -1.0, 1.0), -_LIMIT, _LIMIT)
-            share = self._per_person(np.exp(self._log_predicted())) + 1.0
+            share = self._per_person(own[:, None] * np.exp(self._log_predicted())) + 1.0
             self._offset += np.log(wanted_share / share)
         self._log_prior = np.log(wanted_share / wanted_share.sum(axis=1, keepdims=True))
 

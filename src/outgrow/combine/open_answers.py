@@ -91,27 +91,29 @@ class OpenVotes:
     def __init__(self, ballots: Ballots, smoothing: float) -> None:
         self.ballots, self.coincidence = ballots, _START
         self._strength, self._rounds = smoothing, 0
-        self._given = np.maximum(ballots.per_supervisor, 1).astype(np.float64)
         self._bonus, self._wrong = np.zeros((2, len(ballots.names)))
         shape = (ballots.rows, ballots.choices)
         cell = np.multiply(ballots.row, ballots.choices, dtype=np.int64) + ballots.label
         self.votes = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
         self._candidates = self.votes > 0
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
+    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
         """See `Likelihood`; there is no class balance."""
-        ballots, count = self.ballots, self.ballots.count
-        right = count[ballots.row] * responsibilities[ballots.row, ballots.label]
-        hits = np.bincount(ballots.supervisor, right, minlength=len(ballots.names)).astype(np.float64)
-        common = (hits.sum() + 1) / (ballots.per_supervisor.sum() + 2)
+        ballots, people = self.ballots, len(self.ballots.names)
+        own = weight[ballots.row]
+        right = own * responsibilities[ballots.row, ballots.label]
+        hits, given = (
+            np.bincount(ballots.supervisor, each, minlength=people).astype(np.float64) for each in (right, own)
+        )
+        common = (hits.sum() + 1) / (given.sum() + 2)
         if self._rounds % 5 == 2:
-            self._strength = chosen_strength(hits, self._given, common)
-        accuracy = accuracies(hits, self._given, common, self._strength)
+            self._strength = chosen_strength(hits, given, common)
+        accuracy = accuracies(hits, given, common, self._strength)
         # Pairs of wrong votes, and those of them with the same answer, if each candidate in turn is the right one.
         same = self.votes * (self.votes - 1)
         all_wrong = self.votes.sum(axis=1, keepdims=True) - self.votes
-        pairs = count @ (responsibilities * all_wrong * (all_wrong - 1)).sum(axis=1)
-        coincide = count @ (responsibilities * (same.sum(axis=1, keepdims=True) - same)).sum(axis=1)
+        pairs = weight @ (responsibilities * all_wrong * (all_wrong - 1)).sum(axis=1)
+        coincide = weight @ (responsibilities * (same.sum(axis=1, keepdims=True) - same)).sum(axis=1)
         self.coincidence = float(np.clip((coincide + _START) / (pairs + 1), 1e-6, 0.5))
         self._wrong = np.log((1 - accuracy) * self.coincidence)
         self._bonus = np.log(accuracy) - self._wrong
