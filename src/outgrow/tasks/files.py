@@ -87,7 +87,7 @@ def read_rows(
         ids += [f"test/{value}" for value in _column(tested, config, "id") or range(tested.num_rows)]
         table = pa.concat_tables([table, tested], promote_options="permissive")
     prompts, options = asked(table, config)
-    gold, choices = _gold(table, config, options)
+    gold, choices = gold_answers(table, config, options)
     parts = _given_parts(table, config)
     if parts is None:
         own = 0 if config.test_path is None else tested.num_rows
@@ -197,9 +197,15 @@ def _options(table: pa.Table, config: TaskConfig) -> list[tuple[str, ...]] | Non
     return options
 
 
-def _gold(
+def gold_answers(
     table: pa.Table, config: TaskConfig, options: Sequence[tuple[str, ...]] | None
 ) -> tuple[list[int | str | None], tuple[str, ...] | None]:
+    """Return the gold answers of a table's rows, and the choices; see `asked` for `options`.
+
+    Raises:
+        DataError: A column is missing, or a label is outside the choices.
+        ConfigError: Choices are named twice.
+    """
     values = _column(table, config, "gold") or [None] * table.num_rows
     if options is not None:
         letters = tuple(string.ascii_uppercase[: len(options[0])])
