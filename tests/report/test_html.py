@@ -9,6 +9,7 @@ from outgrow.evaluate import ModelScores, summarise
 from outgrow.labels import Note
 from outgrow.report.html import report_html
 from outgrow.report.notes import sentence
+from outgrow.report.settings import changed_settings
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -75,17 +76,17 @@ def test_the_page_opens_with_what_was_found(page):
 @pytest.mark.parametrize(
     "words",
     [
-        "sentiment path data/mr",
-        "tfidf",
-        "gpt2 train (learning_rate 5e-05)",
-        "minilm adapter probe",
-        "refined refine icl (demonstrations 4)",
-        "1,000 gold",
+        "task: {name: sentiment, path: data/mr}",
+        "features: tfidf",
+        "model: gpt2 train: {learning_rate: 5.0e-05}",
+        "strong: {model: minilm, adapter: probe}",
+        "refine: {name: icl, demonstrations: 4}",
+        "Rows: 1,000 gold, 2,000 unlabelled, 200 test.",
         "outgrow 0.1.0",
         "0, 1, 2",
         "data 9f2c51aa",
         "labels 4.4 s",
-        "in all 1 min 16 s",
+        "students 1 min 12 s",
         "2026-01-05 10:22 UTC",
         "3 rows were left out.",
         "cores 2",
@@ -183,6 +184,64 @@ def test_content_and_concept_get_a_plane_whatever_else_is_measured(two_metrics):
 def test_two_metrics_get_a_plane_and_one_does_not(one_metric, two_metrics):
     assert "The two metrics against each other" in report_html("x", two_metrics, {})
     assert "The two metrics against each other" not in report_html("x", one_metric, {})
+
+
+def test_the_gravest_doubt_stands_behind_the_answer_and_once_only(one_metric):
+    notes = [Note("acme.mild"), Note("acme.doubt", "caution"), Note("acme.grave", "warning")]
+    words = Page(report_html("x", one_metric, {}, notes)).words
+    order = (
+        "outgrows",
+        "The gravest doubt",
+        "acme.grave",
+        "It scores",
+        "acme.doubt",
+        "acme.mild",
+        "Results",
+        "Setting",
+    )
+    places = [words.index(text) for text in order]
+    assert places == sorted(places)
+    assert words.count("acme.grave") == 1
+    assert "gravest doubt" not in report_html("x", one_metric, {}, notes[:1])
+
+
+def crowd(people):
+    rng = np.random.default_rng(0)
+    known = {f"person{n}": rng.random((1, 50)) < 0.3 + 0.4 * n / people for n in range(people)}
+    models = [ModelScores(name, "supervisor", {"accuracy": right.astype(float)}) for name, right in known.items()]
+    return summarise([*models, ModelScores("naive", "student", {"accuracy": np.ones((1, 50))})], {})
+
+
+def test_of_many_supervisors_the_best_and_the_worst_are_shown_and_the_rest_is_folded():
+    page = Page(report_html("x", crowd(40), {}))
+    shown = [row for row in page.having("tr") if row.get("class") == "supervisor"]
+    assert len(shown) == 3  # the best, the worst, and the mean
+    assert all(f"person{n}" in page.words for n in range(40))
+    assert page.words.count("person20") == 1
+    assert "38 supervisors between the best and the worst" in page.words
+    assert "between the best" not in report_html("x", crowd(12), {})
+
+
+def test_settings_are_those_that_differ_from_the_defaults_and_paths_are_names():
+    settings = {
+        "task": {"path": "/home/ann/data/task.csv", "limit": None, "split": {"gold": 0.1, "seed": 0}},
+        "supervisors": [{"votes": "/home/ann/votes.csv", "abstain": []}],
+        "strong": {"model": "/home/ann/minilm/model", "batch_size": 32},
+        "store": "/home/ann/store",
+        "output": "/home/ann/out",
+    }
+    assert changed_settings(settings) == {
+        "task": {"path": "task.csv", "split": {"gold": 0.1}},
+        "supervisors": [{"votes": "votes.csv"}],
+        "strong": {"model": "minilm"},
+    }
+    assert "/home" not in report_html("x", crowd(2), {"config": settings, "store": "/home/ann/store"})
+
+
+def test_settings_that_cannot_be_read_are_shown_as_they_are():
+    settings = {"task": {"name": "of a plug-in", "limit": None}, "methods": {"naive": {"combine": {"name": "odd"}}}}
+    expected = {"task": "of a plug-in", "methods": {"naive": {"combine": "odd"}}}
+    assert changed_settings(settings) == expected
 
 
 def test_an_undefined_gap_is_explained_before_the_table(no_gap):

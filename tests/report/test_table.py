@@ -81,6 +81,19 @@ def test_grave_notes_stand_first_and_many_others_are_counted(one_metric):
     assert text.endswith("- m7: acme.odd7\n- … and 3 more notes on the run, in its report.\n")
 
 
+def test_the_gravest_note_stands_above_the_tables_and_once_only(one_metric):
+    text = table_text(one_metric, [Note("acme.doubt", "caution"), Note("acme.grave", "warning")])
+    assert text.startswith("! acme.grave\n\naccuracy: ")
+    assert text.count("acme.grave") == 1
+    assert text.index("! acme.doubt") > text.index("Brackets")
+
+
+def test_that_a_supervisor_is_at_chance_is_no_grave_doubt(one_metric):
+    values = {"role": "supervisor", "score": 0.2, "chance": 0.25}
+    notes = [Note("score.at_chance", "caution", "ann", values=values), Note("acme.doubt", "caution")]
+    assert table_text(one_metric, notes).startswith("! acme.doubt")
+
+
 def test_remarks_on_models_stand_below(hostile):
     assert "- $\\frac{1}{0}$ & co: <img src=x>" in table_text(hostile)
 

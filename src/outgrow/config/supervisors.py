@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, GetJsonSchemaHandler, PlainSerializer, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, GetJsonSchemaHandler, PlainSerializer, SerializationInfo, TypeAdapter
 
 from outgrow.identity import identity
 from outgrow.registry import can, create, implementation, lookup, names
@@ -40,9 +40,9 @@ def _supervisor(section: object) -> object:
     return create("supervisor", kind, {**own, **rest} if isinstance(own, Mapping) else rest if own is None else section)
 
 
-def _section(supervisor: Any) -> dict[str, Any]:
+def _section(supervisor: Any, info: SerializationInfo) -> dict[str, Any]:
     if isinstance(supervisor, BaseModel):
-        return supervisor.model_dump(mode="json")
+        return supervisor.model_dump(mode="json", exclude_defaults=info.exclude_defaults)
     about = identity(supervisor)
     return {about["name"]: about["params"]}
 

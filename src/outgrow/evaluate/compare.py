@@ -328,7 +328,7 @@ def _on_scores(metric: MetricSummary) -> _Found:
             continue
         values = {"role": _TITLES.get(line.role, line.role), "score": _numbers(line.score), "chance": metric.chance}
         if line.score.value <= metric.chance:
-            yield "score.at_chance", "warning", line.name, values
+            yield "score.at_chance", "caution" if line.role == "supervisor" else "warning", line.name, values
         elif line.score.ends[0] <= metric.chance:
             yield "score.near_chance", "caution", line.name, values
     for line in metric.of("student"):

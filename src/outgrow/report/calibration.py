@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,8 @@ _TALLEST = 0.25
 """Height of the longest bar of the histogram, as a share of the panel."""
 
 
-def calibration_section(calibration: CalibrationSummary) -> dict[str, Any]:
-    """Return the values of the template; only figures are marked as safe."""
+def calibration_section(calibration: CalibrationSummary, hidden: Container[str] = ()) -> dict[str, Any]:
+    """Return the values of the template, without rows of `hidden` supervisors; only figures are marked as safe."""
     from markupsafe import Markup
 
     lines = [line for role in ORDER for line in calibration.lines if line.role == role]
@@ -44,6 +44,7 @@ def calibration_section(calibration: CalibrationSummary) -> dict[str, Any]:
         "rows": [
             {"name": line.name, "role": line.role, "cells": [estimate_cell(*each) for each in _numbers(line, against)]}
             for line in lines
+            if line.role != "supervisor" or line.name not in hidden
         ],
         "sentences": [typeset(text) for text in calibration_sentences(calibration)],
         "reliability": Markup(reliability_diagram(shown, "reliability")) if shown else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,15 +13,17 @@ from outgrow.report.calibration import calibration_section
 from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.plots import dot_plot, plane
 from outgrow.report.refinement import refinement_section
+from outgrow.report.settings import changed_settings, with_names
 from outgrow.report.sweeps import sweep_section
 from outgrow.report.table import metric_title, number_columns
-from outgrow.report.words import details, headline, ordered_lines, split_cell, typeset
+from outgrow.report.words import details, folded_lines, headline, ordered_lines, split_cell, typeset
 
-_HEADWORDS = ("name", "model", "function", "features", "votes", "texts", "server")
-"""Keys whose value names a thing; the first one present is its headword."""
 _AXES = ("content", "concept")
 """The metrics of the plane, where both are there."""
-_KNOWN = {"config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement"}
+_KNOWN = {  # shown elsewhere, or only of use to programs, which read results.json
+    "config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement", "store", "choices",
+    "students", "artefacts",
+}  # fmt: skip
 
 
 def report_html(
@@ -37,7 +38,6 @@ def report_html(
     `tests` holds summary and notes of further test parts, by name.
     """
     import jinja2
-    import yaml
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("outgrow.report"),
@@ -48,14 +48,19 @@ def report_html(
     )
     config = provenance.get("config") or {}
     groups = ranked(summary.notes if notes is None else notes)
+    graver = sum(group.severity != "info" for group in groups)
+    folded = {line.name for metric in summary.metrics for line in folded_lines(metric)}
+    sizes = provenance.get("sizes") or {"test": max((metric.examples for metric in summary.metrics), default=0)}
     return environment.get_template("report.html.jinja").render(
         name=name,
         headline=typeset(headline(summary)),
         details=[typeset(text) for text in details(summary)],
-        notes=groups,
-        shown=sum(group.severity != "info" for group in groups) + MOST_SHOWN,
+        doubt=groups[:graver][0] if graver else None,
+        notes=groups[bool(graver) :],
+        shown=max(graver - 1, 0) + MOST_SHOWN,
         typeset=typeset,
-        setting=list(_setting(config, provenance, summary)),
+        sizes=[f"{size:,} {part}" if isinstance(size, int) else f"{size} {part}" for part, size in sizes.items()],
+        setting=_yaml(changed_settings(config)) if config else "",
         metrics=[_metric(metric, f"plot{index}") for index, metric in enumerate(summary.metrics)],
         plane=_plane(summary),
         tests=[
@@ -63,11 +68,11 @@ def report_html(
         ],
         sweeps=[sweep_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)],
         refinement=refinement_section(provenance.get("refinement") or ()),
-        calibration=calibration_section(summary.calibration) if summary.calibration else None,
+        calibration=calibration_section(summary.calibration, folded) if summary.calibration else None,
         resamples=summary.resamples,
         started=_moment(provenance.get("started")),
         provenance=list(_provenance(provenance)),
-        yaml=yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else "",
+        yaml=_yaml(with_names(config)) if config else "",
     )
 
 
@@ -102,6 +107,7 @@ def _metric(metric: MetricSummary, prefix: str) -> dict[str, Any]:
             }
             for line in ordered_lines(metric)
         ],
+        "folded": [(line.name, *split_cell(line.score.text(separator="\n"))) for line in folded_lines(metric)],
         # matplotlib escapes the text of its figures; nothing else is marked as safe.
         "plot": Markup(dot_plot(metric, prefix)),
         "alternative": "; ".join(f"{line.name} ({line.role}) {line.score.text()}" for line in ordered_lines(metric)),
@@ -129,31 +135,12 @@ def _comparison(line: Line) -> tuple[str, str]:
     return f"{test.wins} / {test.losses}", typeset(f"{probability_text(test.corrected)} against {test.against}")
 
 
-def _setting(
-    config: Mapping[str, Any], provenance: Mapping[str, Any], summary: Summary
-) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    # Terms of the description of the experiment, with entries of headword and rest.
-    if config.get("task"):
-        yield "Task", [_entry(config["task"])]
-    sizes = provenance.get("sizes") or {"test": max((metric.examples for metric in summary.metrics), default=0)}
-    yield "Rows", [(f"{size:,}" if isinstance(size, int) else str(size), str(part)) for part, size in sizes.items()]
-    if config.get("supervisors"):
-        yield "Supervisors", [_entry(each) for each in config["supervisors"]]
-    if config.get("strong"):
-        yield "Strong model", [_entry(config["strong"])]
-    if isinstance(config.get("methods"), Mapping):
-        yield "Methods", [(str(name), _short(method)) for name, method in config["methods"].items()]
+def _yaml(settings: Mapping[str, Any]) -> str:
+    import yaml
 
-
-def _entry(thing: object) -> tuple[str, str]:
-    if not isinstance(thing, Mapping):
-        return str(thing), ""
-    key = next((key for key in _HEADWORDS if thing.get(key)), None)
-    if key is None:
-        return _short(thing), ""
-    rest = {other: value for other, value in thing.items() if other != key}
-    head = thing[key]
-    return _short(head) if isinstance(head, Mapping) else str(head), _short(rest)
+    # Lists and short mappings on one line, as people write them.
+    text: str = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    return text
 
 
 def _short(value: object) -> str:
@@ -183,8 +170,7 @@ def _provenance(provenance: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple
         yield "Hashes", [(str(name), str(digest)) for name, digest in provenance["hashes"].items()]
     seconds = provenance.get("seconds") or {}
     if seconds:
-        times = [(str(stage), duration_text(float(time))) for stage, time in seconds.items()]
-        yield "Time", [*times, ("in all", duration_text(math.fsum(seconds.values())))]
+        yield "Time", [(str(stage), duration_text(float(time))) for stage, time in seconds.items()]
     for key, value in provenance.items():
         if key not in _KNOWN and value not in (None, {}, [], ""):
             yield str(key).capitalize(), [("", _short(value))]

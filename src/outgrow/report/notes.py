@@ -45,6 +45,11 @@ def _some_rows(rest: str) -> Wording:
     return wording
 
 
+def _model(text: str) -> Wording:
+    # There is one ceiling, whose name says no more than its role.
+    return lambda values: ("the {who} " if values["who"] == values["role"] else "the {role} {who!r} ") + text
+
+
 _ENDINGS = {
     "finished": "with an end of their own",
     "open": "cut at the length or a stop string",
@@ -74,9 +79,8 @@ WORDINGS: dict[str, Wording] = {
     "message": "{text}",
     "pgr.undefined": _floor("PGR against FLOOR is undefined, because {reason}."),
     "pgr.no_interval": _floor("PGR against FLOOR has no interval, because {reason}."),
-    "score.at_chance": "the {role} {who!r} scores {score:estimate}, at or below chance ({chance:score}).",
-    "score.near_chance": "the {role} {who!r} scores {score:estimate}, which cannot be told from chance "
-    "({chance:score}).",
+    "score.at_chance": _model("scores {score:estimate}, at or below chance ({chance:score})."),
+    "score.near_chance": _model("scores {score:estimate}, which cannot be told from chance ({chance:score})."),
     "score.below_base": "{who!r} is worse than the untouched strong model ({gain:change}): its training did harm.",
     "best.picked_on_test": "the best supervisor ({who}) was picked on the test part, and another one may be as good "
     "(p = {p:score}): as a floor it is a little too high, and PGR against it a little too low.",
@@ -342,8 +346,10 @@ def ranked(notes: Iterable[Note]) -> list[NoteGroup]:
         part = str(note.values.get("text" if note.code == "message" else "metric"))
         who = note.who if note.code == "message" or len(about[note.code]) <= _MOST_WHO else None
         groups.setdefault((note.code, note.severity, who, part), []).append(note)
-    found = []
-    for group in groups.values():
-        first, *others = dict.fromkeys(map(sentence, group))
-        found.append(NoteGroup(first, group[0].severity, tuple(others)))
-    return sorted(found, key=lambda group: -SEVERITIES.index(group.severity))
+    # That a supervisor is weak is the setting, not a doubt about the result.
+    ordered = sorted(
+        groups.values(),
+        key=lambda group: (-SEVERITIES.index(group[0].severity), group[0].values.get("role") == "supervisor"),
+    )
+    sentences = [(group[0].severity, tuple(dict.fromkeys(map(sentence, group)))) for group in ordered]
+    return [NoteGroup(first, severity, tuple(others)) for severity, (first, *others) in sentences]

@@ -13,7 +13,7 @@ from outgrow.evaluate.wording import estimate_text, number_text
 from outgrow.labels.notes import Note
 from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.sweeps import sweep_sentences
-from outgrow.report.words import LEGEND, headline, ordered_lines
+from outgrow.report.words import LEGEND, folded_lines, headline, ordered_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,22 +74,29 @@ def metric_title(metric: MetricSummary) -> str:
 def table_text(
     summary: Summary, notes: Sequence[Note] | None = None, *, color: bool = False, width: int | None = None
 ) -> str:
-    """Return all metrics as aligned tables, with legend and notes (by default those of the summary) below.
+    """Return the gravest note, all metrics as aligned tables, legend, and the other notes.
 
-    Notes are in any order; the gravest are shown first. Where `width` is short, intervals move under their numbers;
-    numbers are never cut, so tables need about 70 columns.
+    `notes` (by default those of the summary) are in any order. Where `width` is short, intervals move under their
+    numbers; numbers are never cut, so tables need about 70 columns.
     """
     width = width or DEFAULT_WIDTH
-    remarks = [f"{line.name}: {line.note}" for metric in summary.metrics[:1] for line in metric.lines if line.note]
+    remarks = [
+        f"{line.name}: {line.note}" for metric in summary.metrics[:1] for line in ordered_lines(metric) if line.note
+    ]
     groups = ranked(summary.notes if notes is None else notes)
     grave = [f"! {group.short}" for group in groups if group.severity != "info"]
-    mild = [f"- {text}" for text in (*sweep_sentences(summary), *remarks)]
+    folded = len(folded_lines(summary.metrics[0])) if summary.metrics else 0
+    between = [f"{folded} supervisors between the best and the worst are in the report only."] if folded else []
+    mild = [f"- {text}" for text in (*sweep_sentences(summary), *between, *remarks)]
     info = [f"- {group.short}" for group in groups if group.severity == "info"]
     more = [f"- … and {len(info) - MOST_SHOWN} more notes on the run, in its report."] if len(info) > MOST_SHOWN else []
-    below = [*grave, *mild, *info[:MOST_SHOWN], *more]
     legend = [LEGEND] if summary.metrics else []
-    wrapped = [textwrap.fill(text, width, subsequent_indent="  " if text in below else "") for text in legend + below]
-    return _stacked([*_tables(summary, color=color, width=width), *wrapped])
+    first, below = grave[:1], [*grave[1:], *mild, *info[:MOST_SHOWN], *more]
+    above, wrapped = (
+        [textwrap.fill(text, width, subsequent_indent="" if text == LEGEND else "  ") for text in texts]
+        for texts in (first, legend + below)
+    )
+    return _stacked([*above, *[""] * len(above), *_tables(summary, color=color, width=width), *wrapped])
 
 
 def part_text(

@@ -19,15 +19,28 @@ ORDER: tuple[Role, ...] = ("supervisor", "combined", "base", "gold", "student", 
 """Order of tables and figures."""
 MEAN_SUPERVISOR = "mean of supervisors"
 """Name of the row of the average supervisor, which is not a model."""
+MOST_SUPERVISORS = 12
+"""Of more supervisors tables and figures show the best and the worst only."""
 
 
 def ordered_lines(metric: MetricSummary) -> tuple[Line, ...]:
-    """Return the lines in the order of tables, with the mean of several supervisors after them."""
-    lines = [line for role in ORDER for line in metric.of(role)]
-    supervisors = len(metric.of("supervisor"))
-    if supervisors > 1 and metric.mean_supervisor is not None:
-        lines.insert(supervisors, Line(MEAN_SUPERVISOR, "supervisor", "", 0, metric.mean_supervisor))
-    return tuple(lines)
+    """Return the lines in the order of tables, with the mean of several supervisors after them.
+
+    Those of `folded_lines` are left out.
+    """
+    folded = folded_lines(metric)
+    supervisors = [line for line in metric.of("supervisor") if line not in folded]
+    if len(supervisors) > 1 and metric.mean_supervisor is not None:
+        supervisors.append(Line(MEAN_SUPERVISOR, "supervisor", "", 0, metric.mean_supervisor))
+    return (*supervisors, *(line for role in ORDER if role != "supervisor" for line in metric.of(role)))
+
+
+def folded_lines(metric: MetricSummary) -> tuple[Line, ...]:
+    """Return the supervisors between the best and the worst, where there are more than twelve; the best first."""
+    lines = sorted(metric.of("supervisor"), key=lambda line: -line.score.value)
+    if len(lines) <= MOST_SUPERVISORS:
+        return ()
+    return tuple(line for line in lines[1:-1] if line.name != metric.best_supervisor)
 
 
 def typeset(text: str) -> str:
