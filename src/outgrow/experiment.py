@@ -22,7 +22,7 @@ from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
-from outgrow.pipeline.evaluating import chance_of, model_scores, scored_table, write_predictions
+from outgrow.pipeline.evaluating import chance_of, model_scores, prediction_table, scored_table
 from outgrow.pipeline.exporting import FORMS, exported_lines, write_messages
 from outgrow.pipeline.gaps import not_evaluated
 from outgrow.pipeline.judging import without_full_ratings
@@ -30,6 +30,7 @@ from outgrow.pipeline.protocol import Pipeline
 from outgrow.pipeline.scoring import Scorer
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import loaded_plugins
+from outgrow.report.examples import Examples, spread
 from outgrow.report.notes import sentence
 from outgrow.results import Results
 from outgrow.run import Run
@@ -110,9 +111,10 @@ class Experiment:
             run.note("test.shared_stems", "caution", shared=stems, rows=rows.parts.count("test"))
         pipeline, *others = self._pipelines(task, rows, tests, run)
         with run.store.in_use():
-            found = self._results(pipeline, rows, run, self.output)
+            found = self._results(pipeline, rows, run)
             parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
             run.add(*run.costs.notes())
+            found = replace(found, examples={**found.examples, **self._labelled(pipeline, rows, run)})
             sizes = {name: len(own) for name, (_, own) in tests.items()}
             about = {
                 **self._provenance(rows, run, sizes),
@@ -292,17 +294,17 @@ class Experiment:
 
         return TextPipeline(self.config, task, rows, run, scorer)
 
-    def _results(self, pipeline: Pipeline, rows: Rows, run: Run, folder: Path) -> Results:
-        """Results on the test part of rows, without provenance; predictions are written to the folder."""
+    def _results(self, pipeline: Pipeline, rows: Rows, run: Run) -> Results:
+        """Results on the test part of rows, without provenance."""
         predictions = without_full_ratings(self._predictions(pipeline, rows, run))
         test = rows.part("test")
         gold = test.gold_indices() if rows.choices is not None and len(test) else None
         if not len(test):
             run.add(not_evaluated(predictions))
         models = [model_scores(role, name, runs, gold) for (role, name), runs in predictions.items()]
-        if ranks.first():
-            write_predictions(predictions, self.config.seeds, folder)
-        return Results(self.config.name, models, pipeline.chance, ids=test.ids)
+        tested = test if len(test) else rows.part("unlabelled")
+        examples = {"test": Examples(tested, prediction_table(predictions, self.config.seeds))}
+        return Results(self.config.name, models, pipeline.chance, ids=test.ids, examples=examples)
 
     def _part(self, name: str, pipeline: Pipeline, rows: Rows, tested: Rows, run: Run) -> Results:
         """Results on a further test part. Notes that are new are about it; audits were made before."""
@@ -310,7 +312,7 @@ class Experiment:
         shared = shared_prompts(rows, tested)
         if shared:
             run.note("test.shared_prompts", "caution", shared=shared, rows=len(tested))
-        found = self._results(pipeline, rows.with_test(tested), run, self.output / "tests" / name)
+        found = self._results(pipeline, rows.with_test(tested), run)
         about = {
             "seeds": list(self.config.seeds),
             "sizes": {"test": len(tested)},
@@ -320,6 +322,17 @@ class Experiment:
         }
         del run.notes[notes:], run.audits[audits:]
         return replace(found, name=name, provenance=about)
+
+    def _labelled(self, pipeline: Pipeline, rows: Rows, run: Run) -> dict[str, Examples]:
+        """The unlabelled rows with all labels, of many a part; their notes and audits were made before."""
+        if "test" not in rows.parts:
+            return {}  # the unlabelled rows are what was answered
+        notes, audits = len(run.notes), len(run.audits)
+        unlabelled, known = rows.part("unlabelled"), pipeline.labelled()
+        del run.notes[notes:], run.audits[audits:]
+        kept = spread(len(unlabelled))
+        table = prediction_table({who: [own.take(kept)] for who, own in known.items()}, self.config.seeds)
+        return {"unlabelled": Examples(unlabelled.take(kept), table)}
 
     def _predictions(self, pipeline: Pipeline, rows: Rows, run: Run) -> dict[tuple[Role, str], list[Predictions]]:
         # One run per seed, one in all for the base, in the order of the table.

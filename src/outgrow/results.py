@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from outgrow.errors import DataError, StoreError, nearest_file
 from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
 from outgrow.evaluate.tiny import TinyEstimate
-from outgrow.labels import Note
+from outgrow.labels import Note, Rows
+from outgrow.report.examples import Examples
 from outgrow.store import read_json, read_table, write_json, write_table, write_text
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Raised when the format of saved results changes."""
 
+_ANSWERS = {"test": "predictions.parquet", "unlabelled": "labels.parquet"}
+"""File of the answers to each part of the examples."""
 _NO_SCORES = pa.table({name: [] for name in ("role", "name", "metric", "seed", "example", "id", "score")})
 _SECRET = {"access_token", "api_key", "apikey", "authorization", "hf_token", "hub_token", "password", "secret", "token"}
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -58,6 +61,9 @@ class Results:
     """Ids of the test examples, where known."""
     tests: Mapping[str, Results] = field(default_factory=dict)
     """Results of the same models on further test parts, by name; their `provenance` holds what is theirs only."""
+    examples: Mapping[str, Examples] = field(default_factory=dict)
+    """Rows and what was said of them, for the report: `test` (all answers; without a test part to the unlabelled rows)
+    and `unlabelled` (votes or texts, labels, and answers of students)."""
 
     @cached_property
     def summary(self) -> Summary:
@@ -156,6 +162,12 @@ class Results:
         for name, own in self.tests.items():
             own.save(folder / "tests" / name)
         write_table(folder / "scores.parquet", self._scores())
+        if self.examples:
+            write_table(
+                folder / "rows.parquet", pa.concat_tables(own.rows.to_arrow() for own in self.examples.values())
+            )
+        for part, (_, predictions) in self.examples.items():
+            write_table(folder / _ANSWERS[part], predictions)
         certainties = [self._block(each, each.certainty.arrays()) for each in self.models if each.certainty]
         if certainties:
             write_table(folder / "certainty.parquet", pa.concat_tables(certainties, promote_options="default"))
@@ -180,17 +192,19 @@ class Results:
             certainty = read_table(_existing(folder, "certainty.parquet")) if certain else None
             models, ids = _models(listed, table, certainty)
             tests = {name: cls.load(folder / "tests" / name) for name in about.get("tests", ())}
-            return cls(about["name"], models, about["chance"], about["provenance"], ids, tests)
+            return cls(about["name"], models, about["chance"], about["provenance"], ids, tests, _examples(folder))
         except (KeyError, TypeError, ValueError) as error:
             said = f"The results in {folder} are damaged: {error!r}"
             raise StoreError(said, fix="Run the experiment again.") from error
 
-    def save_report(self, path: str | Path) -> None:
-        """Write one self-contained HTML file."""
+    def save_report(self, path: str | Path, *, examples: bool = True) -> None:
+        """Write one self-contained HTML file; without `examples` it holds no row of the data."""
         from outgrow.report.html import report_html
 
         tests = {name: (own.summary, self._new_notes(own)) for name, own in self.tests.items()}
-        write_text(Path(path), report_html(self.name, self.summary, self._provenance(), self.notes, tests))
+        shown = self.examples if examples else {}
+        page = report_html(self.name, self.summary, self._provenance(), self.notes, tests, shown)
+        write_text(Path(path), page)
 
     def save_student(self, method: str, folder: str | Path, *, seed: int | None = None, merge: bool = False) -> Student:
         """Write the student of a method as a folder that plain transformers load; see `outgrow.students.save_student`.
@@ -249,6 +263,19 @@ def _existing(folder: Path, name: str) -> Path:
         fix = (None if folder.is_dir() else nearest_file(folder)) or "Give the folder of a finished run."
         raise StoreError(f"There are no results in {folder}.", found=f"no {name}", fix=fix)
     return folder / name
+
+
+def _examples(folder: Path) -> dict[str, Examples]:
+    file = folder / "rows.parquet"
+    if not file.is_file():
+        return {}
+    rows = Rows.from_arrow(read_table(file))
+    parts = (
+        {"test": rows.part("test"), "unlabelled": rows.part("unlabelled")} if "test" in rows.parts else {"test": rows}
+    )
+    return {
+        part: Examples(own, read_table(_existing(folder, _ANSWERS[part]))) for part, own in parts.items() if len(own)
+    }
 
 
 def _models(

@@ -85,12 +85,35 @@ def test_results_files_and_report_are_written(planted: tuple[Path, Results]) -> 
     assert {path.name for path in output.iterdir()} == {
         "certainty.parquet",
         "config.yaml",
+        "labels.parquet",
         "predictions.parquet",
+        "rows.parquet",
         "report.html",
         "results.json",
         "scores.parquet",
     }
     assert scores(Results.load(output)) == scores(planted[1])
+
+
+def test_the_report_holds_the_test_rows_and_what_was_learned_from_the_others(planted: tuple[Path, Results]) -> None:
+    tested, learned = Results.load(planted[0].parent / "output").examples.values()
+    assert tested.rows.parts == ("test",) * 400
+    assert {*learned.rows.parts} == {"unlabelled"}
+    known = learned.predictions.group_by(["role", "name"]).aggregate([]).to_pylist()
+    methods = ("naive", "hard", "confidence")
+    expected = [("supervisor", "noisy1"), *((role, name) for name in methods for role in ("label", "student"))]
+    assert {(one["role"], one["name"]) for one in known} == {*expected}
+    right = {role: [] for role, _ in expected}  # type: ignore[var-annotated]
+    gold = dict(zip(learned.rows.ids, learned.rows.gold, strict=True))
+    for one in learned.predictions.to_pylist():
+        right[one["role"]].append(one["answer"] == ("no", "yes")[int(gold[one["id"]] or 0)])
+    assert np.mean(right["student"]) > np.mean(right["label"]) + 0.1
+
+
+def test_a_report_without_examples_holds_no_row(planted: tuple[Path, Results], tmp_path: Path) -> None:
+    for examples in (True, False):
+        planted[1].save_report(tmp_path / "report.html", examples=examples)
+        assert ('id="example-data"' in (tmp_path / "report.html").read_text()) == examples
 
 
 def test_everyone_on_a_choice_task_is_measured_for_calibration(planted: tuple[Path, Results]) -> None:

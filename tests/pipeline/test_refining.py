@@ -104,6 +104,8 @@ def test_a_refinement_of_choices_is_audited_and_in_the_report(tmp_path: Path, re
     make_decoder(tmp_path / "decoder", context=48)
     audit, results = audited_choices(tmp_path, refine, rows=planted_rows(60))
     assert (audit["method"], audit["seed"], audit["choices"]) == ("refined", 0, ("no", "yes"))
+    shown = {*results.examples["unlabelled"].predictions["role"].to_pylist()}
+    assert shown == {"supervisor", "combined", "refined", "student"}
     assert audit["rows"] == audit["sample"] == results.provenance["sizes"]["unlabelled"]
     asked = refine is CHOICE_ICL
     assert ("base" in audit["shares"]) == ("base" in audit["scores"]["accuracy"]) == asked

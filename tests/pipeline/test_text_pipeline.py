@@ -55,11 +55,17 @@ def test_a_run_writes_everything_and_a_second_run_makes_nothing(folder: Path, tm
     assert written == {
         "results.json",
         "scores.parquet",
+        "labels.parquet",
         "predictions.parquet",
+        "rows.parquet",
         "asked.parquet",
         "report.html",
         "config.yaml",
     }
+    labels = results.examples["unlabelled"].predictions
+    assert {*zip(labels["role"].to_pylist(), labels["name"].to_pylist(), strict=True)} == {
+        ("supervisor", "first"), ("supervisor", "second"), ("label", "naive"), ("refined", "refined"),
+    }  # fmt: skip
     again = Experiment.from_dict(settings).run()
     assert set(again.provenance["seconds"]) == {"total"}
 

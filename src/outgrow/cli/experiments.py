@@ -128,6 +128,7 @@ def export(
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default report.html in the folder.")] = None,
+    examples: Annotated[bool, typer.Option(help="Whether the report shows rows of the data.")] = True,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -136,7 +137,7 @@ def report(
 
     results = Results.load(folder)
     path = output or folder / "report.html"
-    results.save_report(path)
+    results.save_report(path, examples=examples)
     show(results, path, as_json=as_json, quiet=quiet)
 
 

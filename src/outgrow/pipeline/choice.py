@@ -157,6 +157,25 @@ class ChoicePipeline(Pipeline):
         targets = self._combined(method, seed)
         return self._on_test(*self._methods[method].student(targets, self._judged, self.run, seed=seed))
 
+    def labelled(self) -> dict[tuple[str, str], Predictions]:
+        """Votes, labels and answers to the unlabelled rows; see `Pipeline.labelled`."""
+        seed, served = self.config.seeds[0], isinstance(self.config.strong, ServerStrong)
+        rows, votes = self._unlabelled, self._cast(seed)
+        cast = votes.probs[positions(votes.ids, rows.ids)]
+        found = {("supervisor", name): cast[:, m] for m, name in enumerate(votes.supervisors)}
+        for name, way in self._methods.items():
+            combined = self._combined(name, seed)
+            strong = self.config.strong if served else way.strong(self._judged, self.run, seed=seed)
+            learned = way.learned(combined, self._judged, self.run, seed=seed, strong=strong)
+            changed = way.settings.refine is not None or bool(way.chain)
+            for role, targets in (("combined", combined), ("refined", learned)) if changed else (("label", learned),):
+                found[role, name] = np.full((len(rows), len(self.rows.choices or ())), np.nan)
+                found[role, name][positions(rows.ids, targets.ids)] = targets.probs
+            if not served:
+                probs = way.student(combined, self._judged, self.run, seed=seed)[0]
+                found["student", name] = probs[positions(self._judged.ids, rows.ids)]
+        return {who: Predictions(rows.ids, self._named(rows, probs), {}, probs) for who, probs in found.items()}
+
     def targets(self, method: str, seed: int) -> TextTargets:
         """The names of choices that a language model may be trained on; see `Pipeline.targets`."""
         strong = self.config.strong
@@ -245,11 +264,13 @@ class ChoicePipeline(Pipeline):
 
     def _predictions(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
         scores = {"accuracy": choice_scores(probs, self._test.gold_indices())} if self._evaluated else {}
-        answers = tuple(
-            "" if np.isnan(own).any() else self._test.choices_of(row)[int(own.argmax())]
-            for row, own in enumerate(probs)
+        return Predictions(self._test.ids, self._named(self._test, probs), scores, probs, vacuity)
+
+    def _named(self, rows: Rows, probs: NDArray[np.float64]) -> tuple[str, ...]:
+        """The names of the most probable choices; empty for an abstention."""
+        return tuple(
+            "" if np.isnan(own).any() else rows.choices_of(row)[int(own.argmax())] for row, own in enumerate(probs)
         )
-        return Predictions(self._test.ids, answers, scores, probs, vacuity)
 
     def _voting(self, votes: ChoiceVotes) -> ChoiceVotes:
         """The votes of supervisors with any vote; missing ones are noted."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,6 @@ from outgrow.evaluate.summary import ROLES, Role
 from outgrow.labels import Predictions, Rows
 from outgrow.pipeline.scoring import Scorer
 from outgrow.run import Run
-from outgrow.store import write_table
 from outgrow.tasks import Task
 from outgrow.tasks.files import option_index
 from outgrow.tasks.tables import column, read_records
@@ -69,10 +67,11 @@ def model_scores(role: Role, name: str, runs: Sequence[Predictions], gold: NDArr
     return ModelScores(name, role, scores, certainty=Certainty.stack(sure) if sure else None)
 
 
-def write_predictions(
-    predictions: Mapping[tuple[Role, str], Sequence[Predictions]], seeds: Sequence[int], folder: Path
-) -> None:
-    """Write the predictions of all models and seeds as one table, `predictions.parquet`."""
+def prediction_table(predictions: Mapping[tuple[str, str], Sequence[Predictions]], seeds: Sequence[int]) -> pa.Table:
+    """Return the answers of models, given by role and name with a run for each seed, as one table.
+
+    Its columns are those of `Predictions.to_arrow`, `role`, `name` and `seed`.
+    """
     tables = []
     for (role, name), runs in predictions.items():
         for seed, one in zip(seeds, runs, strict=False):
@@ -80,7 +79,7 @@ def write_predictions(
             for field, value in {"role": role, "name": name, "seed": seed}.items():
                 table = table.append_column(field, pa.array([value] * table.num_rows))
             tables.append(table)
-    write_table(folder / "predictions.parquet", pa.concat_tables(tables, promote_options="default"))
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _answers(path: str, test: Rows) -> dict[tuple[Role, str, str], list[str]]:

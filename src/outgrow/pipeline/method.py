@@ -78,14 +78,19 @@ class ChoiceMethod:
             run: Store, progress, notes and audits.
             seed: Training seed.
         """
-        step, strong = f"{self.name}, seed {seed}", self.config.trained
-        if self.pretraining is not None:
-            model = self.pretraining(rows.part("unlabelled"), run, seed=seed, name=f"pretune for {step}")
-            strong = strong.model_copy(update={"model": str(model)})
+        step, strong = f"{self.name}, seed {seed}", self.strong(rows, run, seed=seed)
         targets = self.learned(targets, rows, run, seed=seed, strong=strong)
         learner = choice_learner(strong, self.config.trainer)
         objective, name = self.settings.objective, self.name
         return train_and_predict(learner, targets, objective, rows, run, seed=seed, name=step, student=name)
+
+    def strong(self, rows: Rows, run: Run, *, seed: int) -> Strong:
+        """Return the strong model that the student starts from: with `pretune`, after that; see `student`."""
+        if self.pretraining is None:
+            return self.config.trained
+        name = f"pretune for {self.name}, seed {seed}"
+        model = self.pretraining(rows.part("unlabelled"), run, seed=seed, name=name)
+        return self.config.trained.model_copy(update={"model": str(model)})
 
     def learned(self, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int, strong: StrongModel) -> ChoiceTargets:
         """Return what the student learns: the combined targets, filtered, refined, and relabelled by the chain.

@@ -42,6 +42,14 @@ class Pipeline(Protocol):
     def student(self, method: str, seed: int) -> Predictions | None:
         """Return those of the strong model trained by a method, or None where it is trained elsewhere."""
 
+    def labelled(self) -> dict[tuple[str, str], Predictions]:
+        """Return what was said of the unlabelled rows with the first seed, by role and name, after a run.
+
+        Roles are `supervisor`, `combined`, `label` or `refined` (what the student of a method learned), and `student`.
+        Everything comes from the store.
+        """
+        return {}
+
     def targets(self, method: str, seed: int) -> TextTargets:
         """Return the texts that the student of a method, or the `ceiling`, learns first, or the names of choices."""
 

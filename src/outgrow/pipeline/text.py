@@ -131,6 +131,22 @@ class TextPipeline(Pipeline):
             self.run.note("rows.without_text", "caution", who=method, left_out=left_out, rows=len(self._unlabelled))
         return targets
 
+    def labelled(self) -> dict[tuple[str, str], Predictions]:
+        """Texts of supervisors for the unlabelled rows, and those that students learned; see `Pipeline.labelled`."""
+        seed, ids = self.config.seeds[0], self._unlabelled.ids
+        labels = self._written("unlabelled", seed)
+        found = {
+            ("supervisor", name): [said.text if (said := labels.best(row, m)) else "" for row in range(len(ids))]
+            for m, name in enumerate(labels.supervisors)
+        }
+        for method, settings in self.config.methods.items():
+            targets, best = self.targets(method, seed), dict.fromkeys(ids, (0.0, ""))
+            for row, text, weight in zip(targets.ids, targets.texts, targets.weights, strict=True):
+                best[row] = max(best[row], (weight, text), key=lambda own: own[0])
+            role = "label" if settings.refine is None else "refined"
+            found[role, method] = [text.removeprefix(" ") for _, text in best.values()]
+        return {who: Predictions(ids, tuple(texts), {}) for who, texts in found.items()}
+
     def _student(self, method: str, seed: int, objective: Named, prefer: Prefer | None) -> Predictions | None:
         step = f"{method}, seed {seed}"
         if not self.config.strong.trains:

@@ -1,22 +1,26 @@
-"""A self-contained HTML page about an experiment: no scripts, no external resources, all data escaped."""
+"""A self-contained HTML page about an experiment: no external resources, all data escaped, one script of its own."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from importlib.resources import files
 from typing import Any
 
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
 from outgrow.evaluate.wording import probability_text
 from outgrow.labels.notes import Note
 from outgrow.report.calibration import calibration_section
+from outgrow.report.examples import Examples, examples_data
 from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.plots import dot_plot, plane
 from outgrow.report.refinement import refinement_section
 from outgrow.report.settings import changed_settings, with_names
 from outgrow.report.sweeps import sweep_section
 from outgrow.report.table import metric_title, number_columns
-from outgrow.report.words import details, folded_lines, headline, ordered_lines, split_cell, typeset
+from outgrow.report.words import best_student, details, folded_lines, headline, ordered_lines, split_cell, typeset
 
 _AXES = ("content", "concept")
 """The metrics of the plane, where both are there."""
@@ -32,12 +36,14 @@ def report_html(
     provenance: Mapping[str, Any],
     notes: Sequence[Note] | None = None,
     tests: Mapping[str, tuple[Summary, Sequence[Note]]] | None = None,
+    examples: Mapping[str, Examples] | None = None,
 ) -> str:
     """Return the report as HTML text; for `provenance` see `Results`, for `notes` `table_text`.
 
-    `tests` holds summary and notes of further test parts, by name.
+    `tests` holds summary and notes of further test parts, by name; `examples` rows that can be read, by part.
     """
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("outgrow.report"),
@@ -51,10 +57,21 @@ def report_html(
     graver = sum(group.severity != "info" for group in groups)
     folded = {line.name for metric in summary.metrics for line in folded_lines(metric)}
     sizes = provenance.get("sizes") or {"test": max((metric.examples for metric in summary.metrics), default=0)}
-    return environment.get_template("report.html.jinja").render(
+    best = [best_student(summary)]
+    for metric in summary.metrics:
+        combined = sorted(metric.of("combined"), key=lambda line: line.score.value)[-1:]
+        best += [metric.best_supervisor, *(line.name for line in combined)]
+    browser = examples_data(examples or {}, [name for name in best if name], provenance.get("sizes") or {})
+    script = files("outgrow.report").joinpath("templates", "examples.js").read_text(encoding="utf-8")
+    return environment.get_template(
+        "report.html.jinja"
+    ).render(
         name=name,
         headline=typeset(headline(summary)),
         details=[typeset(text) for text in details(summary)],
+        examples=browser,
+        script=Markup(script),  # the one thing that runs; it is the same in all reports
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         doubt=groups[:graver][0] if graver else None,
         notes=groups[bool(graver) :],
         shown=max(graver - 1, 0) + MOST_SHOWN,
