@@ -67,8 +67,11 @@ def test_rows_are_filtered_by_who_is_right(shown):
     pick(driver, "weak wrong, student right (10)")
     assert count(driver) == "Rows 1 to 10 of 10"
     assert all("student: yes ✓" in row and "weak: no ✗" in row for row in rows(driver))
-    pick(driver, "label wrong (5)")
+    choose(driver, "verdict", "wrong")
+    assert count(driver) == "No row is like that."  # on these, the label is right
+    pick(driver, "all (5)")
     assert all("label: no ✗" in row for row in rows(driver))
+    choose(driver, "verdict", "any")
     choose(driver, "weak", "ben")
     assert "weak: no vote" in rows(driver)[0]
     pick(driver, "weak silent, student wrong (20)")

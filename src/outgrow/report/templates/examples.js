@@ -62,21 +62,22 @@
     choose("weak", weak, best(weak));
     const labels = of("refined", "label", "combined");
     choose("label", labels, best(labels));
+    choose("verdict", labels.length ? [["", "any"], ["r", "right"], ["w", "wrong"]] : []);
     choose("sort", [["surprise", "surprise"], ["doubt", "doubt of the label"], ["order", "order of the rows"]]);
     cell = "";
     refresh();
   }
 
-  // Weak × student × label: "r" right, "w" wrong, "-" unknown.
-  const state = (row) => ["weak", "student", "label"].map((id) => ({ 1: "r", 0: "w" })[right(model(id), row)] || "-").join("");
+  const verdict = (id, row) => ({ 1: "r", 0: "w" })[right(model(id), row)] || "-"; // right, wrong, unknown
 
   function refresh() {
     const asked = $("search").value.trim().toLowerCase();
     if (asked) lower = lower || part.prompts.map((prompt, row) => (part.ids[row] + "\n" + prompt).toLowerCase());
-    const rows = part.ids.map((_, row) => row).filter((row) => !asked || lower[row].includes(asked));
-    const states = new Map(rows.map((row) => [row, state(row)]));
-    buttons(rows, states);
-    found = rows.filter((row) => !cell || [...cell].every((letter, place) => letter === "." || states.get(row)[place] === letter));
+    const wanted = $("verdict").value, cells = part.ids.map((_, row) => verdict("weak", row) + verdict("student", row));
+    const rows = part.ids.map((_, row) => row)
+      .filter((row) => (!asked || lower[row].includes(asked)) && (!wanted || verdict("label", row) === wanted));
+    buttons(rows, cells);
+    found = rows.filter((row) => !cell || cells[row] === cell);
     const own = model("student"), by = $("sort").value;
     const keys = new Map(found.map((row) => [row, by === "surprise" ? surprise(own, row) : by === "doubt" ? doubt(row) : -row]));
     found.sort((one, other) => keys.get(other) - keys.get(one) || one - other);
@@ -84,12 +85,10 @@
     list();
   }
 
-  function buttons(rows, states) {
+  function buttons(rows, cells) {
     const word = { r: "right", w: "wrong", "-": "silent" }, entries = [["", "all"]];
-    for (const weak of "rw-") for (const student of "rw") entries.push([weak + student + ".", `weak ${word[weak]}, student ${word[student]}`]);
-    if (model("label")) for (const label of "rw") entries.push([".." + label, `label ${word[label]}`]);
-    const counted = entries.map(([value, text]) => [value, text, rows.filter((row) =>
-      [...value].every((letter, place) => letter === "." || states.get(row)[place] === letter)).length]);
+    for (const weak of "rw-") for (const student of "rw") entries.push([weak + student, `weak ${word[weak]}, student ${word[student]}`]);
+    const counted = entries.map(([value, text]) => [value, text, rows.filter((row) => !value || cells[row] === value).length]);
     const known = counted.filter(([value, , count]) => !value || count || value === cell);
     $("cells").hidden = known.length < 2;
     $("cells").replaceChildren($("cells").firstElementChild, ...known.map(([value, text, count]) => {
@@ -160,7 +159,7 @@
       for (const own of supervisors) by.set(answer(own, row), [...(by.get(answer(own, row)) || []), own]);
       for (const [said, own] of by) {
         const silent = said === "no vote", names = silent ? "" : own.map((each) => each.name).join(", ");
-        line(own.length.toLocaleString("en") + " of them", "supervisor", said, "", silent ? "" : mark(own[0], row), names);
+        line(own.length.toLocaleString("en") + (own.length > 1 ? " supervisors" : " supervisor"), "supervisor", said, "", silent ? "" : mark(own[0], row), names);
       }
     }
     const head = make("tr");
@@ -185,7 +184,7 @@
   $("back").addEventListener("click", () => turn(-PAGE));
   $("next").addEventListener("click", () => turn(PAGE));
   $("part").addEventListener("change", () => open(Number($("part").value)));
-  for (const id of ["student", "weak", "label", "sort"]) $(id).addEventListener("change", refresh);
+  for (const id of ["student", "weak", "label", "verdict", "sort"]) $(id).addEventListener("change", refresh);
   $("search").addEventListener("input", refresh);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   $("list").addEventListener("keydown", (event) => {
