@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from outgrow.annotate.server import listen, make_app
 from outgrow.errors import ConfigError
+from outgrow.labels import Rows
 
 HOST = "http://127.0.0.1:8765"
 
@@ -17,8 +18,8 @@ HOST = "http://127.0.0.1:8765"
 class Visitor:
     """A browser with ann's link."""
 
-    def __init__(self, folder: Path) -> None:
-        self.session, self.ledger, tokens = a_round(folder, some_rows())
+    def __init__(self, folder: Path, rows: Rows | None = None) -> None:
+        self.session, self.ledger, tokens = a_round(folder, rows or some_rows())
         self.client = TestClient(make_app(self.session, tokens), base_url=HOST)
         self.headers = {"x-annotator": tokens["ann"], "origin": HOST}
 
@@ -82,6 +83,12 @@ def test_a_body_that_is_no_answer_is_refused(ann: Visitor, body: bytes) -> None:
 
 def test_a_body_without_end_is_not_read(ann: Visitor) -> None:
     assert ann.client.post("/state", content=b"x" * 100_000, headers=ann.headers).status_code == 413
+
+
+def test_a_cell_of_a_megabyte_is_shown_and_voted_on(tmp_path: Path) -> None:
+    ann = Visitor(tmp_path, replace(some_rows(), prompts=("x" * 2**20,) * 6))
+    assert len(ann.client.get("/state", headers=ann.headers).json()["item"]["text"]) == 2**20
+    assert ann.vote()[0] == 200
 
 
 def test_an_answer_of_another_window_is_told_with_what_to_show(ann: Visitor) -> None:

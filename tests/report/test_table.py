@@ -1,8 +1,10 @@
 import re
 
+import numpy as np
 import pytest
 from rich.text import Text
 
+from outgrow.evaluate import ModelScores, summarise
 from outgrow.evaluate.wording import estimate_text
 from outgrow.labels import Note
 from outgrow.report.table import table_text
@@ -86,6 +88,14 @@ def test_the_gravest_note_stands_above_the_tables_and_once_only(one_metric):
     assert text.startswith("! acme.grave\n\naccuracy: ")
     assert text.count("acme.grave") == 1
     assert text.index("! acme.doubt") > text.index("Brackets")
+
+
+def test_164_supervisors_of_one_vote_each_and_no_student_make_a_short_table():
+    votes = np.eye(164)[:, None] / 2 + 0.5
+    people = [ModelScores(f"p{m}", "supervisor", {"accuracy": own}) for m, own in enumerate(votes)]
+    text = table_text(summarise(people, {"accuracy": 0.5}))
+    assert len(text.splitlines()) <= 20
+    assert "162 supervisors between the best and the worst" in text
 
 
 def test_that_a_supervisor_is_at_chance_is_no_grave_doubt(one_metric):

@@ -75,6 +75,7 @@ def _part(examples: Examples, kept: NDArray[np.int64]) -> dict[str, Any]:
         "name": rows.parts[0],
         "choices": rows.choices,
         "options": rows.options,
+        "metric": (_metric(examples.predictions) or "").removeprefix("score."),
         "ids": rows.ids,
         "prompts": [_cut(prompt) for prompt in rows.prompts],
         "gold": gold if rows.choices else [None if answer is None else _cut(str(answer)) for answer in gold],
@@ -88,7 +89,6 @@ def _models(examples: Examples, kept: NDArray[np.int64]) -> Iterator[dict[str, A
     firsts = table.select(["role", "name"]).take(pa.array(np.arange(0, table.num_rows, len(rows)))).to_pylist()
     runs = Counter((one["role"], one["name"]) for one in firsts)
     start = 0
-    metric = next((column for column in table.column_names if column.startswith("score.")), None)
     for (role, name), count in runs.items():
         own, about = table.slice(start, count * len(rows)), {"role": role, "name": name}
         start += count * len(rows)
@@ -96,7 +96,7 @@ def _models(examples: Examples, kept: NDArray[np.int64]) -> Iterator[dict[str, A
             yield about | _choice_answers(own, rows, kept)
             continue
         answers = own["answer"].slice(0, len(rows)).take(pa.array(kept)).to_pylist()
-        yield about | {"answers": [_cut(answer) for answer in answers], "scores": _first(own, metric, kept, len(rows))}
+        yield about | {"answers": [_cut(answer) for answer in answers], "scores": _scores(own, kept, len(rows))}
 
 
 def _choice_answers(table: pa.Table, rows: Rows, kept: NDArray[np.int64]) -> dict[str, Any]:
@@ -113,7 +113,12 @@ def _choice_answers(table: pa.Table, rows: Rows, kept: NDArray[np.int64]) -> dic
     return found
 
 
-def _first(table: pa.Table, metric: str | None, kept: NDArray[np.int64], rows: int) -> list[float] | None:
+def _metric(table: pa.Table) -> str | None:
+    return next((column for column in table.column_names if column.startswith("score.")), None)
+
+
+def _scores(table: pa.Table, kept: NDArray[np.int64], rows: int) -> list[float] | None:
+    metric = _metric(table)
     if metric is None:
         return None
     scores: list[float] = table[metric].slice(0, rows).to_numpy()[kept].round(3).tolist()

@@ -62,7 +62,7 @@
     choose("weak", weak, best(weak));
     const labels = of("refined", "label", "combined");
     choose("label", labels, best(labels));
-    choose("verdict", labels.length ? [["", "any"], ["r", "right"], ["w", "wrong"]] : []);
+    choose("verdict", labels.length && part.gold.some((gold) => gold >= 0) ? [["", "any"], ["r", "right"], ["w", "wrong"]] : []);
     choose("sort", [["surprise", "surprise"], ["doubt", "doubt of the label"], ["order", "order of the rows"]]);
     cell = "";
     refresh();
@@ -163,7 +163,7 @@
       }
     }
     const head = make("tr");
-    for (const title of ["model", "role", "answer", !part.choices ? "score" : "% " + choices(row).join(" / ").slice(0, 60)]) {
+    for (const title of ["model", "role", "answer", !part.choices ? part.metric : "% " + choices(row).join(" / ").slice(0, 60)]) {
       head.append(Object.assign(make("th", title), { scope: "col" }));
     }
     const top = make("thead");
