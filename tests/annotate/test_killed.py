@@ -76,7 +76,8 @@ def served(folder: Path, rows: int, names: list[str]) -> Iterator[int]:
 
 
 def last_server(folder: Path) -> int | None:
-    return int((folder / "pids").read_text().split()[-1]) if (folder / "pids").exists() else None
+    pids = (folder / "pids").read_text().split() if (folder / "pids").exists() else []
+    return int(pids[-1]) if pids else None
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,7 @@ def test_no_vote_is_lost_or_doubled_when_the_server_is_killed(
                 os.kill(running, signal.SIGKILL)  # type: ignore[arg-type]
                 killed.append(running)  # type: ignore[arg-type]
             assert written < whole, "too late to kill"
+            assert all(thread.is_alive() for thread in threads)
             time.sleep(0.005)
         for thread in threads:
             thread.join()

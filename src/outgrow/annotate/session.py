@@ -8,7 +8,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from outgrow.annotate.choosing import Chooser
 from outgrow.annotate.items import label_names
@@ -37,7 +36,7 @@ class Session:
         rows: See `read_items`. Rows of the gold and validation parts with a gold answer are checks.
         ledger: Where events are kept; those that are there are gone through first.
         annotators: Names of all of them.
-        checks: Share of questions that are checks, until a worker has seen all of them.
+        checks: Share of a worker's questions that are checks, as far as there are so many.
         question: A line above every row.
     """
 
@@ -46,10 +45,12 @@ class Session:
     ) -> None:
         if not 0 <= checks < 1:
             raise ConfigError("The share of checks is a number from 0 to 1.", found=checks)
-        self._rows, self._ledger, self._checks, self._question = rows, ledger, checks, question
+        self._rows, self._ledger, self._question = rows, ledger, question
         self._place = {task: index for index, task in enumerate(rows.ids)}
         kinds = zip(rows.parts, rows.gold, strict=True)
         self._is_check = np.array([part in ("gold", "validation") and gold is not None for part, gold in kinds])
+        self._checks = min(int(self._is_check.sum()), round(checks / (1 - checks) * (~self._is_check).sum()))
+        """Checks that each worker is asked."""
         gold = [answer if check else -1 for answer, check in zip(rows.gold, self._is_check, strict=True)]
         self._chooser = Chooser(np.array(gold, dtype=np.int64), len(rows.choices or ()))
         self._workers = {name: _Worker() for name in annotators}
@@ -139,17 +140,24 @@ class Session:
 
     def _state(self, worker: str) -> dict[str, Any]:
         own = self._workers[worker]
-        left = ~self._is_check
-        left[list(own.last)] = False
+        new = np.ones(len(self._rows), dtype=bool)
+        new[list(own.last)] = False
+        rows = int((new & ~self._is_check).sum())
+        checks = max(0, self._checks - int((~new & self._is_check).sum()))
         if own.current is None:
-            own.current = self._next(worker, own, left)
+            # Checks are spread over all that is left, and counted with it, so that nothing tells them apart.
+            drawn = np.random.default_rng([zlib.crc32(worker.encode()), len(own.events)]).random()
+            asks_check = drawn * (rows + checks) < checks
+            others = {each.current for each in self._workers.values() if each.current is not None and each is not own}
+            among = new & (self._is_check == asks_check)
+            own.current = self._chooser.next(among, others, worker=worker, turn=len(own.events))
         shown = own.current
         return {
             "worker": worker,
             "question": self._question,
             "turn": len(own.events),
             "answered": len(own.last),
-            "left": int(left.sum()),
+            "left": rows + checks,
             "undo": bool(own.last),
             "item": None
             if shown is None
@@ -159,12 +167,3 @@ class Session:
                 "choices": self._rows.choices_of(shown),
             },
         }
-
-    def _next(self, worker: str, own: _Worker, left: NDArray[np.bool_]) -> int | None:
-        turn = len(own.events)
-        checks = self._is_check.copy()
-        checks[list(own.last)] = False
-        drawn = np.random.default_rng([zlib.crc32(worker.encode()), turn]).random()
-        among = checks if left.any() and checks.any() and drawn < self._checks else left
-        others = {each.current for each in self._workers.values() if each.current is not None and each is not own}
-        return self._chooser.next(among, others, worker=worker, turn=turn)
