@@ -41,6 +41,8 @@ from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prom
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
 
+_MOST_LABELLED = 100_000
+"""With more unlabelled rows the report shows test rows only: labels of them are combined again for it."""
 _STEMS_BY_CHANCE = 0.05
 """Share of test rows that may begin as a row of another part does without a note."""
 
@@ -325,14 +327,15 @@ class Experiment:
 
     def _labelled(self, pipeline: Pipeline, rows: Rows, run: Run) -> dict[str, Examples]:
         """The unlabelled rows with all labels, of many a part; their notes and audits were made before."""
-        if "test" not in rows.parts:
-            return {}  # the unlabelled rows are what was answered
+        count = rows.parts.count("unlabelled")
+        if "test" not in rows.parts or count > _MOST_LABELLED:
+            return {}  # without a test part the unlabelled rows are what was answered
         notes, audits = len(run.notes), len(run.audits)
-        unlabelled, known = rows.part("unlabelled"), pipeline.labelled()
+        shown = rows.part("unlabelled").take(spread(count))
+        known = pipeline.labelled(shown)
         del run.notes[notes:], run.audits[audits:]
-        kept = spread(len(unlabelled))
-        table = prediction_table({who: [own.take(kept)] for who, own in known.items()}, self.config.seeds)
-        return {"unlabelled": Examples(unlabelled.take(kept), table)}
+        table = prediction_table({who: [one] for who, one in known.items()}, self.config.seeds)
+        return {"unlabelled": Examples(shown, table)}
 
     def _predictions(self, pipeline: Pipeline, rows: Rows, run: Run) -> dict[tuple[Role, str], list[Predictions]]:
         # One run per seed, one in all for the base, in the order of the table.

@@ -152,13 +152,6 @@ class Predictions:
     weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Metric name → weight of each row, shape (N,), for metrics that are weighted means."""
 
-    def take(self, indices: NDArray[np.int64]) -> Predictions:
-        """Return the predictions at these positions."""
-        ids, answers = (tuple(column[index] for index in indices) for column in (self.ids, self.answers))
-        scores, weights = ({name: own[indices] for name, own in each.items()} for each in (self.scores, self.weights))
-        probs, vacuity = (None if own is None else own[indices] for own in (self.probs, self.vacuity))
-        return Predictions(ids, answers, scores, probs, vacuity, weights)
-
     def to_arrow(self) -> pa.Table:
         """Return a table with a line per row; each metric is a column `score.<name>`."""
         columns = {"id": pa.array(self.ids, pa.string()), "answer": pa.array(self.answers, pa.string())}

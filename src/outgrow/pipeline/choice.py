@@ -157,21 +157,20 @@ class ChoicePipeline(Pipeline):
         targets = self._combined(method, seed)
         return self._on_test(*self._methods[method].student(targets, self._judged, self.run, seed=seed))
 
-    def labelled(self) -> dict[tuple[str, str], Predictions]:
-        """Votes, labels and answers to the unlabelled rows; see `Pipeline.labelled`."""
-        seed, served = self.config.seeds[0], isinstance(self.config.strong, ServerStrong)
-        rows, votes = self._unlabelled, self._cast(seed)
+    def labelled(self, rows: Rows) -> dict[tuple[str, str], Predictions]:
+        """Votes, labels and answers to some unlabelled rows; see `Pipeline.labelled`."""
+        seed, votes = self.config.seeds[0], self._cast(self.config.seeds[0])
         cast = votes.probs[positions(votes.ids, rows.ids)]
         found = {("supervisor", name): cast[:, m] for m, name in enumerate(votes.supervisors)}
         for name, way in self._methods.items():
             combined = self._combined(name, seed)
-            strong = self.config.strong if served else way.strong(self._judged, self.run, seed=seed)
-            learned = way.learned(combined, self._judged, self.run, seed=seed, strong=strong)
+            learned = self._learned(name, combined, seed)
             changed = way.settings.refine is not None or bool(way.chain)
             for role, targets in (("combined", combined), ("refined", learned)) if changed else (("label", learned),):
-                found[role, name] = np.full((len(rows), len(self.rows.choices or ())), np.nan)
-                found[role, name][positions(rows.ids, targets.ids)] = targets.probs
-            if not served:
+                known = dict(zip(targets.ids, targets.probs, strict=True))
+                silent = np.full(len(self.rows.choices or ()), np.nan)
+                found[role, name] = np.stack([known.get(row, silent) for row in rows.ids])
+            if not isinstance(self.config.strong, ServerStrong):
                 probs = way.student(combined, self._judged, self.run, seed=seed)[0]
                 found["student", name] = probs[positions(self._judged.ids, rows.ids)]
         return {who: Predictions(rows.ids, self._named(rows, probs), {}, probs) for who, probs in found.items()}
@@ -186,8 +185,13 @@ class ChoicePipeline(Pipeline):
         """What the student of a method, or the ceiling, learns; see `Pipeline.distributions`."""
         if method == "ceiling":
             return gold_targets(self._unlabelled)
-        targets, strong = self._combined(method, seed), self.config.strong
-        return self._methods[method].learned(targets, self._judged, self.run, seed=seed, strong=strong)
+        return self._learned(method, self._combined(method, seed), seed)
+
+    def _learned(self, method: str, combined: ChoiceTargets, seed: int) -> ChoiceTargets:
+        way, strong = self._methods[method], self.config.strong
+        if not isinstance(strong, ServerStrong):
+            strong = way.strong(self._judged, self.run, seed=seed)
+        return way.learned(combined, self._judged, self.run, seed=seed, strong=strong)
 
     @cached_property
     def _unlabelled(self) -> Rows:

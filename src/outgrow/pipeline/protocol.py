@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from outgrow.errors import ConfigError
-from outgrow.labels import ChoiceTargets, Predictions, TextTargets
+from outgrow.labels import ChoiceTargets, Predictions, Rows, TextTargets
 
 
 class Pipeline(Protocol):
@@ -42,8 +42,8 @@ class Pipeline(Protocol):
     def student(self, method: str, seed: int) -> Predictions | None:
         """Return those of the strong model trained by a method, or None where it is trained elsewhere."""
 
-    def labelled(self) -> dict[tuple[str, str], Predictions]:
-        """Return what was said of the unlabelled rows with the first seed, by role and name, after a run.
+    def labelled(self, rows: Rows) -> dict[tuple[str, str], Predictions]:
+        """Return what was said of some unlabelled rows with the first seed, by role and name, after a run.
 
         Roles are `supervisor`, `combined`, `label` or `refined` (what the student of a method learned), and `student`.
         Everything comes from the store.

@@ -12,7 +12,7 @@ from outgrow.combine.combiner import TextCombiner
 from outgrow.combine.texts import gold_targets, naive_targets, pool
 from outgrow.config import ExperimentConfig, Method, Named, Prefer, ServerStrong
 from outgrow.errors import ConfigError
-from outgrow.labels import Predictions, Rows, TextLabels, TextTargets
+from outgrow.labels import Predictions, Rows, TextLabels, TextTargets, positions
 from outgrow.models.protocols import check_options
 from outgrow.models.specs import ModelSpec, model_spec
 from outgrow.pipeline.preferring import PreferenceStage
@@ -131,21 +131,22 @@ class TextPipeline(Pipeline):
             self.run.note("rows.without_text", "caution", who=method, left_out=left_out, rows=len(self._unlabelled))
         return targets
 
-    def labelled(self) -> dict[tuple[str, str], Predictions]:
-        """Texts of supervisors for the unlabelled rows, and those that students learned; see `Pipeline.labelled`."""
-        seed, ids = self.config.seeds[0], self._unlabelled.ids
+    def labelled(self, rows: Rows) -> dict[tuple[str, str], Predictions]:
+        """Texts of supervisors for some unlabelled rows, and those that students learned; see `Pipeline.labelled`."""
+        seed = self.config.seeds[0]
         labels = self._written("unlabelled", seed)
+        places = positions(labels.ids, rows.ids)
         found = {
-            ("supervisor", name): [said.text if (said := labels.best(row, m)) else "" for row in range(len(ids))]
+            ("supervisor", name): [said.text if (said := labels.best(row, m)) else "" for row in places]
             for m, name in enumerate(labels.supervisors)
         }
         for method, settings in self.config.methods.items():
-            targets, best = self.targets(method, seed), dict.fromkeys(ids, (0.0, ""))
+            targets, best = self.targets(method, seed), dict.fromkeys(self._unlabelled.ids, (0.0, ""))
             for row, text, weight in zip(targets.ids, targets.texts, targets.weights, strict=True):
                 best[row] = max(best[row], (weight, text), key=lambda own: own[0])
             role = "label" if settings.refine is None else "refined"
-            found[role, method] = [text.removeprefix(" ") for _, text in best.values()]
-        return {who: Predictions(ids, tuple(texts), {}) for who, texts in found.items()}
+            found[role, method] = [best[row][1].removeprefix(" ") for row in rows.ids]
+        return {who: Predictions(rows.ids, tuple(texts), {}) for who, texts in found.items()}
 
     def _student(self, method: str, seed: int, objective: Named, prefer: Prefer | None) -> Predictions | None:
         step = f"{method}, seed {seed}"
