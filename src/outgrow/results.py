@@ -202,7 +202,8 @@ class Results:
         from outgrow.report.html import report_html
 
         tests = {name: (own.summary, self._new_notes(own)) for name, own in self.tests.items()}
-        shown = self.examples if examples else {}
+        further = {name: own.examples["test"] for name, own in self.tests.items() if "test" in own.examples}
+        shown = {**self.examples, **further} if examples else {}
         page = report_html(self.name, self.summary, self._provenance(), self.notes, tests, shown)
         write_text(Path(path), page)
 

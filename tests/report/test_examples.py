@@ -1,3 +1,5 @@
+import dataclasses
+
 import pyarrow as pa
 import pytest
 from example_rows import choice_examples, data_of, text_examples, unpacked
@@ -20,6 +22,13 @@ def test_the_data_hold_every_answer_of_every_model():
     assert by_name["ben"]["answers"] == [-1] * 8
     assert "probs" not in by_name["ann"]  # plain votes
     assert by_name["majority"]["probs"][0] == [75, 25]
+
+
+def test_parts_have_their_names_and_answers_to_unlabelled_rows_are_called_so():
+    own = choice_examples(4)
+    unlabelled = Examples(dataclasses.replace(own.rows, parts=("unlabelled",) * 4), own.predictions)
+    for parts, names in (({"test": own, "hard": own}, ["test", "hard"]), ({"test": unlabelled}, ["unlabelled"])):
+        assert [part["name"] for part in unpacked(examples_data(parts, [], {})["packed"])["parts"]] == names
 
 
 def test_a_student_of_several_seeds_is_shown_by_its_mean():

@@ -72,7 +72,7 @@ class Ledger:
         with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
-        with self._saying():
+        with self._explained():
             # The session has one lock around everything that is done here.
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._connection.executescript(_TABLES)
@@ -95,7 +95,7 @@ class Ledger:
                 found=", ".join(map(ascii, names))[:200],
                 wanted=f"different names of 1 to {_LONGEST_NAME} printable characters",
             )
-        with self._saying():
+        with self._explained():
             new = [(name, secrets.token_urlsafe(24)) for name in names]
             self._connection.executemany("INSERT OR IGNORE INTO annotators VALUES (?, ?)", new)
             return dict(self._connection.execute("SELECT name, token FROM annotators ORDER BY rowid"))
@@ -107,7 +107,7 @@ class Ledger:
             StoreError: It could not be written, as on a full disk.
         """
         content = _content(self._rows, self._place[event.task])
-        with self._saying():
+        with self._explained():
             self._connection.execute(
                 "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (*event, content, datetime.now(UTC).isoformat(timespec="seconds")),
@@ -115,7 +115,7 @@ class Ledger:
 
     def events(self) -> list[Event]:
         """Return all events, each worker's in order of turns."""
-        with self._saying():
+        with self._explained():
             found = self._connection.execute(
                 "SELECT worker, turn, action, task, label FROM events ORDER BY worker, turn"
             )
@@ -125,7 +125,7 @@ class Ledger:
         """Return the votes that stand as `task, worker, label`; the label of a skipped row is null."""
         import pyarrow as pa
 
-        with self._saying():
+        with self._explained():
             lines = self._connection.execute(_CURRENT).fetchall()
         columns = zip(*lines, strict=True) if lines else ((), (), ())
         names = ("task", "worker", "label")
@@ -145,7 +145,7 @@ class Ledger:
                 )
 
     @contextmanager
-    def _saying(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:

@@ -48,7 +48,7 @@ def examples_data(
     most = MOST_ROWS
     while True:
         kept = {name: spread(len(own.rows), most) for name, own in known.items()}
-        sent = {"parts": [_part(own, kept[name]) for name, own in known.items()], "best": list(best)}
+        sent = {"parts": [_part(name, own, kept[name]) for name, own in known.items()], "best": list(best)}
         text = json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         packed = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode("ascii")
         if len(packed) <= LARGEST or most <= 1:
@@ -68,11 +68,11 @@ def spread(rows: int, most: int = MOST_ROWS) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, max(rows - 1, 0), min(rows, most)).astype(np.int64))
 
 
-def _part(examples: Examples, kept: NDArray[np.int64]) -> dict[str, Any]:
+def _part(name: str, examples: Examples, kept: NDArray[np.int64]) -> dict[str, Any]:
     rows = examples.rows.take(kept)
     gold = [-1 if answer is None else answer for answer in rows.gold] if rows.choices else list(rows.gold)
     return {
-        "name": rows.parts[0],
+        "name": rows.parts[0] if name == "test" else name,  # without a test part, answers to unlabelled rows
         "choices": rows.choices,
         "options": rows.options,
         "metric": (_metric(examples.predictions) or "").removeprefix("score."),
