@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rounds import a_round, some_rows
 from starlette.testclient import TestClient
 
 from outgrow.annotate.server import listen, make_app
-from outgrow.errors import ConfigError
+from outgrow.errors import ConfigError, MissingExtraError
 from outgrow.labels import Rows
 
 HOST = "http://127.0.0.1:8765"
@@ -121,6 +122,12 @@ def test_no_page_of_another_site_may_frame_it_and_only_its_own_script_runs(ann: 
     assert "unsafe" not in policy
     assert "http" not in page.text.replace("http-equiv", "")
     assert "innerHTML" not in page.text
+
+
+def test_without_the_extra_its_install_line_is_named(ann: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'outgrow\[web\]'"):
+        make_app(ann.session, {})
 
 
 def test_a_port_that_is_taken_is_named() -> None:
