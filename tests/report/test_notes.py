@@ -10,6 +10,13 @@ from outgrow.labels import Note
 from outgrow.report.notes import WORDINGS, ranked, sentence
 
 
+def test_what_limits_every_number_stands_before_other_notes_of_its_severity() -> None:
+    codes = ["pgr.undefined", "seeds.few", "test.few_examples", "acme.other"]
+    values = {"reason": "x", "best_of_several": True, "seeds": 1, "examples": 8}
+    words = [group.text for group in ranked([Note(code, "caution", values=values) for code in codes])]
+    assert [text.split()[2] for text in words[:2]] == ["only", "trained"]
+
+
 def test_notes_that_differ_in_seeds_and_values_are_one_group() -> None:
     notes = [Note("acme.moved", who="joint", seed=seed, values={"by": -seed}) for seed in (0, 1, 2)]
     [group] = ranked([*notes, notes[0]])

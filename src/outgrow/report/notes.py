@@ -243,6 +243,8 @@ WORDINGS: dict[str, Wording] = {
 }
 """How each code is worded. Codes of plug-ins are not here; they are shown as `code: key=value, …`."""
 
+_ABOUT_EVERYTHING = ("test.shared_prompts", "test.shared_stems", "test.few_examples", "seeds.few")
+"""Codes of notes that limit every number, which stand before others of their severity."""
 _MOST_NAMED = 5
 _MOST_WHO = 3
 """A code about more models than this is one group."""
@@ -303,6 +305,13 @@ def sentence(note: Note) -> str:
     return text[:1].upper() + text[1:]
 
 
+def _rank(note: Note) -> int:
+    # That a supervisor is weak is the setting, not a doubt about the result.
+    if note.values.get("role") == "supervisor":
+        return len(_ABOUT_EVERYTHING) + 1
+    return _ABOUT_EVERYTHING.index(note.code) if note.code in _ABOUT_EVERYTHING else len(_ABOUT_EVERYTHING)
+
+
 def _who(note: Note) -> str | None:
     if note.seed is None:
         return note.who
@@ -326,7 +335,7 @@ class NoteGroup:
 
 
 def ranked(notes: Iterable[Note]) -> list[NoteGroup]:
-    """Return notes in words, the gravest first, else in their order.
+    """Return notes in words, the gravest first: by severity, then what limits every number, else in their order.
 
     Notes that differ only in seed or values are one group, and so are those of one code about more than three models;
     free texts (`message`) are one only where they are equal.
@@ -346,10 +355,6 @@ def ranked(notes: Iterable[Note]) -> list[NoteGroup]:
         part = str(note.values.get("text" if note.code == "message" else "metric"))
         who = note.who if note.code == "message" or len(about[note.code]) <= _MOST_WHO else None
         groups.setdefault((note.code, note.severity, who, part), []).append(note)
-    # That a supervisor is weak is the setting, not a doubt about the result.
-    ordered = sorted(
-        groups.values(),
-        key=lambda group: (-SEVERITIES.index(group[0].severity), group[0].values.get("role") == "supervisor"),
-    )
+    ordered = sorted(groups.values(), key=lambda group: (-SEVERITIES.index(group[0].severity), _rank(group[0])))
     sentences = [(group[0].severity, tuple(dict.fromkeys(map(sentence, group)))) for group in ordered]
     return [NoteGroup(first, severity, tuple(others)) for severity, (first, *others) in sentences]
