@@ -229,6 +229,15 @@ def test_open_answers_have_the_probability_that_none_is_right_in_place_of_a_colu
     assert checked.nll < 0.4
 
 
+def test_answers_may_be_numbers_in_some_lines_and_texts_in_others(tmp_path: Path) -> None:
+    lines = [{"id": n, "pred": {"a": n, "b": str(n), "c": "[invalid]" if n else 7}} for n in range(30)]
+    (tmp_path / "votes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = str(tmp_path / "votes.jsonl")
+    columns = VotesSupervisor(votes=path, task="id", answers="pred.*", abstain=("[invalid]",))
+    posteriors = combine_table(path, "majority", columns=columns).posteriors()
+    assert posteriors["answer"].to_pylist() == [str(n) for n in range(30)]
+
+
 def test_nan_is_an_abstention_where_labels_are_numbers(tmp_path: Path) -> None:
     table = pa.table({"task": ["a", "a", "b"], "worker": ["x", "y", "x"], "label": [1.0, float("nan"), 0.0]})
     pq.write_table(table, tmp_path / "votes.parquet")

@@ -52,7 +52,7 @@ def check(result: VotingResult, path: str, *, task: str, answer: str) -> Check:
         DataError: A column is missing, an answer is outside the choices or contradicts another one, or none is about a
             task that has a posterior.
     """
-    table = read_records(path)
+    table = read_records(path, mixed=True)
     tasks = column(table, task, where=path, setting="the column of the tasks")
     answers = column(table, answer, where=path, setting="the column to check against")
     known: dict[str, int] = {}

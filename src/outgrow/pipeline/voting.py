@@ -129,7 +129,7 @@ def _read(path: str, reader: VotesSupervisor, gold: str | None) -> dict[str, Cod
         return {name: Coded.of(table[name].chunks) for name in wanted}
     if columns.answers is None:
         return read_coded(path, wanted)
-    table = reader.long_table(read_records(path), keep=further)
+    table = reader.long_table(read_records(path, mixed=True), keep=further)
     return {name: Coded.of(table[name].chunks) for name in wanted}
 
 

@@ -41,7 +41,7 @@ def read_votes(path: str, label: str) -> pa.Table:
     """
     records = _records(Path(path))
     if records is None:
-        return read_records(path)
+        return read_records(path, mixed=True)
     answers = _label_studio if records[0].keys() >= _LABEL_STUDIO else _argilla
     found = [(record, answer) for record in records for answer in answers(record)]
     questions = dict.fromkeys(answer.question for _, answer in found if answer.question)
