@@ -80,8 +80,8 @@ class Server:
             self.busy -= 1
         if answer.dropped:
             return False
-        lines = [f"HTTP/1.1 {answer.status} Any", "content-type: application/json"]
-        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        headers = {"content-type": "application/json", **answer.headers}
+        lines = [f"HTTP/1.1 {answer.status} Any", *(f"{name}: {value}" for name, value in headers.items())]
         lines.append(f"content-length: {len(answer.data) + answer.promised}")
         writer.write("\r\n".join([*lines, "", ""]).encode() + answer.data)
         await writer.drain()

@@ -92,6 +92,7 @@ def test_a_key_in_the_environment_is_in_no_file_of_a_run(tmp_path, decoder_folde
         return Answer(reply(f"very {asked.headers['authorization']}"))
 
     with serving(leaky) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         Experiment.from_yaml(write_experiment(tmp_path, decoder_folder, server.url, seeds=1)).run()
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {"report.html", "config.yaml", "responses.sqlite", "predictions.parquet"} <= {path.name for path in written}

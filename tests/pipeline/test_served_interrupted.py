@@ -29,6 +29,7 @@ def test_after_a_kill_only_requests_in_flight_are_asked_again_and_no_file_holds_
         return await crowd(one)
 
     with serving(deadly) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         settings = settings_in(tmp_path, server.url, seeds=1)
         for party in (*settings["supervisors"], settings["strong"], settings["judge"]):
             party["concurrency"] = CONCURRENCY

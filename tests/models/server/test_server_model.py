@@ -468,6 +468,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(cache, tmp_path, monkeypatc
         return Answer(reply(f"your key is {asked.headers['authorization']}"))
 
     with serving(leaky) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         model = model_of(server, cache)
         answers = model.generate(["a", "bad"], dataclasses.replace(GREEDY, too_long="empty"))
         assert all(asked.headers["authorization"] == f"Bearer {key}" for asked in server.asked)
@@ -489,6 +490,7 @@ def test_what_can_be_no_key_is_refused_and_not_shown(cache, monkeypatch, key):
 def test_white_space_around_a_key_is_not_part_of_it(cache, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", " sk-1\n")
     with serving(echo) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         model_of(server, cache).generate(["a"], GREEDY)
         assert server.asked[0].headers["authorization"] == "Bearer sk-1"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -268,7 +269,18 @@ def test_a_provider_that_sends_the_same_page_of_jobs_for_ever_is_left_in_the_end
 def test_the_key_is_in_no_error(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-1234567890")
     provider.fault = lambda asked: Answer({"error": {"message": asked.headers["authorization"]}}, status=400)
-    with serving(provider) as server, pytest.raises(ModelError) as caught:
-        tune(tmp_path, server.url)
+    with serving(provider) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        with pytest.raises(ModelError) as caught:
+            tune(tmp_path, server.url)
     assert "Bearer [key]" in str(caught.value)
-    assert "planted" not in str(caught.value)
+    assert "planted" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_provider_that_redirects_is_refused_with_both_hosts_named(tmp_path: Path, provider: Provider) -> None:
+    provider.fault = lambda asked: Answer(status=307, headers={"location": "http://elsewhere.example/v1/x"})
+    with (
+        serving(provider) as server,
+        pytest.raises(ModelError, match=r"(?s)127\.0.*redirect to elsewhere\.example"),
+    ):
+        tune(tmp_path, server.url)

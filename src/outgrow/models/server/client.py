@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
-import os
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from outgrow.errors import ConfigError, MissingExtraError, ModelError
 from outgrow.models.server.cache import ResponseCache
+from outgrow.models.server.keys import api_key, key_fix, redact, redact_body
 from outgrow.models.server.pacing import LONGEST_HOLD, retry_after, until_reset
 from outgrow.models.server.wire import PATHS, MalformedReplyError, Reply, Request, read_reply
 
@@ -108,12 +109,13 @@ class _Client:
     ) -> None:
         try:
             import openai
+
+            from outgrow.models.server.http import connect
         except ImportError as error:
             raise MissingExtraError("A model behind a server", "api") from error
         self._errors, self._key, self._limits = openai, api_key(), limits
         self._cache, self._result, self._on_reply = cache, result, on_reply
-        key = self._key or "none"  # local servers need none
-        self._client = openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=limits.timeout)
+        self._client = connect(openai.AsyncOpenAI, base_url, self._key, retries=0, timeout=limits.timeout)
         self._jitter = random.Random()
         self._open_at = 0.0
         self._answered = self._failed = 0
@@ -196,19 +198,23 @@ class _Client:
         import httpx2
 
         openai = self._errors
+        problem: Exception | None = None
+        response: Any = None
         try:
             async with asyncio.timeout(self._limits.timeout):
                 path, body = PATHS[request.api], dict(request.body)
-                response: Any = await self._client.post(path, cast_to=httpx2.Response, body=body)
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise TransientError(f"no whole reply within {self._limits.timeout:g} s") from error
+                response = await self._client.post(path, cast_to=httpx2.Response, body=body)
+        except (TimeoutError, openai.APITimeoutError):
+            problem = TransientError(f"no whole reply within {self._limits.timeout:g} s")
         except openai.APIStatusError as error:
-            raise self._status_error(error) from error
+            problem = self._status_error(error)
         except openai.APIConnectionError as error:
             reason = f"no connection, or one that broke: {error.__cause__ or error}"
-            raise TransientError(self._redact(reason)) from error
+            problem = TransientError(redact(reason, self._key))
+        if problem is not None:  # raised here, without the client's error, whose text may repeat the key
+            raise problem
         self._hold(until_reset(response.headers))
-        text = self._redact(response.text)
+        text = redact_body(response.text, self._key)
         try:
             read_reply(text, request.api)
         except MalformedReplyError as error:
@@ -217,10 +223,12 @@ class _Client:
 
     def _status_error(self, error: Any) -> Exception:
         status, headers = int(error.status_code), error.response.headers
-        said = self._redact(f"status {status}: {message_of(error)}")
+        said = f"status {status}: {message_of(error, self._key)}"
+        if 300 <= status < 400:
+            return redirected(self._url, headers)
         if status in _FATAL:
             fix = {
-                401: "Set the environment variable OPENAI_API_KEY to a key of this server.",
+                401: key_fix(self._url),
                 403: "Ask for access to the model, or set OPENAI_API_KEY to another key.",
             }.get(status, "Check the server's URL (it usually ends in /v1), the model's name, and `api`.")
             return ModelError(f"The server {self._url} does not serve this model.", found=said, fix=fix)
@@ -238,9 +246,6 @@ class _Client:
     @property
     def _url(self) -> str:
         return str(self._client.base_url)
-
-    def _redact(self, text: str) -> str:  # a server may repeat the key
-        return text.replace(self._key, "[key]") if self._key else text
 
     def _down(self, problem: TransientError, times: int) -> ModelError:
         return ModelError(
@@ -274,21 +279,23 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
             thread.submit(asyncio.run, work).result()
 
 
-def api_key() -> str | None:
-    """Return the key in OPENAI_API_KEY, if any; a ConfigError if it cannot be one."""
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(  # without the key
-            "The environment variable OPENAI_API_KEY holds no key.",
-            found="characters that no key has, such as line breaks",
-            fix="Copy it once more.",
-        )
-    return key or None
+def redirected(url: str, headers: Mapping[str, str]) -> ModelError:
+    """Return the error of a server that sends its client elsewhere: another host's answers are not the model's."""
+    try:
+        host = urlsplit(urljoin(url, headers.get("location", "")[:500])).netloc.rpartition("@")[2]
+    except ValueError:
+        host = ""
+    return ModelError(
+        f"The server {urlsplit(url).netloc} redirects to another address, which is not followed.",
+        found=f"a redirect to {''.join(one if one.isprintable() else ' ' for one in host) or 'nowhere'}",
+        wanted="an answer",
+        fix="If you trust that host, name its base URL as `server`.",
+    )
 
 
-def message_of(error: Any) -> str:
-    """Return the message in a status error of the client, printable and short."""
+def message_of(error: Any, key: str | None) -> str:
+    """Return the message in a status error of the client, printable, short and without the key."""
     body = error.body
     said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
-    text = str(said or error.response.text)[:500]
+    text = redact(str(said or error.response.text), key)[:500]
     return "".join(one if one.isprintable() else " " for one in text)  # it may be printed on a terminal

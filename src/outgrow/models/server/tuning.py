@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from outgrow.errors import MissingExtraError, ModelError
-from outgrow.models.server.client import Limits, api_key, message_of
+from outgrow.models.server.client import Limits, message_of, redirected
+from outgrow.models.server.keys import api_key, key_fix, redact
 from outgrow.store import read_json, write_json
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
@@ -101,11 +102,12 @@ class _Provider:
     def open(cls, base_url: str | None, limits: Limits) -> Iterator[_Provider]:
         try:
             import openai
+
+            from outgrow.models.server.http import connect
         except ImportError as error:
             raise MissingExtraError("A model behind a server", "api") from error
         key = api_key()
-        settings: dict[str, Any] = {"max_retries": limits.retries, "timeout": limits.timeout}
-        with openai.OpenAI(api_key=key or "none", base_url=base_url, **settings) as client:
+        with connect(openai.OpenAI, base_url, key, retries=limits.retries, timeout=limits.timeout) as client:
             yield cls(client, key)
 
     def existing(self, tuning: Tuning) -> str | None:
@@ -177,37 +179,40 @@ class _Provider:
     def _asked(self, what: str, *, lost: Path | None = None) -> Iterator[None]:
         import openai
 
+        problem: ModelError
         try:
             yield
+            return
         except openai.APIStatusError as error:
-            said, status = f"status {error.status_code}: {message_of(error)}", error.status_code
-            if status == 429:
-                raise NotYetError(
-                    f"{self._url} lets nobody {what} at the moment.", found=self._redact(said), fix=_AGAIN
-                ) from error
-            if status == 404 and lost is not None:
-                lost.unlink()
-                again = "Run the same command again: it looks for the job, and creates another one if it is gone."
-                raise self._error(f"does not {what}, which it does not know (any more)", said, again) from error
-            fix = {
-                401: "Set the environment variable OPENAI_API_KEY to a key of this provider.",
-                404: "Check the server's URL, and that it fine-tunes this model.",
-            }.get(status, "Mend the cause, then run the same command again: nothing is done twice.")
-            raise self._error(f"does not {what}", said, fix) from error
+            problem = self._status_error(error, what, lost)
         except openai.APIConnectionError as error:
-            raise self._error(f"does not {what}", error.__cause__ or error, _AGAIN) from error
+            problem = self._error(f"does not {what}", error.__cause__ or error, _AGAIN)
         except (openai.OpenAIError, AttributeError, TypeError, ValueError) as error:  # a reply of another format
-            raise self._error(f"gives no answer of the API's format to “{what}”", error, _AGAIN) from error
+            problem = self._error(f"gives no answer of the API's format to “{what}”", error, _AGAIN)
+        raise problem from None  # without the client's error, whose text may repeat the key
+
+    def _status_error(self, error: Any, what: str, lost: Path | None) -> ModelError:
+        said, status = f"status {error.status_code}: {message_of(error, self._key)}", error.status_code
+        if 300 <= status < 400:
+            return redirected(self._url, error.response.headers)
+        if status == 429:
+            return NotYetError(f"{self._url} lets nobody {what} at the moment.", found=said, fix=_AGAIN)
+        if status == 404 and lost is not None:
+            lost.unlink()
+            again = "Run the same command again: it looks for the job, and creates another one if it is gone."
+            return self._error(f"does not {what}, which it does not know (any more)", said, again)
+        fix = {
+            401: key_fix(self._url),
+            404: "Check the server's URL, and that it fine-tunes this model.",
+        }.get(status, "Mend the cause, then run the same command again: nothing is done twice.")
+        return self._error(f"does not {what}", said, fix)
 
     def _error(self, does: str, found: object, fix: str) -> ModelError:
-        return ModelError(f"The provider {self._url} {does}.", found=self._redact(str(found)[:500]), fix=fix)
+        return ModelError(f"The provider {self._url} {does}.", found=redact(str(found), self._key)[:500], fix=fix)
 
     @property
     def _url(self) -> str:
         return str(self._client.base_url)
-
-    def _redact(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
 
 
 _OVER = {"failed": "failed", "cancelled": "was cancelled"}
