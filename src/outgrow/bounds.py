@@ -28,3 +28,10 @@ class Bound:
 
 REPLY_BYTES = Bound("REPLY_BYTES", 16 * 2**20, "bytes in a server's reply")
 """Decompressed. An answer of 100,000 tokens with log-probabilities has about 10 MB."""
+YAML_CHARS = Bound("YAML_CHARS", 2**18, "characters of YAML")
+YAML_VALUES = Bound("YAML_VALUES", 50_000, "values in YAML, aliases expanded")
+YAML_DEPTH = Bound("YAML_DEPTH", 50, "levels of YAML in one another")
+PATH_CHARS = Bound("PATH_CHARS", 4096, "characters in a path")
+SEEDS = Bound("SEEDS", 1000, "training seeds")
+SEED = Bound("SEED", 2**32 - 1, "as a seed")
+"""The largest seed that numpy, torch and scikit-learn all take."""

@@ -32,7 +32,7 @@ from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import loaded_plugins
 from outgrow.report.examples import Examples, spread
 from outgrow.report.notes import sentence
-from outgrow.results import Results
+from outgrow.results import Results, plain
 from outgrow.run import Run
 from outgrow.scale.generation import conversations
 from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
@@ -127,7 +127,7 @@ class Experiment:
             results = replace(found, provenance=about, tests=parts)
             if ranks.first():
                 results.save(self.output)
-                write_text(self.output / "config.yaml", yaml.safe_dump(about["config"], sort_keys=False))
+                write_text(self.output / "config.yaml", yaml.safe_dump(plain(about["config"]), sort_keys=False))
                 if (asked := conversations(run.store.used.values())).num_rows:
                     write_table(self.output / "asked.parquet", asked)
                 results.save_report(self.output / "report.html")
@@ -256,7 +256,9 @@ class Experiment:
             return []
         with translate_os_errors(file):
             old = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return [key for key, value in self.config.model_dump(mode="json").items() if old.get(key, value) != value]
+        return [
+            key for key, value in plain(self.config.model_dump(mode="json")).items() if old.get(key, value) != value
+        ]
 
     def _strong_model(self) -> str:
         strong = self.config.strong

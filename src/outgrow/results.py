@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from outgrow.config.secrets import HIDDEN, is_secret, without_credentials
 from outgrow.errors import DataError, StoreError, nearest_file
 from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
 from outgrow.evaluate.tiny import TinyEstimate
@@ -30,9 +30,6 @@ FORMAT = 1
 _ANSWERS = {"test": "predictions.parquet", "unlabelled": "labels.parquet"}
 """File of the answers to each part of the examples."""
 _NO_SCORES = pa.table({name: [] for name in ("role", "name", "metric", "seed", "example", "id", "score")})
-_SECRET = {"access_token", "api_key", "apikey", "authorization", "hf_token", "hub_token", "password", "secret", "token"}
-_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-_HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +305,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Note):
         return plain(value.to_json())
     if isinstance(value, Mapping):
-        return {str(key): _HIDDEN if _is_secret(key, own) else plain(own) for key, own in value.items()}
+        return {str(key): HIDDEN if is_secret(key, own) else plain(own) for key, own in value.items()}
     if isinstance(value, np.generic | np.ndarray):
         return plain(value.tolist())
     if isinstance(value, list | tuple | set | frozenset):
@@ -317,8 +314,4 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):
         return value
-    return _CREDENTIALS_IN_URL.sub(_HIDDEN, str(value))
-
-
-def _is_secret(key: object, value: object) -> bool:
-    return str(key).lower() in _SECRET and isinstance(value, str) and bool(value)
+    return without_credentials(str(value))

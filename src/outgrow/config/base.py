@@ -12,13 +12,13 @@ from outgrow.errors import ConfigError
 class Frozen(BaseModel):
     """Immutable settings without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 class Named(BaseModel):
     """A thing chosen by name, with its parameters: `icl`, or `{name: icl, demonstrations: 4}`."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     name: str
     """The registered name."""

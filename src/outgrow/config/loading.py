@@ -1,7 +1,8 @@
 """From a file and overrides to a checked configuration, with errors a user can act on.
 
-Paths in a file are relative to the file; paths in an override are relative to the current folder. `${NAME}` in any
-string stands for an environment variable, `${NAME:-value}` for one with a default. Nothing in a file executes code.
+Paths in a file are relative to the file; paths in an override are relative to the current folder. `${NAME}` stands
+for an environment variable, `${NAME:-value}` for one with a default, in paths, names of models and addresses of servers
+only. Nothing in a file executes code.
 """
 
 from __future__ import annotations
@@ -9,20 +10,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from outgrow import bounds
+from outgrow.config.reading import NotYamlError, read_mapping, read_yaml
 from outgrow.config.schema import ExperimentConfig
+from outgrow.config.secrets import is_secret_variable, refuse_secrets
 from outgrow.config.supervisors import supervisor_kind
-from outgrow.errors import ConfigError, did_you_mean, nearest_file
+from outgrow.errors import ConfigError, did_you_mean
 from outgrow.registry import lookup
 
 _PATH_KEYS = frozenset({"path", "test_path", "votes", "texts", "ratings", "model", "store", "output"})
 _FILE_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".json", ".xlsx"})
-_SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY"})
+_SERVED_MODEL = "model of a server"
+_VARIABLE_KEYS = _PATH_KEYS | {"server", _SERVED_MODEL}
+"""Settings in which variables are expanded. In any other, one could carry a secret to a server or into a report."""
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")
 
 
@@ -44,35 +50,6 @@ _WANTED = {
 _TYPE = re.compile(r"\w+\[.*\]|str|int|float|bool")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, in which `1e-4` would be a text, with the numbers of YAML 1.2.
-
-    `yes`, `no`, `on` and `off` are texts in lists, as keys, and as a `label`: there they are names, such as of choices.
-    """
-
-    def construct_sequence(self, node: yaml.SequenceNode, deep: bool = False) -> list[Any]:
-        for item in node.value:
-            _keep_word(item)
-        return super().construct_sequence(node, deep)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        for key, value in node.value:
-            _keep_word(key)
-            if key.value == "label":
-                _keep_word(value)
-        return super().construct_mapping(node, deep)
-
-
-def _keep_word(node: yaml.Node) -> None:
-    if node.tag == "tag:yaml.org,2002:bool" and node.value.lower() in {"yes", "no", "on", "off"}:
-        node.tag = "tag:yaml.org,2002:str"
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Reads an experiment file and applies overrides.
 
@@ -86,7 +63,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
             and offers the nearest known one.
     """
     path = Path(path)
-    raw = _mapping(path)
+    raw = read_mapping(path)
     # Overrides first: what they replace may name a variable that is not set.
     changes = [change for override in overrides for change in _changes(override)]
     served = {key.removesuffix(".server") for key, _, _ in changes if key.endswith(".server")}
@@ -126,6 +103,7 @@ def parse_config(raw: Mapping[str, Any]) -> ExperimentConfig:
         outgrow.errors.ConfigError: strong.model: Field required
         strong.modell: unknown key; did you mean 'model'?
     """
+    refuse_secrets(raw)
     try:
         return _without_idle_gold(ExperimentConfig.model_validate(raw))
     except ValidationError as error:
@@ -201,13 +179,16 @@ def _models_in(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
 def _resolve(value: Any, base: Path, key: str = "") -> Any:
     """Expands variables in every string and makes the paths of a file absolute."""
     if isinstance(value, dict):
-        # What a server calls its model is no path here.
-        named = {"model"} if value.get("server") else set()
-        return {name: _resolve(inner, base, "" if name in named else name) for name, inner in value.items()}
+        # What a server calls its model is no path here, and its parameters are its own.
+        named: dict[str, str] = {"model": _SERVED_MODEL} if value.get("server") else {}
+        return {
+            name: _resolve(inner, base, "" if key == "parameters" else named.get(name) or str(name))
+            for name, inner in value.items()
+        }
     if isinstance(value, list):
-        return [_resolve(inner, base) for inner in value]
+        return [_resolve(inner, base, key if key == "parameters" else "") for inner in value]
     if isinstance(value, str):
-        value = _VARIABLE.sub(_environment, value)
+        value = _VARIABLE.sub(partial(_environment, key, value), value)
         if key in _PATH_KEYS:
             return _resolve_path(value, base, must_exist=key in {"model", "path", "test_path"})
     return value
@@ -216,18 +197,34 @@ def _resolve(value: Any, base: Path, key: str = "") -> Any:
 def _resolve_path(value: str, base: Path, *, must_exist: bool) -> str:
     # A model or data set may be a hub id, which looks like a relative path: it is a path only if something is there,
     # or if it is spelt like one.
-    candidate = (base / Path(value).expanduser()).resolve()
+    if len(value) > bounds.PATH_CHARS.most or "\0" in value:
+        raise ConfigError(
+            "This is no path.", found=f"{value[:60]!r} …", wanted=f"{bounds.PATH_CHARS}, none of them zero"
+        )
     spelt_as_path = value.startswith((".", "/", "~")) or value.count("/") > 1 or Path(value).suffix in _FILE_SUFFIXES
-    exists = candidate.exists() or (base / value.partition(":")[0]).is_dir()  # a data set's folder, and a split of it
+    try:
+        candidate = (base / Path(value).expanduser()).resolve()
+        exists = (
+            candidate.exists() or (base / value.partition(":")[0]).is_dir()
+        )  # a data set's folder, and a split of it
+    except (OSError, RuntimeError) as error:  # no such user, a loop of links, a name too long
+        raise ConfigError(f"The path {value[:200]!r} cannot be read: {error}.") from error
     return str(candidate) if exists or spelt_as_path or not must_exist else value
 
 
-def _environment(match: re.Match[str]) -> str:
+def _environment(key: str, whole: str, match: re.Match[str]) -> str:
     name = match.group(1)
-    if name in _SECRETS:
+    if is_secret_variable(name):
         raise ConfigError(
             f"{name} does not belong in an experiment: its value would be written into the results.",
-            fix="Leave it out; the variable is read where it is needed.",
+            fix="Leave it out; HF_TOKEN and OPENAI_API_KEY are read where they are needed.",
+        )
+    if key not in _VARIABLE_KEYS or (key == "server" and (match.start() > 0 or whole.count("${") > 1)):
+        raise ConfigError(
+            f"The environment variable {name} is not expanded here.",
+            found=f"{key or 'a list'}: {whole}",
+            wanted=f"variables in {', '.join(sorted(_PATH_KEYS))}; or a whole address: server: ${{OPENAI_BASE_URL}}",
+            fix="Write the value itself, or give it on the command line.",
         )
     if name not in os.environ and match.group(2) is None:
         raise ConfigError(
@@ -236,32 +233,12 @@ def _environment(match: re.Match[str]) -> str:
     return os.environ.get(name) or match.group(2) or ""
 
 
-def _yaml(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)  # a SafeLoader
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        raw = _yaml(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ConfigError(
-            f"There is no experiment file {path}.", wanted="a YAML file", fix=nearest_file(path)
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"The experiment file {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} is not an experiment.", found=type(raw).__name__, wanted="a mapping of keys")
-    return raw
-
-
 def _changes(override: str) -> list[tuple[str, Any, Path]]:
     """Return the dotted keys, values and base folders of one override: an assignment, or a file with several."""
     path = Path(override)
     if "=" in override or path.suffix not in {".yaml", ".yml"}:
         return [_assignment(override)]
-    return [(str(key), value, path.resolve().parent) for key, value in _mapping(path).items()]
+    return [(str(key), value, path.resolve().parent) for key, value in read_mapping(path).items()]
 
 
 def _assignment(override: str) -> tuple[str, Any, Path]:
@@ -270,21 +247,27 @@ def _assignment(override: str) -> tuple[str, Any, Path]:
         wanted = "such as seeds=5 or task.limit=500, or a YAML file of such keys"
         raise ConfigError("An override is not key=value.", found=override, wanted=wanted)
     try:
-        return key, _yaml(text), Path.cwd()
-    except yaml.YAMLError as error:
-        raise ConfigError(f"The value of the override {key} is not YAML.", found=text) from error
+        value = read_yaml(text)
+    except NotYamlError as error:
+        raise ConfigError(f"The value of the override {key} is not YAML: {error}.") from None
+    refuse_secrets({key.rpartition(".")[2]: value})
+    return key, value, Path.cwd()
 
 
 def _apply(raw: dict[str, Any], key: str, value: Any, base: Path, served: Container[str] = ()) -> None:
     """Applies one override; `served` holds the keys of sections that other overrides put behind a server."""
     *parents, last = key.split(".")
+    if "" in (*parents, last) or len(parents) > bounds.YAML_DEPTH.most:
+        raise ConfigError("The key of an override is a path of names.", found=key[:200], wanted="such as task.limit")
     target: Any = raw
     for parent in parents:
         target = _descend(target, parent, key)
         if not isinstance(target, dict | list):
             raise ConfigError(f"The override {key} goes into {parent!r}, which holds no settings.", found=target)
     at_server = last == "model" and (".".join(parents) in served or (isinstance(target, dict) and "server" in target))
-    value = _resolve(value, base, "" if at_server else last)  # what a server calls its model is no path
+    # What a server calls its model is no path, and its parameters are its own.
+    own = _SERVED_MODEL if at_server else "parameters" if "parameters" in parents else last
+    value = _resolve(value, base, own)
     if isinstance(target, list):
         target[_index(target, last, key)] = value
     else:
@@ -301,6 +284,7 @@ def _descend(target: Any, part: str, override: str) -> Any:
 
 
 def _index(target: list[Any], part: str, override: str) -> int:
-    if not part.isdigit() or int(part) >= len(target):
-        raise ConfigError(f"The override {override} names no item.", found=part, wanted=f"0 to {len(target) - 1}")
+    if not re.fullmatch(r"[0-9]{1,9}", part) or int(part) >= len(target):
+        wanted = f"0 to {len(target) - 1}" if target else "an item, and the list is empty"
+        raise ConfigError(f"The override {override} names no item.", found=part, wanted=wanted)
     return int(part)

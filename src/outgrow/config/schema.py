@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from outgrow import bounds
 from outgrow.config.base import Frozen, weights_of
 from outgrow.config.judge import Judges
 from outgrow.config.methods import Method, Strong, StrongModel
+from outgrow.config.secrets import without_credentials
 from outgrow.config.server import Served, ServerStrong
 from outgrow.config.supervisors import SupervisorSection
 from outgrow.config.task import TaskConfig
@@ -65,16 +68,29 @@ class ExperimentConfig(Frozen):
     output: str | None = None
     """Folder for this experiment's results; by default outgrow-runs/<name>."""
 
+    @field_validator("name")
+    @classmethod
+    def _stays_in_its_folder(cls, value: str) -> str:
+        if ".." in Path(value).parts or Path(value).is_absolute() or not value.isprintable():
+            raise ValueError("a name is the name of a folder in outgrow-runs; set `output` to write elsewhere")
+        return value
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_of_seeds(cls, value: object) -> object:
-        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value > bounds.SEEDS.most:
+                raise ValueError(str(bounds.SEEDS))
+            return tuple(range(value))
+        return value
 
     @field_validator("seeds")
     @classmethod
     def _distinct_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not value or len(set(value)) != len(value):
             raise ValueError("at least one seed, each once")
+        if len(value) > bounds.SEEDS.most or min(value) < 0 or max(value) > bounds.SEED.most:
+            raise ValueError(f"seeds are whole numbers from 0: {bounds.SEED}; {bounds.SEEDS}")
         return value
 
     @model_validator(mode="after")
@@ -112,7 +128,7 @@ class ExperimentConfig(Frozen):
             return self.strong
         raise ConfigError(
             "The strong model is behind a server, so it is not trained here.",
-            found=f"strong.server: {self.strong.server}",
+            found=f"strong.server: {without_credentials(self.strong.server)}",
             fix="Take a strong model that runs here.",
         )
 

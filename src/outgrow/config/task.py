@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from outgrow import bounds
 from outgrow.config.base import Choice, Frozen, Named
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.registry import lookup, parameters
@@ -64,7 +65,7 @@ class Split(Frozen):
     reliable each supervisor is (`weights: calibrated`, gold anchors, temperatures)."""
     group: str | None = None
     """A column whose equal values stay in one part, such as the question of several answers."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=bounds.SEED.most)
     """Seed of the shuffle; the same for every training seed, so that all are compared on the same test rows."""
     voted: VotesTable | None = None
     """Votes made elsewhere. Only rows that they cover become unlabelled or test rows; the groups of these rows stay out
@@ -75,7 +76,7 @@ class Split(Frozen):
     def _positive(cls, value: float | str) -> float | str:
         if isinstance(value, str):
             return value
-        if value < 0 or (value > 1 and value != int(value)):
+        if not 0 <= value < 2**63 or (value > 1 and value != int(value)):
             raise ValueError("a part is a fraction from 0 to 1 or a whole number of rows")
         return value
 

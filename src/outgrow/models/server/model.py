@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from outgrow.config.secrets import without_credentials
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions, Messages, TooLong, as_turns, check_options, with_system
@@ -210,9 +211,14 @@ class ServerLanguageModel:
 
 def check_url(url: str) -> None:
     """Raise a ConfigError if a URL is no base URL, or could hold a key."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError("A server is named by its base URL.", found=url, wanted="such as http://localhost:8000/v1")
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) and url.isprintable()
+    except ValueError:  # an address or a port that is none
+        fine = False
+    if not fine:
+        found, wanted = without_credentials(repr(url)), "such as http://localhost:8000/v1"
+        raise ConfigError("A server is named by its base URL.", found=found, wanted=wanted)
     if parts.username or parts.password or parts.query:
         raise ConfigError(
             "A server's URL must not hold passwords, keys or queries: it is written into results.",
