@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -12,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from outgrow import cli
-from outgrow import store as store_module
+from outgrow import cli, files
 from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines
 
 ROWS = planted_rows(80)
@@ -325,19 +325,19 @@ def test_a_disk_that_does_not_take_anything_and_the_next_run_goes_on(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, code: int, said: str, advice: str
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(store_module.pq, "write_table", fails_with(code))
+        patch.setattr(files.pq, "write_table", fails_with(code))
         trial.fails("Cannot write .*store/features/", said, advice)
     assert untouched(trial)
     assert trial.run()[0] == 0
 
 
 def test_a_disk_that_is_full_when_results_are_written(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = store_module.pq.write_table
+    write = files.pq.write_table
 
     def full_for_output(table: Any, where: Path, **options: Any) -> None:
         (fails_with(errno.ENOSPC) if "output" in Path(where).parts else write)(table, where, **options)
 
-    monkeypatch.setattr(store_module.pq, "write_table", full_for_output)
+    monkeypatch.setattr(files.pq, "write_table", full_for_output)
     trial.fails("Cannot write .*output/", "Free some space")
     assert list((trial.folder / "output").iterdir()) == []
 
@@ -379,12 +379,17 @@ def test_a_learning_rate_that_blows_up(trial: Trial) -> None:
     assert "ceiling" in message
 
 
-def test_a_damaged_store(trial: Trial) -> None:
+def test_a_damaged_store_is_mended_and_gives_the_same_numbers(trial: Trial) -> None:
     assert trial.run()[0] == 0
-    (trial.folder / "output/results.json").unlink()
+    results = trial.folder / "output/results.json"
+    before = json.loads(results.read_text())["summary"]
+    results.unlink()
     for shard in (trial.folder / "store/features").rglob("*.parquet"):
         shard.write_bytes(b"")
-    trial.fails("is damaged", "found:  0 bytes", "Delete the folder .* and run again")
+    code, said = trial.run()
+    assert code == 0
+    assert "It was set aside as" in said
+    assert json.loads(results.read_text())["summary"] == before
 
 
 def test_votes_with_none_at_all(trial: Trial) -> None:

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,6 +12,12 @@ from outgrow.errors import DataError, StoreError
 from outgrow.evaluate import Certainty, ModelScores
 from outgrow.labels import Note
 from outgrow.results import Results
+
+
+def older(folder: Path) -> dict[str, Any]:
+    """What `results.json` says, without the hashes that older versions did not write."""
+    about = json.loads((folder / "results.json").read_text())
+    return {name: own for name, own in about.items() if name not in ("sum", "sha256")}
 
 
 @pytest.fixture
@@ -112,7 +119,7 @@ def test_certainties_are_saved_one_line_per_model_seed_and_example(sure, tmp_pat
 
 def test_results_saved_without_certainties_still_load(results, tmp_path):
     results.save(tmp_path)
-    about = json.loads((tmp_path / "results.json").read_text())
+    about = older(tmp_path)
     for each in about["models"]:
         del each["certainty"]
     (tmp_path / "results.json").write_text(json.dumps(about))
@@ -130,6 +137,18 @@ def test_ids_that_do_not_fit_are_refused_before_anything_is_written(results, tmp
     with pytest.raises(DataError, match="as many ids"):
         Results("trial", results.models, {}, {}, ("one",)).save(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_results_of_which_any_bit_is_another_are_refused(sure, tmp_path):
+    sure.save(tmp_path)
+    for name in ("results.json", "scores.parquet", "certainty.parquet"):
+        whole = (tmp_path / name).read_bytes()
+        for place in range(0, len(whole), max(1, len(whole) // 40)):
+            (tmp_path / name).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(StoreError, match="damaged"):
+                Results.load(tmp_path)
+        (tmp_path / name).write_bytes(whole)
+    assert Results.load(tmp_path).to_json() == sure.to_json()
 
 
 @pytest.mark.parametrize("missing", ["results.json", "scores.parquet"])
@@ -157,7 +176,7 @@ def test_scores_that_are_missing_from_the_table_are_refused(results, tmp_path):
 
 def test_results_of_another_version_are_refused(results, tmp_path):
     results.save(tmp_path)
-    about = json.loads((tmp_path / "results.json").read_text())
+    about = older(tmp_path)
     (tmp_path / "results.json").write_text(json.dumps({**about, "format": 99}))
     with pytest.raises(StoreError, match="another version"):
         Results.load(tmp_path)
@@ -203,7 +222,7 @@ def test_the_table_shows_the_notes_of_the_run(results):
 def test_notes_are_saved_as_records_and_sentences_of_older_files_still_load(results, tmp_path):
     failed = Note("votes.failed", "warning", "ann", 0, {"rows": np.int64(3), "share": float("nan")})
     Results("x", results.models, {}, {"notes": [failed, "2 rows left out."]}).save(tmp_path)
-    about = json.loads((tmp_path / "results.json").read_text())
+    about = older(tmp_path)
     assert about["provenance"]["notes"][0] == failed.to_json()
     assert Results.load(tmp_path).notes[:2] == (failed, Note.from_json("2 rows left out."))
     about["standings"] = about.pop("models")

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outgrow import files
 from outgrow import store as store_module
 from outgrow.errors import StoreError
 from outgrow.store import (
@@ -118,20 +120,99 @@ def test_temporary_files_of_a_killed_run_are_swept_away(store: Store) -> None:
     assert not list(store.root.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("4")])
-def test_a_damaged_artefact_is_reported_with_what_to_delete(store: Store, damage: object) -> None:
-    made = store.get("n", {}, number)
+def flip(path: Path, place: int = 0) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def afresh(store: Store) -> Store:
+    """The store as another process sees it."""
+    store_module._whole.clear()
+    return Store(store.root)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("4"), flip])
+def test_a_damaged_artefact_is_said_set_aside_and_made_again(store: Store, damage: Callable[[Path], object]) -> None:
+    made, said = store.get("n", {}, number), []
+    whole = (made.path / "number.json").read_bytes()
     damage(made.path / "number.json")
-    with pytest.raises(StoreError, match=r"damaged: number.json(.|\n)*Delete the folder"):
-        Store(store.root).get("n", {}, number)
+    again = afresh(store).get("n", {}, number, say=said.append)
+    assert (again.path / "number.json").read_bytes() == whole
+    assert made.path.with_name(f"{made.key}.damaged").is_dir()
+    assert "number.json is not what its manifest says. It was set aside as" in said[0]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"files": 3}'])
-def test_a_damaged_manifest_is_reported(store: Store, text: str) -> None:
-    made = store.get("n", {}, number)
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"files": 3}', "[" * 100_000, '{"files": {"number.json": "x"}, "seconds": 1}']
+)
+def test_an_artefact_with_a_damaged_manifest_is_made_again(store: Store, text: str) -> None:
+    made, said = store.get("n", {}, number), []
     (made.path / "manifest.json").write_text(text)
-    with pytest.raises(StoreError, match="damaged"):
-        store.get("n", {}, number)
+    assert read_json(store.get("n", {}, number, say=said.append).path / "manifest.json")["kind"] == "n"
+    assert "is damaged" in said[0]
+
+
+def test_any_flipped_bit_of_an_artefact_is_noticed(store: Store) -> None:
+    made = store.get("n", {}, lambda folder: write_table(folder / "t.parquet", pa.table({"a": [1.0, 2.0]})))
+    for path in (made.path / "t.parquet", made.path / "manifest.json"):
+        for place in range(0, path.stat().st_size, 7):
+            flip(path, place)
+            assert afresh(store).find("n", {}) is None
+            flip(path, place)
+    assert afresh(store).find("n", {}) is not None
+
+
+def test_an_artefact_is_hashed_once_in_a_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.get("n", {}, number)
+    read = []
+    monkeypatch.setattr(store_module, "first_damage", lambda folder, sums: read.append(folder))
+    for _ in range(3):
+        Store(store.root).get("n", {}, number)
+    assert len(read) == 1
+
+
+def test_an_artefact_of_an_older_version_without_hashes_is_found(store: Store) -> None:
+    made = store.get("n", {}, number)
+    about = read_json(made.path / "manifest.json")
+    write_json(made.path / "manifest.json", {name: about[name] for name in ("files", "seconds")})
+    assert afresh(store).find("n", {}) is not None
+
+
+def test_a_damaged_artefact_that_is_asked_for_by_name_is_an_error(store: Store) -> None:
+    made = store.get("n", {}, number)
+    flip(made.path / "number.json")
+    with pytest.raises(StoreError, match=r"number\.json is not what its manifest says"):
+        afresh(store).named(f"n/{made.key}")
+
+
+def test_a_finished_store_on_read_only_media_can_be_used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.get("n", {}, number)
+
+    def refuse(*unused: object, **ignored: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("mkdir", "write_text", "touch", "replace"):
+        monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(store_module.FileLock, "acquire", refuse)
+    again = Store(store.root)
+    with again.in_use():
+        assert read_json(again.get("n", {}, number).path / "number.json")
+        with pytest.raises(StoreError, match="read-only"):
+            again.get("n", {"other": 1}, number)
+    again.remember(store.root / "output")
+
+
+def test_files_of_an_artefact_are_on_the_disk_before_its_manifest(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = []
+    monkeypatch.setattr(files, "sync_file", lambda path: order.append(path.name))
+    monkeypatch.setattr(store_module, "sync_folder", lambda path: order.append("all files"))
+    made = store.get("n", {}, number)
+    assert order[0] == "all files"
+    assert order[1].startswith(".manifest.json")
+    assert order[2:] == [made.key]
 
 
 def test_a_damaged_table_is_reported_even_if_its_size_is_right(tmp_path: Path) -> None:
@@ -160,7 +241,7 @@ def test_one_thread_waits_for_the_other_and_finds_its_work(store: Store) -> None
     first = threading.Thread(target=lambda: store.get("n", {}, slow))
     first.start()
     entered.wait(20)
-    Store(store.root).get("n", {}, slow, on_wait=on_wait)
+    Store(store.root).get("n", {}, slow, say=on_wait)
     first.join()
     assert len(calls) == 1
     assert "waiting" in waited[0]
@@ -239,7 +320,7 @@ def test_a_full_disk_leaves_neither_manifest_nor_temporary_file(store: Store, mo
         where.write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store_module.pq, "write_table", write)
+    monkeypatch.setattr(files.pq, "write_table", write)
     with pytest.raises(StoreError, match=r"No space left on device(.|\n)*Free some space"):
         store.get("n", {}, lambda folder: write_table(folder / "t.parquet", pa.table({"a": [1]})))
     assert not list(store.root.rglob("manifest.json"))
@@ -260,7 +341,7 @@ def test_a_full_disk_is_recognised_in_the_words_of_other_libraries(
     def fail(folder: Path) -> None:
         raise error
 
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=4096))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: SimpleNamespace(free=4096))
     with pytest.raises(StoreError, match=r"No space left on device(.|\n)*Free some space"):
         store.get("n", {}, fail)
 

@@ -17,9 +17,10 @@ from outgrow.config.secrets import HIDDEN, is_secret, without_credentials
 from outgrow.errors import DataError, StoreError, nearest_file
 from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
 from outgrow.evaluate.tiny import TinyEstimate
+from outgrow.integrity import digest, first_damage
 from outgrow.labels import Note, Rows
 from outgrow.report.examples import Examples
-from outgrow.store import read_json, read_table, write_json, write_table, write_text
+from outgrow.store import check_sum, read_json, read_table, with_sum, write_json, write_table, write_text
 
 if TYPE_CHECKING:
     from outgrow.students import Student
@@ -29,6 +30,7 @@ FORMAT = 1
 
 _ANSWERS = {"test": "predictions.parquet", "unlabelled": "labels.parquet"}
 """File of the answers to each part of the examples."""
+_TABLES = ("scores.parquet", "certainty.parquet", "rows.parquet", *_ANSWERS.values())
 _NO_SCORES = pa.table({name: [] for name in ("role", "name", "metric", "seed", "example", "id", "score")})
 
 
@@ -165,11 +167,13 @@ class Results:
             )
         for part, (_, predictions) in self.examples.items():
             write_table(folder / _ANSWERS[part], predictions)
+        (folder / "certainty.parquet").unlink(missing_ok=True)  # of an earlier run
         certainties = [self._block(each, each.certainty.arrays()) for each in self.models if each.certainty]
         if certainties:
             write_table(folder / "certainty.parquet", pa.concat_tables(certainties, promote_options="default"))
         # Last, so that its presence means that the results are complete.
-        write_json(folder / "results.json", self.to_json())
+        sums = {name: digest(folder / name) for name in _TABLES if (folder / name).is_file()}
+        write_json(folder / "results.json", with_sum({**self.to_json(), "sha256": sums}))
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
@@ -177,6 +181,10 @@ class Results:
         folder = Path(folder)
         about, table = read_json(_existing(folder, "results.json")), read_table(_existing(folder, "scores.parquet"))
         try:
+            check_sum(about)
+            sums = {_existing(folder, name).name: own for name, own in about.get("sha256", {}).items()}
+            if damaged := first_damage(folder, sums):
+                raise ValueError(f"{damaged} is not what was written")
             if about["format"] != FORMAT:
                 raise StoreError(
                     f"{folder / 'results.json'} was written by another version of outgrow.",
@@ -190,7 +198,7 @@ class Results:
             models, ids = _models(listed, table, certainty)
             tests = {name: cls.load(folder / "tests" / name) for name in about.get("tests", ())}
             return cls(about["name"], models, about["chance"], about["provenance"], ids, tests, _examples(folder))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             said = f"The results in {folder} are damaged: {error!r}"
             raise StoreError(said, fix="Run the experiment again.") from error
 

@@ -123,7 +123,7 @@ class Run:
                 it needs a model that runs here.
 
         Raises:
-            StoreError: Disk full, no permission, or a damaged artefact.
+            StoreError: Disk full or no permission.
         """
         if model is not None:
             recipe = {"model": model.identity, **recipe}
@@ -145,7 +145,7 @@ class Run:
                 write_table(folder / _RECORD, made.to_arrow())
 
         together = together or (model is not None and not isinstance(model, ServerModel))
-        artefact = store.get(kind, recipe, whole, on_wait=self.reporter.note, together=together)
+        artefact = store.get(kind, recipe, whole, say=self.reporter.note, together=together)
         if isinstance(model, ServerModel) and not unmade:
             kept = read_json(artefact.path / "usage.json")
             cost = Cost(model.who, Usage(**kept["usage"]), model.prices, kept["notes"])
@@ -161,6 +161,7 @@ class Run:
             yield self.plan(model)
         elif isinstance(model, ServerModel):
             client = model.load(self._responses, self.reporter)
+            client.owner = f"{folder.parent.name}/{folder.name}"
             yield client
             if client.said:
                 keep_said(folder, said(client, *zip(*client.said, strict=True)))

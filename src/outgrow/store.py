@@ -15,22 +15,30 @@ import errno
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from outgrow import ranks
-from outgrow.errors import ConfigError, StoreError
+from outgrow.errors import StoreError
+from outgrow.files import check_new as check_new
+from outgrow.files import new_folder as new_folder
+from outgrow.files import read_json as read_json
+from outgrow.files import read_table as read_table
+from outgrow.files import replacing as replacing
+from outgrow.files import translate_os_errors as translate_os_errors
+from outgrow.files import write_json as write_json
+from outgrow.files import write_table as write_table
+from outgrow.files import write_text as write_text
+from outgrow.integrity import digests, first_damage, sync_folder, synced_later, unseal
 
 FORMAT = 1
 """Raised whenever the same parameters would give other contents; old artefacts are then simply not found."""
@@ -40,6 +48,11 @@ IN_USE = "in-use"
 """Folder of a store with a lock file for each process that uses it."""
 RUNS = "runs"
 """Folder of a store with the paths of runs that used it."""
+ASIDE = ".damaged"
+"""Suffix of the folder of an artefact that was damaged, and made again."""
+_AGAIN = "Run the experiment again: it sets the artefact aside and makes it again."
+_whole: set[tuple[Path, int, int]] = set()
+"""Artefacts whose files this process has read and found whole: folder, and time and inode of its manifest."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,7 @@ class Store:
         recipe: Mapping[str, Any],
         make: Callable[[Path], object],
         *,
-        on_wait: Callable[[str], None] | None = None,
+        say: Callable[[str], None] | None = None,
         together: bool = False,
     ) -> Artefact:
         """Return the artefact of a recipe: found, or made by `make(folder)`.
@@ -100,38 +113,69 @@ class Store:
             kind: Such as `labels`.
             recipe: Everything its contents depend on, as JSON values.
             make: Fills the folder; may find shards of an interrupted attempt there.
-            on_wait: Called with a message if another run works on the same artefact.
+            say: Called with a message if another run works on the same artefact, or if a damaged one is made again.
             together: All processes of this run call `make`, for the same folder.
 
         Raises:
-            StoreError: Disk full, no permission, or a damaged manifest.
+            StoreError: Disk full or no permission.
         """
         key = _key(kind, recipe, self.salt)
         folder, what = self.root / kind / key, f"{kind}/{key}"
         with translate_os_errors(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(folder.with_suffix(".lock"), on_wait) if ranks.first() else nullcontext():
-                seconds = ranks.share(self._begin(kind, key, folder) if ranks.first() else None, what)
-                if seconds is None:
-                    started, before = time.perf_counter(), len(self.made)
-                    if together:
-                        make(folder)
-                        ranks.meet(f"{what} in parts")
-                    elif ranks.first():
-                        with ranks.alone():
-                            make(folder)
-                    elapsed = time.perf_counter() - started
-                    seconds = elapsed - sum(nested.seconds for nested in self.made[before:])
-                    if ranks.first():
-                        write_json(folder / "manifest.json", _manifest(kind, recipe, folder, seconds))
-                    seconds = ranks.share(seconds, f"{what} as a whole")
-                    self.made.append(Artefact(kind, key, folder, seconds))
+            # First without the lock: a finished store may be read-only.
+            seconds = ranks.share(self._seconds(kind, key, folder) if ranks.first() else None, f"{what} at first")
+            if seconds is None:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                with _locked(folder.with_suffix(".lock"), say) if ranks.first() else nullcontext():
+                    begun = self._begin(kind, key, folder, say) if ranks.first() else None
+                    seconds = ranks.share(begun, what)
+                    if seconds is None:
+                        seconds = self._made(kind, key, recipe, folder, make, together)
         self.used[what] = Artefact(kind, key, folder, seconds)
         return self.used[what]
 
-    def _begin(self, kind: str, key: str, folder: Path) -> float | None:
+    def _made(
+        self,
+        kind: str,
+        key: str,
+        recipe: Mapping[str, Any],
+        folder: Path,
+        make: Callable[[Path], object],
+        together: bool,
+    ) -> float:
+        what, started, before = f"{kind}/{key}", time.perf_counter(), len(self.made)
+        with synced_later():
+            if together:
+                make(folder)
+                ranks.meet(f"{what} in parts")
+            elif ranks.first():
+                with ranks.alone():
+                    make(folder)
+        seconds = time.perf_counter() - started - sum(nested.seconds for nested in self.made[before:])
+        if ranks.first():
+            _commit(kind, recipe, folder, seconds)
+        seconds = ranks.share(seconds, f"{what} as a whole")
+        self.made.append(Artefact(kind, key, folder, seconds))
+        return seconds
+
+    def _seconds(self, kind: str, key: str, folder: Path) -> float | None:
+        try:
+            found = self._find(kind, key, folder)
+        except StoreError:
+            return None
+        return None if found is None else found.seconds
+
+    def _begin(self, kind: str, key: str, folder: Path, say: Callable[[str], None] | None) -> float | None:
         """The time that a complete artefact took; else None, after its folder was prepared."""
-        found = self._find(kind, key, folder)
+        try:
+            found = self._find(kind, key, folder)
+        except StoreError as error:
+            aside = folder.with_name(f"{key}{ASIDE}")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            found = None
+            if say is not None:
+                say(f"{error.what} It was set aside as {aside.name}, and is made again.")
         if found is not None:
             return found.seconds
         folder.mkdir(exist_ok=True)
@@ -139,53 +183,65 @@ class Store:
         return None
 
     def find(self, kind: str, recipe: Mapping[str, Any]) -> Artefact | None:
-        """Return the artefact of a recipe, or None if it would have to be made."""
+        """Return the artefact of a recipe, or None if it would have to be made: it is not there, or damaged."""
         key = _key(kind, recipe, self.salt)
-        return self._find(kind, key, self.root / kind / key)
+        try:
+            return self._find(kind, key, self.root / kind / key)
+        except StoreError:
+            return None
 
     def named(self, name: str) -> Artefact | None:
-        """Return the artefact `kind/key`, or None if it is not there or not complete."""
+        """Return the artefact `kind/key`, or None if it is not there or not complete; a StoreError if it is damaged."""
         kind, _, key = name.partition("/")
         return self._find(kind, key, self.root / kind / key)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep `outgrow prune` away from this store while the context lasts."""
+        """Keep `outgrow prune` away from this store while the context lasts (read-only media do that themselves)."""
         folder = self.root / IN_USE
-        with translate_os_errors(folder):
+        lock = FileLock(folder / f"{os.getpid()}-{secrets.token_hex(4)}.lock")  # pids repeat across machines
+        with translate_os_errors(folder), _unless_read_only():
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{os.getpid()}-{secrets.token_hex(4)}.lock")  # pids repeat across machines
             lock.acquire()
         try:
             yield
         finally:
-            lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
+            if lock.is_locked:
+                lock.release()
+                Path(lock.lock_file).unlink(missing_ok=True)
 
     def remember(self, output: Path) -> None:
         """Note the folder of a run that used this store, so that `outgrow prune` knows of it."""
         path = str(output.resolve())
-        write_text(self.root / RUNS / f"{content_hash(path)}.txt", path)
+        note = self.root / RUNS / f"{content_hash(path)}.txt"
+        with translate_os_errors(note), _unless_read_only():
+            if not note.is_file():
+                write_text(note, path)
 
     def _find(self, kind: str, key: str, folder: Path) -> Artefact | None:
         manifest = folder / "manifest.json"
         if not manifest.is_file():
             return None
+        mark = (folder.resolve(), manifest.stat().st_mtime_ns, manifest.stat().st_ino)
         try:
             about = read_json(manifest)
-            sizes, seconds = dict(about["files"]), float(about["seconds"])
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{manifest} is damaged.", fix=f"Delete the folder {folder} and run again.") from error
+            check_sum(about)
+            sums, seconds = dict(about.get("sha256") or {}), float(about["seconds"])
+            sizes = {str(name): int(size) for name, size in dict(about["files"]).items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{manifest} is damaged: {error}.", fix=_AGAIN) from error
         for name, size in sizes.items():
-            actual = (folder / name).stat().st_size if (folder / name).is_file() else None
-            if actual != size:
-                raise StoreError(
-                    f"The artefact {kind}/{key} is damaged: {name} does not match its manifest.",
-                    found=f"{actual} bytes",
-                    wanted=f"{size} bytes",
-                    fix=f"Delete the folder {folder} and run again.",
-                )
+            if not (folder / name).is_file() or (folder / name).stat().st_size != size:
+                raise _damage(kind, key, name)
+        if mark not in _whole:
+            if damaged := first_damage(folder, sums):
+                raise _damage(kind, key, damaged)
+            _whole.add(mark)
         return Artefact(kind, key, folder, seconds)
+
+
+def _damage(kind: str, key: str, name: str) -> StoreError:
+    return StoreError(f"The artefact {kind}/{key} is damaged: {name} is not what its manifest says.", fix=_AGAIN)
 
 
 def _key(kind: str, recipe: Mapping[str, Any], salt: str) -> str:
@@ -203,6 +259,25 @@ def content_hash(value: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
+def with_sum(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with a hash of itself, for `check_sum`."""
+    return {**about, "sum": content_hash(about)}
+
+
+def check_sum(about: Mapping[str, Any]) -> None:
+    """Raise a ValueError if an object is not what `with_sum` returned; one without a hash, of an older version, passes.
+
+    Example:
+        >>> check_sum({**with_sum({"a": 1}), "a": 2})
+        Traceback (most recent call last):
+        ...
+        ValueError: its contents are not what was written
+    """
+    own = {name: value for name, value in about.items() if name != "sum"}
+    if "sum" in about and about["sum"] != content_hash(own):
+        raise ValueError("its contents are not what was written")
+
+
 def table_hash(table: pa.Table) -> str:
     """Return the hash of the contents of an Arrow table, independent of how it is chunked."""
     sink = pa.BufferOutputStream()
@@ -217,137 +292,29 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outgrow"
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write JSON; the file is either whole or not there."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; it is either whole or not there."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; a damaged one is a StoreError."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}", fix="Delete its folder and run again.") from error
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file; it is either whole or not there."""
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-def read_table(path: Path) -> pa.Table:
-    """Read a Parquet file; a damaged one is a StoreError."""
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path} is damaged: {error}", fix="Delete its folder and run again.") from error
-
-
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which is renamed into place in the end; on an error nothing is left.
-
-    Raises:
-        StoreError: Disk full or no permission.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with translate_os_errors(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def check_new(path: Path, kinds: Collection[str]) -> None:
-    """Check the name of a file that is to be written after long work.
-
-    Raises:
-        ConfigError: Its suffix is none of `kinds`.
-        StoreError: It is there already.
-    """
-    if path.suffix not in kinds:
-        raise ConfigError(f"{path} is of an unknown kind.", found=path.suffix or "no suffix", wanted=", ".join(kinds))
-    if path.exists():
-        raise StoreError(f"{path} is there already.", fix="Name a new file, or delete this one.")
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`, which is renamed to it in the end; on an error nothing is left.
-
-    Raises:
-        StoreError: The folder is there already, or cannot be written.
-    """
-    folder = folder.absolute()
-    if folder.exists():
-        raise StoreError(f"{folder} is there already.", fix="Name a new folder, or delete this one.")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    with translate_os_errors(folder):
-        try:
-            temporary.mkdir(parents=True)
-            yield temporary
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def translate_os_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, missing permission and the like into a StoreError that says what to do."""
-    advice = {
-        errno.ENOSPC: "Free some space, or point OUTGROW_STORE or `store:` to another disk; finished work is kept.",
-        errno.EDQUOT: "Your quota is used up; free some space or set OUTGROW_STORE. Finished work is kept.",
-        errno.EACCES: "Give yourself write permission, or set OUTGROW_STORE or `store:` to a folder of your own.",
-        errno.EPERM: "Give yourself write permission, or set OUTGROW_STORE or `store:` to a folder of your own.",
-        errno.EROFS: "The file system is read-only; set OUTGROW_STORE or `store:` to another folder.",
-        errno.ENOTDIR: "A file lies where a folder should be; move it away or set OUTGROW_STORE or `store:`.",
-        errno.EEXIST: "A file lies where a folder should be; move it away or set OUTGROW_STORE or `store:`.",
-    }
-    try:
-        yield
-    except Exception as error:
-        code = _os_error(error, path)
-        if code not in advice:
-            raise
-        where = getattr(error, "filename", None) or path
-        raise StoreError(f"Cannot write {where}: {os.strerror(code)}.", fix=advice[code]) from error
-
-
-def _os_error(error: Exception, path: Path) -> int:
-    if isinstance(error, OSError):
-        return error.errno or 0
-    from_rust = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has an exception type of its own
-    if from_rust:
-        return int(from_rust.group(1))
-    if isinstance(error, RuntimeError) and "inline_container" in str(error):
-        # torch.save does not say why it could not write: where no room is left, that is why.
-        existing = next(folder for folder in path.absolute().parents if folder.exists())
-        return errno.ENOSPC if shutil.disk_usage(existing).free < 2**20 else 0
-    return 0
-
-
-@contextmanager
-def _locked(path: Path, on_wait: Callable[[str], None] | None) -> Iterator[None]:
+def _locked(path: Path, say: Callable[[str], None] | None) -> Iterator[None]:
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        if on_wait is not None:
-            on_wait(f"another run is working on {path.parent.name}/{path.stem[:8]}: waiting for it")
+        if say is not None:
+            say(f"another run is working on {path.parent.name}/{path.stem[:8]}: waiting for it")
         lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _unless_read_only() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, StoreError) as error:
+        cause = error.__cause__ if isinstance(error, StoreError) else error
+        if getattr(cause, "errno", None) != errno.EROFS:
+            raise
 
 
 def _sweep(folder: Path) -> None:
@@ -356,12 +323,12 @@ def _sweep(folder: Path) -> None:
         left_over.unlink()
 
 
-def _manifest(kind: str, recipe: Mapping[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {
-        "kind": kind,
-        "format": FORMAT,
-        "recipe": recipe,
-        "files": {path.relative_to(folder).as_posix(): path.stat().st_size for path in files},
-        "seconds": round(seconds, 3),
-    }
+def _commit(kind: str, recipe: Mapping[str, Any], folder: Path, seconds: float) -> None:
+    # Everything is on the disk before the manifest says that it is complete.
+    unseal(folder)
+    sync_folder(folder)
+    sums = digests(folder)
+    sizes = {name: (folder / name).stat().st_size for name in sums}
+    about = {"kind": kind, "format": FORMAT, "recipe": recipe, "files": sizes, "sha256": sums}
+    about["seconds"] = round(seconds, 3)
+    write_json(folder / "manifest.json", with_sum(about), sync=True)

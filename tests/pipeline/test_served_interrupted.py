@@ -51,6 +51,8 @@ def test_after_a_kill_only_requests_in_flight_are_asked_again_and_no_file_holds_
     assert before - len(asked) <= 2 * CONCURRENCY
     assert set(asked.values()) <= {1, 2}
     assert again.summary == results.summary
+    for costs in (results.provenance["costs"], again.provenance["costs"]):  # what the killed runs paid for counts
+        assert sum(one["asked"] for one in costs) == len(asked)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {"report.html", "results.json", "responses.sqlite", "usage.json"} <= {path.name for path in written}
     assert not [path for path in written if KEY.encode() in path.read_bytes()]

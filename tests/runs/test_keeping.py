@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from outgrow import store as store_module
 from outgrow.cli import app
 from outgrow.errors import StoreError
 from outgrow.experiment import Experiment
+from outgrow.models.server import ResponseCache
 from outgrow.results import Results
-from outgrow.runs.keeping import complete, finished_runs, holdings, prune, users_of
+from outgrow.runs.keeping import complete, damage, finished_runs, holdings, prune, users_of
 from outgrow.store import Store, write_json
 from small_experiments import planted_rows, write_experiment
 
@@ -106,3 +109,20 @@ def test_two_runs_with_the_same_process_id_use_a_store_at_once(tmp_path):
     with store.in_use(), store.in_use():
         assert users_of(tmp_path) == [os.getpid()] * 2
     assert users_of(tmp_path) == []
+
+
+def test_a_store_is_checked_and_what_is_damaged_is_named(tmp_path: Path) -> None:
+    store = stored(tmp_path, "a", "b")
+    with ResponseCache(store.root / "responses.sqlite") as cache:
+        cache.put("k", "{}")
+    assert "2 artefacts, 0 damaged" in command("store", "check", str(store.root))
+    next(store.root.glob("labels/*/x.json")).write_text("[1]")
+    with sqlite3.connect(store.root / "responses.sqlite") as connection:
+        connection.execute("UPDATE answers SET body = '[]'")
+    store_module._whole.clear()
+    done = CliRunner().invoke(app, ["store", "check", str(store.root)])
+    assert done.exit_code == 1
+    assert "x.json is not what its manifest says" in done.output
+    assert "the answer k" in done.output
+    with pytest.raises(StoreError, match="There is no store"):
+        list(damage(tmp_path / "nowhere"))

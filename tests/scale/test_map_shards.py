@@ -49,6 +49,21 @@ def test_finished_shards_are_not_made_again(tmp_path: Path) -> None:
     assert seen == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:-9])]
+)
+def test_a_damaged_shard_of_an_interrupted_call_is_made_again(tmp_path: Path, damage) -> None:
+    run(tmp_path, range(6), 2)
+    damage(tmp_path / "part-00001.parquet")
+    assert run(tmp_path, range(6), 2) == [0, 1, 4, 9, 16, 25]
+
+
+def test_a_shard_that_was_written_by_another_hand_is_made_again(tmp_path: Path) -> None:
+    run(tmp_path, range(6), 2)
+    write_table(tmp_path / "part-00001.parquet", pa.table({"square": [5, 10]}))
+    assert run(tmp_path, range(6), 2) == [0, 1, 4, 9, 16, 25]
+
+
 def test_every_item_is_told_to_the_reporter_even_if_it_was_done_before(tmp_path: Path) -> None:
     advanced: list[int] = []
 

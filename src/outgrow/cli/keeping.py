@@ -14,6 +14,8 @@ Folders = Annotated[
     list[Path] | None, typer.Argument(help="Folders with runs somewhere under them; by default outgrow-runs.")
 ]
 _RUNS = Path("outgrow-runs")
+_store = typer.Typer(no_args_is_help=True, help="Look after the store, where the results of all stages are kept.")
+app.add_typer(_store, name="store")
 
 
 @app.command(name="list")
@@ -49,3 +51,18 @@ def prune(
     else:
         size = keeping.size_text(sum(keeping.size_of(each.unneeded) for each in kept))
         typer.echo(f"\nNothing was deleted. `--yes` deletes what is for no run: {size}.")
+
+
+@_store.command(name="check")
+def check_store(
+    folder: Annotated[Path | None, typer.Argument(help="A store; by default that of this environment.")] = None,
+) -> None:
+    """Read every file of the store and name what is damaged; runs set that aside and make it again."""
+    from outgrow.runs.keeping import complete, damage
+    from outgrow.store import Store
+
+    root = folder or Store.default().root
+    found = list(damage(root))
+    typer.echo("\n".join([*found, f"{root}: {sum(1 for _ in complete(root))} artefacts, {len(found)} damaged"]))
+    if found:
+        raise typer.Exit(1)

@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 
 from outgrow.errors import StoreError
 from outgrow.evaluate.wording import number_text
+from outgrow.models.server import ResponseCache
 from outgrow.report.table import columns_text
-from outgrow.store import IN_USE, RUNS, Artefact, Store, read_json, translate_os_errors
+from outgrow.store import ASIDE, IN_USE, RUNS, Artefact, Store, read_json, translate_os_errors
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,27 @@ def complete(root: Path) -> Iterator[Artefact]:
     """Yield all artefacts of a store that have a manifest, by kind and key; their time is not read."""
     for manifest in sorted(root.glob("*/*/manifest.json")):
         yield Artefact(manifest.parents[1].name, manifest.parent.name, manifest.parent, 0.0)
+
+
+def damage(root: Path) -> Iterator[str]:
+    """Yield what is damaged in a store, a line for each; every file is read. Runs make damaged artefacts again.
+
+    Raises:
+        StoreError: There is no such folder.
+    """
+    if not root.is_dir():
+        raise StoreError(f"There is no store {root}.", fix="Name its folder, or set OUTGROW_STORE.")
+    store = Store(root)
+    for each in complete(root):
+        try:
+            if each.path.suffix != ASIDE:
+                store.named(f"{each.kind}/{each.key}")
+        except StoreError as error:
+            yield error.what
+    answers = root / "responses.sqlite"
+    if answers.is_file():
+        with ResponseCache(answers) as cache:
+            yield from cache.damage()
 
 
 def users_of(root: Path) -> list[int]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from outgrow import ranks
+from outgrow.integrity import is_sealed, seal_file
 from outgrow.progress import Reporter
 from outgrow.store import read_table, write_table
 
@@ -27,7 +28,7 @@ def map_shards(
 ) -> pa.Table:
     """Apply `work` to consecutive slices of `items` and write each result to `folder/part-00000.parquet` and so on.
 
-    Shards of an earlier, interrupted call are kept: the folder must belong to this work alone (see `Store.get`).
+    Whole shards of an earlier, interrupted call are kept: the folder must belong to this work alone (see `Store.get`).
     Several processes (see `outgrow.ranks`) take turns, and each returns the whole.
 
     Args:
@@ -45,8 +46,11 @@ def map_shards(
         for index in range(math.ceil(len(items) / shard_size)):
             path = folder / f"part-{index:05d}.parquet"
             piece = items[index * shard_size : (index + 1) * shard_size]
-            if index % ranks.world() == ranks.rank() and not path.is_file():
+            if index % ranks.world() == ranks.rank() and not is_sealed(path):
+                if path.is_file():
+                    reporter.note(f"{path.parent.name}/{path.name} is damaged or was cut off: it is made again")
                 write_table(path, work(piece))
+                seal_file(path)
             step.advance(len(piece))
         ranks.meet(f"shards of {folder.name}")
     return read_shards(folder)

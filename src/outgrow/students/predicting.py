@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from outgrow.config import Local, TaskConfig
 from outgrow.errors import DataError
+from outgrow.integrity import is_sealed, seal_file
 from outgrow.models.loading import load_encoder, model_identity
 from outgrow.models.protocols import GenerateOptions
 from outgrow.progress import Reporter, SilentReporter
@@ -92,8 +93,9 @@ def predict(
             ids, given = [str(own) for own in named], asked(piece, task)
             name = content_hash([key, max_length, ids, *given])
             kept.append(parts / f"part-{len(kept):05d}-{name}.parquet")
-            if not kept[-1].is_file():
+            if not is_sealed(kept[-1]):
                 write_table(kept[-1], pa.table({"id": ids, **answer(*given)}))
+                seal_file(kept[-1])
             done += len(piece)
             step.advance(len(piece))
     schema = pyarrow.parquet.read_schema(kept[0])

@@ -27,7 +27,8 @@ from transformers import (
 )
 
 from outgrow import ranks
-from outgrow.errors import ModelError
+from outgrow.errors import ModelError, StoreError
+from outgrow.integrity import digests, first_damage
 from outgrow.progress import Reporter, SilentReporter, Step
 from outgrow.store import read_json, write_json
 
@@ -117,11 +118,13 @@ def fit(
     )
     if early_stopping is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping))
-    checkpoint = ranks.share(_last_complete_checkpoint(Path(arguments.output_dir)), f"checkpoint: {name}")
+    reporter = reporter or SilentReporter()
+    found = _last_whole_checkpoint(Path(arguments.output_dir), reporter) if ranks.first() else None
+    checkpoint = ranks.share(found, f"checkpoint: {name}")
     if checkpoint is not None:
-        row_losses.restore(read_json(Path(checkpoint) / _MARK))
+        row_losses.restore(read_json(Path(checkpoint) / _MARK)["losses"])
     total = arguments.max_steps if arguments.max_steps > 0 else trainer.planned_steps(len(rows))
-    with (reporter or SilentReporter()).step(name, total=total) as step:
+    with reporter.step(name, total=total) as step:
         trainer.add_callback(_StepCallback(row_losses, step))
         trainer.train(resume_from_checkpoint=checkpoint)
     ranks.meet(f"end: {name}")  # from here on checkpoints may be deleted
@@ -256,13 +259,35 @@ class _StepCallback(TrainerCallback):
         ranks.meet(f"checkpoint {state.global_step}")  # every process has a file of its own in it
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(folder / _MARK, self._row_losses.state())
+            write_json(folder / _MARK, {"losses": self._row_losses.state(), "sha256": digests(folder)})
 
 
-def _last_complete_checkpoint(folder: Path) -> str | None:
-    marked = [path.parent for path in folder.glob(f"checkpoint-*/{_MARK}")]
-    last = max(marked, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-    return None if last is None else str(last)
+def _last_whole_checkpoint(folder: Path, reporter: Reporter) -> str | None:
+    """The newest checkpoint that is as it was written; newer ones are deleted, because they are damaged or cut off."""
+    for path in sorted(folder.glob("checkpoint-*"), key=_number, reverse=True):
+        if _is_whole(path):
+            return str(path)
+        if (path / _MARK).is_file():
+            reporter.note(f"{path.name} is damaged: the training goes on from an earlier one, or from its beginning")
+        shutil.rmtree(path)
+    return None
+
+
+def _number(checkpoint: Path) -> int:
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        about = read_json(checkpoint / _MARK)
+        best = read_json(checkpoint / "trainer_state.json")["best_model_checkpoint"]
+        if first_damage(checkpoint, about["sha256"]) is not None or "losses" not in about:
+            return False
+        # The best weights so far may be in another checkpoint, which is then needed in the end.
+        return best is None or Path(best).name == checkpoint.name or _is_whole(Path(best))
+    except (StoreError, OSError, AttributeError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _shared(arguments: TrainingArguments) -> TrainingArguments:

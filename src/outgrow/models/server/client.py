@@ -71,6 +71,8 @@ class Replies:
     """Replies, cached ones included."""
     asked: set[str] = field(default_factory=set)
     """Requests that the server answered in this call."""
+    paid: set[str] = field(default_factory=set)
+    """Cached replies that were asked for the same artefact before, by an attempt that was interrupted."""
     refused: dict[str, str] = field(default_factory=dict)
     """Requests that the server rejected, and why."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -85,27 +87,42 @@ def fetch(
     base_url: str | None,
     limits: Limits,
     on_reply: Callable[[], None],
+    owner: str | None = None,
 ) -> Replies:
     """Fetch the replies to requests with distinct keys, from the cache or the server; each is cached as it arrives.
 
     One request goes first, so that a wrong key, name or URL costs one request and not thousands. `on_reply` is called
-    for every finished request. Without a `base_url` the client takes OPENAI_BASE_URL, or its own default.
+    for every finished request. `owner` is the artefact that the replies are for. Without a `base_url` the client takes
+    OPENAI_BASE_URL, or its own default.
     """
     result = Replies()
     cached = cache.get([request.key for request in requests])
     for request in requests:
-        if request.key in cached:
+        try:
             result.replies[request.key] = read_reply(cached[request.key], request.api)
+        except MalformedReplyError:  # damaged, or kept by an older version
+            cache.forget([request.key])
+        except KeyError:
+            continue
+        else:
             on_reply()
-    missing = [request for request in requests if request.key not in cached]
+    if owner is not None:  # an attempt that was interrupted has asked for them
+        result.paid = cache.owned(list(result.replies), owner)
+    missing = [request for request in requests if request.key not in result.replies]
     if missing:
-        _run(_Client(base_url, limits, cache, result, on_reply).fetch(missing))
+        _run(_Client(base_url, limits, cache, result, on_reply, owner).fetch(missing))
     return result
 
 
 class _Client:
     def __init__(
-        self, base_url: str | None, limits: Limits, cache: ResponseCache, result: Replies, on_reply: Callable[[], None]
+        self,
+        base_url: str | None,
+        limits: Limits,
+        cache: ResponseCache,
+        result: Replies,
+        on_reply: Callable[[], None],
+        owner: str | None,
     ) -> None:
         try:
             import openai
@@ -114,7 +131,7 @@ class _Client:
         except ImportError as error:
             raise MissingExtraError("A model behind a server", "api") from error
         self._errors, self._key, self._limits = openai, api_key(), limits
-        self._cache, self._result, self._on_reply = cache, result, on_reply
+        self._cache, self._result, self._on_reply, self._owner = cache, result, on_reply, owner
         self._client = connect(openai.AsyncOpenAI, base_url, self._key, retries=0, timeout=limits.timeout)
         self._jitter = random.Random()
         self._open_at = 0.0
@@ -147,7 +164,7 @@ class _Client:
             (result.refused if isinstance(problem, RefusedError) else result.failed)[request.key] = str(problem)
             self._cache.fail(request.key, str(problem))
         else:
-            self._cache.put(request.key, body)
+            self._cache.put(request.key, body, self._owner)
             result.replies[request.key] = reply
             result.asked.add(request.key)
         self._on_reply()

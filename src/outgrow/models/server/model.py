@@ -62,6 +62,9 @@ class ServerLanguageModel:
         """Reasons for which the server declined prompts."""
         self.said: list[tuple[str | Messages, list[Completion]]] = []
         """All prompts and answers so far."""
+        self.owner: str | None = None
+        """The artefact that the answers are for: those that an interrupted attempt asked for it count as asked."""
+        self._counted: set[str] = set()
         self.notes: list[str] = []
         """Remarks for the report, such as missing log-probabilities."""
         self._reporter = reporter or SilentReporter()
@@ -166,13 +169,15 @@ class ServerLanguageModel:
         distinct = {request.key: request for request in requests}
         step = self._reporter.step(f"ask {self.name}", total=len(distinct))
         with ResponseCache(self.cache) as cache, step as running:
-            found = fetch(list(distinct.values()), cache, self.base_url, self.limits, running.advance)
-        for key in found.asked:
+            found = fetch(list(distinct.values()), cache, self.base_url, self.limits, running.advance, self.owner)
+        asked = (found.asked | found.paid) - self._counted
+        self._counted |= asked
+        for key in asked:
             reply = found.replies[key]
             if distinct[key].body.get("echo"):  # its text is the prompt again, not an answer
                 reply = dataclasses.replace(reply, completion_tokens=reply.completion_tokens or 0)
             self.usage.add(reply, distinct[key].text)
-        self.usage.cached += len(found.replies) - len(found.asked)
+        self.usage.cached += len(found.replies) - len(asked)
         self.usage.refused += len(found.refused)
         self.usage.retried += found.retried
         if found.failed:
