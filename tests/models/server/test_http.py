@@ -54,6 +54,33 @@ def bad_for(prompt: str, answer: Answer):
     return handler
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(b"[" * 100_000),
+        Answer({"error": {"message": [[[["deep"]]]]}}, status=500),
+        Answer(b"[" * 100_000, status=500),
+        Answer(b"{}", headers={"content-type": "text/html"}),
+        Answer(b"\xff\xfe{}"),
+        Answer({"choices": []}),
+        Answer({"choices": [{"message": {"content": 3}}]}),
+        Answer(b"x", headers={"content-encoding": "gzip"}),
+        Answer(status=503, headers={"retry-after": "Thu, 01 Jan 99999 00:00:05 GMT"}),
+        Answer(status=204),
+        Answer(dropped=True),
+        Answer({}, promised=5),
+    ],
+)
+def test_a_bad_reply_costs_one_request_and_not_the_others(tmp_path, answer):
+    with serving(bad_for("bad", answer)) as server:
+        model = model_at(server.url, tmp_path)
+        with pytest.raises(ModelError, match="1 of 3 requests"):
+            model.generate(["a", "bad", "b"], GREEDY)
+        assert model.usage.asked == 2
+        again = model_at(server.url, tmp_path)
+        assert [one.text for [one] in again.generate(["a", "b"], GREEDY)] == ["A", "B"]
+
+
 @pytest.mark.parametrize("charset", ["rot13", "idna", "zlib_codec", "utf-16", "unicode_escape", "no-such"])
 def test_a_reply_is_utf_8_whatever_charset_it_names(tmp_path, charset):
     async def handler(asked: Asked) -> Answer:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.models.server.pacing import LONGEST_HOLD, duration, until_reset
+from outgrow.models.server.pacing import LONGEST_HOLD, duration, retry_after, until_reset
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,17 @@ def test_a_limit_without_a_time_is_ignored():
 @given(st.dictionaries(st.text(), st.text()), st.text(), st.text())
 def test_no_header_whatever_makes_anyone_wait_longer_than_an_hour(others, left, reset):
     assert 0.0 <= until_reset(others | headers(requests=(left, reset))) <= LONGEST_HOLD
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Thu, 01 Jan 99999 00:00:05 GMT",
+        "Mon, 1 Jan 999999999999999 00:00:00 GMT",
+        "Thu, 01 Jan 1970 00:00:05 +99999999999",
+        "Thu, 99 Foo 1970",
+        "1" * 5000,
+    ],
+)
+def test_a_date_that_cannot_be_is_no_time_to_wait(date):
+    assert retry_after({"retry-after": date}, now=0.0) == 0.0

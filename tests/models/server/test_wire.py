@@ -72,6 +72,25 @@ def test_any_json_is_read_or_malformed(value, api):
     assert isinstance(found.text, str)
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"choices": [{"message": {"content": "a"}, "x": ' + "[" * 100_000, "9" * 5000, ""]
+)
+def test_what_no_parser_reads_is_malformed(text):
+    with pytest.raises(MalformedReplyError):
+        read_reply(text, "chat")
+
+
+@pytest.mark.parametrize("given_bytes", [2**64, 10**9, [2**64], [-1], ["x"], {"a": 1}, "ab", [97.0]])
+def test_bytes_that_are_none_discard_the_log_probabilities_and_take_no_memory(given_bytes):
+    tokens = {"content": [{"token": "a", "logprob": -1.0, "bytes": given_bytes}]}
+    assert read_reply(json.dumps(reply("a", logprobs=tokens)), "chat").tokens == ()
+
+
+def test_a_log_probability_beyond_all_numbers_discards_them():
+    text = json.dumps(reply("a", logprobs={"content": [{"token": "a", "logprob": -12345}]}))
+    assert read_reply(text.replace("-12345", "-1" + "0" * 400), "chat").tokens == ()
+
+
 @given(st.text(), json_values)
 def test_nonsense_beside_an_answer_does_no_harm(text, nonsense):
     body = reply(text, logprobs=nonsense, stop_reason=nonsense) | {"usage": nonsense}

@@ -314,5 +314,5 @@ def message_of(error: Any, key: str | None) -> str:
     """Return the message in a status error of the client, printable, short and without the key."""
     body = error.body
     said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
-    text = redact(str(said or error.response.text), key)[:500]
+    text = redact(said if said and isinstance(said, str) else error.response.text, key)[:500]
     return "".join(one if one.isprintable() else " " for one in text)  # it may be printed on a terminal

@@ -31,8 +31,11 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float:
         wait = _number(headers.get(name, ""))
         if wait is not None:
             return wait * scale
-    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
-    return max(0.0, email.utils.mktime_tz(date) - now) if date else 0.0
+    try:
+        date = email.utils.parsedate_tz(headers.get("retry-after", ""))
+        return max(0.0, email.utils.mktime_tz(date) - now) if date else 0.0
+    except (ValueError, OverflowError, TypeError):  # a year, a zone or a number that none can be
+        return 0.0
 
 
 def until_reset(headers: Mapping[str, str]) -> float:

@@ -146,7 +146,7 @@ def read_reply(text: str, api: Api) -> Reply:
         body = json.loads(text)
         choice, usage = body["choices"][0], body.get("usage")
         said = _said(choice, api)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise MalformedReplyError(f"no answer in a reply that begins {text[:120]!r}") from error
     reason = choice.get("finish_reason")
     counts = usage if isinstance(usage, dict) else {}
@@ -241,12 +241,14 @@ def _tokens(logprobs: Any, api: Api) -> tuple[Token, ...]:
             pairs = zip(logprobs["tokens"], logprobs["token_logprobs"], strict=True)
             return tuple(Token(text.encode("utf-8", "replace"), _logprob(value)) for text, value in pairs)
         return tuple(Token(_bytes(one), _logprob(one["logprob"])) for one in logprobs["content"])
-    except (TypeError, LookupError, AttributeError, ValueError):  # none, or another format
+    except (TypeError, LookupError, AttributeError, ValueError, OverflowError):  # none, or another format
         return ()
 
 
 def _bytes(token: Mapping[str, Any]) -> bytes:
     given = token.get("bytes")
+    if given is not None and not isinstance(given, list):
+        raise TypeError("the bytes of a token are no list")  # a number would be so many zeros
     return token["token"].encode("utf-8", "replace") if given is None else bytes(given)
 
 
