@@ -203,6 +203,8 @@ def read_pieces(path: str | Path) -> list[tuple[str, float]]:
     try:
         while place < len(data):
             score, length = _ENTRY.unpack_from(data, place)
+            if length < 0:
+                raise _malformed(path, f"a piece of {length} bytes")
             place += _ENTRY.size + length
             pieces.append((data[place - length : place].decode().replace(" ", _SPACE), score))
     except (struct.error, UnicodeDecodeError) as error:

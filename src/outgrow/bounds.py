@@ -35,3 +35,15 @@ PATH_CHARS = Bound("PATH_CHARS", 4096, "characters in a path")
 SEEDS = Bound("SEEDS", 1000, "training seeds")
 SEED = Bound("SEED", 2**32 - 1, "as a seed")
 """The largest seed that numpy, torch and scikit-learn all take."""
+ROWS = Bound("ROWS", 20_000_000, "rows of a table")
+CELLS = Bound("CELLS", 10_000_000, "cells of a sheet, empty ones included")
+SHEET_BYTES = Bound("SHEET_BYTES", 2**27, "bytes of a sheet, decompressed")
+TABLE_BYTES = Bound("TABLE_BYTES", 2**33, "bytes of a table in memory")
+INFLATED_BYTES = Bound("INFLATED_BYTES", 2**33, "bytes of a compressed file, decompressed")
+INFLATION = Bound("INFLATION", 200, "times its size, decompressed")
+"""Texts are compressed to a third or a tenth; the first `INFLATION_FROM` bytes may be anything."""
+INFLATION_FROM = 2**24
+PARQUET_INFLATION = Bound("PARQUET_INFLATION", 1000, "times its size in memory")
+"""Columns of few values are stored in almost no space; the first `PARQUET_FROM` bytes may be anything."""
+PARQUET_FROM = 2**28
+TEMPLATE_WIDTH = Bound("TEMPLATE_WIDTH", 1000, "characters of padding or precision in a place of a template")

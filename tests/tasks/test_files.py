@@ -295,3 +295,42 @@ def test_a_resolved_configuration_says_the_same_when_it_is_read_again() -> None:
     assert TaskConfig.model_validate(config.model_dump(mode="json")) == config
     assert (config.tests["b"].columns.prompt, config.tests["b"].limit) == ("q", None)
     assert (config.tests["c"].columns.prompt, config.tests["c"].path) == ("text", None)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{text:>2000000000}",
+        "{text:{text}}",
+        "{text:.2000000000}",
+        "{text.__class__}",
+        "{0}",
+        "{}",
+        "{text[0]}",
+        "{text:d}",
+    ],
+)
+def test_a_template_that_fills_memory_or_looks_into_values_is_refused(tmp_path, template):
+    (tmp_path / "rows.jsonl").write_text('{"text": "a", "label": "b"}\n' * 3)
+    config = TaskConfig.model_validate({"path": str(tmp_path / "rows.jsonl"), "template": template})
+    with pytest.raises((ConfigError, DataError)):
+        read_rows(config)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": {"group": "many"}},
+        {"columns": {"part": "many"}},
+        {"columns": {"gold": "digits"}, "choices": ["x", "y"]},
+    ],
+)
+def test_lists_and_endless_digits_in_a_column_are_taken_or_refused_in_words(tmp_path, change):
+    lines = [{"text": f"t{row}", "label": "x", "many": [row], "digits": "9" * 5000} for row in range(10)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = TaskConfig.model_validate({"path": str(tmp_path / "rows.jsonl"), **change})
+    if "split" in change:
+        assert len(read_rows(config))
+    else:
+        with pytest.raises(DataError):
+            read_rows(config)

@@ -43,7 +43,14 @@ def read_votes(path: str, label: str) -> pa.Table:
     if records is None:
         return read_records(path, mixed=True)
     answers = _label_studio if records[0].keys() >= _LABEL_STUDIO else _argilla
-    found = [(record, answer) for record in records for answer in answers(record)]
+    try:
+        found = [(record, answer) for record in records for answer in answers(record)]
+        for record in records:
+            dict(record.get("data") or record.get("fields") or {})
+        json.dumps(records, ensure_ascii=False).encode()
+    except (AttributeError, TypeError, ValueError) as error:
+        wanted = "an export of Label Studio (`JSON`) or Argilla (`records.to_json`) as it was written"
+        raise DataError(f"{path} cannot be read: {type(error).__name__}: {error}.", wanted=wanted) from error
     questions = dict.fromkeys(answer.question for _, answer in found if answer.question)
     if len(questions) > 1 and label not in questions:
         fix = f"Set label of the votes; {did_you_mean(label, questions)}"
@@ -69,7 +76,7 @@ def _records(file: Path) -> list[dict[str, Any]] | None:
         return None
     try:
         records = json.loads(file.read_text(encoding="utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # `read_records` says what is wrong
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
         return None

@@ -232,7 +232,11 @@ class VotesSupervisor(Frozen):
             given = {other: table[other] for other in (self.task, *keep)}
             given[self.worker] = pa.repeat(name, table.num_rows)
             # All as text: a system that always answers true or false stands beside one that is sometimes silent.
-            given[self.label] = pc.cast(table[answers], pa.string())
+            try:
+                given[self.label] = pc.cast(table[answers], pa.string())
+            except pa.ArrowException as error:  # a list, or bytes that are no text
+                found = f"{answers}: {table.schema.field(answers).type}"
+                raise DataError(f"A column of {self.votes} holds no answers.", found=found) from error
             stacked.append(pa.table(given))
         return pa.concat_tables(stacked)
 

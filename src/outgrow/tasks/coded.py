@@ -14,7 +14,8 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.tasks.tables import DELIMITERS, NULLS, check_name, csv_options, kind_of, opened, read_records, readable
+from outgrow.tasks.opening import opened
+from outgrow.tasks.tables import DELIMITERS, NULLS, check_name, csv_options, kind_of, read_records, readable
 
 _BLOCK = 2**24
 """Bytes of text read at once. Longer lines are an error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import zlib
 from collections import Counter
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from outgrow.bounds import TEMPLATE_WIDTH as _WIDTH
 from outgrow.config import Named, TaskConfig
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.text_metrics import TextMetric
@@ -23,6 +25,8 @@ from outgrow.tasks.split import assign_parts, normalise, rows_in_parts
 from outgrow.tasks.tables import column, read_records
 
 _BOOLEANS = ("false", "true")
+_DIGITS = 10
+"""Indices of choices have fewer."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +153,20 @@ def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
             raise DataError(f"{empty} rows of {config.source} have no text in {config.columns.prompt!r}.")
         return [str(text) for text in texts]
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(config.template) if name is not None]
+        names = []
+        for _, name, form, _ in string.Formatter().parse(config.template):
+            if name is not None:
+                names.append(name)
+                widths = [int(width) for width in re.findall("[0-9]+", form or "") if len(width) < _DIGITS]
+                if "{" in (form or "") or len(form or "") > _DIGITS or max(widths, default=0) > _WIDTH.most:
+                    raise ConfigError("task.template pads too far.", found=f"{{{name}:{form}}}"[:80], wanted=_WIDTH)
         columns = {name: column(table, name, where=config.source, setting="task.template") for name in names}
         for name, values in columns.items():
             if any(value is None for value in values):
                 raise DataError(f"A row of {config.source} has nothing in {name!r}, which task.template needs.")
         rows = ({name: values[row] for name, values in columns.items()} for row in range(table.num_rows))
         return [config.template.format_map(row) for row in rows]
-    except (ValueError, KeyError) as error:
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise ConfigError(
             "task.template is not a template.",
             found=repr(config.template),
@@ -263,7 +273,8 @@ def choice_index(value: object, choices: Sequence[str], *, where: str) -> int | 
         return choices.index(text)
     if len(choices) == 2 and text.lower() in _BOOLEANS:
         return _BOOLEANS.index(text.lower())
-    index = int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else -1
+    number = isinstance(value, int) or (isinstance(value, str) and value.isdecimal() and len(value) < _DIGITS)
+    index = int(value) if number else -1  # type: ignore[call-overload]
     if 0 <= index < len(choices):
         return index
     raise DataError(
@@ -280,6 +291,7 @@ def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None] | Non
         return None
     if config.test_path is not None:
         raise ConfigError("task.columns.part says which rows are test rows.", found="task.test_path", fix="Drop one.")
+    values = [repr(value) if isinstance(value, list | dict) else value for value in values]
     known: dict[object, Part] = {part: part for part in PARTS}
     unknown = sorted({str(value) for value in values if value is not None and value not in known})
     if unknown:
@@ -298,7 +310,8 @@ def _assigned_parts(
     split, first = config.split, len(prompts) - own
     groups = None
     if split.group is not None:
-        groups = column(table, split.group, where=config.source, setting="task.split.group")
+        values = column(table, split.group, where=config.source, setting="task.split.group")
+        groups = [repr(value) if isinstance(value, list | dict) else value for value in values]
     voted = _voted(config, ids, prompts)
     if not own:
         return assign_parts(prompts, gold, split, groups=groups, voted=voted)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from outgrow import bounds
 from outgrow.errors import DataError, MissingExtraError, did_you_mean
 
+_PLACE = re.compile(rb'<(?:\w+:)?dimension[^>]*\bref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*\bref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
 _AS_CSV = "or save the sheet as a csv file (Excel: “CSV UTF-8”)."
 
 
@@ -31,7 +36,10 @@ def read_sheet(file: Path, sheet: str | None = None) -> pa.Table:
     except ImportError as error:
         raise MissingExtraError("Reading an Excel file", "excel") from error
     try:
+        _check_size(file)
         book = load_workbook(file)
+    except DataError:
+        raise
     except Exception as error:  # of zip, XML or openpyxl, depending on the damage
         raise DataError(
             f"{file} cannot be read: {error}", fix=f"Open it in Excel and save it again, {_AS_CSV}"
@@ -58,10 +66,36 @@ def read_sheet(file: Path, sheet: str | None = None) -> pa.Table:
     if "" in names or len({*names}) < len(names):
         shown = ", ".join(name or "(no name)" for name in names)
         raise DataError(f"{where} has columns without a name, or with the same one.", found=shown)
-    return pa.table(dict(zip(names, (_values(own) for _, own in named), strict=True)))
+    try:
+        return pa.table(dict(zip(names, (_values(own) for _, own in named), strict=True)))
+    except (pa.ArrowException, OverflowError, ValueError) as error:
+        raise DataError(f"{where} cannot be read: {error}") from error
+
+
+def _check_size(file: Path) -> None:
+    """Raise a DataError for a file that would fill memory when it is loaded."""
+    from openpyxl.utils import range_boundaries
+
+    with zipfile.ZipFile(file) as parts:
+        size = sum(part.file_size for part in parts.infolist())
+        if size > bounds.SHEET_BYTES.most:
+            raise DataError(f"{file} is too large.", found=f"{size:,} bytes", wanted=str(bounds.SHEET_BYTES))
+        for name in parts.namelist():
+            if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+                text = parts.read(name)
+                places = [*_PLACE.findall(text), *_MERGED.findall(text)]
+                cells = (range_boundaries(place.decode()) for place in places)
+                _check_cells(file, max((across * down for _, _, across, down in cells), default=0))
+
+
+def _check_cells(file: Path, cells: int) -> None:
+    if cells > bounds.CELLS.most:
+        raise DataError(f"A sheet of {file} is too large.", found=f"{cells:,} cells", wanted=str(bounds.CELLS))
 
 
 def _chosen(file: Path, book: Any, sheet: str | None) -> Any:
+    for one in book.worksheets:
+        _check_cells(file, one.max_row * one.max_column)
     filled = [one.title for one in book.worksheets if any(any(row) for row in one.iter_rows(values_only=True))]
     if not filled:
         raise DataError(f"{file} has no rows.", found="empty sheets", wanted="at least one row")

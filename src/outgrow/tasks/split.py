@@ -57,6 +57,8 @@ def assign_parts(
         >>> assign_parts(["a", "b", "c", "d", "e"], [0, 1, 0, 1, None], Split(gold=2, unlabelled=2, test=1))
         ['test', 'unlabelled', 'gold', 'gold', 'unlabelled']
     """
+    if not prompts:
+        return []
     cluster = _clusters(prompts, groups)
     sizes = _sizes(split, len(prompts))
     order = np.random.default_rng(split.seed).permutation(cluster.max() + 1)

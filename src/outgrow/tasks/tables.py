@@ -18,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from outgrow.errors import DataError, MissingExtraError, MissingFileError, did_you_mean, nearest_file
+from outgrow.tasks.opening import check_names, opened, parquet_batches, read_parquet
 from outgrow.tasks.sheets import read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -68,7 +69,7 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
         raise MissingFileError(f"There is no data file {path}.", wanted=wanted, fix=nearest_file(file))
     if not table.num_rows:
         raise DataError(f"{path} has no rows.", wanted="at least one row")
-    return _flattened(table)
+    return _flattened(table, path)
 
 
 def read_pieces(path: str, size: int, encoding: str | None = None) -> Iterator[pa.Table]:
@@ -92,7 +93,7 @@ def read_pieces(path: str, size: int, encoding: str | None = None) -> Iterator[p
             return
         waiting: list[pa.Table] = []
         for batch in _batches(file, kind, size, encoding):
-            waiting.append(_flattened(pa.table(batch)))
+            waiting.append(_flattened(pa.Table.from_batches([batch]), file))
             while sum(map(len, waiting)) >= size:
                 whole = pa.concat_tables(waiting)
                 yield whole.slice(0, size)
@@ -103,8 +104,7 @@ def read_pieces(path: str, size: int, encoding: str | None = None) -> Iterator[p
 
 def _batches(file: Path, kind: str, size: int, encoding: str | None) -> Iterator[pa.RecordBatch]:
     if kind == ".parquet":
-        with pa.parquet.ParquetFile(file) as table:
-            yield from table.iter_batches(size)
+        yield from parquet_batches(file, size)
     elif kind in DELIMITERS:
         reading, parsing = csv_options(file, encoding)
         reading.block_size = 2**22  # longer lines are an error; Arrow reads up to 32 blocks ahead
@@ -117,9 +117,10 @@ def _batches(file: Path, kind: str, size: int, encoding: str | None) -> Iterator
         yield from read_records(str(file), encoding=encoding).to_batches()
 
 
-def _flattened(table: pa.Table) -> pa.Table:
+def _flattened(table: pa.Table, where: object) -> pa.Table:
     while any(pa.types.is_struct(kind) for kind in table.schema.types):
         table = table.flatten()
+    check_names(table.column_names, where)
     return table
 
 
@@ -153,7 +154,7 @@ def _read_file(file: Path, *, mixed: bool, encoding: str | None) -> pa.Table:
     kind = kind_of(file)
     with readable(file, encoding):
         if kind == ".parquet":
-            return pa.parquet.read_table(file)
+            return read_parquet(file)
         if kind in DELIMITERS:
             reading, parsing = csv_options(file, encoding)
             with opened(file) as stream:
@@ -234,6 +235,8 @@ def _check_quotes(file: Path, encoding: str | None) -> None:
         try:
             for _ in lines:
                 line = lines.line_num + 1
+        except UnicodeError as error:
+            raise _undecodable(file, encoding) from error
         except csv.Error as error:
             raise DataError(
                 f"{file} cannot be read: a quoted cell does not end.",
@@ -255,11 +258,6 @@ def kind_of(file: Path) -> str:
     return kind
 
 
-def opened(file: Path) -> Any:
-    """Open a file as a stream of bytes, decompressed if its name ends in `.gz`."""
-    return pa.input_stream(str(file), compression="gzip" if file.suffix == ".gz" else None)
-
-
 @contextmanager
 def readable(file: Path, encoding: str | None = None) -> Iterator[None]:
     """Convert the errors of Arrow and Python about damaged files to a `DataError`."""
@@ -267,8 +265,10 @@ def readable(file: Path, encoding: str | None = None) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise _undecodable(file, encoding) from error
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, EOFError, ValueError) as error:
-        said = str(error)
+    except RecursionError as error:
+        raise DataError(f"{file} cannot be read: its values are too deep in one another.") from error
+    except (pa.ArrowException, OSError, EOFError, LookupError, OverflowError, ValueError, csv.Error) as error:
+        said = str(error).strip() or type(error).__name__
         if kind_of(file) in DELIMITERS and isinstance(error, pa.ArrowInvalid):
             if "invalid UTF8" in said:
                 raise _undecodable(file, encoding) from error
@@ -309,7 +309,9 @@ def _values(name: str, values: list[Any], *, mixed: bool) -> pa.Array:
         values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except OverflowError as error:
+        raise ValueError(f"a number of {name!r} has more than 64 bits (write it as a text)") from error
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         if any(isinstance(item, dict) for value in values if isinstance(value, list) for item in value):
             return pa.array(
                 [json.dumps(value) for value in values]
