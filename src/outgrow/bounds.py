@@ -47,3 +47,8 @@ PARQUET_INFLATION = Bound("PARQUET_INFLATION", 1000, "times its size in memory")
 """Columns of few values are stored in almost no space; the first `PARQUET_FROM` bytes may be anything."""
 PARQUET_FROM = 2**28
 TEMPLATE_WIDTH = Bound("TEMPLATE_WIDTH", 1000, "characters of padding or precision in a place of a template")
+MODEL_PARTS = Bound("MODEL_PARTS", 10_000, "layers, experts or heads of a model")
+MODEL_SIZE = Bound("MODEL_SIZE", 2**31, "as a number in the configuration of a model")
+CONFIG_BYTES = Bound("CONFIG_BYTES", 2**24, "bytes of a model's configuration")
+PADDING = Bound("PADDING", 2**24, "tokens to which a tokenizer pads")
+CHAT_CHARS = Bound("CHAT_CHARS", 2**20, "characters that a chat template adds to a conversation")

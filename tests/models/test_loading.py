@@ -13,6 +13,7 @@ from outgrow.errors import ModelError
 from outgrow.models.loading import (
     check_model,
     context_length,
+    has_chat_template,
     is_masked_lm,
     load_causal_lm,
     load_encoder,
@@ -196,3 +197,45 @@ def test_the_context_of_bert_is_all_its_positions(encoder_folder: Path) -> None:
 )
 def test_a_name_for_tables_is_the_part_that_says_something(model: str, name: str) -> None:
     assert short_name(model) == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "bound"),
+    [
+        ({"num_hidden_layers": 2**31}, "MODEL_PARTS"),
+        ({"inner": [{"num_experts": 10**6}]}, "MODEL_PARTS"),
+        ({"hidden_size": 2**64}, "MODEL_SIZE"),
+        ({"vocab_size": 10**400}, "MODEL_SIZE"),
+    ],
+)
+def test_a_configuration_whose_network_could_not_be_built_is_refused_at_once(
+    copied: Path, changes: dict[str, object], bound: str
+) -> None:
+    about = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**about, **changes}))
+    with pytest.raises(ModelError, match=bound):
+        load_encoder(str(copied))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "9" * 5000, '{"a": 1'])
+def test_a_file_of_a_model_that_is_no_json_object_is_said(copied: Path, name: str, text: str) -> None:
+    (copied / name).write_text(text)
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_encoder(str(copied)) if name == "config.json" else has_chat_template(str(copied))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("tokenizer_config.json", {"model_max_length": "many"}),
+        ("tokenizer.json", {"padding": {"strategy": {"Fixed": 10**12}, "direction": "Right", "pad_id": 0}}),
+        ("tokenizer.json", {"model": 3}),
+        ("tokenizer.json", {"added_tokens": [None]}),
+    ],
+)
+def test_a_tokenizer_that_reads_no_text_is_said(copied: Path, name: str, changes: dict[str, object]) -> None:
+    about = json.loads((copied / name).read_text())
+    (copied / name).write_text(json.dumps({**about, **changes}))
+    with pytest.raises(ModelError, match="tokenizer"):
+        load_tokenizer(str(copied))

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast, pipeline
 
 from outgrow.config import Local
 from outgrow.errors import ConfigError, ModelError
+from outgrow.models.loading import load_tokenizer
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions, Messages
 from outgrow.models.rendering import ChatRenderer, Renderer, renderer
@@ -179,3 +180,10 @@ def test_a_generated_answer_has_the_score_of_its_text(name):
         again = tokenizer(one.text, add_special_tokens=False)["input_ids"]
         if len(again) == len(one.logprobs):  # the tokenizer gives the tokens that were generated
             assert scored.logprobs == pytest.approx(one.logprobs, abs=1e-4)
+
+
+def test_a_chat_template_that_adds_text_beyond_measure_is_refused(decoder_folder):
+    tokenizer = load_tokenizer(str(decoder_folder))
+    tokenizer.chat_template = "{{ 'x' * 10000000 }}"
+    with pytest.raises(ModelError, match="CHAT_CHARS"):
+        ChatRenderer(tokenizer).text("a plot")

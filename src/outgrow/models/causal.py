@@ -82,7 +82,7 @@ class CausalNetwork:
         configured = getattr(self.model, "generation_config", None)
         ends = getattr(configured, "eos_token_id", None)
         several = ends if isinstance(ends, list) else [ends]
-        return {token for token in (*several, tokenizer.eos_token_id) if token is not None}
+        return {token for token in (*several, tokenizer.eos_token_id) if isinstance(token, int)}
 
     def logprobs(self, texts: Sequence[Sequence[int]], *, keep: int, shared: int = 0) -> Tensor:
         """Return next-token log-probabilities at the last `keep` positions, shape (texts, keep, V), in fp32.

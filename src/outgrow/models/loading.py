@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from outgrow.config import HERE, Local
 from outgrow.errors import ConfigError, MissingExtraError, ModelError
+from outgrow.models.foreign import check_numbers, check_padding, first_line, read_about
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,15 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     if folder.is_dir() and not _has(folder, _TOKENIZERS):
         # Otherwise some architectures get a tokenizer without a vocabulary.
         raise ModelError(f"{folder} has no tokenizer.", wanted="tokenizer.json", fix="Copy the whole model folder.")
+    if folder.is_dir():
+        check_padding(folder)
     tokenizer: PreTrainedTokenizerBase = _load(AutoTokenizer, "tokenizer", model)
+    try:
+        if not isinstance(tokenizer.model_max_length, int | float):
+            raise TypeError(f"model_max_length is {tokenizer.model_max_length!r}")
+        tokenizer("any word \u2603")
+    except Exception as error:  # whatever its files make of it
+        raise ModelError(f"The tokenizer in {model} reads no text: {first_line(error)}") from error
     return tokenizer
 
 
@@ -68,8 +76,7 @@ def has_chat_template(model: str) -> bool:
     folder = Path(model)
     if not folder.is_dir():
         return load_tokenizer(model).chat_template is not None
-    about = folder / "tokenizer_config.json"
-    own = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+    own = read_about(folder, "tokenizer_config.json")
     return (folder / "chat_template.jinja").is_file() or own.get("chat_template") is not None
 
 
@@ -174,6 +181,7 @@ def check_model(model: str) -> None:
             found=", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "an empty folder",
             wanted="config.json and *.safetensors",
         )
+    check_numbers(read_about(folder, "config.json"), folder)
     if _has(folder, _SHARDS):
         return
     if not (pickled := _has(folder, _PICKLES)):
@@ -286,7 +294,7 @@ def _enough_memory(model: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"The memory of the device is too small for {model}.",
-            found=_first_line(error),
+            found=first_line(error),
             fix="Set `device: spread`, `dtype: bfloat16` or `quantization: 4bit`, or take a smaller model.",
         ) from error
 
@@ -301,7 +309,6 @@ def _quantization(local: Local) -> Any:
 
 
 def _load(auto: Any, part: str, model: str, **options: Any) -> Any:
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -309,20 +316,20 @@ def _load(auto: Any, part: str, model: str, **options: Any) -> Any:
     try:
         with _enough_memory(model):
             return auto.from_pretrained(model, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except ModelError:
+        raise
+    except BaseException as error:  # the files may hold anything, and tokenizers panic with an exception of Rust
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         if Path(model).is_dir():
-            raise ModelError(f"The {part} in {model} cannot be read: {_first_line(error)}") from error
+            raise ModelError(f"The {part} in {model} cannot be read: {first_line(error)}") from error
         raise _hub_error(model, error) from error
 
 
-def _hub_error(model: str, error: Exception) -> ModelError:
+def _hub_error(model: str, error: BaseException) -> ModelError:
     return ModelError(
         f"The model {model!r} is neither a folder nor available from the hub.",
-        found=_first_line(error),
+        found=first_line(error),
         wanted="a folder, or a hub id that is in the local cache or can be downloaded",
         fix="Check the name; offline, give the path of a folder.",
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

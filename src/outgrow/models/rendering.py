@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from outgrow import bounds
 from outgrow.errors import ConfigError, ModelError
 from outgrow.models.protocols import Messages, as_turns, with_system
 from outgrow.models.tokens import Span, encode_answer
@@ -119,6 +120,8 @@ class ChatRenderer(Renderer):
         text: str = self.tokenizer.apply_chat_template(
             as_turns(messages), tokenize=False, add_generation_prompt=add_generation_prompt, **self.arguments
         )
+        if len(text) > bounds.CHAT_CHARS.most + 2 * sum(len(said) for _, said in messages):
+            raise ValueError(f"it adds more than {bounds.CHAT_CHARS}")
         return text
 
     def _tokens(self, text: str) -> list[int]:
