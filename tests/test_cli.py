@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
 from outgrow import cli
@@ -232,3 +233,13 @@ def test_posteriors_are_not_written_under_a_suffix_of_another_kind(
     assert call(monkeypatch, "combine", str(tmp_path / "votes.csv"), "-o", str(tmp_path / "x.xlsx")) == 1
     assert "wanted: .parquet or .csv" in capsys.readouterr().err
     assert not (tmp_path / "x.xlsx").exists()
+
+
+def test_names_from_a_data_file_move_no_cursor_and_colours_pass(monkeypatch, capsys) -> None:
+    @cli.app.command(name="shout")
+    def shout() -> None:
+        typer.echo("\x1b[1mbold\x1b[0m ann\x1b[2J\x1b]0;title\x07\rx", color=True)
+
+    assert call(monkeypatch, "shout") == 0
+    assert capsys.readouterr().out == "\x1b[1mbold\x1b[0m ann\\x1b[2J\\x1b]0;title\\x07\\rx\n"
+    cli.app.registered_commands.pop()

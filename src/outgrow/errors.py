@@ -15,9 +15,13 @@ OutgrowError                 base of all; the command line prints it without a t
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters of terminals, and those that turn the direction of a line."""
 
 
 class OutgrowError(Exception):
@@ -40,7 +44,17 @@ class OutgrowError(Exception):
         self.what, self.found, self.wanted, self.fix = what, found, wanted, fix
         parts = (("found", found), ("wanted", wanted), ("next", fix))
         details = [f"  {label + ':':<8}{value}" for label, value in parts if value is not None]
-        super().__init__("\n".join([what, *details]))
+        super().__init__(visible("\n".join([what, *details])))
+
+
+def visible(text: str) -> str:
+    r"""Return a text from elsewhere as a terminal may show it: control characters but tabs and line ends are spelt.
+
+    Example:
+        >>> print(visible("ann\x1b[31m"))
+        ann\x1b[31m
+    """
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class ConfigError(OutgrowError):

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from outgrow.errors import ConfigError, StoreError
 from outgrow.integrity import sync as sync_file
 from outgrow.integrity import sync_folder, syncs_now
+
+_FORMULA = r"^('*[=@+\-\t\r])"
+_QUOTED = r"^'('*[=@+\-\t\r])"
+_NUMBER = r"^[+\-]?(\d+\.?\d*|\.\d+)([eE][+\-]?\d+)?$"
 
 
 def write_json(path: Path, value: object, *, sync: bool = False) -> None:
@@ -53,6 +59,33 @@ def read_table(path: Path) -> pa.Table:
         raise StoreError(f"{path} is damaged: {error}", fix="Delete its folder and run again.") from error
 
 
+def for_spreadsheets(table: pa.Table) -> pa.Table:
+    """Return a table whose texts no spreadsheet takes for a formula: a quote stands before `=`, `@`, `+` and `-`.
+
+    Numbers stay as they are. `from_spreadsheets` takes the quotes off again.
+
+    Example:
+        >>> for_spreadsheets(pa.table({"answer": ["=1+1", "-5", "fine"]}))["answer"].to_pylist()
+        ["'=1+1", '-5', 'fine']
+    """
+    return _texts_replaced(table, _FORMULA, r"'\1")
+
+
+def from_spreadsheets(table: pa.Table) -> pa.Table:
+    """Return a table as it was before `for_spreadsheets`."""
+    return _texts_replaced(table, _QUOTED, r"\1")
+
+
+def _texts_replaced(table: pa.Table, pattern: str, replacement: str) -> pa.Table:
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            texts = table[field.name]
+            number = pc.match_substring_regex(texts, _NUMBER)
+            changed = pc.replace_substring_regex(texts, pattern, replacement, max_replacements=1)
+            table = table.set_column(index, field, pc.if_else(number, texts, changed))
+    return table
+
+
 @contextmanager
 def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which is renamed into place in the end; on an error nothing is left.
@@ -67,6 +100,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     with translate_os_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path)
             yield temporary
             if now := sync or syncs_now():
                 sync_file(temporary)
@@ -88,6 +122,25 @@ def check_new(path: Path, kinds: Collection[str]) -> None:
         raise ConfigError(f"{path} is of an unknown kind.", found=path.suffix or "no suffix", wanted=", ".join(kinds))
     if path.exists():
         raise StoreError(f"{path} is there already.", fix="Name a new file, or delete this one.")
+
+
+def _sweep(path: Path) -> None:
+    """Delete what killed processes left beside a file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = left.name.removesuffix(".tmp").rpartition(".")[2]
+        with suppress(OSError):
+            if process.isdecimal() and not _lives(int(process)):
+                left.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 @contextmanager
@@ -122,6 +175,10 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         errno.EPERM: "Give yourself write permission, or set OUTGROW_STORE or `store:` to a folder of your own.",
         errno.EROFS: "The file system is read-only; set OUTGROW_STORE or `store:` to another folder.",
         errno.ENOTDIR: "A file lies where a folder should be; move it away or set OUTGROW_STORE or `store:`.",
+        errno.EISDIR: "A folder lies where a file should be; move it away.",
+        errno.EFBIG: "The file system, or a limit of your shell (ulimit -f), takes no file of this size.",
+        errno.ENAMETOOLONG: "Take a shorter name or path.",
+        errno.EIO: "The disk reports an error; check it, then run again. Finished work is kept.",
         errno.EEXIST: "A file lies where a folder should be; move it away or set OUTGROW_STORE or `store:`.",
     }
     try:
@@ -140,7 +197,7 @@ def _os_error(error: Exception, path: Path) -> int:
     from_rust = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has an exception type of its own
     if from_rust:
         return int(from_rust.group(1))
-    if isinstance(error, RuntimeError) and "inline_container" in str(error):
+    if isinstance(error, RuntimeError) and ("inline_container" in str(error) or "iostream error" in str(error)):
         # torch.save does not say why it could not write: where no room is left, that is why.
         existing = next(folder for folder in path.absolute().parents if folder.exists())
         return errno.ENOSPC if shutil.disk_usage(existing).free < 2**20 else 0

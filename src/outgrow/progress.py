@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from outgrow.errors import visible
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -65,7 +67,7 @@ class PlainReporter:
 
     def note(self, message: str) -> None:
         """Write the message as a line."""
-        print(message, file=self._stream or sys.stderr, flush=True)
+        print(visible(message), file=self._stream or sys.stderr, flush=True)
 
 
 class _PlainStep:
@@ -102,7 +104,7 @@ class RichReporter:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -114,13 +116,13 @@ class RichReporter:
     @contextmanager
     def step(self, name: str, total: int) -> Iterator[Step]:
         """Show a bar while the step runs."""
-        task = self._progress.add_task(name, total=total, rate="")
+        task = self._progress.add_task(visible(name), total=total, rate="")
         yield _RichStep(self._progress, task)
         self._progress.update(task, completed=total)
 
     def note(self, message: str) -> None:
         """Print the message above the bars."""
-        self._progress.console.print(message, highlight=False, markup=False)
+        self._progress.console.print(visible(message), highlight=False, markup=False)
 
 
 class _RichStep:

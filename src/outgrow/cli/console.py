@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
 from outgrow import ranks
 from outgrow._version import __version__
-from outgrow.errors import OutgrowError
+from outgrow.errors import OutgrowError, visible
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +37,7 @@ Json = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor tables, only errors.")]
 
+_COLOUR = re.compile("(\x1b\\[[0-9;]*m)")
 _KEPT = "Finished work is kept: the same command goes on from there."
 
 
@@ -56,7 +58,8 @@ def main() -> None:
     """
     ranks.follow_launcher(lambda: _complain(f"Ended by the launcher, perhaps after another process failed. {_KEPT}"))
     try:
-        app()
+        with redirect_stdout(cast("TextIO", _Terminal(sys.stdout))):
+            app()
     except OutgrowError as error:
         ranks.give_way()
         _complain(error)
@@ -70,6 +73,22 @@ def main() -> None:
     except Exception:
         ranks.give_way()
         raise
+
+
+class _Terminal:
+    """Standard output on which no name or note from a data file moves the cursor; colours pass."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        parts = _COLOUR.split(text)
+        return int(
+            self._stream.write("".join(part if index % 2 else visible(part) for index, part in enumerate(parts)))
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def load_plugins(plugins: list[str] | None) -> None:

@@ -13,6 +13,7 @@ from outgrow.config import ExperimentConfig
 from outgrow.errors import DataError
 from outgrow.evaluate import Certainty, ModelScores, choice_scores
 from outgrow.evaluate.summary import ROLES, Role
+from outgrow.files import from_spreadsheets
 from outgrow.labels import Predictions, Rows
 from outgrow.pipeline.scoring import Scorer
 from outgrow.run import Run
@@ -85,6 +86,8 @@ def prediction_table(predictions: Mapping[tuple[str, str], Sequence[Predictions]
 def _answers(path: str, test: Rows) -> dict[tuple[Role, str, str], list[str]]:
     # Role, name and seed → an answer per test row.
     table, where = read_records(path), f"The predictions {path}"
+    if path.endswith(".csv"):
+        table = from_spreadsheets(table)
     ids, answers = (column(table, name, where=where, setting="the column's name") for name in ("id", "answer"))
     about = {"role": "student", "name": "predictions", "seed": "0"}
     who = zip(*(table[own].to_pylist() if own in table.column_names else [default] * len(ids)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from outgrow.combine import Ballots, Combined, combine
 from outgrow.errors import ConfigError, DataError
+from outgrow.files import for_spreadsheets, replacing
 from outgrow.labels import ChoiceVotes
-from outgrow.store import replacing
 from outgrow.supervisors.exports import read_votes
 from outgrow.supervisors.votes import ABSTENTION, VotesSupervisor
 from outgrow.tasks.coded import Coded, labels_of, read_coded
@@ -73,7 +73,8 @@ class VotingResult:
         kind = pyarrow.csv.CSVWriter if path.suffix == ".csv" else pyarrow.parquet.ParquetWriter
         with replacing(path) as temporary, kind(temporary, self.posteriors(slice(0)).schema) as writer:
             for start in range(0, len(self.tasks), _LINES):
-                writer.write_table(self.posteriors(slice(start, start + _LINES)))
+                lines = self.posteriors(slice(start, start + _LINES))
+                writer.write_table(for_spreadsheets(lines) if path.suffix == ".csv" else lines)
 
 
 def check_suffix(path: Path) -> None:

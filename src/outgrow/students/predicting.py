@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from outgrow.config import Local, TaskConfig
 from outgrow.errors import DataError
+from outgrow.files import for_spreadsheets
 from outgrow.integrity import is_sealed, seal_file
 from outgrow.models.loading import load_encoder, model_identity
 from outgrow.models.protocols import GenerateOptions
@@ -102,7 +103,8 @@ def predict(
     whole = parts / output.name  # what a kill leaves of it goes with the pieces
     with replacing(whole) as temporary, _WRITERS[output.suffix](temporary, schema) as writer:
         for path in kept:
-            writer.write_table(read_table(path))
+            part = read_table(path)
+            writer.write_table(for_spreadsheets(part) if output.suffix == ".csv" else part)
     whole.replace(output)
     shutil.rmtree(parts)
     return done

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import model_validator
 
 from outgrow.config import Frozen
-from outgrow.errors import DataError
+from outgrow.errors import DataError, visible
 from outgrow.labels import ChoiceVotes, Rows
 from outgrow.run import Run
 from outgrow.supervisors.exports import read_votes
@@ -180,7 +180,7 @@ class VotesSupervisor(Frozen):
                     if cast:
                         probs[n, m] = np.mean(cast, axis=0)
         prefix = f"{self.name} " if self.name else ""
-        return ChoiceVotes(ids, tuple(prefix + name for name in votes), probs, status)
+        return ChoiceVotes(ids, tuple(visible(prefix + name) for name in votes), probs, status)
 
     def _long(
         self, table: pa.Table, choices: tuple[str, ...], own: Mapping[str, tuple[str, ...]] | None
