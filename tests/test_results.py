@@ -273,3 +273,15 @@ def test_a_test_part_of_anchors_gives_estimates_of_the_whole_benchmark(tmp_path:
     path.write_text(json.dumps(items[0]) + "\n")
     with pytest.raises(DataError, match=r"3 test examples are not among the items(.|\n)*q1"):
         part.benchmark(path)
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [{"config": 3}, {"config": {"methods": {"a": []}}}, {"notes": "x"}, {"students": [1]}, {"seconds": {"a": []}}],
+)
+def test_results_from_elsewhere_whose_provenance_is_of_other_types_are_refused(results, tmp_path, provenance):
+    results.save(tmp_path)
+    about = older(tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps({**about, "provenance": provenance}))
+    with pytest.raises(StoreError, match="damaged"):
+        Results.load(tmp_path)

@@ -40,7 +40,11 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a damaged one is a StoreError."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # half a character, that nothing could write again
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is damaged: {error}", fix="Delete its folder and run again.") from error
 

@@ -196,6 +196,7 @@ class Results:
             certain = any(each.get("certainty") for each in listed)
             certainty = read_table(_existing(folder, "certainty.parquet")) if certain else None
             models, ids = _models(listed, table, certainty)
+            _check_shapes(about["provenance"])
             tests = {name: cls.load(folder / "tests" / name) for name in about.get("tests", ())}
             return cls(about["name"], models, about["chance"], about["provenance"], ids, tests, _examples(folder))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -258,6 +259,24 @@ class Results:
             "id": pa.array(ids, pa.string()),
         }
         return pa.table(about | {name: pa.array(array.reshape(-1)) for name, array in arrays.items()})
+
+
+_SHAPES: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("config", "versions", "seconds", "sizes", "hashes", "best supervisors"), dict),
+    **dict.fromkeys(("notes", "students", "refinement", "costs", "plugins", "seeds", "artefacts"), list),
+    **dict.fromkeys(("started", "store"), str),
+}
+
+
+def _check_shapes(about: Mapping[str, Any]) -> None:
+    """Raise a TypeError for a provenance from elsewhere that no report could be made of."""
+    methods = (about.get("config") or {}).get("methods") or {}
+    items = [each for key in ("students", "refinement", "costs") for each in about.get(key) or ()]
+    for seconds in (about.get("seconds") or {}).values():
+        float(seconds)
+    shaped = all(about.get(key) is None or isinstance(about[key], kind) for key, kind in _SHAPES.items())
+    if not shaped or not all(isinstance(each, dict) for each in (*items, *methods.values())):
+        raise TypeError("a part of the provenance is of another type")
 
 
 def _repeated(text: str, times: int) -> pa.DictionaryArray:

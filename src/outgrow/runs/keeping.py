@@ -219,6 +219,8 @@ def _finished(file: Path) -> FinishedRun:
         known: Mapping[str, Any] = about["provenance"]
         config: Mapping[str, Any] = known.get("config") or {}
         task = config.get("task") or {}
+        if not isinstance(known.get("store") or "", str):
+            raise TypeError("the store is no path")
         return FinishedRun(
             folder=str(file.parent),
             name=about["name"],
@@ -229,7 +231,7 @@ def _finished(file: Path) -> FinishedRun:
             store=known.get("store"),
             artefacts=frozenset(known.get("artefacts") or ()),
         )
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{file} is damaged: {error!r}", fix="Delete its folder, or run the experiment again."
         ) from error
