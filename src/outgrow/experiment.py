@@ -17,6 +17,7 @@ import yaml
 
 from outgrow import ranks
 from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_config
+from outgrow.config.reading import read_mapping
 from outgrow.errors import ConfigError, DataError, StoreError, did_you_mean
 from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
@@ -254,8 +255,10 @@ class Experiment:
         file = self.output / "config.yaml"
         if not (self.output / "results.json").is_file() or not file.is_file():
             return []
-        with translate_os_errors(file):
-            old = yaml.safe_load(file.read_text(encoding="utf-8"))
+        try:
+            old = read_mapping(file)
+        except ConfigError:  # damaged, and about to be replaced
+            return []
         return [
             key for key, value in plain(self.config.model_dump(mode="json")).items() if old.get(key, value) != value
         ]
