@@ -165,7 +165,15 @@ def test_a_damaged_model_is_refused(tmp_path: Path, damage: object) -> None:
         load_network(tmp_path / "model.bin")
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01\0\0\0" + struct.pack("<fi", 0.0, 9) + b"abc", b"\x01\0\0\0abc"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x01\0\0\0" + struct.pack("<fi", 0.0, 9) + b"abc",
+        b"\x01\0\0\0abc",
+        b"\x01\0\0\0" + struct.pack("<fi", 0.0, -8),  # goes back to where it was, for ever
+    ],
+)
 def test_a_damaged_tokenizer_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "tok.bin").write_bytes(data)
     with pytest.raises(ModelError, match="is not a file of llama2"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from http_server import Answer, Asked, echo, reply, said, serving
-from outgrow.errors import ModelError
+from outgrow.errors import ConfigError, ModelError
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.server import Limits, ServedModel, ServerLanguageModel
 
@@ -99,3 +99,13 @@ def test_an_error_that_repeats_the_key_is_shown_without_it_causes_included(tmp_p
     assert "sk-planted" not in shown
     assert "\\u0073\\u006b" not in shown
     assert b"sk-planted" not in written(tmp_path)
+
+
+@pytest.mark.parametrize("home", ["http://[::1", "https://me:pw-planted@host/v1", "nowhere"])
+def test_a_base_url_in_the_environment_that_is_none_is_said_without_its_password(tmp_path, monkeypatch, home):
+    monkeypatch.setenv("OPENAI_BASE_URL", home)
+    with pytest.raises(ConfigError) as caught:
+        ServerLanguageModel(ServedModel("small"), cache=tmp_path / "responses.sqlite")
+    assert "pw-planted" not in str(caught.value)
+    with serving(echo) as server:
+        assert ask(server.url, tmp_path) == ["A"]

@@ -35,8 +35,12 @@ def is_for(base_url: str | None) -> bool:
         >>> is_for("https://api.openai.com/v1"), is_for("http://api.openai.com/v1"), is_for("https://other.example/v1")
         (True, False, False)
     """
-    home = os.environ.get("OPENAI_BASE_URL") or _HOME
-    return base_url is None or _origin(base_url) == _origin(home)
+    return base_url is None or _origin(base_url) == _origin(home_url())
+
+
+def home_url() -> str:
+    """Return OPENAI_BASE_URL, by default OpenAI's own."""
+    return os.environ.get("OPENAI_BASE_URL") or _HOME
 
 
 def key_fix(base_url: str) -> str:
@@ -83,5 +87,8 @@ def _redacted(value: Any, key: str | None) -> Any:
 
 
 def _origin(url: str) -> tuple[str, str | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname
+    except ValueError:  # `check_url` refuses it
+        return url, None

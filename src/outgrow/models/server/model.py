@@ -14,6 +14,7 @@ from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions, Messages, TooLong, as_turns, check_options, with_system
 from outgrow.models.server.cache import ResponseCache
 from outgrow.models.server.client import Limits, Replies, fetch
+from outgrow.models.server.keys import home_url
 from outgrow.models.server.usage import Usage
 from outgrow.models.server.wire import Request, ServedModel, generate_request, score_request, to_completion, to_score
 from outgrow.progress import Reporter, SilentReporter
@@ -52,8 +53,7 @@ class ServerLanguageModel:
         cache: Path | None = None,
         reporter: Reporter | None = None,
     ) -> None:
-        if base_url is not None:
-            check_url(base_url)
+        check_url(home_url() if base_url is None else base_url)
         self.served, self.base_url, self.limits = model, base_url, limits or Limits()
         self.name = name or model.model.rstrip("/").rsplit("/", 1)[-1]
         self.cache = cache or cache_folder() / "responses.sqlite"
