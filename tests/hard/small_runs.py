@@ -19,7 +19,7 @@ from outgrow.experiment import Experiment
 from outgrow.results import Results
 from small_experiments import noisy_votes, planted_rows, write_lines
 
-ROWS = planted_rows(60)
+ROWS = planted_rows(40)
 
 
 async def crowd(asked: Asked) -> Answer:
@@ -32,7 +32,7 @@ def settings(encoder: Path, url: str, folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     write_lines(folder / "rows.jsonl", ROWS)
     write_lines(folder / "votes.jsonl", noisy_votes(ROWS))
-    trainer = {"per_device_train_batch_size": 8, "num_train_epochs": 2, "save_steps": 2, "learning_rate": 1e-3}
+    trainer = {"per_device_train_batch_size": 8, "num_train_epochs": 1, "save_steps": 1, "learning_rate": 1e-3}
     return {
         "task": {"path": str(folder / "rows.jsonl"), "columns": {"id": "id"}, "choices": ["no", "yes"]},
         "supervisors": [
@@ -41,7 +41,7 @@ def settings(encoder: Path, url: str, folder: Path) -> dict[str, Any]:
             {"model": str(encoder), "train": {}, "adapter": {"name": "probe", "epochs": 2}, "name": "probe"},
         ],
         "strong": {"model": str(encoder)},
-        "methods": {"naive": {}, "bayesian": {"objective": "bayesian"}},
+        "methods": {"naive": {}},
         "trainer": trainer,
         "ceiling": False,
         "seeds": 1,
