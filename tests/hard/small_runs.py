@@ -57,22 +57,24 @@ def run(config: dict[str, Any]) -> Results:
 
 
 def contents(config: dict[str, Any]) -> dict[str, Any]:
-    """All that a run leaves which must not depend on what happened on the way."""
-    store, output = Path(config["store"]), Path(config["output"])
+    """What a run leaves and must not depend on what happened on the way: artefacts that it used, results and costs."""
+    results = Results.load(config["output"])
     found: dict[str, Any] = {}
-    for manifest in sorted(store.glob("*/*/manifest.json")):
-        if manifest.parent.suffix != ".damaged":
-            about = json.loads(manifest.read_text())
-            # How often a request was sent again is no part of a result.
-            sums = {name: own for name, own in about["sha256"].items() if name != "usage.json"}
-            found[f"{manifest.parents[1].name}/{manifest.parent.name}"] = sums
-    results = Results.load(output)
+    for name in results.provenance["artefacts"]:
+        about = json.loads((Path(config["store"]) / name / "manifest.json").read_text())
+        # How often a request was sent again is no part of a result.
+        found[name] = {file: own for file, own in about["sha256"].items() if file != "usage.json"}
     found["summary"] = results.to_json()["summary"]
     found["costs"] = [{**one, "retried": 0} for one in results.provenance["costs"]]
     for model in results.models:
         for metric, scores in model.scores.items():
             found[f"{model.role} {model.name} {metric}"] = np.asarray(scores).tolist()
     return found
+
+
+def same(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether contents are those of another run, which may have used more artefacts: what it made of them is there."""
+    return {name: wanted.get(name) for name in found} == found
 
 
 def left_over(config: dict[str, Any]) -> list[Path]:

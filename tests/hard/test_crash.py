@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hard.small_runs import changes_of, contents, crowd, in_a_child, killed_at, left_over, run, settings
+from hard.small_runs import changes_of, contents, crowd, in_a_child, killed_at, left_over, run, same, settings
 from http_server import serving
 
 
@@ -28,7 +28,7 @@ def crash(encoder: Path, folder: Path, kills: int, per_run: int, seed: int) -> d
                 else:
                     killed += _killed_after(config, chance.uniform(0.0, 2.0))
             run(config)
-            assert contents(config) == wanted
+            assert same(contents(config), wanted)
             assert not left_over(config)
             runs += 1
     return {"kills": killed, "runs": runs, "changes": changes}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hard.small_runs import contents, crowd, run, settings
+from hard.small_runs import contents, crowd, run, same, settings
 from http_server import serving
 from outgrow.errors import OutgrowError
 
@@ -56,7 +56,7 @@ def damage(encoder: Path, folder: Path, trials: int, at_once: int, seed: int) ->
                 chance.choice(DAMAGES)(path, chance)
             try:
                 run(config)
-                assert contents(config) == wanted
+                assert same(contents(config), wanted)
                 mended += 1
             except OutgrowError:
                 refused += 1
