@@ -20,7 +20,7 @@ NEVER_DIFFER = 0.99
 LEAST_TOGETHER = 50
 """Rows that two supervisors must share for `NEVER_DIFFER` to apply."""
 _STANDARD_ERRORS = 4.0
-"""How many standard errors the excess of copies must exceed its limit by."""
+"""How many standard errors the excess of copies must exceed its limit by; more among many tetrads."""
 _ROWS = 50_000
 
 
@@ -171,7 +171,9 @@ def _excess(r: Array, error: Array, i: int, j: int) -> float:
     r_kl = np.where(usable, r_kl, 1.0)
     explained = np.abs(r_ik * r_jl / r_kl)
     spread = worst * np.sqrt(1 + (r_jl / r_kl) ** 2 + (r_ik / r_kl) ** 2 + (explained / r_kl) ** 2)
-    bound = np.where(usable, r[i, j] - explained - _STANDARD_ERRORS * spread, -np.inf)
+    # The largest of n normal deviates is about √(2 ln n); there are M⁴/4 tetrads.
+    deviates = max(_STANDARD_ERRORS, float(np.sqrt(2 * np.log(len(r) ** 4 / 4))))
+    bound = np.where(usable, r[i, j] - explained - deviates * spread, -np.inf)
     return float(bound.max())
 
 

@@ -22,7 +22,8 @@ Groups: TypeAlias = tuple[tuple[int, ...], ...]
 _LOOSE_EXCESS, _LEAST_CORRELATION = 0.15, 0.55
 """Of copies that leave nothing unexplained: least excess of their correlation, and least correlation. The first is
 above four standard errors of 1,000 rows; copies that vote at random on a fifth of the rows correlate by .64."""
-_UNEXPLAINED = 0.05
+_UNEXPLAINED, _MOST_LOOSE = 0.05, 100
+"""Largest excess that counts as explained, and most supervisors for which all tetrads are looked at."""
 _ENOUGH_GOLD = 30
 """Gold rows from which they have a say in who copies."""
 _STANDARD_ERRORS = 2.0
@@ -81,7 +82,7 @@ class Dependence(PosteriorCombiner):
         if lines.open:
             return [()]
         suggested = [find_copies(lines, excess=self.copy_excess, agreement=agreement)]
-        if self.copy_excess < 1 and not lines.soft_supervisors().any():
+        if self.copy_excess < 1 and len(lines.names) <= _MOST_LOOSE and not lines.soft_supervisors().any():
             loose = find_copies(lines, excess=_LOOSE_EXCESS, least=_LEAST_CORRELATION, agreement=agreement)
             if loose != suggested[0] and unexplained(pool(lines, loose)) < _UNEXPLAINED:
                 suggested.insert(0, loose)
