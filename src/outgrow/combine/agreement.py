@@ -136,12 +136,14 @@ def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...]) -> Ballots:
     return dataclasses.replace(together.select(first > second), probs=None)
 
 
-def unexplained(ballots: Ballots) -> float:
-    """Return the largest significant excess of a correlation over what one common answer explains, at least 0."""
+def is_explained(ballots: Ballots, *, excess: float) -> bool:
+    """Return whether no correlation exceeds what one common answer explains by `excess` and significantly."""
     agreement = Agreement.of(ballots)
     correlation, error = agreement.correlation(), 1.0 / np.sqrt(np.maximum(agreement.together, 1.0))
-    pairs = zip(*np.triu_indices(len(correlation), k=1), strict=True)
-    return max((_excess(correlation, error, int(i), int(j)) for i, j in pairs), default=0.0)
+    first, second = np.triu_indices(len(correlation), k=1)
+    suspects = np.argsort(-correlation[first, second])  # the likeliest first: one is enough
+    pairs = zip(first[suspects].tolist(), second[suspects].tolist(), strict=True)
+    return all(_excess(correlation, error, i, j) <= excess for i, j in pairs)
 
 
 def _most_suspicious(agreement: Agreement, excess: float, alike: NDArray[np.bool_]) -> tuple[int, int] | None:

@@ -12,6 +12,8 @@ from outgrow.combine.ballots import Ballots
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, ChoiceVotes
 
+_FEW = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
@@ -78,7 +80,17 @@ def held(probs: NDArray[np.float64], usable: NDArray[np.bool_], gold: NDArray[np
 
 def normalised(log_joint: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the softmax over the last axis, in place: the N × K array is the largest one in memory."""
-    log_joint -= log_joint.max(axis=-1, keepdims=True)
+    log_joint -= _over_last(np.maximum, log_joint)
     np.exp(log_joint, out=log_joint)
-    log_joint /= log_joint.sum(axis=-1, keepdims=True)
+    log_joint /= _over_last(np.add, log_joint)
     return log_joint
+
+
+def _over_last(ufunc: np.ufunc, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Reduce the last axis and keep it; a few choices column by column, which is several times as fast."""
+    if values.shape[-1] > _FEW:
+        return np.asarray(ufunc.reduce(values, axis=-1, keepdims=True))
+    found = values[..., :1].copy()
+    for column in range(1, values.shape[-1]):
+        ufunc(found, values[..., column : column + 1], out=found)
+    return found

@@ -41,8 +41,8 @@ def shared_evidence(fit: Fit, lines: Ballots) -> float:
     voters = _voters(fit, lines)
     gained, spread = np.zeros((2, len(_GRID)))
     held_out = _held_out(fit)
-    for part, person in held_out:
-        own = np.flatnonzero((part.ballots.supervisor == person) & (voters[part.ballots.row] > 1))
+    for part, cast in held_out:
+        own = cast[voters[part.ballots.row[cast]] > 1]
         own = own[np.linspace(0, len(own) - 1, min(len(own), _MOST_VOTES // len(held_out))).astype(np.int64)]
         line, label = part.ballots.row[own], part.ballots.label[own]
         others, times = fit.log_joint[line] - part.evidence(own), lines.count[line]
@@ -78,12 +78,15 @@ def _divisor(votes: Array, rho: float) -> Array:
     return 1 + np.maximum(votes - 1, 0)[:, None] * rho
 
 
-def _held_out(fit: Fit) -> list[tuple[Channels | OpenVotes | SoftVotes, int]]:
-    """The supervisors with most votes, each with its likelihood."""
-    parts = [part for part in fit.parts if isinstance(part, Channels | OpenVotes | SoftVotes)]
-    every = [(votes, part, person) for part in parts for person, votes in enumerate(part.ballots.per_supervisor)]
-    busiest = sorted(every, key=lambda each: -each[0])[:_MOST_SUPERVISORS]
-    return [(part, person) for votes, part, person in busiest if votes]
+def _held_out(fit: Fit) -> list[tuple[Channels | OpenVotes | SoftVotes, Index]]:
+    """The supervisors with most votes: the likelihood of each, and which of its votes are theirs."""
+    found: list[tuple[Channels | OpenVotes | SoftVotes, Index]] = []
+    for part in fit.parts:
+        if isinstance(part, Channels | OpenVotes | SoftVotes):
+            person = part.ballots.supervisor
+            starts = np.searchsorted(np.sort(person), np.arange(1, len(part.ballots.names)))
+            found += [(part, cast) for cast in np.split(np.argsort(person, kind="stable"), starts) if len(cast)]
+    return sorted(found, key=lambda each: -len(each[1]))[:_MOST_SUPERVISORS]
 
 
 def _log_predicted(
