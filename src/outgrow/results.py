@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from outgrow.config.secrets import HIDDEN, is_secret, without_credentials
 from outgrow.errors import DataError, StoreError, nearest_file
 from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
+from outgrow.evaluate.advice import WIDTH, run_advice
 from outgrow.evaluate.tiny import TinyEstimate
 from outgrow.integrity import digest, first_damage
 from outgrow.labels import Note, Rows
@@ -54,8 +55,8 @@ class Results:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """`config` (resolved), `versions`, `seeds`, `hashes`, `seconds` per stage, `sizes` of the parts, `started`, `notes`
     (`Note`, its JSON, or a sentence), by metric the `best supervisors` on validation rows, `students` (method, seed,
-    artefact and base model of each) with the `store` they lie in; all optional. API keys and passwords in it are hidden
-    in all output."""
+    artefact and base model of each) with the `store` they lie in, `advice` on the votes; all optional. API keys and
+    passwords in it are hidden in all output."""
     ids: Sequence[str] | None = None
     """Ids of the test examples, where known."""
     tests: Mapping[str, Results] = field(default_factory=dict)
@@ -76,6 +77,11 @@ class Results:
     def notes(self) -> tuple[Note, ...]:
         """Notes on the run, then notes on the summary."""
         return (*map(Note.from_json, self._provenance().get("notes") or ()), *self.summary.notes)
+
+    def advice(self, width: float = WIDTH) -> list[Note]:
+        """Return what to do next, for `outgrow.report.advice`; `width` is that wanted of the interval of PGR."""
+        votes = [Note.from_json(note) for note in self.provenance.get("advice") or ()]
+        return run_advice(self.summary, self.models, self.provenance, self.notes, votes, width=width)
 
     def table(self, color: bool = False, width: int | None = None) -> str:
         """Return the summaries of all test parts as aligned text, `width` columns wide (default 100)."""
@@ -210,7 +216,7 @@ class Results:
         tests = {name: (own.summary, self._new_notes(own)) for name, own in self.tests.items()}
         further = {name: own.examples["test"] for name, own in self.tests.items() if "test" in own.examples}
         shown = {**self.examples, **further} if examples else {}
-        page = report_html(self.name, self.summary, self._provenance(), self.notes, tests, shown)
+        page = report_html(self.name, self.summary, self._provenance(), self.notes, tests, shown, self.advice())
         write_text(Path(path), page)
 
     def save_student(self, method: str, folder: str | Path, *, seed: int | None = None, merge: bool = False) -> Student:

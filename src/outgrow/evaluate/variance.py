@@ -152,6 +152,12 @@ class MeanScores:
         rows, runs, rest = np.where(squares > rounding, squares, 0.0).tolist()
         return Contrast(value, self.examples, self.seeds, (rows, runs, rest))
 
+    def planned(self, examples: int) -> MeanScores:
+        """Return the same means with the mean squares that another number of examples would have on average."""
+        rows, runs, rest = self.squares
+        squares = np.stack([rows, (runs - rest) * examples / self.examples + rest, rest])
+        return MeanScores(self.means, self.seeds, examples, squares)
+
 
 def mean_scores(scores: Sequence[ArrayLike], weights: Sequence[ArrayLike] | None = None) -> MeanScores:
     """Return means and mean squares of J models in one pass over their scores.
@@ -218,6 +224,28 @@ def ratio_interval(scores: MeanScores, numerator: ArrayLike, denominator: ArrayL
             direction *= 2
         ends.append(float(brentq(excess, ratio, ratio + direction, xtol=1e-9 * step, rtol=1e-12)))
     return ends[0], ends[1]
+
+
+def rows_for_width(scores: MeanScores, numerator: ArrayLike, denominator: ArrayLike, width: float) -> int | None:
+    """Return how many examples make the interval of a ratio (`ratio_interval`) at most `width` wide.
+
+    At least the number of examples in `scores`. None where a thousand times as many would not do: the variance between
+    seeds stays, and so does a denominator of no size.
+
+    Example:
+        >>> floor, student, ceiling = (np.arange(100)[None] % 20 < right for right in (12, 15, 16))
+        >>> scores = mean_scores([floor, student, ceiling])
+        >>> rows_for_width(scores, [-1, 1, 0], [-1, 0, 1], 0.5), rows_for_width(scores, [-1, 1, 0], [-1, 0, 1], 0.1)
+        (100, 1474)
+    """
+
+    def enough(examples: int) -> bool:
+        ends = ratio_interval(scores.planned(examples), numerator, denominator)
+        return ends is not None and ends[1] - ends[0] <= width
+
+    if enough(scores.examples):
+        return scores.examples
+    return _smallest(enough, scores.examples, 1000 * scores.examples)
 
 
 def _smallest(enough: Callable[[int], bool], low: int, high: int) -> int | None:

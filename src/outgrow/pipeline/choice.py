@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from outgrow.combine import Combined, combine
 from outgrow.config import ASKED, ExperimentConfig, Named, ServerStrong
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.accuracy import choice_scores
@@ -110,6 +111,13 @@ class ChoicePipeline(Pipeline):
             probs[positions(self._test.ids, targets.ids)] = targets.probs
             found[name] = self._predictions(probs)
         return found
+
+    def votes(self) -> Combined:
+        """The first seed's votes on validation rows, whose gold is known, and on the unlabelled rows."""
+        votes, validation = self._cast(self.config.seeds[0]), self.rows.part("validation")
+        votes = votes.take(positions(votes.ids, validation.ids + self._unlabelled.ids))
+        gold = np.append(validation.gold_indices(), np.full(len(self._unlabelled), -1))
+        return combine(votes, gold=gold)
 
     def gold_only(self, seed: int) -> Predictions | None:
         """The strong model trained on the gold part; None without gold rows of two classes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from outgrow.combine import Combined
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Predictions, Rows, TextTargets
 
@@ -28,6 +29,10 @@ class Pipeline(Protocol):
     def combined(self, seed: int) -> dict[str, Predictions]:
         """Return those of the supervisors combined, by name of the combination; empty for a single supervisor."""
         return {}
+
+    def votes(self) -> Combined | None:
+        """Return the votes on the unlabelled rows, combined by `dependence`, for advice; None in a text task."""
+        return None
 
     def gold_only(self, seed: int) -> Predictions | None:
         """Return those of the strong model trained on the gold rows alone, or None where it is not."""

@@ -12,6 +12,7 @@ from typing import Any
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
 from outgrow.evaluate.wording import probability_text
 from outgrow.labels.notes import Note
+from outgrow.report.advice import findings
 from outgrow.report.calibration import calibration_section
 from outgrow.report.examples import Examples, examples_data
 from outgrow.report.notes import MOST_SHOWN, ranked
@@ -26,7 +27,7 @@ _AXES = ("content", "concept")
 """The metrics of the plane, where both are there."""
 _KNOWN = {  # shown elsewhere, or only of use to programs, which read results.json
     "config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement", "store", "choices",
-    "students", "artefacts",
+    "students", "artefacts", "advice",
 }  # fmt: skip
 
 
@@ -37,6 +38,7 @@ def report_html(
     notes: Sequence[Note] | None = None,
     tests: Mapping[str, tuple[Summary, Sequence[Note]]] | None = None,
     examples: Mapping[str, Examples] | None = None,
+    advice: Sequence[Note] = (),
 ) -> str:
     """Return the report as HTML text; for `provenance` see `Results`, for `notes` `table_text`.
 
@@ -84,6 +86,7 @@ def report_html(
             _part(name, own, notes, f"part{index}") for index, (name, (own, notes)) in enumerate((tests or {}).items())
         ],
         sweeps=[sweep_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)],
+        advice=findings(advice),
         refinement=refinement_section(provenance.get("refinement") or ()),
         calibration=calibration_section(summary.calibration, folded) if summary.calibration else None,
         resamples=summary.resamples,

@@ -1,0 +1,137 @@
+"""Scores the advice of `outgrow advise` on planted votes, and on real ones where they are at hand.
+
+    python benchmarks/advise.py                 # about five minutes on one core
+    python benchmarks/advise.py --seeds 5       # fewer worlds
+
+Worlds are those of `tests/combine/voting_worlds.py` with seeds from 100 (the threshold was chosen on seeds below 40):
+whole, and thinned to their first 200 and 60 rows. The advised combiner is compared with the best of all combiners by
+gold, the expected accuracy with the true one, and gold rows that are random, least certain, or both with each other.
+Ties between choices count as a share. No student is trained here: `benchmarks/encoders.py` and `make quality` do that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from outgrow.combine import Combined, combine
+from outgrow.combine.advice import advised_combiner, expected_accuracy, rows_to_label
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "combine"))
+import voting_worlds as worlds
+
+FIRST_SEED = 100
+CLOSE = 0.03
+GOLD = 100
+
+
+def right(found: Combined, truth: np.ndarray) -> np.ndarray:
+    """Share of each row's answer that is right: of tied choices an equal share."""
+    tied = np.isclose(found.probs, found.probs.max(axis=1, keepdims=True))
+    share: np.ndarray = tied[np.arange(len(truth)), truth] / tied.sum(axis=1)
+    return share
+
+
+def scored(votes: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Accuracy of every combiner and of the advised one, and what `dependence` expects of itself."""
+    found = {name: combine(votes, name) for name in worlds.METHODS}
+    score = {name: float(right(own, truth).mean()) for name, own in found.items()}
+    default = found["dependence"]
+    name = advised_combiner(default)
+    usable = default.usable
+    error = expected_accuracy(default) - right(default, truth)[usable].mean()
+    return {**score, "advised": score[name], "best": max(score.values()), "other": name != "dependence", "error": error}
+
+
+def report(title: str, cells: list[dict[str, float]]) -> None:
+    """Print share within a point of the best, mean and largest regret, and how often the expected accuracy is right."""
+    print(f"{title}: {len(cells)} cells, other than the default advised in {sum(one['other'] for one in cells):.0f}")
+    for name in ("advised", "majority", "dependence"):
+        regret = np.array([one["best"] - one[name] for one in cells])
+        near = (regret <= 0.01).mean()
+        print(f"  {name:12s} within .01: {near:.2f}  mean regret {regret.mean():.4f}  largest {regret.max():.3f}")
+    kept = np.array([one["error"] for one in cells if not one["other"]])
+    if len(kept):
+        close = (np.abs(kept) <= CLOSE).mean()
+        print(
+            f"  expected accuracy within {CLOSE}: {close:.2f} of {len(kept)}, mean error {kept.mean():+.4f}", flush=True
+        )
+
+
+def planted(seeds: int) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Size, kind, votes and truth of every world; a thinned world keeps the supervisors that still vote."""
+    for kind in worlds.KINDS:
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+            world = worlds.planted(kind, seed)
+            yield "whole", kind, world.votes, world.truth
+            for rows in (200, 60):
+                votes = world.votes[:rows]
+                yield f"{rows} rows", kind, votes[:, ~np.isnan(votes).all(axis=(0, 2))], world.truth[:rows]
+
+
+def labelled(votes: np.ndarray, truth: np.ndarray, seed: int) -> list[dict[str, float]]:
+    """Accuracy on all rows, and error of the expected accuracy on the others, after some rows got their gold answer."""
+    default, found = combine(votes), []
+    named = rows_to_label(default, GOLD, seed=seed)
+    random, least = ([each.row for each in named if each.use == use] for use in ("measure", "correct"))
+    for picked in ([], random, least, [*random[: GOLD // 2], *least[: GOLD // 2]]):
+        gold = np.full(len(truth), -1)
+        gold[picked] = truth[picked]
+        own = combine(votes, gold=gold)
+        rest = (gold < 0) & own.usable
+        error = abs(expected_accuracy(own) - right(own, truth)[rest].mean())
+        found.append({"accuracy": float(right(own, truth).mean()), "error": float(error)})
+    return found
+
+
+def rows_report(title: str, trials: list[list[dict[str, float]]]) -> None:
+    """Print what labelling rows brought, by how they were picked."""
+    print(
+        f"{title}: {GOLD} gold rows, {len(trials)} trials: accuracy on all rows / error of the expected one elsewhere"
+    )
+    for place, how in enumerate(("none", "random", "least certain", "half and half")):
+        means = [np.mean([trial[place][key] for trial in trials]) for key in ("accuracy", "error")]
+        print(f"  {how:14s} {means[0]:.3f} / {means[1]:.3f}", flush=True)
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=30)
+    seeds = parser.parse_args().seeds
+    warnings.simplefilter("ignore")
+    cells: dict[str, list[dict[str, float]]] = defaultdict(list)
+    kinds: dict[str, list[dict[str, float]]] = defaultdict(list)
+    trials: list[list[dict[str, float]]] = []
+    for number, (size, kind, votes, truth) in enumerate(planted(seeds)):
+        one = scored(votes, truth)
+        cells[size].append(one)
+        kinds[f"{kind}, {size}"].append(one)
+        if size == "whole" and number % 9 == 0:
+            trials.append(labelled(votes, truth, seed=0))
+    every = [one for group in cells.values() for one in group]
+    for title, own in [*kinds.items(), *cells.items(), ("all", every)]:
+        report(title, own)
+    rows_report("planted", trials)
+    readers = {
+        "crowd_rte": worlds.read_rte,
+        "StrategyQA, 12 weakest": worlds.read_strategyqa,
+        "StrategyQA, 25": lambda: worlds.read_strategyqa(25),
+        "SciQ, four GPT-2": worlds.read_sciq,
+    }
+    if not worlds.DATA.exists():
+        return print(f"real votes are not here: {worlds.DATA}")
+    for title, read in readers.items():
+        votes, truth = read()
+        report(title, [scored(votes, truth)])
+        rows_report(title, [labelled(votes, truth, seed) for seed in range(5)])
+
+
+if __name__ == "__main__":
+    main()

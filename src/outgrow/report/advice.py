@@ -1,0 +1,296 @@
+"""Advice in words: a finding, its numbers, what makes it doubtful, and what to do next."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from outgrow.evaluate.wording import estimate_text, number_text, share_text
+from outgrow.labels.notes import SEVERITIES, Note, Severity
+from outgrow.report.table import DEFAULT_WIDTH
+
+Values = Mapping[str, Any]
+_MOST_NAMED = 5
+_LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A piece of advice."""
+
+    code: str
+    """Code of the note that it words."""
+    severity: Severity
+    title: str
+    """The question it answers."""
+    reason: str
+    """What was found, with its numbers in words."""
+    doubt: str
+    """What the numbers do not show; empty where nothing is to be said."""
+    next_step: str
+    """What to do."""
+    numbers: Values
+    """The values of the note."""
+
+
+def findings(notes: Sequence[Note]) -> list[Finding]:
+    """Return the advice in words, in the order of the notes; notes with other codes are left out.
+
+    Example:
+        >>> note = Note("advice.combine", values={"method": "dependence", "shift": 0.02, "copies": 0, "gold": 0,
+        ...                                       "supervisors": 3})
+        >>> findings([note])[0].next_step
+        'outgrow combine VOTES'
+    """
+    worded = [(note, *_WORDINGS[note.code]) for note in notes if note.code in _WORDINGS]
+    return [Finding(note.code, note.severity, title, *words(note.values), note.values) for note, title, words in worded]
+
+
+def advice_text(notes: Sequence[Note], *, width: int = DEFAULT_WIDTH) -> str:
+    """Return the advice for a terminal."""
+    blocks = []
+    for found in findings(notes):
+        parts = {"": found.reason, "Doubt: ": found.doubt, "Next: ": found.next_step}
+        mark = "! " if SEVERITIES.index(found.severity) else ""
+        lines = [
+            textwrap.fill(text, width, initial_indent=f"  {start}", subsequent_indent="    ", break_on_hyphens=False)
+            for start, text in parts.items()
+            if text
+        ]
+        blocks.append("\n".join([f"{mark}{found.title}", *lines]))
+    return "\n\n".join(blocks)
+
+
+REASONS = {
+    "measure": "drawn at random: accuracy on these rows is that of all",
+    "correct": "among the least certain: of all labels most likely wrong",
+}
+"""Why a row should be labelled, by its use."""
+
+
+def _supervisors(values: Values) -> tuple[str, str, str]:
+    if not values["supervisors"]:
+        return "Nobody has voted.", "", "Give votes."
+    best, worst = values["best"], values["worst"]
+    text = f"Best by the lower end of its interval is {_of(best)}"
+    text += f", worst by the upper end {_of(worst)}" if worst["name"] != best["name"] else ""
+    text += f"; of all votes of {values['supervisors']:,} supervisors {number_text(values['mean'])} are right."
+    if values["below_chance"]:
+        text += f" Below chance, so that their votes speak for other choices: {_names(values['below_chance'])}."
+    if values["copies"]:
+        text += f" Copies of each other, counted once: {'; '.join(_names(group) for group in values['copies'])}."
+    doubt = "Intervals show sampling error only. Votes cannot tell being right together from being wrong together."
+    if values["independent"] < 3:
+        doubt = "With fewer than three independent supervisors, votes cannot show which of them is better. " + doubt
+        return text, doubt, "Add a supervisor of another kind, or label rows."
+    return text, doubt, "Ask those below chance what they were asked." if values["below_chance"] else "Nothing to mend."
+
+
+def _votes(values: Values) -> tuple[str, str, str]:
+    if values["expected"] is None:
+        return "No row without gold has a vote.", "", "Give votes."
+    rho, voted = values["shared_evidence"], values["rows"] - values["without_votes"]
+    text = (
+        f"Combined answers have an expected accuracy of {number_text(values['expected'])}; "
+        f"{share_text(values['unsure'])} of the rows have a confidence below .80. {values['per_row']:.1f} votes a row "
+        f"on {voted:,} of {values['rows']:,} rows, from supervisors that amount to {values['effective']:.1f} "
+        "independent ones"
+    )
+    text += f"; they share evidence (ρ = {rho:.2f})." if rho else "."
+    calibrated = values["gold"] >= 100
+    doubt = (
+        f"Calibrated on {values['gold']:,} gold rows."
+        if calibrated
+        else "Errors that all supervisors share do not show. On planted votes the expected accuracy was right to .03 "
+        "in 96 % of worlds of 500 rows or more, in 76 % of those of 200 rows and 60 % of those of 60; on real votes of "
+        "people and language models it was .03 to .13 too high."
+    )
+    steps = {
+        "enough": "They suffice as labels of these rows. Label some rows at random to check it.",
+        "short": "They are too few or too bad to be labels by themselves: train a student, correct the least certain "
+        "rows, or "
+        + (
+            "add supervisors of another kind, since more like these would say the same."
+            if (rho or 0) >= 0.3
+            else "ask for more votes on the rows with low confidence."
+        ),
+        "collapsed": "They do not suffice for an estimate of accuracies. Ask for more votes of each supervisor.",
+    }
+    return text, doubt, steps[values["verdict"]]
+
+
+def _combiner(values: Values) -> tuple[str, str, str]:
+    moved = f"moves {share_text(values['shift'])} of the rows to other choices than the votes name on the whole"
+    if values["method"] == "majority":
+        return (
+            f"`majority`: `dependence` {moved}, which happens when too few votes are explained by one choice.",
+            "A real imbalance of the classes that supervisors hide looks the same.",
+            "outgrow combine VOTES --method majority",
+        )
+    doubt = (
+        "Without gold this posterior is a good label of its own rows, but not a safe one for a student to learn from."
+    )
+    return (
+        f"`dependence`, which {moved}: it was within a point of the best of four combiners in 98 % of planted worlds, "
+        "and in 73 % of those of 60 rows.",
+        "" if values["gold"] >= 100 else doubt,
+        "outgrow combine VOTES",
+    )
+
+
+def _method(values: Values) -> tuple[str, str, str]:
+    if values["start"] == "texts":
+        return (
+            "`refine: {name: icl, plausible: 0.25, share: 16}` where the strong model knows more than its supervisors, "
+            "who then teach it how to answer, not what. With a chat model behind a supervisor who is right on 30 % it "
+            "kept .95 [.86, 1.06] of what the model knew, `naive` .35 [.27, .43].",
+            "Measured on one planted persona and in a made-up world.",
+            "Compare it with `naive: {}`.",
+        )
+    if values["start"] == "validated":
+        return (
+            f"`combine: dependence, objective: bayesian`: with {values['gold']:,} gold rows it may use them. With 100 "
+            "validation rows it had the highest mean PGR of 25 methods on three data sets (.51 above `naive`; "
+            "`product` .45).",
+            "The margin over `product` is small.",
+            "Compare it with `objective: product`.",
+        )
+    text = (
+        "`objective: product`: in ten experiments with encoders and no gold it was never below the best supervisor "
+        "(mean PGR .73 [.57, .90]; `naive` .49 [.37, .61])."
+    )
+    if values["refine"]:
+        text += (
+            f" And `refine: in_the_loop`, because there are {values['choices']} choices: on 18 classes it was .031 "
+            "[.005, .056] above `product`."
+        )
+    return (
+        text,
+        "Probes on small encoders; not measured with full fine-tuning. Do not learn a posterior without validation "
+        "rows: it fell below the best supervisor in 3 or 4 of 9 experiments.",
+        "Compare it with `naive: {}`. A hundred validation rows change the order (docs/choosing.md).",
+    )
+
+
+def _learnable(values: Values) -> tuple[str, str, str]:
+    if values["kappa"] is None:
+        return (
+            "It is not known whether the strong model can learn the task.",
+            "",
+            "Add a method with `refine: in_the_loop`; it measures how well labels of other rows predict a row's.",
+        )
+    kappa = (
+        "Cohen's κ of the weak labels and a student that learned them from other rows is "
+        f"{number_text(values['kappa'])}"
+    )
+    if values["beyond"]:
+        doubt = "Errors that all supervisors share can be learned too."
+        return f"Yes: {kappa}.", doubt, "Train."
+    return (
+        f"It does not look so: {kappa}, which cannot be told from chance.",
+        "Very few or very bad labels look the same.",
+        "Take another strong model, or use the combined votes as they are.",
+    )
+
+
+def _base(values: Values) -> tuple[str, str, str]:
+    if values["verdict"] == "unknown":
+        return (
+            "It is not known whether the untouched strong model is better than its supervisors.",
+            "",
+            "Add a method with `refine`; its audit compares them where gold answers or a judge exist.",
+        )
+    text = (
+        f"On {values['metric']} the untouched strong model has {number_text(values['base'])}, the supervisors "
+        f"{number_text(values['weak'])}"
+    )
+    if values.get("gain"):
+        value, low, high = values["gain"]
+        change = estimate_text(value, (low, high), signed=True)
+        text += f"; the best student, {_name(values['student'])}, differs from it by {change}"
+    doubt = f"A sample of {values['sample']} rows, before training." if "sample" in values else ""
+    steps = {
+        "keep": "Keep it: no student is as good. Refine behind demonstrations, or use it as it is.",
+        "refine": "Keep what it knows: train on refined labels, never on the weak ones alone.",
+        "train": "It is not shown to know more than its supervisors: refinement may have nothing to keep, train on the "
+        "labels.",
+    }
+    return f"{text}.", doubt, steps[values["verdict"]]
+
+
+def _gold(values: Values) -> tuple[str, str, str]:
+    wanted = f"an interval of PGR no wider than {number_text(values['width'], decimals=2)}"
+    if "bound" in values:
+        cases = [
+            f"{rows:,} where the ceiling is {number_text(float(gap), decimals=2)} above it"
+            for gap, rows in values["bound"].items()
+            if rows is not None
+        ]
+        floor = f"the floor ({'the combined votes' if values['known'] else 'not known'}, "
+        floor += f"{'expected' if values['known'] else 'taken'} to be at {number_text(values['floor'])})"
+        return (
+            f"For {wanted} above {floor}, at most about {', '.join(cases)}."
+            if cases
+            else f"Above {floor} there is hardly a gap to recover.",
+            "A bound for one seed and any answers; a run with some gold rows gives a closer number.",
+            "Label test rows drawn at random.",
+        )
+    pgr = values["pgr"]
+    now = estimate_text(pgr[0], (pgr[1], pgr[2]), decimals=2) if pgr else "undefined, or without an interval"
+    text = f"PGR of {_name(values['student'])} on {values['metric']} is {now} on {values['rows']:,} test rows."
+    if values["needed"] is None:
+        why = (
+            "there is no gap to recover"
+            if values["gap"] <= 0
+            else "the variance between seeds is too large, or the gap small"
+        )
+        return f"{text} No number of test rows gives {wanted}: {why}.", "", "Add seeds, or a stronger ceiling."
+    if values["needed"] == values["rows"]:
+        return f"{text} That is enough for {wanted}.", "", "Nothing to label for this."
+    return (
+        f"{text} For {wanted} it takes about {values['needed']:,}.",
+        "From variance components, if the differences stay as they are"
+        + (f"; those between {values['seeds']} seeds are rough." if values["seeds"] > 1 else ", and for one seed."),
+        "Label further test rows drawn at random.",
+    )
+
+
+def _rows(values: Values) -> tuple[str, str, str]:
+    return (
+        f"{values['measure']:,} rows drawn at random to measure with, and {values['correct']:,} of the least certain, "
+        f"of whose labels {share_text(values['wrong'])} are expected to be wrong ({number_text(values['all'])} of the "
+        "accuracy on all rows).",
+        "Uncertain rows alone say nothing about accuracy, and a combiner calibrated on them is no better than before.",
+        f"Label {values['file']}, and give the answers back as --gold."
+        if values["file"]
+        else "Write them with -o rows.csv.",
+    )
+
+
+_WORDINGS: dict[str, tuple[str, Callable[[Values], tuple[str, str, str]]]] = {
+    "advice.supervisors": ("Who is how good?", _supervisors),
+    "advice.votes": ("Do the votes suffice?", _votes),
+    "advice.combine": ("How to combine them?", _combiner),
+    "advice.learnable": ("Can the strong model learn the task?", _learnable),
+    "advice.base": ("Keep the untouched strong model?", _base),
+    "advice.method": ("Which method?", _method),
+    "advice.gold": ("How many gold rows?", _gold),
+    "advice.rows": ("Which rows to label?", _rows),
+}
+
+
+def _of(one: Values) -> str:
+    value, low, high = one["accuracy"]
+    return f"{_name(one['name'])} {estimate_text(value, (low, high))}"
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(_name, names[:_MOST_NAMED])) + more
+
+
+def _name(name: str) -> str:
+    # Escaped: a name may hold what a terminal obeys.
+    return repr(name[:_LONGEST_NAME])
