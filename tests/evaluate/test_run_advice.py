@@ -9,7 +9,8 @@ from outgrow.evaluate.variance import mean_scores, rows_for_width
 from outgrow.labels import Note
 
 NOTHING = summarise([ModelScores("naive", "student", {})], {})
-CHOICES = {"choices": {"names": ["no", "yes"], "by_row": False}}
+CHOICES = {"choices": {"names": ["no", "yes"], "by_row": False}, "sizes": {"validation": 0}}
+TEXTS = {"choices": None, "sizes": {"validation": 0}}
 
 
 def answers(share, examples, seeds=1, *, seed=0, together=0.0):
@@ -93,7 +94,7 @@ def test_gold_rows_are_planned_by_the_bound_above_the_combined_votes_without_a_c
         "0.10": rows_by_bound(0.9, 0.1, 0.5),
         "0.20": None,
     }
-    assert gold_note(None, (), [], 0.5).values["known"] is False
+    assert gold_note(None, (), [], 0.5).values["source"] == "not known"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,17 @@ def test_the_method_depends_on_task_choices_and_gold(settings, start, refine):
     assert (values["start"], values["refine"]) == (start, refine)
 
 
+def test_the_best_student_of_the_run_is_named():
+    values = advice(models())["method"].values
+    assert (values["best"], values["start"]) == ("naive", "product")
+
+
+def test_rows_with_choices_of_their_own_and_results_without_a_task_have_less_advice():
+    own = {**CHOICES, "choices": {"names": ["A", "B"], "by_row": True}}
+    assert advice(models(), provenance=own).keys() == {"method", "gold"}
+    assert advice(models(), provenance={}).keys() == {"gold"}
+
+
 @pytest.mark.parametrize(("kappa", "severity"), [(0.4, "info"), (0.02, "caution")])
 def test_a_kappa_that_may_be_chance_is_a_caution(kappa, severity):
     note = Note("refined.agreement", values={"kappa": kappa, "error": 0.03})
@@ -126,7 +138,7 @@ def test_without_a_cross_fitted_student_nothing_is_said_of_learning():
     ("base", "student", "verdict"), [(0.95, 0.6, "keep"), (0.95, 0.95, "refine"), (0.3, 0.7, "train")]
 )
 def test_a_base_that_no_student_reaches_is_kept(base, student, verdict):
-    found = advice(models(base=base, naive=student), provenance={})
+    found = advice(models(base=base, naive=student), provenance=TEXTS)
     assert found["base"].values["verdict"] == verdict
     assert "learnable" not in found
 
@@ -134,8 +146,8 @@ def test_a_base_that_no_student_reaches_is_kept(base, student, verdict):
 @pytest.mark.parametrize(("known", "verdict"), [(["exact"], "refine"), ([], "train")])
 def test_without_scores_the_audit_says_whether_the_base_knows_more(known, verdict):
     audit = {"scores": {"concept": {"weak": 1, "base": 0}, "exact": {"weak": 0.3, "base": 0.7}}, "known": known}
-    found = run_advice(NOTHING, [], {"refinement": [{**audit, "sample": 64}]}, [])
+    found = run_advice(NOTHING, [], TEXTS | {"refinement": [{**audit, "sample": 64}]}, [])
     (note,) = [note for note in found if note.code == "advice.base"]
     assert (note.values["verdict"], note.values["metric"]) == (verdict, "exact")
-    (unknown,) = [note for note in run_advice(NOTHING, [], {}, []) if note.code == "advice.base"]
+    (unknown,) = [note for note in run_advice(NOTHING, [], TEXTS, []) if note.code == "advice.base"]
     assert unknown.values["verdict"] == "unknown"

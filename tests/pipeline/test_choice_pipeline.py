@@ -90,6 +90,7 @@ def test_results_files_and_report_are_written(planted: tuple[Path, Results]) -> 
         "rows.parquet",
         "report.html",
         "results.json",
+        "rows_to_label.csv",
         "scores.parquet",
     }
     assert scores(Results.load(output)) == scores(planted[1])

@@ -56,6 +56,7 @@ EVERY = [
     *votes_advice(combine(np.full((4, 2), -1), choices=2)),
     method_note(texts=True),
     method_note(texts=False, choices=18),
+    Note("advice.method", values={**method_note(texts=False, choices=2).values, "best": "naive", "score": 0.8}),
     method_note(texts=False, choices=2, gold=200),
     *[Note("advice.base", values=values) for values in every_base()],
     *[Note("advice.gold", values=values) for values in every_gold()],

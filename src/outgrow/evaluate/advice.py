@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,14 +70,19 @@ def run_advice(
         votes: `outgrow.combine.advice.votes_advice` on the votes of the unlabelled rows.
         width: Wanted width of the interval of PGR.
     """
-    choices, sizes = provenance.get("choices"), provenance.get("sizes") or {}
-    by_row = bool(choices and choices["by_row"])
-    found = [*votes, method_note(
-        texts=not choices, choices=len(choices["names"]) if choices else 0, by_row=by_row,
-        gold=int(sizes.get("validation", 0)),
-    )]  # fmt: skip
-    found.append(_base(summary, provenance.get("refinement") or ()) if not choices else _learnable(notes))
-    return [*found, gold_note(summary, models, votes, width)]
+    found, gold = list(votes), gold_note(summary, models, votes, width)
+    if "choices" not in provenance:  # results that no experiment made
+        return [*found, gold]
+    choices, validation = provenance["choices"] or {"names": (), "by_row": False}, provenance["sizes"]["validation"]
+    texts, by_row = not choices["names"], choices["by_row"]
+    tried = _best(summary.metrics[0], "student") if summary.metrics else None
+    if texts:
+        found.append(_base(summary, provenance.get("refinement") or ()))
+    elif not by_row:
+        found.append(_learnable(notes))
+    method = method_note(texts=texts, choices=len(choices["names"]), by_row=by_row, gold=validation)
+    best = {"best": tried.name, "score": tried.score.value} if tried else {}
+    return [*found, replace(method, values={**method.values, **best}), gold]
 
 
 def gold_note(
@@ -107,9 +113,12 @@ def gold_note(
         }
         return Note("advice.gold", values=values)
     expected = next((note.values["expected"] for note in votes if note.code == "advice.votes"), None)
-    floor = 0.5 if expected is None else expected
+    known = _best(summary.metrics[0], "supervisor") if summary and summary.metrics else None
+    floor, source = (known.score.value, "the best supervisor") if known else (0.5, "not known")
+    if expected is not None:
+        floor, source = expected, "the combined votes"
     bound = {f"{gap:.2f}": rows_by_bound(floor, gap, width) for gap in _GAPS}
-    return Note("advice.gold", values={"floor": floor, "width": width, "bound": bound, "known": expected is not None})
+    return Note("advice.gold", values={"floor": floor, "width": width, "bound": bound, "source": source})
 
 
 def _best(metric: MetricSummary, role: Any) -> Line | None:

@@ -141,6 +141,14 @@ def _combiner(values: Values) -> tuple[str, str, str]:
 
 
 def _method(values: Values) -> tuple[str, str, str]:
+    text, doubt, step = _start(values)
+    if "best" in values:
+        best = f"{_name(values['best'])} has the highest score ({number_text(values['score'])})"
+        text = f"In this run {best}. Elsewhere: {text}"
+    return text, doubt, step
+
+
+def _start(values: Values) -> tuple[str, str, str]:
     if values["start"] == "texts":
         return (
             "`refine: {name: icl, plausible: 0.25, share: 16}` where the strong model knows more than its supervisors, "
@@ -228,8 +236,7 @@ def _gold(values: Values) -> tuple[str, str, str]:
             for gap, rows in values["bound"].items()
             if rows is not None
         ]
-        floor = f"the floor ({'the combined votes' if values['known'] else 'not known'}, "
-        floor += f"{'expected' if values['known'] else 'taken'} to be at {number_text(values['floor'])})"
+        floor = f"the floor ({values['source']}, taken to be at {number_text(values['floor'])})"
         return (
             f"For {wanted} above {floor}, at most about {', '.join(cases)}."
             if cases
