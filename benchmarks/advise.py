@@ -34,7 +34,8 @@ GOLD = 100
 def right(found: Combined, truth: np.ndarray) -> np.ndarray:
     """Share of each row's answer that is right: of tied choices an equal share."""
     tied = np.isclose(found.probs, found.probs.max(axis=1, keepdims=True))
-    share: np.ndarray = tied[np.arange(len(truth)), truth] / tied.sum(axis=1)
+    choices = np.arange(found.probs.shape[1])[None] if found.answers is None else found.answers
+    share: np.ndarray = (tied & (choices == truth[:, None])).sum(axis=1) / tied.sum(axis=1)
     return share
 
 
@@ -124,6 +125,9 @@ def main() -> None:
         "StrategyQA, 12 weakest": worlds.read_strategyqa,
         "StrategyQA, 25": lambda: worlds.read_strategyqa(25),
         "SciQ, four GPT-2": worlds.read_sciq,
+        "sports": lambda: worlds.read_open_answers("sports"),
+        "GSM8K, open answers": lambda: worlds.read_open_answers("GSM8K"),
+        "date, open answers": lambda: worlds.read_open_answers("date"),
     }
     if not worlds.DATA.exists():
         return print(f"real votes are not here: {worlds.DATA}")
