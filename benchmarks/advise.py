@@ -125,7 +125,7 @@ def main() -> None:
         "StrategyQA, 12 weakest": worlds.read_strategyqa,
         "StrategyQA, 25": lambda: worlds.read_strategyqa(25),
         "SciQ, four GPT-2": worlds.read_sciq,
-        "sports": lambda: worlds.read_open_answers("sports"),
+        "sports": lambda: worlds.read_binary("sports"),
         "GSM8K, open answers": lambda: worlds.read_open_answers("GSM8K"),
         "date, open answers": lambda: worlds.read_open_answers("date"),
     }

@@ -20,10 +20,10 @@ from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_co
 from outgrow.config.reading import read_mapping
 from outgrow.errors import ConfigError, DataError, StoreError, did_you_mean
 from outgrow.evaluate.summary import Role
-from outgrow.labels import PARTS, Note, Predictions, Rows
+from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
-from outgrow.pipeline.advising import ROWS, advise
+from outgrow.pipeline.advising import advise_pipeline
 from outgrow.pipeline.evaluating import chance_of, model_scores, prediction_table, scored_table
 from outgrow.pipeline.exporting import FORMS, exported_lines, write_messages
 from outgrow.pipeline.gaps import not_evaluated
@@ -125,7 +125,7 @@ class Experiment:
                 "seconds": _seconds(run.store, time.perf_counter() - clock),
                 "started": started.isoformat(timespec="seconds"),
                 "best supervisors": dict(pipeline.best_supervisors),
-                "advice": [note.to_json() for note in self._advice(pipeline)],
+                "advice": advise_pipeline(pipeline, self.output),
             }
             results = replace(found, provenance=about, tests=parts)
             if ranks.first():
@@ -137,13 +137,6 @@ class Experiment:
                 run.store.remember(self.output)
         ranks.meet("end of the experiment")
         return results
-
-    def _advice(self, pipeline: Pipeline) -> list[Note]:
-        """Advice on the votes of a choice task; the rows to label are written to the output folder."""
-        votes = pipeline.votes()
-        if votes is None or votes.rows is None:
-            return []
-        return advise(votes, votes.rows, self.output / ROWS if ranks.first() else None)
 
     def _provenance(self, rows: Rows, run: Run, tests: Mapping[str, int] | None = None) -> dict[str, Any]:
         """What the results say of where they come from; `tests` are sizes of further test parts."""

@@ -80,7 +80,7 @@ class Results:
 
     def advice(self, width: float = WIDTH) -> list[Note]:
         """Return what to do next, for `outgrow.report.advice`; `width` is that wanted of the interval of PGR."""
-        votes = [Note.from_json(note) for note in self.provenance.get("advice") or ()]
+        votes = [Note.from_json(note) for note in self._provenance().get("advice") or ()]
         return run_advice(self.summary, self.models, self.provenance, self.notes, votes, width=width)
 
     def table(self, color: bool = False, width: int | None = None) -> str:

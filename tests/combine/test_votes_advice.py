@@ -16,7 +16,7 @@ def severities_of(combined):
     return {note.code.removeprefix("advice."): note.severity for note in votes_advice(combined)}
 
 
-def few_votes_of_rules(seed=104):
+def few_votes_of_rules(seed=102):
     world = planted("rules", seed)
     votes = world.votes[:60]
     return votes[:, ~np.isnan(votes).all(axis=(0, 2))], world.truth[:60]

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from outgrow import ranks
 from outgrow.combine import Combined
 from outgrow.combine.advice import rows_to_label, votes_advice
 from outgrow.errors import StoreError
 from outgrow.evaluate.advice import gold_note, method_note
 from outgrow.labels import Note
+from outgrow.pipeline.protocol import Pipeline
 from outgrow.pipeline.voting import combine_table
 from outgrow.report.advice import REASONS
 from outgrow.results import Results
@@ -52,6 +54,14 @@ def advise_run(folder: Path, output: Path | None, *, width: float) -> list[Note]
         with replacing(output) as temporary:
             shutil.copyfile(folder / ROWS, temporary)
     return notes
+
+
+def advise_pipeline(pipeline: Pipeline, folder: Path) -> list[Note]:
+    """Return advice on the votes of a pipeline, and write the rows to label to the folder; nothing in a text task."""
+    votes = pipeline.votes()
+    if votes is None:
+        return []
+    return advise(votes, votes.rows or (), folder / ROWS if ranks.first() else None)
 
 
 def advise(combined: Combined, ids: Sequence[Any], path: Path | None, count: int = 100) -> list[Note]:
