@@ -130,6 +130,12 @@ def test_a_kappa_that_may_be_chance_is_a_caution(kappa, severity):
     assert advice(models(), notes=[note])["learnable"].severity == severity
 
 
+def test_votes_far_above_every_student_are_a_caution():
+    votes = ModelScores("majority", "combined", {"accuracy": answers(0.99, 400)})
+    note = advice([*models(), votes])["learnable"]
+    assert (note.severity, note.values["combined"] > 0.95) == ("caution", True)
+
+
 def test_without_a_cross_fitted_student_nothing_is_said_of_learning():
     assert advice(models())["learnable"].values == {"kappa": None}
 

@@ -61,6 +61,7 @@ EVERY = [
     *[Note("advice.base", values=values) for values in every_base()],
     *[Note("advice.gold", values=values) for values in every_gold()],
     Note("advice.learnable", values={"kappa": None}),
+    Note("advice.learnable", "caution", values={"kappa": None, "student": 0.55, "combined": 0.95}),
     Note("advice.learnable", values={"kappa": 0.6, "error": 0.02, "beyond": True}),
     Note("advice.learnable", "caution", values={"kappa": 0.01, "error": 0.02, "beyond": False}),
     Note("advice.rows", values=ROWS),

@@ -79,7 +79,7 @@ def run_advice(
     if texts:
         found.append(_base(summary, provenance.get("refinement") or ()))
     elif not by_row:
-        found.append(_learnable(notes))
+        found.append(_learnable(summary, notes))
     method = method_note(texts=texts, choices=len(choices["names"]), by_row=by_row, gold=validation)
     best = {"best": tried.name, "score": tried.score.value} if tried else {}
     return [*found, replace(method, values={**method.values, **best}), gold]
@@ -125,10 +125,16 @@ def _best(metric: MetricSummary, role: Any) -> Line | None:
     return max(metric.of(role), key=lambda line: line.score.value, default=None)
 
 
-def _learnable(notes: Sequence[Note]) -> Note:
+def _learnable(summary: Summary, notes: Sequence[Note]) -> Note:
+    """By κ of a cross-fitted student; else by test rows on which the votes are far better than any student."""
     found = next((note for note in notes if note.code == "refined.agreement"), None)
     if found is None:
-        return Note("advice.learnable", values={"kappa": None})
+        best = [_best(metric, role) for metric in summary.metrics[:1] for role in ("student", "combined")]
+        student, combined = best or (None, None)
+        if student is None or combined is None or student.score.ends[1] >= combined.score.ends[0]:
+            return Note("advice.learnable", values={"kappa": None})
+        scores = {"student": student.score.value, "combined": combined.score.value}
+        return Note("advice.learnable", "caution", values={"kappa": None, **scores})
     beyond = found.values["kappa"] > 2 * found.values["error"]
     return Note("advice.learnable", "info" if beyond else "caution", values={**found.values, "beyond": beyond})
 

@@ -183,6 +183,13 @@ def _start(values: Values) -> tuple[str, str, str]:
 
 
 def _learnable(values: Values) -> tuple[str, str, str]:
+    if "combined" in values:
+        return (
+            "Not as well as the supervisors answer: on the test rows the best student has "
+            f"{number_text(values['student'])}, their combined votes {number_text(values['combined'])}.",
+            "More unlabelled rows or another adapter may help.",
+            "Use the combined votes where there are votes, and try another strong model.",
+        )
     if values["kappa"] is None:
         return (
             "It is not known whether the strong model can learn the task.",
@@ -270,7 +277,7 @@ def _rows(values: Values) -> tuple[str, str, str]:
         f"of whose labels {share_text(values['wrong'])} are expected to be wrong ({number_text(values['all'])} of the "
         "accuracy on all rows).",
         "Uncertain rows alone say nothing about accuracy, and a combiner calibrated on them is no better than before.",
-        f"Label {values['file']}, and give the answers back as --gold."
+        f"Label {values['file']}, and give the answers back as --gold, or to a run as gold of validation rows."
         if values["file"]
         else "Write them with -o rows.csv.",
     )
