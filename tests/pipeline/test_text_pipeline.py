@@ -62,6 +62,7 @@ def test_a_run_writes_everything_and_a_second_run_makes_nothing(folder: Path, tm
         "report.html",
         "config.yaml",
     }
+    assert [note.code for note in results.advice()] == ["advice.base", "advice.method", "advice.gold"]
     labels = results.examples["unlabelled"].predictions
     assert {*zip(labels["role"].to_pylist(), labels["name"].to_pylist(), strict=True)} == {
         ("supervisor", "first"), ("supervisor", "second"), ("label", "naive"), ("refined", "refined"),

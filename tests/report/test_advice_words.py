@@ -66,6 +66,7 @@ EVERY = [
     Note("advice.learnable", "caution", values={"kappa": 0.01, "error": 0.02, "beyond": False}),
     Note("advice.rows", values=ROWS),
     Note("advice.rows", values={**ROWS, "file": "rows.csv"}),
+    Note("advice.rows", values={**ROWS, "correct": 0}),
 ]
 
 

@@ -272,10 +272,12 @@ def _gold(values: Values) -> tuple[str, str, str]:
 
 
 def _rows(values: Values) -> tuple[str, str, str]:
+    least = (
+        f" And {values['correct']:,} of the least certain, of whose labels {share_text(values['wrong'])} are expected "
+        f"to be wrong ({number_text(values['all'])} of the accuracy on all rows)."
+    )
     return (
-        f"{values['measure']:,} rows drawn at random to measure with, and {values['correct']:,} of the least certain, "
-        f"of whose labels {share_text(values['wrong'])} are expected to be wrong ({number_text(values['all'])} of the "
-        "accuracy on all rows).",
+        f"{values['measure']:,} rows, drawn at random, to measure with.{least if values['correct'] else ''}",
         "Uncertain rows alone say nothing about accuracy, and a combiner calibrated on them is no better than before.",
         f"Label {values['file']}, and give the answers back as --gold, or to a run as gold of validation rows."
         if values["file"]
