@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,6 @@ def test_rows_go_to_a_csv_file_only(trial: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_without_rows_to_label_says_so(trial: Path, tmp_path: Path) -> None:
-    for name in ("results.json", "scores.parquet", "certainty.parquet"):
-        if (trial / name).exists():
-            (tmp_path / name).write_bytes((trial / name).read_bytes())
+    older = shutil.copytree(trial, tmp_path / "older", ignore=shutil.ignore_patterns("rows_to_label.csv"))
     with pytest.raises(StoreError, match="names no rows to label"):
-        advise(tmp_path, "-o", tmp_path / "rows.csv")
+        advise(older, "-o", tmp_path / "rows.csv")
