@@ -134,7 +134,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_shards")
-@pytest.mark.parametrize("settings", [choice_settings, text_settings])
+@pytest.mark.parametrize("settings", [choice_settings, pytest.param(text_settings, marks=pytest.mark.slow)])
 def test_a_run_killed_again_and_again_gives_the_numbers_of_one_that_was_not(
     folders: dict[str, Path], tmp_path: Path, settings: Callable[..., dict[str, Any]]
 ) -> None:
@@ -154,6 +154,7 @@ def test_a_run_killed_again_and_again_gives_the_numbers_of_one_that_was_not(
     assert same_numbers(tmp_path / "calm/output", tmp_path / "troubled/output")
 
 
+@pytest.mark.slow  # tests/hard kills before changes of files in its short form
 @pytest.mark.usefixtures("small_shards")
 def test_a_run_killed_at_any_instant_leaves_a_store_that_the_next_run_can_use(
     folders: dict[str, Path], tmp_path: Path
