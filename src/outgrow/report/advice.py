@@ -129,9 +129,7 @@ def _combiner(values: Values) -> tuple[str, str, str]:
             "A real imbalance of the classes that supervisors hide looks the same.",
             "outgrow combine VOTES --method majority",
         )
-    doubt = (
-        "Without gold this posterior is a good label of its own rows, but not a safe one for a student to learn from."
-    )
+    doubt = "This posterior is a good label of its own rows, and not the best one for a student to learn from."
     return (
         f"`dependence`, which {moved}: it was within a point of the best of four combiners in 98 % of planted worlds, "
         "and in 74 % of those of 60 rows.",
@@ -176,8 +174,8 @@ def _start(values: Values) -> tuple[str, str, str]:
         )
     return (
         text,
-        "Probes on small encoders; not measured with full fine-tuning. Do not learn a posterior without validation "
-        "rows: it fell below the best supervisor in 3 or 4 of 9 experiments.",
+        "Probes on small encoders; not measured with full fine-tuning. A student of the votes' posterior was .011 "
+        "[.003, .019] less accurate than one of `product`, most where classes are unequal.",
         "Compare it with `naive: {}`. A hundred validation rows change the order (docs/choosing.md).",
     )
 
