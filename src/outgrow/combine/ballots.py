@@ -212,8 +212,9 @@ class Merged:
         kept[first] = True
         chosen = ballots.select(kept[ballots.row])
         # `first` is in the order of the keys; lines are numbered in the order of the rows, as ballots are.
-        rank = np.argsort(np.argsort(first))
         order = np.argsort(first)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
         row = (np.cumsum(kept) - 1).astype(chosen.row.dtype)[chosen.row]
         repeats = count[order].astype(np.float64)
         lines = dataclasses.replace(chosen, row=row, rows=len(first), repeats=repeats)
