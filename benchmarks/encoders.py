@@ -117,7 +117,7 @@ def experiment(name: str, strong: str, options: argparse.Namespace) -> dict[str,
     if (name, strong) == ("slurp", "mpnet"):
         methods = {each: how for each, how in methods.items() if each not in SLOW}
     if options.methods:
-        methods = {each: methods[each] for each in options.methods.split(";")}
+        methods = {each: methods[each] for each in options.methods.split(";") if each in methods}
     task = {"split": SPLIT} | one["task"]
     made = options.output / task["path"]
     return {
