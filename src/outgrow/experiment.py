@@ -23,7 +23,7 @@ from outgrow.evaluate.summary import Role
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
-from outgrow.pipeline.advising import advise_pipeline
+from outgrow.pipeline.advising import ROWS, advise_pipeline, write_rows
 from outgrow.pipeline.evaluating import chance_of, model_scores, prediction_table, scored_table
 from outgrow.pipeline.exporting import FORMS, exported_lines, write_messages
 from outgrow.pipeline.gaps import not_evaluated
@@ -120,16 +120,19 @@ class Experiment:
             run.add(*run.costs.notes())
             found = replace(found, examples={**found.examples, **self._labelled(pipeline, rows, run)})
             sizes = {name: len(own) for name, (_, own) in tests.items()}
+            advice, to_label = advise_pipeline(pipeline)
             about = {
                 **self._provenance(rows, run, sizes),
                 "seconds": _seconds(run.store, time.perf_counter() - clock),
                 "started": started.isoformat(timespec="seconds"),
                 "best supervisors": dict(pipeline.best_supervisors),
-                "advice": advise_pipeline(pipeline, self.output),
+                "advice": advice,
             }
             results = replace(found, provenance=about, tests=parts)
             if ranks.first():
                 results.save(self.output)
+                if to_label is not None:
+                    write_rows(self.output / ROWS, to_label)
                 write_text(self.output / "config.yaml", yaml.safe_dump(plain(about["config"]), sort_keys=False))
                 if (asked := conversations(run.store.used.values())).num_rows:
                     write_table(self.output / "asked.parquet", asked)

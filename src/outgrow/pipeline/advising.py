@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from outgrow import ranks
 from outgrow.combine import Combined
 from outgrow.combine.advice import rows_to_label, votes_advice
 from outgrow.errors import StoreError
@@ -30,7 +29,10 @@ ROWS = "rows_to_label.csv"
 def advise_table(path: str, output: Path | None, count: int, *, width: float, **reading: Any) -> list[Note]:
     """Return advice on a votes table, read with the arguments of `combine_table`; see `advise` and `gold_note`."""
     result = combine_table(path, **reading)
-    notes, combined = advise(result.combined, result.tasks.to_pylist(), output, count), result.combined
+    combined = result.combined
+    notes, rows = advise(combined, result.tasks.to_pylist(), None if output is None else output.name, count)
+    if output is not None:
+        write_rows(output, rows)
     known = int((combined.merged.gold[combined.merged.of_row] >= 0).sum())
     by_row = combined.answers is not None
     choices = 0 if by_row else len(result.choices)
@@ -56,48 +58,48 @@ def advise_run(folder: Path, output: Path | None, *, width: float) -> list[Note]
     return notes
 
 
-def advise_pipeline(pipeline: Pipeline, folder: Path) -> list[Note]:
-    """Return advice on the votes of a pipeline, and write the rows to label to the folder; nothing in a text task."""
+def advise_pipeline(pipeline: Pipeline) -> tuple[list[Note], pa.Table | None]:
+    """Return advice on the votes of a pipeline, and the rows to label; nothing in a text task."""
     votes = pipeline.votes()
-    if votes is None:
-        return []
-    return advise(votes, votes.rows or (), folder / ROWS if ranks.first() else None)
+    return ([], None) if votes is None else advise(votes, votes.rows or (), ROWS)
 
 
-def advise(combined: Combined, ids: Sequence[Any], path: Path | None, count: int = 100) -> list[Note]:
-    """Return advice on votes, and write the rows to label: `task`, `use`, `confidence`, `entropy`, `reason`.
-
-    Args:
-        combined: The votes, combined by `dependence`.
-        ids: Names of the rows, N of them.
-        path: A .csv file to write; None writes nothing.
-        count: How many rows to name for each use.
+def write_rows(path: Path, rows: pa.Table) -> None:
+    """Write the rows to label as a .csv file.
 
     Raises:
         StoreError: Disk full or no permission.
     """
+    with replacing(path) as temporary:
+        pyarrow.csv.write_csv(rows, temporary)
+
+
+def advise(combined: Combined, ids: Sequence[Any], file: str | None, count: int = 100) -> tuple[list[Note], pa.Table]:
+    """Return advice on votes, and the rows to label: `task`, `use`, `confidence`, `entropy`, `reason`.
+
+    Args:
+        combined: The votes, combined by `dependence`.
+        ids: Names of the rows, N of them.
+        file: Name of the file that the rows are written to, for the advice; None if they are not.
+        count: How many rows to name for each use.
+    """
     rows = rows_to_label(combined, count)
     uses = [each.use for each in rows]
     doubt = [1 - each.confidence for each in rows if each.use == "correct"]
-    if path is not None:
-        columns = {
-            "task": [str(ids[each.row]) for each in rows],
-            "use": uses,
-            "confidence": [round(each.confidence, 4) for each in rows],
-            "entropy": [round(each.entropy, 4) for each in rows],
-            "reason": [REASONS[use] for use in uses],
-        }
-        types = [pa.string(), pa.string(), pa.float64(), pa.float64(), pa.string()]
-        table = pa.table(
-            [pa.array(own, kind) for own, kind in zip(columns.values(), types, strict=True)], list(columns)
-        )
-        with replacing(path) as temporary:
-            pyarrow.csv.write_csv(table, temporary)
+    columns = {
+        "task": [str(ids[each.row]) for each in rows],
+        "use": uses,
+        "confidence": [round(each.confidence, 4) for each in rows],
+        "entropy": [round(each.entropy, 4) for each in rows],
+        "reason": [REASONS[use] for use in uses],
+    }
+    types = [pa.string(), pa.string(), pa.float64(), pa.float64(), pa.string()]
+    table = pa.table([pa.array(own, kind) for own, kind in zip(columns.values(), types, strict=True)], list(columns))
     values = {
         "measure": uses.count("measure"),
         "correct": uses.count("correct"),
         "wrong": float(np.mean(doubt)) if doubt else 0.0,
         "all": sum(doubt) / max(len(ids), 1),
-        "file": None if path is None else path.name,
+        "file": file,
     }
-    return [*votes_advice(combined), Note("advice.rows", values=values)]
+    return [*votes_advice(combined), Note("advice.rows", values=values)], table
