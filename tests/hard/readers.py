@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from outgrow.annotate.items import read_items
 from outgrow.config import TaskConfig, load_config
 from outgrow.errors import OutgrowError
 from outgrow.models.foreign import check_numbers, check_padding, read_about
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.server.pacing import retry_after, until_reset
 from outgrow.models.server.wire import MalformedReplyError, read_reply, to_completion
+from outgrow.pipeline.voting import combine_table
 from outgrow.results import Results
 from outgrow.runs.keeping import finished_runs
 from outgrow.store import Store
@@ -49,6 +51,17 @@ def _votes(data: bytes, folder: Path) -> None:
 
 def _export(data: bytes, folder: Path) -> None:
     read_votes(_placed("export.json", data, folder), "q").to_pylist()
+
+
+def _combined(data: bytes, folder: Path) -> None:
+    path = _placed("votes.csv", data, folder)
+    result = combine_table(path, columns=VotesSupervisor(votes=path, task="a", worker="b", label="c"))
+    result.posteriors().to_pylist()
+    result.combined.diagnostics  # noqa: B018 (works them out)
+
+
+def _items(data: bytes, folder: Path) -> None:
+    read_items(Path(_placed("items.jsonl", data, folder)), ["task.columns.prompt=a", "task.columns.gold=b"])
 
 
 def _texts(data: bytes, folder: Path) -> None:
@@ -105,6 +118,8 @@ READERS: dict[str, Callable[[bytes, Path], object]] = {
     **{name: _table(f"table.{name}") for name in ("jsonl", "json", "csv", "tsv", "parquet", "xlsx", "csv.gz")},
     "votes": _votes,
     "export": _export,
+    "combined": _combined,
+    "items": _items,
     "texts": _texts,
     "experiment": _experiment,
     "override": _override,
