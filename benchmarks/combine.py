@@ -102,10 +102,9 @@ def scored(found: Combined, truth: np.ndarray, which: np.ndarray | None = None) 
     """The same of a combination, of open answers too."""
     which = found.usable if which is None else which & found.usable
     if found.answers is not None:
-        given = found.answers == truth[:, None]
-        truth = np.where(given.any(axis=1), given.argmax(axis=1), found.probs.shape[1] - 1)
+        given, truth = (found.answers == truth[:, None]).any(axis=1), found.places(truth)
         # An answer that nobody gave is not found by saying so.
-        right = ((found.probs.argmax(axis=1) == truth) & given.any(axis=1))[which].mean()
+        right = ((found.probs.argmax(axis=1) == truth) & given)[which].mean()
         return right, worlds.nll(found.probs[which], truth[which]), found.probs[which].max(axis=1).mean() - right
     return score(found.probs[which], truth[which])
 

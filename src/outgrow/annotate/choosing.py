@@ -16,8 +16,6 @@ Array = NDArray[np.float64]
 _ACCURACY, _WORTH = 0.8, 4.0
 """Accuracy of an annotator before any vote, and the number of votes that this is worth."""
 _BEST = 0.98
-_OVERLAP = 1.5
-"""Votes per row that has any, below which annotators' accuracies cannot be estimated from agreement."""
 _SHARE, _LEAST = 0.05, 20
 """Votes are combined anew after so many more of them, as a share and in number."""
 
@@ -97,7 +95,7 @@ class Chooser:
 
     def _combine(self) -> None:
         self._since = 0
-        if len(self._votes) < _OVERLAP * len({row for _, row in self._votes}) or not self._votes:
+        if not self._votes:
             return
         workers = {worker: number for number, worker in enumerate(sorted({worker for worker, _ in self._votes}))}
         row, person, label = np.array([(row, workers[who], own) for (who, row), own in self._votes.items()]).T

@@ -168,6 +168,12 @@ class Ballots:
         code += self.label
         return code
 
+    def cells(self) -> NDArray[np.int64]:
+        """Row·K + label of each vote, shape (V,)."""
+        cell: NDArray[np.int64] = np.multiply(self.row, self.choices, dtype=np.int64)
+        cell += self.label
+        return cell
+
     def incidence(self, column: Index, width: int) -> sparse.csr_matrix:
         """Return ones at (row, column) of each vote, (N, width); built in place, because votes are sorted by row."""
         ends = np.zeros(self.rows + 1, dtype=np.int64)
@@ -260,8 +266,7 @@ def pooled(
     mass = np.bincount(ballots.row, strength, minlength=ballots.rows)
     strength = np.where(mass[ballots.row] > 0, strength, 1.0)
     if ballots.probs is None:
-        cell = np.multiply(ballots.row, k, dtype=np.int64) + ballots.label
-        total = np.bincount(cell, strength, minlength=ballots.rows * k)
+        total = np.bincount(ballots.cells(), strength, minlength=ballots.rows * k)
         total = total.reshape(ballots.rows, k)
     else:
         votes = split_ties(ballots.probs) if favourites else ballots.probs

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from outgrow.combine.agreement import Agreement, agreement_of
 from outgrow.combine.ballots import Ballots, Merged
 from outgrow.combine.diagnostics import describe, effective_supervisors, shared_errors
+from outgrow.combine.open_answers import places
 from outgrow.combine.result import Diagnostics, Posterior
 from outgrow.combine.weights import informed_weights
 
@@ -45,6 +46,10 @@ class Combined:
         """Posterior (N, K), K counting candidates of open answers; gold rows certain, those without votes uniform."""
         found: Array = self.posterior.probs[self.merged.of_row]
         return found
+
+    def places(self, known: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which column of `probs` each known answer (N,), -1 where unknown, has; see `open_answers.places`."""
+        return known if self.answers is None else places(self.answers, known)
 
     @cached_property
     def usable(self) -> NDArray[np.bool_]:

@@ -18,8 +18,8 @@ _STRENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 40.0, 100.0)
 """Strengths of the prior on accuracies to choose from, in votes."""
 _ROW_STRENGTHS = (2.0, 5.0, 12.0, 30.0, 80.0, 200.0, 1000.0)
 """Strengths of the prior on rows of confusion matrices to choose from, in votes."""
-_CHOSEN_EVERY = 5
-"""Rounds of EM after which the strengths are chosen again."""
+_CHOSEN_EVERY, _FIRST_CHOSEN = 5, 2
+"""Rounds of EM after which the strengths are chosen again, and before they are chosen at first."""
 _RULE_STRENGTH = 100.0
 """Strength of the common precision of rules, in votes. Chosen on planted rules, and word lists for `mr` and `cr`."""
 _RULE_SURPRISE = 12.0
@@ -90,7 +90,7 @@ class Channels:
         self._owner, self._label = np.divmod(pairs, ballots.choices)
         # One sparse matrix, rows × pairs with one entry per vote, serves both steps of EM.
         self._votes = ballots.incidence(self._column, len(pairs))
-        self._strength, self._row_strength, self._rounds = smoothing, 30.0, 0
+        self._prior, self._row_strength = AccuracyPrior(smoothing), 30.0
         self._log_confusion = np.zeros((len(pairs), ballots.choices))
 
     def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
@@ -99,11 +99,8 @@ class Channels:
         counts = self._votes.T @ (weight[:, None] * responsibilities)
         hits: Array = np.bincount(self._owner, counts[every, self._label], minlength=self._people).astype(np.float64)
         given: Array = np.bincount(self._owner, counts.sum(axis=1), minlength=self._people).astype(np.float64)
-        common = (hits.sum() + 1) / (given.sum() + k)
-        choose = self._rounds % _CHOSEN_EVERY == 2
-        if choose:
-            self._strength = chosen_strength(hits, given, common)
-        accuracy = accuracies(hits, given, common, self._strength)[self._owner]
+        choose = self._prior.chosen_now
+        accuracy = self._prior.accuracies(hits, given, k)[self._owner]
         expected = np.repeat(((1 - accuracy) / (k - 1))[:, None], k, axis=1)
         expected[every, self._label] = accuracy
         totals = np.zeros((self._people, k))
@@ -113,7 +110,6 @@ class Channels:
         strength = self._row_strength
         confusion = (counts + strength * expected) / (totals[self._owner] + strength)
         self._log_confusion = np.log(np.maximum(confusion, _FLOOR))
-        self._rounds += 1
 
     def add_to(self, log_joint: Array) -> None:
         """See `Likelihood`."""
@@ -125,20 +121,30 @@ class Channels:
         return found
 
 
-def accuracies(hits: Array, votes: Array, common: float, strength: float) -> Array:
-    """Return accuracies from hits among votes, shape (M,) each, with a beta prior around the common one."""
-    found: Array = np.clip((hits + strength * common) / (votes + strength), 1e-4, 1 - 1e-4)
-    return found
+class AccuracyPrior:
+    """A beta prior of accuracies around that of all supervisors, as strong as their hits make most likely."""
 
+    def __init__(self, strength: float) -> None:
+        self._strength, self._rounds = strength, 0
 
-def chosen_strength(hits: Array, votes: Array, common: float) -> float:
-    """Return the strength of that prior with the largest marginal likelihood."""
+    @property
+    def chosen_now(self) -> bool:
+        """Whether this is a round in which strengths are chosen again."""
+        return self._rounds % _CHOSEN_EVERY == _FIRST_CHOSEN
 
-    def evidence(strength: float) -> float:
-        right, wrong = strength * common, strength * (1 - common)
-        return float((betaln(hits + right, votes - hits + wrong) - betaln(right, wrong)).sum())
+    def accuracies(self, hits: Array, votes: Array, choices: int) -> Array:
+        """Return accuracies from hits among votes, shape (M,) each, and go on to the next round."""
+        common = (hits.sum() + 1) / (votes.sum() + choices)
 
-    return max(_STRENGTHS, key=evidence)
+        def evidence(strength: float) -> float:
+            right, wrong = strength * common, strength * (1 - common)
+            return float((betaln(hits + right, votes - hits + wrong) - betaln(right, wrong)).sum())
+
+        if self.chosen_now:
+            self._strength = max(_STRENGTHS, key=evidence)
+        self._rounds += 1
+        found: Array = np.clip((hits + self._strength * common) / (votes + self._strength), 1e-4, 1 - 1e-4)
+        return found
 
 
 def _evidence_of_rows(counts: Array, expected: Array, totals: Array, strength: float) -> float:

@@ -15,7 +15,7 @@ from outgrow.combine.calibration import apply_temperatures, fit_temperatures
 from outgrow.combine.combined import Combined
 from outgrow.combine.dependence import Dependence
 from outgrow.combine.diagnostics import shared_errors
-from outgrow.combine.open_answers import Candidates, is_open
+from outgrow.combine.open_answers import Candidates, is_open, places
 from outgrow.combine.result import Posterior, finished
 from outgrow.combine.weights import Weights, check_weighting, explicit_weights, informed_weights
 from outgrow.errors import ConfigError, DataError
@@ -79,7 +79,7 @@ def combine(
         check_weighting(weights, has_gold=bool((known >= 0).any()))
     if is_open(every, listed=choices is not None) and can(combiner, "posterior"):
         candidates = Candidates.of(every)
-        one = _posterior_of(combiner, candidates.ballots, candidates.gold(known), weights)
+        one = _posterior_of(combiner, candidates.ballots, places(candidates.answers, known), weights)
         return dataclasses.replace(one, rows=rows, choices=names, answers=candidates.answers)
     combined = _posterior_of(combiner, every, known, weights, name=method)
     return dataclasses.replace(combined, rows=rows, choices=names)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, Index
-from outgrow.combine.likelihoods import accuracies, chosen_strength
+from outgrow.combine.likelihoods import AccuracyPrior
 
 Array = NDArray[np.float64]
 
@@ -42,8 +42,7 @@ class Candidates:
     @classmethod
     def of(cls, ballots: Ballots) -> Candidates:
         """Return the votes by candidates; of very many answers to one of many rows the rarest are dropped."""
-        cell = np.multiply(ballots.row, ballots.choices, dtype=np.int64) + ballots.label
-        cells, of_vote, votes = np.unique(cell, return_inverse=True, return_counts=True)
+        cells, of_vote, votes = np.unique(ballots.cells(), return_inverse=True, return_counts=True)
         row, answer = np.divmod(cells, ballots.choices)
         order = np.lexsort((answer, -votes, row))
         first = np.searchsorted(row, np.arange(ballots.rows))  # rows are sorted in both orders
@@ -58,11 +57,17 @@ class Candidates:
         local = dataclasses.replace(within, label=label[label < kept], choices=kept + 1, open=True)
         return cls(local, answers)
 
-    def gold(self, known: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return known answers (N,) as candidates; one that nobody gave is none of these."""
-        given = self.answers == known[:, None]
-        place = np.where(given.any(axis=1), given.argmax(axis=1), self.answers.shape[1] - 1)
-        return np.where(known < 0, -1, place)
+
+def places(answers: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return known answers (N,), -1 where unknown, as candidates; one that nobody gave is none of these.
+
+    Example:
+        >>> places(np.array([[700, 3, -1], [41, -1, -1], [5, 6, -1]]), np.array([3, 7, -1])).tolist()
+        [1, 2, -1]
+    """
+    given = answers == known[:, None]
+    place = np.where(given.any(axis=1), given.argmax(axis=1), answers.shape[1] - 1)
+    return np.where(known < 0, -1, place)
 
 
 def is_open(ballots: Ballots, *, listed: bool = False) -> bool:
@@ -90,11 +95,10 @@ class OpenVotes:
 
     def __init__(self, ballots: Ballots, smoothing: float) -> None:
         self.ballots, self.coincidence = ballots, _START
-        self._strength, self._rounds = smoothing, 0
+        self._prior = AccuracyPrior(smoothing)
         self._bonus, self._wrong = np.zeros((2, len(ballots.names)))
         shape = (ballots.rows, ballots.choices)
-        cell = np.multiply(ballots.row, ballots.choices, dtype=np.int64) + ballots.label
-        self.votes = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+        self.votes = np.bincount(ballots.cells(), minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
         self._candidates = self.votes > 0
 
     def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
@@ -105,10 +109,7 @@ class OpenVotes:
         hits, given = (
             np.bincount(ballots.supervisor, each, minlength=people).astype(np.float64) for each in (right, own)
         )
-        common = (hits.sum() + 1) / (given.sum() + 2)
-        if self._rounds % 5 == 2:
-            self._strength = chosen_strength(hits, given, common)
-        accuracy = accuracies(hits, given, common, self._strength)
+        accuracy = self._prior.accuracies(hits, given, 2)
         # Pairs of wrong votes, and those of them with the same answer, if each candidate in turn is the right one.
         same = self.votes * (self.votes - 1)
         all_wrong = self.votes.sum(axis=1, keepdims=True) - self.votes
@@ -117,7 +118,6 @@ class OpenVotes:
         self.coincidence = float(np.clip((coincide + _START) / (pairs + 1), 1e-6, 0.5))
         self._wrong = np.log((1 - accuracy) * self.coincidence)
         self._bonus = np.log(accuracy) - self._wrong
-        self._rounds += 1
 
     def add_to(self, log_joint: Array) -> None:
         """See `Likelihood`; includes the prior of the candidates, and rules out those that a row does not have."""

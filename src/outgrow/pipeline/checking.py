@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+import pyarrow as pa
 
 from outgrow.errors import DataError
 from outgrow.evaluate.accuracy import choice_scores
 from outgrow.evaluate.calibration import confidences, negative_log_likelihoods
 from outgrow.evaluate.wording import number_text
-from outgrow.pipeline.voting import VotingResult
+from outgrow.pipeline.voting import VotingResult, known_answers
 from outgrow.tasks.files import choice_index
 from outgrow.tasks.tables import column, read_records
 
@@ -55,19 +55,12 @@ def check(result: VotingResult, path: str, *, task: str, answer: str) -> Check:
     table = read_records(path, mixed=True)
     tasks = column(table, task, where=path, setting="the column of the tasks")
     answers = column(table, answer, where=path, setting="the column to check against")
-    known: dict[str, int] = {}
-    for name, value in zip(map(str, tasks), answers, strict=True):
-        index = _index(value, result, path)
-        if index is not None and known.setdefault(name, index) != index:
-            raise DataError(f"The task {name} in {path} has two different known answers.", wanted="one, or none")
-    gold = np.array([known.get(name, -1) for name in result.posteriors()["task"].to_pylist()])
+    known = zip(map(str, tasks), (_index(value, result, path) for value in answers), strict=True)
+    gold = known_answers(result.tasks.cast(pa.string()).to_pylist(), known, path)
     checked = (gold >= 0) & result.combined.usable
     if not checked.any():
         raise DataError(f"No task with a posterior has a known answer in the column {answer!r} of {path}.")
-    probs, gold = result.combined.probs[checked], gold[checked]
-    if result.combined.answers is not None:
-        given = result.combined.answers[checked] == gold[:, None]
-        gold = np.where(given.any(axis=1), given.argmax(axis=1), probs.shape[1] - 1)
+    probs, gold = result.combined.probs[checked], result.combined.places(gold)[checked]
     return Check(
         tasks=int(checked.sum()),
         accuracy=float(choice_scores(probs, gold).mean()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,11 +212,18 @@ def _gold_of_wide(
     table: pa.Table, reader: VotesSupervisor, tasks: pa.Array, choices: Sequence[str], gold: str
 ) -> NDArray[np.int64]:
     task, answer = (column(table, name, where=reader.votes, setting="--gold") for name in (reader.task, gold))
-    known: dict[str, int] = {}
-    for name, value in zip(map(str, task), answer, strict=True):
-        index = choice_index(value, choices, where=reader.votes)
-        if index is not None and known.setdefault(name, index) != index:
-            raise DataError(
-                f"A task in {reader.votes} has two different gold answers.", found=name, wanted="one, or none"
-            )
-    return np.array([known.get(name, -1) for name in tasks.to_pylist()], dtype=np.int64)
+    known = (choice_index(value, choices, where=reader.votes) for value in answer)
+    return known_answers(tasks.to_pylist(), zip(map(str, task), known, strict=True), reader.votes)
+
+
+def known_answers(tasks: Sequence[str], known: Iterable[tuple[str, int | None]], where: str) -> NDArray[np.int64]:
+    """Return the known answer of each task, -1 without one, from a table's lines: names of tasks, and answers or None.
+
+    Raises:
+        DataError: A task has two different answers.
+    """
+    answers: dict[str, int] = {}
+    for task, answer in known:
+        if answer is not None and answers.setdefault(task, answer) != answer:
+            raise DataError(f"The task {task} in {where} has two different known answers.", wanted="one, or none")
+    return np.array([answers.get(task, -1) for task in tasks], dtype=np.int64)
