@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outgrow.errors import DataError
+from outgrow.files import read_table, write_table
 from outgrow.labels import (
     PARTS,
     ChoiceTargets,
@@ -21,7 +22,6 @@ from outgrow.labels import (
     TextTargets,
     check_probabilities,
 )
-from outgrow.store import read_table, write_table
 
 TEXT = st.text(max_size=12)
 IDS = st.lists(TEXT, min_size=1, max_size=5, unique=True).map(tuple)

@@ -23,11 +23,12 @@ from http_server import serving
 from outgrow import ranks
 from outgrow.errors import OutgrowError
 from outgrow.experiment import Experiment
+from outgrow.files import read_json, write_json
 from outgrow.progress import SilentReporter
 from outgrow.run import Run
 from outgrow.scale import generation, local
 from outgrow.scale.local import map_shards
-from outgrow.store import Store, read_json, write_json
+from outgrow.store import Store
 from outgrow.train import features
 from processes import in_processes
 from served_experiments import crowd, settings_in

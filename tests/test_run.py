@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from outgrow.files import write_text
 from outgrow.identity import NOT_HASHED
 from outgrow.labels import Note, Rows
 from outgrow.run import Run
-from outgrow.store import Store, write_text
+from outgrow.store import Store
 
 ROWS = Rows(("a",), ("prompt",), ("test",), (None,))
 UNKNOWN = {"loss": {"kind": "objective", "name": "secret", "params": {}, "revision": NOT_HASHED}}

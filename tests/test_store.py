@@ -16,18 +16,8 @@ from hypothesis import strategies as st
 from outgrow import files
 from outgrow import store as store_module
 from outgrow.errors import StoreError
-from outgrow.store import (
-    Store,
-    content_hash,
-    read_json,
-    read_table,
-    replacing,
-    table_hash,
-    translate_os_errors,
-    write_json,
-    write_table,
-    write_text,
-)
+from outgrow.files import read_json, read_table, replacing, translate_os_errors, write_json, write_table, write_text
+from outgrow.store import Store, content_hash, table_hash
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),

@@ -9,8 +9,9 @@ import yaml
 
 from outgrow.errors import ConfigError
 from outgrow.experiment import Experiment
+from outgrow.files import write_text
 from outgrow.progress import Reporter
-from outgrow.store import cache_folder, write_text
+from outgrow.store import cache_folder
 from outgrow.worlds import facts
 
 SIZES = ("demo", "tiny")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from outgrow.errors import OutgrowError
-from outgrow.store import Store, translate_os_errors
+from outgrow.files import translate_os_errors
+from outgrow.store import Store
 
 _SWITCHES = ("HF_HUB_OFFLINE", "HF_HOME", "OUTGROW_STORE", "CUDA_VISIBLE_DEVICES")
 _SECRETS = ("OPENAI_BASE_URL", "OPENAI_API_KEY")

@@ -20,6 +20,7 @@ from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_co
 from outgrow.config.reading import read_mapping
 from outgrow.errors import ConfigError, DataError, StoreError, did_you_mean
 from outgrow.evaluate.summary import Role
+from outgrow.files import translate_os_errors, write_table, write_text
 from outgrow.labels import PARTS, Predictions, Rows
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
@@ -37,7 +38,7 @@ from outgrow.report.notes import sentence
 from outgrow.results import Results, plain
 from outgrow.run import Run
 from outgrow.scale.generation import conversations
-from outgrow.store import Store, table_hash, translate_os_errors, write_table, write_text
+from outgrow.store import Store, table_hash
 from outgrow.students.card import labels_card
 from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prompts, shared_stems
 

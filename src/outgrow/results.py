@@ -18,10 +18,11 @@ from outgrow.errors import DataError, StoreError, nearest_file
 from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
 from outgrow.evaluate.advice import WIDTH, run_advice
 from outgrow.evaluate.tiny import TinyEstimate
+from outgrow.files import read_json, read_table, write_json, write_table, write_text
 from outgrow.integrity import digest, first_damage
 from outgrow.labels import Note, Rows
 from outgrow.report.examples import Examples
-from outgrow.store import check_sum, read_json, read_table, with_sum, write_json, write_table, write_text
+from outgrow.store import check_sum, with_sum
 
 if TYPE_CHECKING:
     from outgrow.students import Student

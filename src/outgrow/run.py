@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar, overload
 import pyarrow as pa
 
 from outgrow import ranks
+from outgrow.files import read_json, read_table, write_json, write_table
 from outgrow.identity import not_hashed
 from outgrow.labels import Note
 from outgrow.labels.notes import Severity
@@ -27,7 +28,7 @@ from outgrow.models.server import Cost, Costs, DryRunModel, DryRunServer, Usage
 from outgrow.models.specs import ModelSpec, ServerModel
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.scale.generation import ShardedLanguageModel, keep_said, said
-from outgrow.store import Artefact, Store, read_json, read_table, write_json, write_table
+from outgrow.store import Artefact, Store
 
 
 class Record(Protocol):

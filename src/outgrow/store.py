@@ -29,15 +29,7 @@ from filelock import FileLock, Timeout
 
 from outgrow import ranks
 from outgrow.errors import StoreError
-from outgrow.files import check_new as check_new
-from outgrow.files import new_folder as new_folder
-from outgrow.files import read_json as read_json
-from outgrow.files import read_table as read_table
-from outgrow.files import replacing as replacing
-from outgrow.files import translate_os_errors as translate_os_errors
-from outgrow.files import write_json as write_json
-from outgrow.files import write_table as write_table
-from outgrow.files import write_text as write_text
+from outgrow.files import read_json, translate_os_errors, write_json, write_text
 from outgrow.integrity import digests, first_damage, sync_folder, synced_later, unseal
 
 FORMAT = 1

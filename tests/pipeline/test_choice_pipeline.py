@@ -13,11 +13,12 @@ import pytest
 
 from outgrow.errors import ConfigError, DataError
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.pipeline.choice import ChoicePipeline
 from outgrow.results import Results
 from outgrow.run import Run
-from outgrow.store import Store, read_table
+from outgrow.store import Store
 from outgrow.tasks import read_task
 from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines
 

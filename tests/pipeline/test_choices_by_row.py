@@ -11,12 +11,13 @@ import pytest
 from http_server import Answer, Asked, reply, said, serving
 from outgrow.errors import ConfigError, DataError
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.scripted import ScriptedLanguageModel
 from outgrow.refine.choice_icl import ChoiceICL
 from outgrow.results import Results
 from outgrow.run import Run
-from outgrow.store import Store, read_table
+from outgrow.store import Store
 from outgrow.supervisors import ServerSupervisor
 from small_experiments import FILLERS, write_experiment, write_lines
 

@@ -17,12 +17,13 @@ from outgrow.config import GivenRatings
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.judge import Rubric
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.labels import Completion, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.pipeline.judging import given_ratings, judge_answers
 from outgrow.pipeline.labelling import experiment_on, labels_section, texts_table, write_labels
 from outgrow.run import Run
-from outgrow.store import Store, read_table
+from outgrow.store import Store
 from outgrow.tasks import read_records
 from small_experiments import planted_rows, write_experiment, write_lines
 

@@ -14,13 +14,13 @@ from outgrow.config import parse_config
 from outgrow.demo import demo_settings
 from outgrow.errors import DataError
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.labels import ChoiceTargets, Note
 from outgrow.models.local import LocalLanguageModel
 from outgrow.progress import SilentReporter
 from outgrow.refine.choice_icl import ChoiceICL
 from outgrow.report.notes import sentence
 from outgrow.results import Results
-from outgrow.store import read_table
 from outgrow.tasks import read_task
 from outgrow.worlds import facts_models
 from small_experiments import planted_rows, write_experiment, write_lines

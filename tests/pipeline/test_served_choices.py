@@ -16,10 +16,10 @@ from fine_tuning_provider import Provider
 from http_server import Answer, Asked, Handler, reply, said, serving
 from outgrow.errors import ConfigError
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.models.server import tuning
 from outgrow.report.notes import sentence
 from outgrow.results import Results
-from outgrow.store import read_table
 from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines
 
 UNLABELLED, TEST = 40, 20

@@ -11,8 +11,8 @@ import pytest
 
 from outgrow.errors import ConfigError
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.results import Results
-from outgrow.store import read_table
 from small_experiments import noisy_votes, planted_rows, write_experiment, write_lines, write_text_task
 
 SUPERVISORS = [{"votes": "votes.jsonl"}, {"features": "tfidf", "rows": 60}]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.results import Results
-from outgrow.store import read_table
 from outgrow.students import predict
 from small_experiments import write_lines
 from tiny_models import WORDS

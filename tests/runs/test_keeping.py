@@ -17,10 +17,11 @@ from outgrow import store as store_module
 from outgrow.cli import app
 from outgrow.errors import StoreError
 from outgrow.experiment import Experiment
+from outgrow.files import write_json
 from outgrow.models.server import ResponseCache
 from outgrow.results import Results
 from outgrow.runs.keeping import complete, damage, finished_runs, holdings, prune, users_of
-from outgrow.store import Store, write_json
+from outgrow.store import Store
 from small_experiments import planted_rows, write_experiment
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outgrow.files import write_table
 from outgrow.progress import SilentReporter
 from outgrow.scale.local import map_shards
-from outgrow.store import write_table
 
 
 def squares(items: Sequence[int]) -> pa.Table:

@@ -15,8 +15,8 @@ import pytest
 
 from outgrow.errors import ConfigError, DataError, StoreError
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.progress import PlainReporter
-from outgrow.store import read_table
 from outgrow.students import predict, predicting
 from small_experiments import planted_rows, write_experiment
 

@@ -18,9 +18,9 @@ from model_cards import in_fresh_process
 from outgrow.cli import app
 from outgrow.errors import ConfigError, ModelError, OutgrowError, StoreError
 from outgrow.experiment import Experiment
+from outgrow.files import read_table
 from outgrow.models.loading import load_tokenizer
 from outgrow.results import Results
-from outgrow.store import read_table
 from outgrow.students import Student, predict
 from outgrow.students.publishing import publish
 from small_experiments import planted_rows, write_experiment, write_text_task

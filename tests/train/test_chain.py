@@ -13,9 +13,10 @@ from torch import Tensor
 
 from outgrow.config import Intermediate, Named
 from outgrow.errors import ConfigError, DataError
+from outgrow.files import read_json, write_json
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.run import Run
-from outgrow.store import Artefact, Store, read_json, write_json
+from outgrow.store import Artefact, Store
 from outgrow.train.learners import IntermediateModel
 
 CROSS_ENTROPY = Named(name="cross_entropy")

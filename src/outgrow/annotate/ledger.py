@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from outgrow.annotate.items import label_names
 from outgrow.errors import ConfigError, DataError, StoreError
+from outgrow.files import replacing, translate_os_errors
 from outgrow.labels import Rows
-from outgrow.store import replacing, translate_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -51,9 +51,9 @@ def label(
     quiet: Quiet = False,
 ) -> None:
     """Let a model label rows: votes for one of the choices, or texts. A call that was killed goes on where it was."""
+    from outgrow.files import check_new
     from outgrow.pipeline.labelling import KINDS, experiment_on, write_labels
     from outgrow.pipeline.labelling import label as label_rows
-    from outgrow.store import check_new
 
     load_plugins(plugin)
     check_new(output, KINDS)
@@ -117,8 +117,8 @@ def refine(
     quiet: Quiet = False,
 ) -> None:
     """Let a strong model label weakly labelled rows again, and audit that; or audit refined labels that exist."""
+    from outgrow.files import check_new
     from outgrow.pipeline import labelling
-    from outgrow.store import check_new
 
     load_plugins(plugin)
     if (refined is None) == (model is None):

@@ -15,12 +15,12 @@ from outgrow.combine import Combined
 from outgrow.combine.advice import rows_to_label, votes_advice
 from outgrow.errors import StoreError
 from outgrow.evaluate.advice import gold_note, method_note
+from outgrow.files import replacing
 from outgrow.labels import Note
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.pipeline.voting import combine_table
 from outgrow.report.advice import REASONS
 from outgrow.results import Results
-from outgrow.store import replacing
 
 ROWS = "rows_to_label.csv"
 """Name of the file in the folder of a run."""

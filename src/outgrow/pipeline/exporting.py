@@ -12,9 +12,9 @@ import numpy as np
 
 from outgrow.config import ExperimentConfig, ServerStrong
 from outgrow.errors import ConfigError, StoreError, did_you_mean
+from outgrow.files import write_text
 from outgrow.labels import ChoiceTargets, Rows, TextTargets
 from outgrow.pipeline.protocol import Pipeline
-from outgrow.store import write_text
 from outgrow.templates import asked_by, fill
 from outgrow.train.targets import rows_of
 

@@ -17,13 +17,14 @@ from outgrow.config import GivenRatings, Judge, Local, LocalJudge, Named, Server
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate import agreement
 from outgrow.evaluate.judge import RATED, Ratings, Rubric, rate_together
+from outgrow.files import read_table, write_table
 from outgrow.labels import Note, Predictions
 from outgrow.labels.arrow import metadata, with_metadata
 from outgrow.models.loading import check_local, short_name
 from outgrow.models.protocols import GenerateOptions, LanguageModel
 from outgrow.models.specs import model_spec
 from outgrow.run import Run
-from outgrow.store import content_hash, read_table, write_table
+from outgrow.store import content_hash
 from outgrow.tasks.tables import check_column, column, read_records
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from outgrow.config import ExperimentConfig, Method, ServerStrong, parse_config, parse_settings
 from outgrow.errors import ConfigError, DataError
+from outgrow.files import check_new, replacing, write_table
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Part, Rows, TextLabels, positions
 from outgrow.models.protocols import check_options
 from outgrow.models.specs import model_spec
@@ -34,7 +35,6 @@ from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.refinement import Refinement
 from outgrow.registry import can
 from outgrow.run import Run
-from outgrow.store import check_new, replacing, write_table
 from outgrow.supervisors.exports import read_votes
 from outgrow.supervisors.protocol import Asking
 from outgrow.supervisors.server import check_asked

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from outgrow.config import ExperimentConfig, FineTune, Method, ServerStrong
 from outgrow.errors import ConfigError
+from outgrow.files import read_json, write_json
 from outgrow.labels import TextTargets
 from outgrow.models.server import Cost, Limits, NotYetError, Tuning, Usage, fine_tune
 from outgrow.models.server.usage import guess_tokens
 from outgrow.models.specs import ServerModel
 from outgrow.pipeline.exporting import message_lines, write_messages
 from outgrow.run import Run
-from outgrow.store import content_hash, read_json, write_json
+from outgrow.store import content_hash
 
 
 def check_untrained(name: str, method: Method) -> None:

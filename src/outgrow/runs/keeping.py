@@ -13,9 +13,10 @@ from filelock import FileLock, Timeout
 
 from outgrow.errors import StoreError
 from outgrow.evaluate.wording import number_text
+from outgrow.files import read_json, translate_os_errors
 from outgrow.models.server import ResponseCache
 from outgrow.report.table import columns_text
-from outgrow.store import ASIDE, IN_USE, RUNS, Artefact, Store, read_json, translate_os_errors
+from outgrow.store import ASIDE, IN_USE, RUNS, Artefact, Store
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from outgrow.files import read_table, write_table
 from outgrow.labels import Completion, TextLabels
 from outgrow.models.protocols import (
     GenerateOptions,
@@ -25,7 +26,7 @@ from outgrow.models.protocols import (
 )
 from outgrow.progress import Reporter
 from outgrow.scale.local import map_shards
-from outgrow.store import Artefact, content_hash, read_table, write_table
+from outgrow.store import Artefact, content_hash
 
 Item = TypeVar("Item")
 

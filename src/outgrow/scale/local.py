@@ -10,9 +10,9 @@ from typing import TypeVar
 import pyarrow as pa
 
 from outgrow import ranks
+from outgrow.files import read_table, write_table
 from outgrow.integrity import is_sealed, seal_file
 from outgrow.progress import Reporter
-from outgrow.store import read_table, write_table
 
 Item = TypeVar("Item")
 

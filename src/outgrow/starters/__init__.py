@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from outgrow.errors import ConfigError, did_you_mean
+from outgrow.files import new_folder
 from outgrow.starters.encoder import make_encoder
 from outgrow.starters.samples import messages, questions, replies, votes
-from outgrow.store import new_folder
 
 STARTERS = {
     "crowd": "texts and the votes of several people",

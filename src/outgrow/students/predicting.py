@@ -13,13 +13,13 @@ import pyarrow.parquet
 
 from outgrow.config import Local, TaskConfig
 from outgrow.errors import DataError
-from outgrow.files import for_spreadsheets
+from outgrow.files import check_new, for_spreadsheets, read_table, replacing, write_table
 from outgrow.integrity import is_sealed, seal_file
 from outgrow.models.loading import load_encoder, model_identity
 from outgrow.models.protocols import GenerateOptions
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import can
-from outgrow.store import check_new, content_hash, read_table, replacing, write_table
+from outgrow.store import content_hash
 from outgrow.students.student import Student
 from outgrow.tasks.files import asked, columns_of
 from outgrow.tasks.tables import check_column, read_pieces

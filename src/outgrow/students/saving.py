@@ -10,6 +10,7 @@ from typing import Any
 from outgrow.config import Local
 from outgrow.errors import ConfigError, ModelError, StoreError, did_you_mean
 from outgrow.evaluate.summary import Summary
+from outgrow.files import new_folder, read_json, write_json, write_text
 from outgrow.models.loading import (
     load_causal_lm,
     load_encoder,
@@ -18,7 +19,7 @@ from outgrow.models.loading import (
     short_name,
 )
 from outgrow.registry import can, create
-from outgrow.store import Artefact, Store, new_folder, read_json, write_json, write_text
+from outgrow.store import Artefact, Store
 from outgrow.students.card import card
 from outgrow.students.student import Student
 from outgrow.templates import asked_by

@@ -12,7 +12,7 @@ from outgrow.config.base import Choice, Frozen
 from outgrow.config.schema import Generate
 from outgrow.config.task import Columns
 from outgrow.errors import ModelError, nearest_file
-from outgrow.store import read_json, write_json
+from outgrow.files import read_json, write_json
 
 _FILE = "student.json"
 

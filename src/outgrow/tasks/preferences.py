@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from outgrow.errors import DataError
+from outgrow.files import write_text
 from outgrow.labels import PreferencePairs
-from outgrow.store import write_text
 from outgrow.tasks.split import normalise
 from outgrow.tasks.tables import column, read_records
 

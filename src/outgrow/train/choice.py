@@ -15,6 +15,7 @@ from transformers import TrainingArguments
 
 from outgrow import ranks
 from outgrow.config import HERE, Local, Named
+from outgrow.files import read_json, replacing, write_json
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.adapters import Adapter
 from outgrow.models.classifier import ChoiceNetwork, Encoder, by_length, load_choice_network
@@ -22,7 +23,7 @@ from outgrow.objectives import Objective
 from outgrow.progress import Reporter
 from outgrow.registry import create
 from outgrow.run import Run
-from outgrow.store import Artefact, read_json, replacing, write_json
+from outgrow.store import Artefact
 from outgrow.train.arguments import FineTuning
 from outgrow.train.features import prompt_matrix
 from outgrow.train.step_context import StepContextTracker

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from outgrow.config import HERE, Choice, Local, ModelName, weights_of
+from outgrow.files import write_table
 from outgrow.labels import Rows, positions
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, short_name, weights_identity
 from outgrow.run import Run
 from outgrow.scale.local import map_shards, read_shards
-from outgrow.store import write_table
 from outgrow.train.targets import prompts_hash
 
 SHARD_ROWS = 1024

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from outgrow import ranks
 from outgrow.config import Named
 from outgrow.errors import DataError
+from outgrow.files import read_table, write_table
 from outgrow.labels import PreferencePairs, TextTargets
 from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer, text_identity
 from outgrow.models.rendering import renderer
@@ -28,7 +29,7 @@ from outgrow.objectives import PreferenceObjective, cross_entropy, kto_reference
 from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.scale.local import map_shards
-from outgrow.store import Artefact, read_table, table_hash, write_table
+from outgrow.store import Artefact, table_hash
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.arguments import FineTuning, training_arguments
 from outgrow.train.supervised import Gather, RowLosses, fit, save_model

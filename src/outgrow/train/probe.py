@@ -16,13 +16,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from outgrow import ranks
 from outgrow.config import Named
 from outgrow.errors import ConfigError
+from outgrow.files import replacing
 from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.objectives import Objective
 from outgrow.optimize import minimize
 from outgrow.progress import Step
 from outgrow.run import Run
-from outgrow.store import Artefact, replacing
+from outgrow.store import Artefact
 from outgrow.train.features import FrozenFeatures
 from outgrow.train.step_context import StepContextTracker
 from outgrow.train.targets import make_objective, rows_of, target_tensors, training_hashes

@@ -28,9 +28,9 @@ from transformers import (
 
 from outgrow import ranks
 from outgrow.errors import ModelError, StoreError
+from outgrow.files import read_json, write_json
 from outgrow.integrity import digests, first_damage
 from outgrow.progress import Reporter, SilentReporter, Step
-from outgrow.store import read_json, write_json
 
 _MARK = "outgrow.json"
 

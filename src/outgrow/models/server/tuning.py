@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from outgrow.errors import MissingExtraError, ModelError
+from outgrow.files import read_json, write_json
 from outgrow.models.server.client import Limits, message_of, redirected
 from outgrow.models.server.keys import api_key, key_fix, redact
-from outgrow.store import read_json, write_json
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 """Seconds between two looks at a job; they double from the first to the longest."""
