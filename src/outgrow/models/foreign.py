@@ -42,7 +42,9 @@ def check_numbers(about: Any, folder: Path, key: str = "") -> None:
         bound = bounds.MODEL_PARTS if _PARTS.search(key) else bounds.MODEL_SIZE
         if not abs(about) <= bound.most and not isinstance(about, float):
             found = f"{key}: {about:.3g}" if abs(about) < 1e300 else key
-            raise ModelError(f"The configuration in {folder} describes no model.", found=found, wanted=str(bound))
+            raise ModelError(
+                f"The configuration in {folder} describes a model that cannot be built.", found=found, wanted=str(bound)
+            )
 
 
 def check_padding(folder: Path) -> None:
@@ -51,7 +53,7 @@ def check_padding(folder: Path) -> None:
     lengths = _FIXED.findall(path.read_bytes()) if path.is_file() else []
     if any(len(length) > 10 or int(length) > bounds.PADDING.most for length in lengths):
         found = f"Fixed: {max(lengths, key=len).decode()[:20]}"
-        raise ModelError(f"The tokenizer in {folder} pads beyond all measure.", found=found, wanted=str(bounds.PADDING))
+        raise ModelError(f"The tokenizer in {folder} pads texts too far.", found=found, wanted=str(bounds.PADDING))
 
 
 def first_line(error: BaseException) -> str:

@@ -65,7 +65,7 @@ def advice_text(notes: Sequence[Note], *, width: int = DEFAULT_WIDTH) -> str:
 
 REASONS = {
     "measure": "drawn at random: accuracy on these rows is that of all",
-    "correct": "among the least certain: of all labels most likely wrong",
+    "correct": "among the least certain: its label is one of the likeliest to be wrong",
 }
 """Why a row should be labelled, by its use."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from outgrow.labels import Rows
 
 MOST_ROWS = 10_000
-"""Rows of a part in the page; of more, every so-manieth."""
+"""Rows of a part in the page; of more, evenly spaced ones."""
 LARGEST = 4_500_000
 """Characters of data in the page; beyond, rows are left out."""
 LONGEST_TEXT = 5_000

@@ -1,4 +1,4 @@
-"""Opening files of tables, as long as they do not grow beyond all measure."""
+"""Opening files of tables, within bounds on their size."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def parquet_batches(file: Path, size: int) -> Iterator[pa.RecordBatch]:
 def opened(file: Path) -> Any:
     """Open a file as a stream of bytes, decompressed if its name ends in `.gz`.
 
-    Reading raises a DataError where a file is inflated beyond all measure.
+    Reading raises a DataError where the decompressed file exceeds its bounds.
     """
     if file.suffix != ".gz":
         return pa.input_stream(str(file), compression=None)
