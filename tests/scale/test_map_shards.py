@@ -18,8 +18,8 @@ def squares(items: Sequence[int]) -> pa.Table:
 
 
 def run(folder: Path, items: Sequence[int], size: int, work=squares) -> list[int]:
-    table = map_shards(work, items, folder, shard_size=size, reporter=SilentReporter(), name="square")
-    return table["square"].to_pylist()
+    shards = map_shards(work, items, folder, shard_size=size, reporter=SilentReporter(), name="square")
+    return pa.concat_tables([*shards])["square"].to_pylist()
 
 
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=30), st.integers(1, 12))

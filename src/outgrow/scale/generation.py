@@ -140,5 +140,6 @@ class ShardedLanguageModel:
         call = content_hash([list(items), dict(asked)])
         folder = self.folder / f"{_CALL}{call[:16]}"
         folder.mkdir(parents=True, exist_ok=True)
-        table = map_shards(work, items, folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)
+        shards = map_shards(work, items, folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)
+        table = pa.concat_tables([*shards])
         return [list(row[0]) for row in TextLabels.from_arrow(table).texts]

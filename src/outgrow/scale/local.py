@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ def map_shards(
     shard_size: int,
     reporter: Reporter,
     name: str,
-) -> pa.Table:
+) -> Iterator[pa.Table]:
     """Apply `work` to consecutive slices of `items` and write each result to `folder/part-00000.parquet` and so on.
 
     Whole shards of an earlier, interrupted call are kept: the folder must belong to this work alone (see `Store.get`).
@@ -40,7 +40,7 @@ def map_shards(
         name: Name of the step in progress reports.
 
     Returns:
-        The tables of all shards, concatenated in order.
+        The tables of all shards in order, each read when it is asked for.
     """
     with reporter.step(name, total=len(items)) as step:
         for index in range(math.ceil(len(items) / shard_size)):
@@ -56,6 +56,6 @@ def map_shards(
     return read_shards(folder)
 
 
-def read_shards(folder: Path) -> pa.Table:
-    """Return the tables of all shards of a folder, concatenated in order."""
-    return pa.concat_tables([read_table(path) for path in sorted(folder.glob("part-*.parquet"))])
+def read_shards(folder: Path) -> Iterator[pa.Table]:
+    """Return the tables of all shards of a folder in order, each read when it is asked for."""
+    return map(read_table, sorted(folder.glob("part-*.parquet")))

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
+from outgrow import ranks
 from outgrow.config import HERE, Choice, Local, ModelName, weights_of
-from outgrow.files import write_table
+from outgrow.files import replacing
+from outgrow.integrity import is_sealed, seal_file
 from outgrow.labels import Rows, positions
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, short_name, weights_identity
 from outgrow.run import Run
-from outgrow.scale.local import map_shards, read_shards
+from outgrow.scale.local import map_shards
 from outgrow.train.targets import prompts_hash
 
 SHARD_ROWS = 1024
 """Rows per shard; an interrupted run computes at most one shard again."""
+MATRIX = "matrix.npy"
+"""The file of a whole matrix, fp32."""
 
 
 class TrainedSection(Protocol):
@@ -69,19 +74,25 @@ def prompt_matrix(
         return found[positions([row for own in parts for row in own.ids], rows.ids)]
 
     def make(folder: Path) -> None:
+        if is_sealed(folder / MATRIX):  # killed before the manifest was written
+            return
         compute = load()
 
         def work(prompts: Sequence[str]) -> pa.Table:
             return _table(compute(prompts))
 
-        map_shards(work, rows.texts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
+        shards = map_shards(work, rows.texts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
+        if ranks.first():
+            _join(shards, folder, len(rows.texts))
 
     def blank(folder: Path) -> None:
-        write_table(folder / "part-00000.parquet", _table(torch.zeros(len(rows.texts), columns)))
+        _join([_table(torch.zeros(len(rows.texts), columns))], folder, len(rows.texts))
 
-    artefact = run.stage(kind, {**recipe, "prompts": prompts_hash(rows)}, make, blank=blank, together=True)
-    values = read_shards(artefact.path)["values"].combine_chunks()
-    matrix = torch.tensor(values.flatten().to_numpy().reshape(len(values), -1))
+    artefact = run.stage(
+        kind, {**recipe, "prompts": prompts_hash(rows), "file": MATRIX}, make, blank=blank, together=True
+    )
+    # Mapped, not read: pages are in memory while they are used. Written to, they would be copies.
+    matrix = torch.from_numpy(np.load(artefact.path / MATRIX, mmap_mode="c"))
     return matrix if rows.options is None else matrix.reshape(len(rows), -1, matrix.shape[1])
 
 
@@ -130,6 +141,20 @@ class FrozenFeatures:
             return embed(network, batch, pooling)
 
         return lambda prompts: by_length(states, network, encoder, prompts, batch_size=self.batch_size)
+
+
+def _join(shards: Iterable[pa.Table], folder: Path, rows: int) -> None:
+    """Write the matrix of all shards as one file that can be mapped, and delete theirs."""
+    with replacing(folder / MATRIX) as temporary, temporary.open("wb") as file:
+        for number, shard in enumerate(shards):
+            values = shard["values"].combine_chunks()
+            if not number:
+                about = {"descr": "<f4", "fortran_order": False, "shape": (rows, values.type.list_size)}
+                np.lib.format.write_array_header_1_0(file, about)
+            file.write(values.flatten().to_numpy().astype("<f4").tobytes())
+    seal_file(folder / MATRIX)
+    for shard in folder.glob("part-*.parquet"):
+        shard.unlink()
 
 
 def _table(matrix: Tensor) -> pa.Table:

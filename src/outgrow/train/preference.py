@@ -143,9 +143,9 @@ class PreferenceLearner(FineTuning):
             def work(piece: Sequence[Mapping[str, Any]]) -> pa.Table:
                 return pa.table({"logprobs": pa.array(_in_batches(network, piece, self.batch_size).tolist())})
 
-            table = map_shards(work, lines, folder, shard_size=_SHARD_PAIRS, reporter=run.reporter, name=name)
+            shards = map_shards(work, lines, folder, shard_size=_SHARD_PAIRS, reporter=run.reporter, name=name)
             if ranks.first():
-                write_table(folder / "logprobs.parquet", table)
+                write_table(folder / "logprobs.parquet", pa.concat_tables([*shards]))
 
         recipe = {
             "model": text_identity(self.model, self.local),
