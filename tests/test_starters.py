@@ -37,7 +37,7 @@ def test_from_votes_without_any_gold_answer_to_labels_for_new_rows_as_the_readme
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = README.read_text(encoding="utf-8")
-    block = re.search(r"```\n(outgrow init crowd .*?)```", text, re.DOTALL)[1]  # type: ignore[index]
+    block = re.search(r"```sh\n(outgrow init crowd .*?)```", text, re.DOTALL)[1]  # type: ignore[index]
     commands = [line.partition("#")[0].split() for line in block.splitlines()]
     assert [command[1] for command in commands] == ["init", "run", "save", "predict"]
     for command in commands:

@@ -55,13 +55,10 @@ class Experiment:
     """A configured experiment.
 
     Example:
-        ```python
-        import outgrow as og
-
-        results = og.Experiment.from_yaml("examples/sentiment.yaml", ["seeds=1"]).run()
-        print(results.table())
-        results.save_report("report.html")
-        ```
+        >>> import outgrow as og
+        >>> results = og.Experiment.from_yaml("examples/sentiment.yaml", ["seeds=1"]).run()  # doctest: +SKIP
+        >>> print(results.table())  # doctest: +SKIP
+        >>> results.save_report("report.html")  # doctest: +SKIP
     """
 
     config: ExperimentConfig

@@ -41,6 +41,7 @@ def combine(
 
     Args:
         votes: One of
+
             - whole numbers (N, M), the label of each row by each supervisor, -1 for abstentions;
             - probabilities (N, M, K), K NaNs for an abstention, or `ChoiceVotes`;
             - a long table with columns `task`, `worker` and `label` (pandas or pyarrow), or a list of such tuples.
