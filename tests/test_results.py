@@ -1,3 +1,4 @@
+import functools
 import json
 import subprocess
 import sys
@@ -174,6 +175,35 @@ def test_scores_that_are_missing_from_the_table_are_refused(results, tmp_path):
         Results.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("name",), ["trial"]),
+        (("models", 0, "metrics"), {}),
+        (("chance", "accuracy"), "half"),
+        (("provenance", "config", "task"), True),
+        (("provenance", "students"), [7]),
+        (("provenance", "seconds"), {"student": "long"}),
+        (("provenance", "refinement"), [{"scores": 1}]),
+    ],
+)
+def test_forged_results_are_refused(results, tmp_path, place, value):
+    results.save(tmp_path)
+    about = older(tmp_path)
+    *inside, last = place
+    functools.reduce(lambda own, key: own[key], inside, about)[last] = value
+    (tmp_path / "results.json").write_text(json.dumps(about))
+    with pytest.raises(StoreError, match="damaged"):
+        Results.load(tmp_path)
+
+
+def test_a_student_of_which_too_little_is_said_is_refused(results, tmp_path):
+    student = {"method": "naive", "seed": 0, "artefact": "student/ab", "base": "large"}
+    poor = Results("trial", results.models, {}, {"students": [student]})
+    with pytest.raises(StoreError, match="cannot be saved from what these results say"):
+        poor.save_student("naive", tmp_path / "saved")
+
+
 def test_results_of_another_version_are_refused(results, tmp_path):
     results.save(tmp_path)
     about = older(tmp_path)
@@ -225,7 +255,6 @@ def test_notes_are_saved_as_records_and_sentences_of_older_files_still_load(resu
     about = older(tmp_path)
     assert about["provenance"]["notes"][0] == failed.to_json()
     assert Results.load(tmp_path).notes[:2] == (failed, Note.from_json("2 rows left out."))
-    about["standings"] = about.pop("models")
     about["provenance"]["notes"] = ["2 rows left out."]
     (tmp_path / "results.json").write_text(json.dumps(about))
     loaded = Results.load(tmp_path)

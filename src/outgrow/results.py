@@ -21,7 +21,10 @@ from outgrow.evaluate.tiny import TinyEstimate
 from outgrow.files import read_json, read_table, write_json, write_table, write_text
 from outgrow.integrity import digest, first_damage
 from outgrow.labels import Note, Rows
+from outgrow.labels.notes import OTHER_VALUES
 from outgrow.report.examples import Examples
+from outgrow.report.refinement import refinement_section
+from outgrow.report.saved import SavedResults
 from outgrow.store import check_sum, with_sum
 
 if TYPE_CHECKING:
@@ -199,14 +202,15 @@ class Results:
                     wanted=f"format {FORMAT}",
                     fix="Run the experiment again; artefacts in its store are reused.",
                 )
-            listed = about["models"] if "models" in about else about["standings"]  # their name in older files
+            SavedResults.model_validate(about)
+            listed = about["models"]
             certain = any(each.get("certainty") for each in listed)
             certainty = read_table(_existing(folder, "certainty.parquet")) if certain else None
             models, ids = _models(listed, table, certainty)
-            _check_shapes(about["provenance"])
+            refinement_section(about["provenance"].get("refinement") or ())
             tests = {name: cls.load(folder / "tests" / name) for name in about.get("tests", ())}
             return cls(about["name"], models, about["chance"], about["provenance"], ids, tests, _examples(folder))
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except OTHER_VALUES as error:
             said = f"The results in {folder} are damaged: {error!r}"
             raise StoreError(said, fix="Run the experiment again.") from error
 
@@ -234,7 +238,13 @@ class Results:
         """
         from outgrow.students.saving import save_student
 
-        return save_student(self._provenance(), self.summary, method, Path(folder), seed=seed, merge=merge)
+        try:
+            return save_student(self._provenance(), self.summary, method, Path(folder), seed=seed, merge=merge)
+        except OTHER_VALUES as error:
+            said = f"The student {method!r} cannot be saved from what these results say of it: {error!r}"
+            raise StoreError(
+                said, fix="Run the experiment again: what is in its store is not computed again."
+            ) from error
 
     def _provenance(self) -> dict[str, Any]:
         about: dict[str, Any] = plain(self.provenance)
@@ -266,24 +276,6 @@ class Results:
             "id": pa.array(ids, pa.string()),
         }
         return pa.table(about | {name: pa.array(array.reshape(-1)) for name, array in arrays.items()})
-
-
-_SHAPES: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("config", "versions", "seconds", "sizes", "hashes", "best supervisors"), dict),
-    **dict.fromkeys(("notes", "students", "refinement", "costs", "plugins", "seeds", "artefacts"), list),
-    **dict.fromkeys(("started", "store"), str),
-}
-
-
-def _check_shapes(about: Mapping[str, Any]) -> None:
-    """Raise a TypeError for a provenance from elsewhere that no report could be made of."""
-    methods = (about.get("config") or {}).get("methods") or {}
-    items = [each for key in ("students", "refinement", "costs") for each in about.get(key) or ()]
-    for seconds in (about.get("seconds") or {}).values():
-        float(seconds)
-    shaped = all(about.get(key) is None or isinstance(about[key], kind) for key, kind in _SHAPES.items())
-    if not shaped or not all(isinstance(each, dict) for each in (*items, *methods.values())):
-        raise TypeError("a part of the provenance is of another type")
 
 
 def _repeated(text: str, times: int) -> pa.DictionaryArray:

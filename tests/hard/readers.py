@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from hard.proper import scores
 from outgrow.annotate.items import read_items
 from outgrow.config import TaskConfig, load_config
 from outgrow.errors import OutgrowError
@@ -14,6 +16,7 @@ from outgrow.models.server.pacing import retry_after, until_reset
 from outgrow.models.server.wire import MalformedReplyError, read_reply, to_completion
 from outgrow.pipeline.voting import combine_table
 from outgrow.results import Results
+from outgrow.runs.comparing import compare_runs
 from outgrow.runs.keeping import finished_runs
 from outgrow.store import Store
 from outgrow.students.student import Student
@@ -93,8 +96,15 @@ def _headers(data: bytes, folder: Path) -> None:
 
 def _results(data: bytes, folder: Path) -> None:
     _placed("results.json", data, folder)
+    scores().save(folder / "proper")
+    for name in ("scores.parquet", "certainty.parquet"):
+        shutil.copy(folder / "proper" / name, folder)
     finished_runs([folder])
-    Results.load(folder)
+    results = Results.load(folder)
+    results.table()
+    results.advice()
+    compare_runs([folder, folder / "proper"])
+    results.save_student("naive", folder / "saved")
 
 
 def _manifest(data: bytes, folder: Path) -> None:

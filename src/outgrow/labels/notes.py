@@ -17,6 +17,10 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """From the least to the gravest."""
 
 
+OTHER_VALUES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
+"""What is raised where values of a file from elsewhere are not those that this version of outgrow writes."""
+
+
 @dataclass(frozen=True)
 class Note:
     """One remark about a run, for tables and reports.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from outgrow.evaluate.wording import estimate_text, number_text, share_text
-from outgrow.labels.notes import SEVERITIES, Note, Severity
+from outgrow.labels.notes import OTHER_VALUES, SEVERITIES, Note, Severity
 from outgrow.report.table import DEFAULT_WIDTH
 
 Values = Mapping[str, Any]
@@ -36,7 +37,7 @@ class Finding:
 
 
 def findings(notes: Sequence[Note]) -> list[Finding]:
-    """Return the advice in words, in the order of the notes; notes with other codes are left out.
+    """Return the advice in words, in the order of the notes; notes with other codes or values are left out.
 
     Example:
         >>> note = Note("advice.combine", values={"method": "dependence", "shift": 0.02, "copies": 0, "gold": 0,
@@ -44,8 +45,13 @@ def findings(notes: Sequence[Note]) -> list[Finding]:
         >>> findings([note])[0].next_step
         'outgrow combine VOTES'
     """
-    worded = [(note, *_WORDINGS[note.code]) for note in notes if note.code in _WORDINGS]
-    return [Finding(note.code, note.severity, title, *words(note.values), note.values) for note, title, words in worded]
+    found = []
+    for note in notes:
+        title, words = _WORDINGS.get(note.code, ("", None))
+        if words is not None:
+            with contextlib.suppress(*OTHER_VALUES):
+                found.append(Finding(note.code, note.severity, title, *words(note.values), note.values))
+    return found
 
 
 def advice_text(notes: Sequence[Note], *, width: int = DEFAULT_WIDTH) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outgrow.evaluate.wording import estimate_text, number_text, share_text
-from outgrow.labels.notes import SEVERITIES, Note, Severity
+from outgrow.labels.notes import OTHER_VALUES, SEVERITIES, Note, Severity
 
 Wording = str | Callable[[Mapping[str, Any]], str]
 """A format string for the values of a note, or a function that chooses one by the values.
@@ -293,8 +293,8 @@ def sentence(note: Note) -> str:
     try:
         wording = known(values) if callable(known) else known
         text = _Formatter().vformat(wording, (), values)
-    except (KeyError, TypeError, ValueError, IndexError):
-        wording = ""  # a file of another version, with other values
+    except OTHER_VALUES:
+        wording = ""
     if not wording:
         shown = ", ".join(f"{key}={value}" for key, value in note.values.items())
         return ": ".join(filter(None, (who, note.code, shown)))

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from outgrow.errors import StoreError
 from outgrow.evaluate.wording import number_text
 from outgrow.files import read_json, translate_os_errors
+from outgrow.labels.notes import OTHER_VALUES
 from outgrow.models.server import ResponseCache
 from outgrow.report.table import columns_text
 from outgrow.store import ASIDE, IN_USE, RUNS, Artefact, Store
@@ -232,7 +233,7 @@ def _finished(file: Path) -> FinishedRun:
             store=known.get("store"),
             artefacts=frozenset(known.get("artefacts") or ()),
         )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except OTHER_VALUES as error:
         raise StoreError(
             f"{file} is damaged: {error!r}", fix="Delete its folder, or run the experiment again."
         ) from error
