@@ -13,7 +13,8 @@ import pytest
 
 _FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1100,900"
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1100,900 "
+    "--disable-background-timer-throttling --disable-backgrounding-occluded-windows --disable-renderer-backgrounding"
 )
 
 
@@ -47,6 +48,19 @@ def emulate(driver: Any, *, scheme: str = "light", media: str = "", width: int =
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def barriers(driver: Any) -> list[str]:
+    """Return what axe-core finds serious or critical on the page, in light, dark and on a phone."""
+    axe = pytest.importorskip("axe_core_python.selenium", reason="axe-core-python is not installed").Axe()
+    found = []
+    for scheme, width in (("light", 1100), ("dark", 1100), ("light", 360)):
+        emulate(driver, scheme=scheme, width=width)
+        for one in axe.run(driver)["violations"]:
+            if one["impact"] in ("serious", "critical"):
+                found += [f"{scheme}, {width} px: {one['id']}: {node['html'][:200]}" for node in one["nodes"]]
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return found
 
 
 def print_pages(driver: Any) -> int:

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from rounds import a_round, some_rows
 
+from chromium import chromium
+from outgrow.annotate import Ledger
+
 
 class Annotator:
     """What the page does: an answer is posted until it is confirmed; here every fifth one is posted twice."""
@@ -94,24 +97,69 @@ def test_no_vote_is_lost_or_doubled_when_the_server_is_killed(
         threads = [threading.Thread(target=worker.work, args=(votes,)) for worker in workers]
         for thread in threads:
             thread.start()
-        killed: list[int] = []
-        whole = people * votes
-        while len(killed) < kills:
-            running = last_server(tmp_path)
-            written = len(ledger.events())
-            if running not in (None, *killed) and written > whole * (len(killed) + 1) / (kills + 2):
-                os.kill(running, signal.SIGKILL)  # type: ignore[arg-type]
-                killed.append(running)  # type: ignore[arg-type]
-            assert written < whole, "too late to kill"
-            assert all(thread.is_alive() for thread in threads)
-            time.sleep(0.005)
+        kill_while_they_vote(tmp_path, ledger, people * votes, kills)
         for thread in threads:
             thread.join()
-    found: dict[str, dict[str, str]] = {name: {} for name in names}
-    lines = ledger.votes().to_pylist()
-    for line in lines:
-        found[line["worker"]][line["task"]] = line["label"]
-    assert found == {worker.name: worker.confirmed for worker in workers}
-    assert len(lines) == len(ledger.events()) == whole
-    assert ledger._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert all_votes(ledger) == {worker.name: worker.confirmed for worker in workers}
+    assert len(ledger.votes()) == len(ledger.events()) == people * votes
     ledger.close()
+
+
+@pytest.mark.slow
+def test_no_vote_is_lost_or_doubled_when_twenty_windows_vote_at_once_and_the_server_is_killed(tmp_path: Path) -> None:
+    people, votes = 20, 200
+    names = [f"person{number}" for number in range(people)]
+    _, ledger, tokens = a_round(tmp_path, some_rows(votes), *names)
+    with served(tmp_path, votes, names) as port, chromium(tmp_path / "profile") as driver:
+        windows = {}
+        for name in names:
+            driver.switch_to.new_window("window")
+            driver.get(f"http://127.0.0.1:{port}/#{tokens[name]}")
+            windows[name] = driver.current_window_handle
+            driver.execute_script(VOTE_BY_KEYS)
+        kill_while_they_vote(tmp_path, ledger, people * votes, kills=5)
+        confirmed = {}
+        for name, window in windows.items():
+            driver.switch_to.window(window)
+            deadline = time.monotonic() + 300
+            while "All rows are answered" not in driver.find_element("id", "message").text:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            confirmed[name] = driver.execute_script("return pressed")
+    assert all_votes(ledger) == confirmed
+    assert len(ledger.votes()) == len(ledger.events()) == people * votes
+    ledger.close()
+
+
+VOTE_BY_KEYS = """
+window.pressed = {};
+setInterval(() => {
+  if (busy || !state || !state.item) return;
+  const yes = Number(state.item.task.slice(1)) % 3 === state.worker.length % 3;
+  pressed[state.item.task] = yes ? "yes" : "no";
+  dispatchEvent(new KeyboardEvent("keydown", { key: yes ? "2" : "1" }));
+}, 5);
+"""
+"""A person at the page: presses a key whenever a row is shown."""
+
+
+def kill_while_they_vote(folder: Path, ledger: Ledger, whole: int, kills: int) -> None:
+    """Kill each server as soon as its share of the votes is written."""
+    killed: list[int] = []
+    while len(killed) < kills:
+        running = last_server(folder)
+        written = len(ledger.events())
+        if running not in (None, *killed) and written > whole * (len(killed) + 1) / (kills + 2):
+            os.kill(running, signal.SIGKILL)  # type: ignore[arg-type]
+            killed.append(running)  # type: ignore[arg-type]
+        assert written < whole, "too late to kill"
+        time.sleep(0.005)
+
+
+def all_votes(ledger: Ledger) -> dict[str, dict[str, str]]:
+    """Label of each task by each worker, from a file that is whole."""
+    assert ledger._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    found: dict[str, dict[str, str]] = {}
+    for line in ledger.votes().to_pylist():
+        found.setdefault(line["worker"], {})[line["task"]] = line["label"]
+    return found

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from rounds import a_round, some_rows
 
-from chromium import chromium, console
+from chromium import barriers, chromium, console
 from outgrow.annotate.server import listen, make_app
 
 OWNED = "document.title = 'owned'"
@@ -133,3 +133,12 @@ def test_an_answer_that_cannot_be_written_is_sent_until_it_is(ann: Page) -> None
     ann.wait("1 answered")
     assert ann.labels() == ["yes"]
     assert console(ann.driver) != []
+
+
+def test_axe_finds_no_barrier_at_the_beginning_and_at_the_end(ann: Page) -> None:
+    assert barriers(ann.driver) == []
+    for answered in range(4):
+        ann.press("2")
+        ann.wait(f"{answered + 1} answered")
+    ann.wait("All rows are answered")
+    assert barriers(ann.driver) == []

@@ -3,7 +3,8 @@ import time
 import pytest
 from example_rows import choice_examples, text_examples
 
-from chromium import chromium, console, emulate, print_pages
+from chromium import barriers, chromium, console, emulate, print_pages
+from outgrow.labels import Note
 from outgrow.report.html import report_html
 
 pytestmark = pytest.mark.slow
@@ -152,3 +153,28 @@ def test_ten_thousand_rows_are_in_one_small_file(shown, tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 5e6
     assert count(driver) == "Rows 1 to 25 of 10,000"
     assert len(rows(driver)) == 25
+
+
+@pytest.mark.parametrize("kind", ["two_metrics", "calibrated", "no_gap", "hostile", "bare"])
+def test_axe_finds_no_barrier_in_a_report(shown, tmp_path, driver, request, kind):
+    advice = [
+        Note("advice.learnable", "caution", values={"kappa": None}),
+        Note("advice.base", values={"verdict": "unknown"}),
+    ]
+    notes = [Note("labels.none", "warning", values={"rows": 3, "of": 9})]
+    page = report_html(
+        "x",
+        request.getfixturevalue(kind),
+        {"config": {"name": "x", "seeds": 5, "strong": {"model": "m"}}, "versions": {"outgrow": "0"}},
+        notes=notes,
+        examples={"test": choice_examples(40)},
+        advice=advice,
+    )
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    driver.get(f"file://{tmp_path}/report.html")
+    until(lambda: driver.find_elements("css selector", "#example-list summary"))
+    driver.execute_script(
+        "for (const one of document.querySelectorAll('details, #example-list summary')) one.open = true"
+    )
+    driver.find_element("css selector", "#example-list summary").click()
+    assert barriers(driver) == []
