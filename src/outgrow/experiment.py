@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
 from outgrow import ranks
@@ -20,8 +22,10 @@ from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_co
 from outgrow.config.reading import read_mapping
 from outgrow.errors import ConfigError, DataError, StoreError, did_you_mean
 from outgrow.evaluate.summary import Role
-from outgrow.files import translate_os_errors, write_table, write_text
+from outgrow.files import read_json, translate_os_errors, write_json, write_table, write_text
 from outgrow.labels import PARTS, Predictions, Rows
+from outgrow.labels.notes import OTHER_VALUES
+from outgrow.models.planning import Plan, Speed
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
 from outgrow.pipeline.advising import ROWS, advise_pipeline, write_rows
@@ -33,17 +37,21 @@ from outgrow.pipeline.protocol import Pipeline
 from outgrow.pipeline.scoring import Scorer
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import loaded_plugins
+from outgrow.report.estimate import RunEstimate
 from outgrow.report.examples import Examples, spread
 from outgrow.report.notes import sentence
+from outgrow.report.saved import Expected
 from outgrow.results import Results, plain
 from outgrow.run import Run
 from outgrow.scale.generation import conversations
-from outgrow.store import Store, table_hash
+from outgrow.store import Store, content_hash, table_hash
 from outgrow.students.card import labels_card
 from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prompts, shared_stems
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
 
+_EXPECTED = "estimate.json"
+"""File of the last estimate, beside the results."""
 _MOST_LABELLED = 100_000
 """With more unlabelled rows the report shows test rows only: labels of them are combined again for it."""
 _STEMS_BY_CHANCE = 0.05
@@ -106,38 +114,46 @@ class Experiment:
         replaced = self._changed_keys()
         if replaced:
             run.note("output.replaced", "caution", folder=str(self.output), keys=replaced)
+        with run.store.in_use():
+            results, to_label = self._whole(run, clock)
+            about = {
+                **results.provenance,
+                "started": started.isoformat(timespec="seconds"),
+                "estimate": self._expected(),
+            }
+            results = replace(results, provenance=about)
+            if ranks.first():
+                if to_label is not None:
+                    write_rows(self.output / ROWS, to_label)
+                write_text(self.output / "config.yaml", yaml.safe_dump(plain(about["config"]), sort_keys=False))
+                if (asked := conversations(run.store.used.values())).num_rows:
+                    write_table(self.output / "asked.parquet", asked)
+                _save(results, self.output)
+                run.store.remember(self.output)
+        ranks.meet("end of the experiment")
+        return results
+
+    def _whole(self, run: Run, clock: float) -> tuple[Results, pa.Table | None]:
+        """Results, and rows to label; `clock` is when the run started."""
         task, rows = read_task(self.config.task)
         tests = read_tests(self.config.task, rows)
         stems = shared_stems(rows) if self.config.task.split.group is None else 0
         if stems > _STEMS_BY_CHANCE * rows.parts.count("test"):
             run.note("test.shared_stems", "caution", shared=stems, rows=rows.parts.count("test"))
         pipeline, *others = self._pipelines(task, rows, tests, run)
-        with run.store.in_use():
-            found = self._results(pipeline, rows, run)
-            parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
-            run.add(*run.costs.notes())
-            found = replace(found, examples={**found.examples, **self._labelled(pipeline, rows, run)})
-            sizes = {name: len(own) for name, (_, own) in tests.items()}
-            advice, to_label = advise_pipeline(pipeline)
-            about = {
-                **self._provenance(rows, run, sizes),
-                "seconds": _seconds(run.store, time.perf_counter() - clock),
-                "started": started.isoformat(timespec="seconds"),
-                "best supervisors": dict(pipeline.best_supervisors),
-                "advice": advice,
-            }
-            results = replace(found, provenance=about, tests=parts)
-            if ranks.first():
-                results.save(self.output)
-                if to_label is not None:
-                    write_rows(self.output / ROWS, to_label)
-                write_text(self.output / "config.yaml", yaml.safe_dump(plain(about["config"]), sort_keys=False))
-                if (asked := conversations(run.store.used.values())).num_rows:
-                    write_table(self.output / "asked.parquet", asked)
-                results.save_report(self.output / "report.html")
-                run.store.remember(self.output)
-        ranks.meet("end of the experiment")
-        return results
+        found = self._results(pipeline, rows, run)
+        parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
+        run.add(*run.costs.notes())
+        found = replace(found, examples={**found.examples, **self._labelled(pipeline, rows, run)})
+        sizes = {name: len(own) for name, (_, own) in tests.items()}
+        advice, to_label = advise_pipeline(pipeline)
+        about = {
+            **self._provenance(rows, run, sizes),
+            "seconds": _seconds(run.store, time.perf_counter() - clock),
+            "best supervisors": dict(pipeline.best_supervisors),
+            "advice": advice,
+        }
+        return replace(found, provenance=about, tests=parts), to_label
 
     def _provenance(self, rows: Rows, run: Run, tests: Mapping[str, int] | None = None) -> dict[str, Any]:
         """What the results say of where they come from; `tests` are sizes of further test parts."""
@@ -192,6 +208,39 @@ class Experiment:
         models = [model_scores(role, name, runs, gold) for (role, name), runs in found.items()]
         about = {"sizes": {"test": len(test)}, "notes": [note.to_json() for note in run.notes]}
         return Results(name or self.config.name, models, chance, about, test.ids)
+
+    def plan(self, speed: Speed | None = None) -> RunEstimate:
+        """Return what a run would take, stage by stage, and keep it beside the results for their report.
+
+        It is a dry run with made-up answers, up to the report, in which nothing is sent, and nothing kept in the store.
+
+        Args:
+            speed: Of the device; by default the models are loaded, and it is measured on some of their work.
+
+        Raises:
+            OutgrowError: Anything that would end a run before its first stage.
+        """
+        clock, plan = time.perf_counter(), Plan(speed)
+        run = Run(self._store(), plan, dry=True, estimated=plan)
+        with ranks.alone(), tempfile.TemporaryDirectory() as folder:
+            _save(self._whole(run, clock)[0], Path(folder))
+        found = RunEstimate.of(plan, time.perf_counter() - clock - plan.spent, planned_costs(run.planned))
+        with translate_os_errors(self.output):
+            self.output.mkdir(parents=True, exist_ok=True)
+            write_json(self.output / _EXPECTED, {"config": self._settings_hash(), "estimate": found.to_json()})
+        return found
+
+    def _expected(self) -> Any:
+        """The last estimate, if it was of the same settings."""
+        try:
+            kept = read_json(self.output / _EXPECTED)
+            same = kept["config"] == self._settings_hash()
+            return Expected.model_validate(kept["estimate"]).model_dump() if same else None
+        except (OSError, StoreError, *OTHER_VALUES):  # none, or damaged
+            return None
+
+    def _settings_hash(self) -> str:
+        return content_hash(plain(self.config.model_dump(mode="json")))
 
     def estimate(self) -> list[str]:
         """Return what asking the servers of the experiment would cost at most, a line for each: a dry run.
@@ -368,6 +417,11 @@ class Experiment:
 
     def _runs(self, train: Callable[[int], Predictions | None]) -> list[Predictions]:
         return [one for one in map(train, self.config.seeds) if one is not None]
+
+
+def _save(results: Results, folder: Path) -> None:
+    results.save(folder)
+    results.save_report(folder / "report.html")
 
 
 def _seconds(store: Store, total: float) -> dict[str, float]:

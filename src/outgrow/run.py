@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import pyarrow as pa
 
@@ -25,10 +25,13 @@ from outgrow.labels import Note
 from outgrow.labels.notes import Severity
 from outgrow.models.protocols import LanguageModel
 from outgrow.models.server import Cost, Costs, DryRunModel, DryRunServer, Usage
-from outgrow.models.specs import ModelSpec, ServerModel
+from outgrow.models.specs import LocalModel, ModelSpec, ServerModel
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.scale.generation import ShardedLanguageModel, keep_said, said
 from outgrow.store import Artefact, Store
+
+if TYPE_CHECKING:
+    from outgrow.models.planning import Plan, Work
 
 
 class Record(Protocol):
@@ -81,19 +84,21 @@ class Run:
     """Words a note for the reporter; by default code and values."""
     planned: dict[str, tuple[ServerModel, DryRunServer]] = field(default_factory=dict)
     """Servers that a dry run would ask, by role and name."""
+    estimated: Plan | None = None
+    """Collects what the stages of a dry run would take."""
 
     @overload
     def stage(
         self, kind: str, recipe: Mapping[str, Any], make: Callable[..., object], *,
         blank: Callable[[Path], object] | None = None, model: ModelSpec | None = None, step: str = "",
-        together: bool = False,
+        together: bool = False, work: Callable[[], Work] | None = None,
     ) -> Artefact: ...  # fmt: skip
 
     @overload
     def stage(
         self, kind: str, recipe: Mapping[str, Any], make: Callable[..., R], record: type[R], *,
         blank: Callable[[Path], R] | None = None, model: ModelSpec | None = None, step: str = "",
-        together: bool = False,
+        together: bool = False, work: Callable[[], Work] | None = None,
     ) -> R: ...  # fmt: skip
 
     def stage(
@@ -107,6 +112,7 @@ class Run:
         model: ModelSpec | None = None,
         step: str = "",
         together: bool = False,
+        work: Callable[[], Work] | None = None,
     ) -> Any:
         """Return the artefact of a recipe: found in the store, or made and kept there.
 
@@ -122,6 +128,7 @@ class Run:
             together: Under torchrun all processes call `make`, because it trains with `fit` or uses `map_shards`; only
                 the first one may write other files (`ranks.first()`). By default only the first calls `make`, unless
                 it needs a model that runs here.
+            work: What a model that `make` loads itself reads or is trained on, for an estimate.
 
         Raises:
             StoreError: Disk full or no permission.
@@ -131,16 +138,16 @@ class Run:
         store = self._store_of(recipe)
         unmade = self.dry and store.find(kind, recipe) is None
         if unmade:
-            store, make = (
-                self.scratch,
-                make if model is not None else blank or (lambda folder: untrained_model(folder / "model")),
-            )
+            store = self.scratch
+            if model is None:
+                stand_in = blank or (lambda folder: untrained_model(folder / "model"))
+                make = self.estimated.stage(kind, recipe, make, stand_in, work) if self.estimated else stand_in
 
         def whole(folder: Path) -> None:
             if model is None:
                 made = make(folder)
             else:
-                with self.open(model, folder, step) as opened:
+                with self.open(model, folder, step, kind) as opened:
                     made = make(opened, folder)
             if record is not None and ranks.first():
                 write_table(folder / _RECORD, made.to_arrow())
@@ -156,7 +163,7 @@ class Run:
         return artefact if record is None else record.from_arrow(read_table(artefact.path / _RECORD))
 
     @contextmanager
-    def open(self, model: ModelSpec, folder: Path, step: str) -> Iterator[LanguageModel]:
+    def open(self, model: ModelSpec, folder: Path, step: str, kind: str = "") -> Iterator[LanguageModel]:
         """Load a language model that fills an artefact; unfinished answers of local models are kept in its folder."""
         if isinstance(model, ServerModel) and self.dry:
             yield self.plan(model)
@@ -167,6 +174,10 @@ class Run:
             if client.said:
                 keep_said(folder, said(client, *zip(*client.said, strict=True)))
             write_json(folder / "usage.json", {"usage": vars(client.usage), "notes": client.notes})
+        elif self.estimated and isinstance(model, LocalModel):
+            from outgrow.models.planning import PlannedModel
+
+            yield PlannedModel(self.estimated, model, kind)
         elif self.dry:
             yield DryRunModel(model.name, model.chats)
         else:

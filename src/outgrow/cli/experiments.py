@@ -82,6 +82,27 @@ def run(
 
 
 @app.command()
+def estimate(
+    file: ExperimentFile,
+    overrides: Overrides = None,
+    plugin: Plugins = None,
+    probe: Annotated[
+        bool, typer.Option(help="Load the models and measure some seconds of their work; else use the speed below.")
+    ] = True,
+    flops: Annotated[float, typer.Option(help="Without probe: FLOP/s that reading and training reach.")] = 5e10,
+    bandwidth: Annotated[float, typer.Option(help="Without probe: bytes a second from the device's memory.")] = 1e10,
+    as_json: Json = False,
+) -> None:
+    """Estimate what a run would take, stage by stage: tokens, FLOPs, memory, time, GPU hours, and money at servers."""
+    from outgrow.experiment import Experiment
+    from outgrow.models.planning import Speed
+
+    load_plugins(plugin)
+    found = Experiment.from_yaml(file, overrides or ()).plan(None if probe else Speed(flops, bandwidth))
+    typer.echo(json.dumps(found.to_json(), indent=2) if as_json else found.text())
+
+
+@app.command()
 def evaluate(
     file: ExperimentFile,
     predictions: Annotated[Path, typer.Argument(help="A table with id and answer; also name, role and seed.")],

@@ -141,12 +141,18 @@ def trainable(local: Local, *, frozen: bool) -> Local:
     return local.model_copy(update={"dtype": "float32"})
 
 
-def is_masked_lm(model: str) -> bool:
-    """Return whether a model is pretrained on masked tokens rather than next tokens."""
+def load_config(model: str) -> PretrainedConfig:
+    """Load the configuration of a model folder or hub id."""
     from transformers import AutoConfig
 
     check_model(model)
-    return is_bidirectional(_load(AutoConfig, "configuration", model))
+    config: PretrainedConfig = _load(AutoConfig, "configuration", model)
+    return config
+
+
+def is_masked_lm(model: str) -> bool:
+    """Return whether a model is pretrained on masked tokens rather than next tokens."""
+    return is_bidirectional(load_config(model))
 
 
 def is_bidirectional(config: PretrainedConfig) -> bool:

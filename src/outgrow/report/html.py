@@ -14,6 +14,7 @@ from outgrow.evaluate.wording import probability_text
 from outgrow.labels.notes import Note
 from outgrow.report.advice import findings
 from outgrow.report.calibration import calibration_section
+from outgrow.report.estimate import compared
 from outgrow.report.examples import Examples, examples_data
 from outgrow.report.notes import MOST_SHOWN, ranked
 from outgrow.report.plots import dot_plot, plane
@@ -21,13 +22,22 @@ from outgrow.report.refinement import refinement_section
 from outgrow.report.settings import changed_settings, with_names
 from outgrow.report.sweeps import sweep_section
 from outgrow.report.table import metric_title, number_columns
-from outgrow.report.words import best_student, details, folded_lines, headline, ordered_lines, split_cell, typeset
+from outgrow.report.words import (
+    best_student,
+    details,
+    duration_text,
+    folded_lines,
+    headline,
+    ordered_lines,
+    split_cell,
+    typeset,
+)
 
 _AXES = ("content", "concept")
 """The metrics of the plane, where both are there."""
 _KNOWN = {  # shown elsewhere, or only of use to programs, which read results.json
     "config", "versions", "seeds", "hashes", "seconds", "sizes", "started", "notes", "refinement", "store", "choices",
-    "students", "artefacts", "advice",
+    "students", "artefacts", "advice", "estimate",
 }  # fmt: skip
 
 
@@ -87,6 +97,7 @@ def report_html(
         ],
         sweeps=[sweep_section(summary, sweep, f"sweep{index}") for index, sweep in enumerate(summary.sweeps)],
         advice=findings(advice),
+        estimate=compared(provenance),
         refinement=refinement_section(provenance.get("refinement") or ()),
         calibration=calibration_section(summary.calibration, folded) if summary.calibration else None,
         resamples=summary.resamples,
@@ -201,18 +212,3 @@ def _moment(started: object) -> str:
         return datetime.fromisoformat(str(started)).strftime("%Y-%m-%d %H:%M %Z").strip() if started else ""
     except ValueError:  # no ISO time
         return str(started)
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration in hours, minutes and seconds.
-
-    Example:
-        >>> duration_text(4.41), duration_text(71.9), duration_text(7384)
-        ('4.4 s', '1 min 12 s', '2 h 3 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,22 @@ class _Choices(_Strict):
     by_row: bool
 
 
+_Range = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class _ExpectedStage(_Strict):
+    kind: str
+    seconds: _Range
+
+
+class Expected(_Strict):
+    """What a report reads of an estimate; see `outgrow.report.estimate`."""
+
+    stages: list[_ExpectedStage]
+    rest: _Range
+    total: _Range
+
+
 class _Provenance(_Strict):
     """See `Results.provenance`."""
 
@@ -49,6 +65,7 @@ class _Provenance(_Strict):
     costs: list[dict[str, Any]] | None = None
     notes: list[dict[str, Any] | str] | None = None
     advice: list[dict[str, Any]] | None = None
+    estimate: Expected | None = None
     plugins: list[Any] | None = None
     artefacts: list[str] | None = None
     seeds: list[int] | None = None

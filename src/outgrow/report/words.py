@@ -210,3 +210,18 @@ def _floor(metric: MetricSummary, line: Line) -> str:
     if len(metric.of("supervisor")) == 1:
         return "its supervisor"
     return "its best supervisor" if line.hardest is line.against_best else "its average supervisor"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in hours, minutes and seconds.
+
+    Example:
+        >>> duration_text(4.41), duration_text(71.9), duration_text(7384)
+        ('4.4 s', '1 min 12 s', '2 h 3 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
@@ -17,7 +17,9 @@ from outgrow.config import HERE, Local, Named
 from outgrow.errors import ConfigError, did_you_mean
 from outgrow.identity import identity
 from outgrow.models.adapters import Adapter
+from outgrow.models.arithmetic import Trains
 from outgrow.models.loading import check_local, check_model, device_of, dtype_of, trainable, weights_identity
+from outgrow.models.planning import Work
 from outgrow.registry import create
 
 _OURS = (
@@ -91,6 +93,15 @@ class FineTuning:
     @property
     def _freezes(self) -> bool:
         return bool(getattr(self.wrapper, "freezes", False))
+
+    def work(self, texts: Sequence[str], rows: int, *, head: bool = True, answers: Sequence[str] = ()) -> Work:
+        """Return what training on the texts of so many rows takes, for an estimate."""
+        arguments = self.arguments(Path(), seed=0)
+        step = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+        epochs = arguments.max_steps * step / rows if arguments.max_steps > 0 else arguments.num_train_epochs
+        batch = arguments.per_device_train_batch_size
+        trains: Trains = "adapter" if self._freezes else "all"
+        return Work(self.model, texts, batch, self.loaded, epochs, trains, head, answers, self.max_length)
 
     def recipe(self, objective: object, seed: int) -> dict[str, Any]:
         """Return what a student depends on, apart from its training data."""

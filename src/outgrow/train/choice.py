@@ -19,6 +19,7 @@ from outgrow.files import read_json, replacing, write_json
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.adapters import Adapter
 from outgrow.models.classifier import ChoiceNetwork, Encoder, by_length, load_choice_network
+from outgrow.models.planning import Work
 from outgrow.objectives import Objective
 from outgrow.progress import Reporter
 from outgrow.registry import create
@@ -62,7 +63,10 @@ class NetworkLearner(FineTuning):
                 shutil.rmtree(folder / "checkpoints")
 
         recipe = {**self.recipe(loss, seed), "early_stopping": self.early_stopping}
-        return run.stage("student", {**recipe, **training_hashes(learned, targets)}, make, together=True)
+        recipe |= training_hashes(learned, targets)
+        return run.stage(
+            "student", recipe, make, together=True, work=lambda: self.work(learned.texts, len(learned), head=False)
+        )
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """Return logits (N, K); see `ChoiceLearner.logits`."""
@@ -75,7 +79,12 @@ class NetworkLearner(FineTuning):
 
         recipe = {"student": trained.key, "max_length": self.max_length}  # the student's key knows the precision
         columns = len(rows.choices or ()) if rows.options is None else 1
-        return prompt_matrix("logits", recipe, load, rows, run, name=name, columns=columns).reshape(len(rows), -1)
+
+        def reads(texts: Sequence[str]) -> Work:
+            return Work(self.model, texts, self.batch_size, self.local, head=False, limit=self.max_length)
+
+        found = prompt_matrix("logits", recipe, load, rows, run, name=name, columns=columns, reads=reads)
+        return found.reshape(len(rows), -1)
 
 
 class ChoiceLosses(RowLosses):

@@ -20,6 +20,7 @@ from outgrow.integrity import is_sealed, seal_file
 from outgrow.labels import Rows, positions
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, short_name, weights_identity
+from outgrow.models.planning import Work
 from outgrow.run import Run
 from outgrow.scale.local import map_shards
 from outgrow.train.targets import prompts_hash
@@ -53,6 +54,7 @@ def prompt_matrix(
     *,
     name: str,
     columns: int,
+    reads: Callable[[Sequence[str]], Work],
 ) -> Tensor:
     """Return a matrix (N, D), or (N, K, D) for rows with K choices of their own; see `Rows.texts`.
 
@@ -66,11 +68,13 @@ def prompt_matrix(
         run: Store and progress.
         name: Name of the step in progress reports.
         columns: D of the zeros that stand for the matrix in a dry run.
+        reads: What computing it from texts takes, for an estimate.
     """
     parts = [rows.part(part) for part in dict.fromkeys(rows.parts)]
     if len(parts) > 1:
         once = cache(load)
-        found = torch.cat([prompt_matrix(kind, recipe, once, own, run, name=name, columns=columns) for own in parts])
+        same: Any = {"name": name, "columns": columns, "reads": reads}
+        found = torch.cat([prompt_matrix(kind, recipe, once, own, run, **same) for own in parts])
         return found[positions([row for own in parts for row in own.ids], rows.ids)]
 
     def make(folder: Path) -> None:
@@ -88,9 +92,8 @@ def prompt_matrix(
     def blank(folder: Path) -> None:
         _join([_table(torch.zeros(len(rows.texts), columns))], folder, len(rows.texts))
 
-    artefact = run.stage(
-        kind, {**recipe, "prompts": prompts_hash(rows), "file": MATRIX}, make, blank=blank, together=True
-    )
+    recipe = {**recipe, "prompts": prompts_hash(rows), "file": MATRIX}
+    artefact = run.stage(kind, recipe, make, blank=blank, together=True, work=lambda: reads(rows.texts))
     # Mapped, not read: pages are in memory while they are used. Written to, they would be copies.
     matrix = torch.from_numpy(np.load(artefact.path / MATRIX, mmap_mode="c"))
     return matrix if rows.options is None else matrix.reshape(len(rows), -1, matrix.shape[1])
@@ -128,9 +131,13 @@ class FrozenFeatures:
         if prompts not in self._cached:
             name = f"embed with {short_name(self.model)}"
             self._cached[prompts] = prompt_matrix(
-                "features", self.recipe(), self._load, rows, run, name=name, columns=1
+                "features", self.recipe(), self._load, rows, run, name=name, columns=1, reads=self.reads
             )
         return self._cached[prompts]
+
+    def reads(self, texts: Sequence[str]) -> Work:
+        """Return what the features of texts take, for an estimate."""
+        return Work(self.model, texts, self.batch_size, self.local, head=False, limit=self.max_length)
 
     def _load(self) -> Callable[[Sequence[str]], Tensor]:
         network = load_encoder(self.model, self.local)

@@ -24,6 +24,7 @@ from outgrow.errors import DataError
 from outgrow.files import read_table, write_table
 from outgrow.labels import PreferencePairs, TextTargets
 from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer, text_identity
+from outgrow.models.planning import Work
 from outgrow.models.rendering import renderer
 from outgrow.objectives import PreferenceObjective, cross_entropy, kto_reference_point
 from outgrow.registry import can, create
@@ -125,7 +126,11 @@ class PreferenceLearner(FineTuning):
             "model": text_identity(self.model, self.local),
             "pairs": table_hash(_content(pairs, doubts=loss.takes_doubt)),
         }
-        return run.stage("preference-student", recipe, make, together=True)
+
+        def work() -> Work:
+            return self.work(_whole(pairs), len(pairs), answers=pairs.chosen)
+
+        return run.stage("preference-student", recipe, make, together=True, work=work)
 
     def reference(
         self, pairs: PreferencePairs, run: Run, *, name: str, mismatched: bool = False
@@ -158,7 +163,10 @@ class PreferenceLearner(FineTuning):
             zeros = [[0.0] * (3 if mismatched else 2)] * len(pairs)
             write_table(folder / "logprobs.parquet", pa.table({"logprobs": zeros}))
 
-        made = run.stage("reference", recipe, make, blank=blank, together=True)
+        def work() -> Work:
+            return Work(self.model, _whole(pairs), 2 * self.batch_size, self.local, limit=self.max_length)
+
+        made = run.stage("reference", recipe, make, blank=blank, together=True, work=work)
         table = read_table(made.path / "logprobs.parquet")
         return np.array(table["logprobs"].to_pylist(), dtype=np.float32).reshape(len(pairs), -1)
 
@@ -209,6 +217,14 @@ def _without_ends(line: dict[str, Any], whole: Sequence[bool], end: int | None) 
         if not ended and end is not None and line["input_ids"][text][-1] == end:
             for column in line.values():
                 del column[text][-1]
+
+
+def _whole(pairs: PreferencePairs) -> list[str]:
+    return [
+        prompt + text
+        for prompt, *texts in zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True)
+        for text in texts
+    ]
 
 
 def _content(pairs: PreferencePairs, *, doubts: bool) -> pa.Table:

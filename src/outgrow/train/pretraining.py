@@ -23,6 +23,7 @@ from outgrow.models.loading import (
     load_tokenizer,
     model_identity,
 )
+from outgrow.models.planning import Work
 from outgrow.objectives import TokenCrossEntropy
 from outgrow.run import Run, untrained_model
 from outgrow.train.answers import certain_line, collate
@@ -95,7 +96,14 @@ class ContinuedPretraining:
         def blank(folder: Path) -> None:
             untrained_model(folder / "pretuned")
 
-        made = run.stage("pretuned", recipe, make, blank=blank, together=True)
+        def work() -> Work:
+            arguments = training_arguments(Path(), self.settings.trainer, seed=seed, **_DEFAULTS)
+            batch, epochs = arguments.per_device_train_batch_size, arguments.num_train_epochs
+            return Work(
+                self.model, rows.prompts, batch, epochs=epochs, trains="all", head=not masked, limit=self.max_length
+            )
+
+        made = run.stage("pretuned", recipe, make, blank=blank, together=True, work=work)
         return made.path / "pretuned"
 
     def _causal(self, prompts: Sequence[str]) -> tuple[Any, list[Mapping[str, Any]], Any, RowLosses]:

@@ -22,7 +22,7 @@ from outgrow.labels import ChoiceTargets, Rows, positions
 from outgrow.objectives import Objective
 from outgrow.optimize import minimize
 from outgrow.progress import Step
-from outgrow.run import Run
+from outgrow.run import Run, untrained_model
 from outgrow.store import Artefact
 from outgrow.train.features import FrozenFeatures
 from outgrow.train.step_context import StepContextTracker
@@ -156,17 +156,23 @@ class ProbeLearner:
                 with replacing(folder / HEAD) as temporary:
                     save_file({key: value.contiguous() for key, value in state.items()}, temporary)
 
+        def blank(folder: Path) -> None:
+            self.features(rows, run)
+            untrained_model(folder / "model")
+
         recipe = {
             **self.features.recipe(),
             "probe": identity(self.adapter),
             "objective": identity(loss),
             "seed": seed,
         }
-        return run.stage("student", {**recipe, **training_hashes(learned, targets)}, make, together=True)
+        recipe |= training_hashes(learned, targets)
+        return run.stage("student", recipe, make, blank=blank, together=True)
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """Return logits (N, K); see `ChoiceLearner.logits`."""
+        features = self.features(rows, run)
         if not (trained.path / HEAD).is_file():  # a dry run
             return torch.zeros(len(rows), len(rows.choices or ()))
-        logits: Tensor = self.adapter.logits(load_file(trained.path / HEAD), self.features(rows, run))
+        logits: Tensor = self.adapter.logits(load_file(trained.path / HEAD), features)
         return logits

@@ -15,6 +15,7 @@ from outgrow.config import Named, weights_of
 from outgrow.errors import ConfigError
 from outgrow.labels import TextTargets
 from outgrow.models.loading import context_length, load_causal_lm, load_tokenizer, text_identity
+from outgrow.models.planning import Work
 from outgrow.models.rendering import renderer
 from outgrow.objectives import StepContext, TokenObjective
 from outgrow.objectives.tokens import largest_probabilities, pooled, student_split
@@ -142,7 +143,12 @@ class TextLearner(FineTuning):
             "early_stopping": self.early_stopping,
             "targets": table_hash(targets.to_arrow()),
         }
-        return run.stage("text-student", recipe, make, together=True)
+
+        def work() -> Work:
+            texts = [prompt + text for prompt, text in zip(targets.prompts, targets.texts, strict=True)]
+            return self.work(texts, len(set(targets.ids)), answers=targets.texts)
+
+        return run.stage("text-student", recipe, make, together=True, work=work)
 
 
 def text_learner(config: TrainedSection, trainer: Mapping[str, Any]) -> TextLearner:
