@@ -30,7 +30,8 @@ OUTPUT = {"text", "json"}
 LEFT_OUT = {
     "make": "`make check` and `make test` run with every change, the other targets take minutes",
     "pip": "changes the environment",
-    "torchrun": "starts several processes; tests/test_ranks.py and tests/train/test_invariance.py do",
+    "accelerate": "starts several processes; tests/test_examples.py reads its configurations",
+    "torchrun": "starts several processes; tests/test_ranks.py and tests/train/test_several_processes.py do",
     "ray": "starts a cluster",
 }
 """Commands that no test of a page runs, and why."""

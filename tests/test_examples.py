@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,33 @@ from outgrow.store import Store
 from outgrow.tasks import read_task
 
 FOLDER = Path(__file__).parents[1] / "examples"
-FILES = sorted(path for path in FOLDER.rglob("*.yaml") if not path.name.endswith(".small.yaml"))
+LAUNCH = sorted((FOLDER / "accelerate").glob("*.yaml"))
+FILES = sorted({path for path in FOLDER.rglob("*.yaml") if not path.name.endswith(".small.yaml")} - {*LAUNCH})
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_example_is_an_experiment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINILM", "encoder")
     assert load_config(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", LAUNCH, ids=lambda path: path.stem)
+def test_accelerate_launches_what_the_name_of_its_configuration_says(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate.commands import launch
+
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    options = launch.launch_command_parser().parse_args(["--config_file", str(path), "-m", "outgrow", "run", "x.yaml"])
+    options, *_ = launch._validate_launch_command(options)
+    kind, sizes = path.stem.split("_")
+    machines, gpus = map(int, sizes.split("x"))
+    assert (options.num_machines, options.num_processes) == (machines, machines * gpus)
+    environment = launch.prepare_multi_gpu_env(options)
+    assert (options.module, options.training_script) == (True, "outgrow")
+    assert environment.get("ACCELERATE_USE_FSDP", "false") == ("true" if kind == "fsdp2" else "false")
+    if kind == "fsdp2":
+        assert (environment["FSDP_VERSION"], environment["FSDP_CPU_RAM_EFFICIENT_LOADING"]) == ("2", "false")
 
 
 @pytest.mark.usefixtures("real_data")

@@ -90,6 +90,21 @@ def test_what_is_not_kept_for_later_runs_is_seen_by_all_processes(tmp_path: Path
     assert in_processes(work) == [0, 0]
 
 
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.set_device", lambda device: None)
+
+    def work(rank: int) -> None:
+        if rank == 0:
+            ranks.share(1, "the first has a GPU")
+        else:
+            with pytest.raises(OutgrowError, match="More processes were started on this machine than it has GPUs"):
+                ranks.meet("somewhere")
+
+    assert in_processes(work) == [0, 0]
+
+
 def squares(items: Sequence[int]) -> pa.Table:
     return pa.table({"square": [item * item for item in items], "made_by": [ranks.rank()] * len(items)})
 

@@ -106,8 +106,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "math": "outgrow.tasks.judged:MATH",
     },
     "adapter": {
-        "none": "outgrow.models.adapters:FullFineTuning",
-        "lora": "outgrow.models.adapters:LoRA@2",
+        "none": "outgrow.models.adapters:FullFineTuning@2",
+        "lora": "outgrow.models.adapters:LoRA@3",
         "probe": "outgrow.train.probe:Probe",
     },
     "topic": {

@@ -113,7 +113,15 @@ def _board() -> Any:
     import torch
 
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))  # what `cuda` means in this process
+        own, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        if own >= gpus:
+            raise OutgrowError(
+                "More processes were started on this machine than it has GPUs.",
+                found=f"process {own + 1} and {gpus} GPU(s)",
+                wanted="one GPU for each process",
+                fix=f"torchrun --nproc-per-node {gpus}, or num_processes in accelerate's configuration.",
+            )
+        torch.cuda.set_device(own)  # what `cuda` means in this process
     distributed: Any = torch.distributed
     store, *_ = next(distributed.rendezvous("env://"))
     return distributed.PrefixStore("outgrow", store)

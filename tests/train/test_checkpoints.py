@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 
+from outgrow.errors import StoreError
 from outgrow.labels import ChoiceTargets
 from outgrow.models.classifier import ChoiceNetwork, Encoder
 from outgrow.models.loading import load_encoder
@@ -43,14 +46,16 @@ class Counting(SilentReporter):
         self.notes.append(message)
 
 
-def weights(model: Path, folder: Path, reporter: SilentReporter, **options: Any) -> torch.Tensor:
+def weights(
+    model: Path, folder: Path, reporter: SilentReporter, settings: dict[str, Any] | None = None, **options: Any
+) -> torch.Tensor:
     torch.manual_seed(0)
     network = ChoiceNetwork(load_encoder(str(model)), 2)
     encoder = Encoder.load(str(model), network.backbone, max_length=None)
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(WORDS, size=5)) for _ in range(42)]
     targets = ChoiceTargets(tuple(map(str, range(42))), np.eye(2)[rng.integers(2, size=42)], np.ones(42))
-    arguments = training_arguments(folder, SAVED, seed=3)
+    arguments = training_arguments(folder, SAVED if settings is None else settings, seed=3)
     objective = create("objective", "cross_entropy", {})
     train_choice(network, encoder, texts, targets, objective, arguments, reporter=reporter, **options)
     return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
@@ -68,8 +73,8 @@ def flip(path: Path) -> None:
 
 
 DAMAGES: list[tuple[str, Callable[[Path], object]]] = [
-    ("model.safetensors", flip),
-    ("optimizer.pt", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+    ("state/shard-00001-model-00001-of-00001.safetensors", flip),
+    ("scheduler.pt", lambda path: path.write_bytes(bytes(path.stat().st_size))),
     ("trainer_state.json", lambda path: path.write_bytes(b"")),
     ("outgrow.json", Path.unlink),
 ]
@@ -103,7 +108,36 @@ def test_a_checkpoint_whose_best_weights_are_damaged_is_not_used(encoder_folder,
     straight = weights(encoder_folder, tmp_path / "straight", SilentReporter(), **early)
     with pytest.raises(KeyboardInterrupt):
         weights(encoder_folder, tmp_path / "run", Counting(stop_after=11), **early)
-    for path in (tmp_path / "run").glob("checkpoint-*/model.safetensors"):
-        if path.parent.name != "checkpoint-9":  # the last one
+    for path in (tmp_path / "run").glob("checkpoint-*/state/*"):
+        if path.parents[1].name != "checkpoint-9":  # the last one
             flip(path)
     assert torch.equal(weights(encoder_folder, tmp_path / "run", Counting(), **early), straight)
+
+
+def test_a_full_disk_under_a_checkpoint_is_said_with_a_way_out(encoder_folder, tmp_path, monkeypatch) -> None:
+    def full(*unused: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(HuggingFaceStorageWriter, "write_data", full)
+    with pytest.raises(StoreError, match="Free some space"):
+        weights(encoder_folder, tmp_path, SilentReporter())
+
+
+def test_a_checkpoint_is_written_by_time_and_not_at_all_in_a_short_training(encoder_folder, tmp_path) -> None:
+    def saved(**trainer: Any) -> list[str]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        weights(encoder_folder, folder, SilentReporter(), settings={"num_train_epochs": 1, **trainer})
+        return sorted(path.parent.name for path in folder.glob("*/outgrow.json"))
+
+    assert saved() == []
+    assert saved(save_seconds=1e-9) == ["checkpoint-1", "checkpoint-2"]  # not of the last step
+    assert saved(save_seconds=1e-9, save_strategy="no") == []
+    assert saved(save_steps=2) == ["checkpoint-2", "checkpoint-3"]
+
+
+def test_optimizer_state_that_is_no_tensor_is_taken_up(encoder_folder, tmp_path) -> None:
+    settings = {**SAVED, "optim": "adafactor", "num_train_epochs": 2, "save_steps": 4}
+    straight = weights(encoder_folder, tmp_path / "straight", SilentReporter(), settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        weights(encoder_folder, tmp_path / "run", Counting(stop_after=4), settings=settings)
+    assert torch.equal(weights(encoder_folder, tmp_path / "run", SilentReporter(), settings=settings), straight)

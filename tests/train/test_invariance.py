@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +28,7 @@ from outgrow.registry import create, names
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.arguments import training_arguments
 from outgrow.train.choice import train_choice
-from outgrow.train.supervised import _shared, fit
+from outgrow.train.supervised import _shared, _ShuffledRows, fit
 from outgrow.train.text import TokenLosses
 from tiny_models import WORDS, make_decoder, make_encoder
 
@@ -41,7 +38,7 @@ CHOICE_OBJECTIVES = [
     *(Named(name=name) for name in names("objective") if name != "confidence"),
 ]
 ONE_PASS = {"num_train_epochs": 1, "per_device_train_batch_size": 5, "gradient_accumulation_steps": 3}
-"""Settings of the two-process test: three steps of 15 rows, which two cannot share evenly, the last one of 12."""
+"""Settings of tests with two processes: three steps of 15 rows, which two cannot share evenly, the last one of 12."""
 TEXT_OBJECTIVES = [CROSS_ENTROPY, Named.model_validate({"name": "bayesian", "preset": "paper"})]
 
 
@@ -53,32 +50,37 @@ def texts_and_targets() -> tuple[list[str], np.ndarray]:
     return texts, np.stack([1 - positive, positive], axis=1)
 
 
+def soft_targets(objective: Named) -> ChoiceTargets:
+    """Targets of the 42 texts with uneven weights; with the votes of two supervisors where an objective weighs them."""
+    texts, targets = texts_and_targets()
+    votes = np.stack([targets, targets[::-1]], axis=1)
+    weighs = hasattr(create("objective", objective.name, objective.params), "memory")
+    ids, weights = tuple(map(str, range(len(texts)))), np.linspace(0.5, 1.5, len(texts))
+    return ChoiceTargets(ids, targets, weights, votes if weighs else None, np.ones(2) if weighs else None)
+
+
 def trained_weights(model: Path, folder: Path, objective: Named, **trainer: object) -> torch.Tensor:
     """All weights of a choice student, in one vector."""
     torch.manual_seed(0)
     network = ChoiceNetwork(load_encoder(str(model)), 2)
     encoder = Encoder.load(str(model), network.backbone, max_length=None)
-    texts, targets = texts_and_targets()
-    weights = np.linspace(0.5, 1.5, len(texts))
+    texts, _ = texts_and_targets()
     made: Objective = create("objective", objective.name, objective.params)
-    # two supervisors to weigh
-    votes = np.stack([targets, targets[::-1]], axis=1) if hasattr(made, "memory") else None
-    ids, lambdas = tuple(map(str, range(len(texts)))), None if votes is None else np.ones(2)
-    learned = ChoiceTargets(ids, targets, weights, votes, lambdas)
     settings = {"learning_rate": 1e-2, "num_train_epochs": 2, "save_strategy": "no", **trainer}
-    train_choice(network, encoder, texts, learned, made, training_arguments(folder, settings, seed=3))
+    arguments = training_arguments(folder, settings, seed=3)
+    train_choice(network, encoder, texts, soft_targets(objective), made, arguments)
     return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
 
 
-def text_student(model: Path, folder: Path, objective: Named, **trainer: object) -> torch.Tensor:
-    """All weights of a student of texts with opinions on them, in one vector."""
+def text_targets() -> TextTargets:
+    """The 42 texts as answers, with uneven weights and a weak model's opinion on each."""
     texts, _ = texts_and_targets()
     count = len(texts)
     said = [
         Completion(f" {text}", (-1.0 - index / count,), ((0, len(text) + 1),), False)
         for index, text in enumerate(texts)
     ]
-    targets = TextTargets(
+    return TextTargets(
         ids=tuple(map(str, range(count))),
         prompts=("the film was",) * count,
         texts=tuple(one.text for one in said),
@@ -86,10 +88,14 @@ def text_student(model: Path, folder: Path, objective: Named, **trainer: object)
         sources=("weak",) * count,
         opinions=tuple((Opinion(1.0, one),) for one in said),
     )
+
+
+def text_student(model: Path, folder: Path, objective: Named, **trainer: object) -> torch.Tensor:
+    """All weights of a student of texts with opinions on them, in one vector."""
     network, tokenizer = load_causal_lm(str(model)), load_tokenizer(str(model))
     arguments = training_arguments(folder, {"learning_rate": 1e-2, "save_strategy": "no", **trainer}, seed=1)
     made: TokenObjective = create("token_objective", objective.name, objective.params)
-    rows = tokenise(targets, Renderer(tokenizer), limit=32, cut=False, bridging=made.bridging)
+    rows = tokenise(text_targets(), Renderer(tokenizer), limit=32, cut=False, bridging=made.bridging)
     fit(network, rows, collate, TokenLosses(made), arguments)
     return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
 
@@ -116,35 +122,6 @@ def test_processes_share_the_pieces_of_a_step_and_then_the_rows_of_a_piece(rows:
     assert own.gradient_accumulation_steps == 1 or slots < pieces + world
     if world == 1:
         assert vars(own) == {**given_alone, "world_size": 1}
-
-
-@pytest.mark.slow  # tests/test_ranks.py compares whole runs
-def test_two_processes_train_like_one(tmp_path: Path) -> None:
-    model, decoder = make_encoder(tmp_path / "model"), make_decoder(tmp_path / "decoder")
-    tests = Path(__file__).parents[1]
-    path = os.pathsep.join([str(tests), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    command += [
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-        "localhost:0",
-        __file__,
-        str(model),
-        str(decoder),
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    for index, objective in enumerate(CHOICE_OBJECTIVES):
-        alone = trained_weights(model, tmp_path / f"alone{index}", objective, **ONE_PASS)
-        together = torch.load(tmp_path / f"weights{index}.pt", weights_only=True)
-        torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
-    for index, objective in enumerate(TEXT_OBJECTIVES):
-        alone = text_student(decoder, tmp_path / f"text{index}", objective, **ONE_PASS)
-        together = torch.load(tmp_path / f"texts{index}.pt", weights_only=True)
-        torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
 
 
 def test_bf16_training_moves_every_weight_at_a_small_step(tmp_path: Path) -> None:
@@ -206,13 +183,32 @@ def test_early_stopping_ends_training_and_keeps_the_best_weights(tmp_path: Path)
     assert per_epoch < len(steps) < 40 * per_epoch
     last = json.loads(max((tmp_path / "run").glob("checkpoint-*/trainer_state.json"), key=epoch_of).read_text())
     assert last["best_global_step"] < last["global_step"]
-    best = load_file(tmp_path / "run" / f"checkpoint-{last['best_global_step']}" / "model.safetensors")
+    (best,) = map(load_file, (tmp_path / "run" / f"checkpoint-{last['best_global_step']}" / "state").iterdir())
     assert all(torch.equal(best[name], value) for name, value in network.state_dict().items())
 
 
 def epoch_of(state: Path) -> int:
     """The optimiser step of a checkpoint, from its folder's name."""
     return int(state.parent.name.rpartition("-")[2])
+
+
+@given(rows=st.integers(1, 60), step=st.integers(1, 20), epoch=st.integers(0, 3))
+def test_a_step_is_sorted_by_length_and_keeps_its_rows(rows: int, step: int, epoch: int) -> None:
+    lengths = np.random.default_rng(rows).integers(1, 50, size=rows).tolist()
+
+    def steps(lengths: list[int] | None, *, groups: bool = False) -> list[list[int]]:
+        order = _ShuffledRows(rows, lengths, groups=groups, step=step, padded=None, seed=5)
+        order.set_epoch(epoch)
+        everything = list(order)
+        return [everything[start : start + step] for start in range(0, rows, step)]
+
+    for plain, ordered in zip(steps(None), steps(lengths), strict=True):
+        assert sorted(plain) == sorted(ordered)
+        assert [lengths[row] for row in ordered] == sorted((lengths[row] for row in plain), reverse=True)
+    grouped = steps(lengths, groups=True)
+    assert sorted(row for own in grouped for row in own) == list(range(rows))
+    apart = sorted(([lengths[row] for row in own] for own in grouped), reverse=True)
+    assert [length for own in apart for length in own] == sorted(lengths, reverse=True)
 
 
 def test_every_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:
@@ -238,17 +234,3 @@ def test_every_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:
     first, second = seen[:20], seen[20:]
     assert sorted(first) == sorted(second) == list(range(20))
     assert first != second != list(range(20))
-
-
-if __name__ == "__main__":  # one of two processes, started by the test above
-    model_folder, decoder_folder, output = map(Path, sys.argv[1:4])
-    for number, named in enumerate(CHOICE_OBJECTIVES):
-        weights = trained_weights(model_folder, output / f"together{number}", named, **ONE_PASS)
-        if os.environ["RANK"] == "0":
-            torch.save(weights, output / f"weights{number}.pt")
-    for number, named in enumerate(TEXT_OBJECTIVES):
-        weights = text_student(decoder_folder, output / f"pair{number}", named, **ONE_PASS)
-        if os.environ["RANK"] == "0":
-            torch.save(weights, output / f"texts{number}.pt")
-    torch.distributed.barrier()  # neither leaves while the other still talks to it
-    torch.distributed.destroy_process_group()

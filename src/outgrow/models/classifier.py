@@ -46,11 +46,20 @@ class ChoiceNetwork(nn.Module):
         Outputs (N, K, T) are texts of K choices for each row, as in transformers' models for multiple choice: a head of
         one class scores every text.
         """
-        rows = inputs["input_ids"]
-        if rows.dim() == 3:
+        shape = inputs["input_ids"].shape
+        if len(shape) == 3:
             inputs = {name: value.flatten(0, 1) for name, value in inputs.items()}
         logits: Tensor = self.head(self.embed(**inputs).to(self.head.weight.dtype))
-        return logits.reshape(len(rows), -1)
+        return logits if len(shape) == 2 else logits.reshape(shape[:2]).clone()  # FSDP wants no view
+
+    @property
+    def _no_split_modules(self) -> list[str]:
+        # Names of the layers that FSDP shards one by one, where accelerate looks for them.
+        return list(self.backbone._no_split_modules or ())
+
+    def activation_checkpointing_enable(self, **settings: Any) -> None:
+        """Keep no activations of the layers for the backward pass; transformers' Trainer calls it."""
+        self.backbone.activation_checkpointing_enable(**settings)
 
     def embed(self, **inputs: Tensor) -> Tensor:
         """Return pooled states (N, D)."""

@@ -143,6 +143,11 @@ def confidences(opinions: Sequence[BridgedOpinion], tokens: int) -> NDArray[np.f
     return logs
 
 
+def longest(line: Mapping[str, Any]) -> int:
+    """Return the number of tokens of a row's longest text."""
+    return max(map(len, line["input_ids"]))
+
+
 def collate(lines: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """Return a batch of N rows with up to M texts each, padded on the right to T tokens.
 

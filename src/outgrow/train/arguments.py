@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,18 +32,35 @@ _OURS = (
     "data_seed",
     "report_to",
     "label_smoothing_factor",
-    "train_sampling_strategy",
 )
 _DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 2,
     "per_device_train_batch_size": 16,
     "learning_rate": 5e-5,
-    "save_strategy": "steps",
-    "save_steps": 0.2,  # a killed run loses at most a fifth of a student
+    "save_strategy": "no",  # see `Arguments.save_seconds`
     "save_total_limit": 2,  # the newest may be half-written when a run is killed
     "logging_strategy": "epoch",
 }
-_POSITIVE = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
+_SAME_NUMBERS = (
+    "activation_checkpointing",
+    "activation_checkpointing_kwargs",
+    "fsdp",
+    "fsdp_config",
+    "save_seconds",
+    "save_steps",
+    "save_strategy",
+    "save_total_limit",
+)
+"""Settings that do not change a student."""
+_POSITIVE = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "save_seconds")
+
+
+@dataclass
+class Arguments(TrainingArguments):
+    """transformers' TrainingArguments, and how often a checkpoint is written."""
+
+    save_seconds: float = 300.0
+    """A killed training loses at most so much time; unless `save_strategy` or `save_steps` is given."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +99,7 @@ class FineTuning:
         wrapper: Adapter = create("adapter", self.adapter.name, self.adapter.params, "wrap")
         return wrapper
 
-    def arguments(self, folder: Path, *, seed: int) -> TrainingArguments:
+    def arguments(self, folder: Path, *, seed: int) -> Arguments:
         """Return the TrainingArguments; see `training_arguments`."""
         defaults = {**getattr(self.wrapper, "trainer", {}), **self.defaults}
         return training_arguments(folder / "checkpoints", self.trainer, seed=seed, local=self.local, **defaults)
@@ -109,7 +128,7 @@ class FineTuning:
             "model": weights_identity(self.model, self.local),
             "adapter": identity(self.wrapper),
             "max_length": self.max_length,
-            "trainer": dict(self.trainer),
+            "trainer": {key: value for key, value in self.trainer.items() if key not in _SAME_NUMBERS},
             "objective": identity(objective),
             "seed": seed,
         }
@@ -117,7 +136,7 @@ class FineTuning:
 
 def training_arguments(
     folder: Path, user: Mapping[str, Any], *, seed: int, local: Local = HERE, **defaults: Any
-) -> TrainingArguments:
+) -> Arguments:
     """Return TrainingArguments from outgrow's defaults and those of the user.
 
     Args:
@@ -130,7 +149,7 @@ def training_arguments(
     Raises:
         ConfigError: A key does not exist or belongs to outgrow, or a value is refused.
     """
-    known = [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+    known = [field.name for field in dataclasses.fields(Arguments) if field.init]
     for key in user:
         if key in _OURS:
             raise ConfigError(f"trainer.{key} is set by outgrow itself.", fix="Remove it; seeds: sets the seeds.")
@@ -142,12 +161,19 @@ def training_arguments(
         fix = f"Set the environment variable CUDA_VISIBLE_DEVICES={device.index}, and leave `device` out."
         raise ConfigError("Training takes the first GPU that it sees.", found=f"device: {local.device}", fix=fix)
     settings: dict[str, Any] = {**_DEFAULTS, **({mixed: True} if mixed else {}), **defaults, **user}
+    if "save_strategy" in user:
+        settings["save_seconds"] = math.inf
+    elif "save_steps" in user:
+        settings["save_strategy"] = "steps"
+    if ranks.launched() == 1:
+        settings.pop("fsdp", None)  # one process has nothing to shard
+    _check_loading(settings)
     if device.type == "cpu":
         settings = {"use_cpu": True, "dataloader_pin_memory": False} | settings
         if ranks.launched() > 1:
             settings.setdefault("ddp_backend", "gloo")
     try:
-        arguments = TrainingArguments(
+        arguments = Arguments(
             output_dir=str(folder),
             seed=seed,
             data_seed=seed,
@@ -164,10 +190,23 @@ def training_arguments(
         raise ConfigError(f"TrainingArguments refuses the trainer settings: {error}", found=dict(user)) from error
 
 
+def _check_loading(settings: Mapping[str, Any]) -> None:
+    # Every process predicts and labels too, and would then do so with weights that were never read.
+    config = settings.get("fsdp_config")
+    own = config.get("cpu_ram_efficient_loading", False) if isinstance(config, dict) else False
+    if any(str(value).lower() in ("1", "true") for value in (own, os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING"))):
+        raise ConfigError(
+            "FSDP would read the weights in the first process only, but all processes predict with them.",
+            found="cpu_ram_efficient_loading: true",
+            fix="Set it to false, in fsdp_config or (as fsdp_cpu_ram_efficient_loading) in accelerate's configuration.",
+        )
+
+
 def _check_setting(key: str, value: object) -> None:
     # TrainingArguments takes what it is given: a wrong value would fail much later, or train nothing.
     try:
-        checked = TypeAdapter(get_type_hints(TrainingArguments)[key]).validate_python(value)
+        wanted: Any = bool | str | None if key == "fsdp" else get_type_hints(Arguments)[key]  # also true, it says
+        checked = TypeAdapter(wanted).validate_python(value)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise ConfigError(f"trainer.{key} has a value of the wrong kind: {reason}.", found=repr(value)) from error

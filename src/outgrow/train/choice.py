@@ -26,6 +26,7 @@ from outgrow.registry import create
 from outgrow.run import Run
 from outgrow.store import Artefact
 from outgrow.train.arguments import FineTuning
+from outgrow.train.checkpoints import whole_weights
 from outgrow.train.features import prompt_matrix
 from outgrow.train.step_context import StepContextTracker
 from outgrow.train.supervised import Gather, RowLosses, fit
@@ -58,9 +59,9 @@ class NetworkLearner(FineTuning):
                 network, encoder, learned.texts, targets, loss, arguments,
                 early_stopping=patience, reporter=reporter, name=name,
             )  # fmt: skip
+            save_network(network, folder, model=self.model, adapter=self.adapter)
             if ranks.first():
-                save_network(network, folder, model=self.model, adapter=self.adapter)
-                shutil.rmtree(folder / "checkpoints")
+                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
         recipe = {**self.recipe(loss, seed), "early_stopping": self.early_stopping}
         recipe |= training_hashes(learned, targets)
@@ -92,23 +93,39 @@ class ChoiceLosses(RowLosses):
 
     def __init__(self, objective: Objective, targets: Tensor, weights: Tensor, lambdas: Tensor | None) -> None:
         self._objective, self._tracker = objective, StepContextTracker(objective, targets, weights, lambdas)
+        self._gather: Gather = lambda tensor: tensor
+        self._unseen = False
 
     def begin_step(self, model: nn.Module, pieces: Sequence[dict[str, Tensor]], gather: Gather) -> None:
-        """Predict all rows of the step, of all processes: one more forward pass, for objectives that need it."""
+        """Predict all rows of the step, of all processes, for objectives that need it.
+
+        A step in one piece is predicted by the forward pass of its loss; more pieces take one more pass, without
+        dropout, because the loss of the first depends on the predictions of all.
+        """
         if not self._tracker.needed:
+            return
+        self._gather = gather
+        if len(pieces) == 1:
+            self._unseen = True
             return
         training = model.training
         model.eval()
         with torch.no_grad():
-            seen = [
-                (torch.log_softmax(_logits(model, piece), -1), piece["targets"], piece["weights"]) for piece in pieces
-            ]
+            logits = [_logits(model, piece) for piece in pieces]
         model.train(training)
-        self._tracker.update(*(torch.cat([gather(each) for each in column]) for column in zip(*seen, strict=True)))
+        self._update(pieces, logits)
+
+    def _update(self, pieces: Sequence[dict[str, Tensor]], logits: Sequence[Tensor]) -> None:
+        log_probs = [torch.log_softmax(each.detach(), -1) for each in logits]
+        columns = (log_probs, *([piece[name] for piece in pieces] for name in ("targets", "weights")))
+        self._tracker.update(*(torch.cat([self._gather(each) for each in column]) for column in columns))
+        self._unseen = False
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Return losses of shape (N,)."""
         logits = _logits(model, batch)
+        if self._unseen:
+            self._update([batch], [logits])
         return self._objective(logits, batch["targets"], self._tracker.context(progress, logits.device))
 
     def state(self) -> Any:
@@ -157,7 +174,11 @@ def train_choice(
         return {**inputs, "targets": targets, "weights": weights}
 
     losses = ChoiceLosses(objective, goals, weights, lambdas)
-    fit(network, rows, collate, losses, arguments, early_stopping=early_stopping, reporter=reporter, name=name)
+
+    def length(row: Mapping[str, Any]) -> int:
+        return max(len(text["input_ids"]) for text in row["tokens"])
+
+    fit(network, rows, collate, losses, arguments, length, early_stopping=early_stopping, reporter=reporter, name=name)
 
 
 @torch.inference_mode()
@@ -175,8 +196,13 @@ def new_network(model: str, adapter: Named, classes: int, *, seed: int, local: L
 
 
 def save_network(network: ChoiceNetwork, folder: Path, *, model: str, adapter: Named) -> None:
-    """Write the trained parameters (`weights.safetensors`) and the names of base model and adapter (`network.json`)."""
-    trained = {name: p.detach().contiguous() for name, p in network.named_parameters() if p.requires_grad}
+    """Write the trained parameters (`weights.safetensors`) and the names of base model and adapter (`network.json`).
+
+    All processes call it, and the first one writes.
+    """
+    trained = {name: value.contiguous() for name, value in whole_weights(network, trained_only=True).items()}
+    if not ranks.first():
+        return
     with replacing(folder / "weights.safetensors") as temporary:
         save_file(trained, temporary)
     about = {"model": model, "adapter": adapter.model_dump(), "classes": network.head.out_features}

@@ -31,7 +31,7 @@ from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.scale.local import map_shards
 from outgrow.store import Artefact, table_hash
-from outgrow.train.answers import collate, tokenise
+from outgrow.train.answers import collate, longest, tokenise
 from outgrow.train.arguments import FineTuning, training_arguments
 from outgrow.train.supervised import Gather, RowLosses, fit, save_model
 from outgrow.train.text import answer_logits
@@ -118,7 +118,8 @@ class PreferenceLearner(FineTuning):
                 for line, own, wrong, weight in zip(lines, reference, doubts, pairs.weights, strict=True)
             ]
             arguments = self.arguments(folder, seed=seed)
-            fit(network, rows, _collate, PreferenceLosses(loss), arguments, reporter=run.reporter, name=name)
+            losses = PreferenceLosses(loss)
+            fit(network, rows, _collate, losses, arguments, _length, reporter=run.reporter, name=name)
             save_model(network, tokenizer, folder / "model")
 
         recipe = {
@@ -241,6 +242,10 @@ def _collate(rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     return batch
 
 
+def _length(row: Mapping[str, Any]) -> int:
+    return longest(row["texts"])
+
+
 def _padded(lines: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     batch = collate(lines)
     return {
@@ -256,7 +261,7 @@ def _texts(batch: Mapping[str, Tensor], which: slice) -> dict[str, Tensor]:
 
 def _in_batches(network: nn.Module, lines: Sequence[Mapping[str, Any]], batch_size: int) -> NDArray[np.float32]:
     # Pairs of similar length together.
-    order = np.argsort([max(map(len, line["input_ids"])) for line in lines], kind="stable")
+    order = np.argsort([longest(line) for line in lines], kind="stable")
     found = np.zeros((len(lines), len(lines[0]["input_ids"])), dtype=np.float32)
     device = next(network.parameters()).device
     with torch.inference_mode():

@@ -26,7 +26,7 @@ from outgrow.models.loading import (
 from outgrow.models.planning import Work
 from outgrow.objectives import TokenCrossEntropy
 from outgrow.run import Run, untrained_model
-from outgrow.train.answers import certain_line, collate
+from outgrow.train.answers import certain_line, collate, longest
 from outgrow.train.arguments import training_arguments
 from outgrow.train.supervised import RowLosses, fit, save_model
 from outgrow.train.targets import prompts_hash
@@ -81,7 +81,8 @@ class ContinuedPretraining:
             if not texts:
                 found = f"{len(rows)} prompts, none of them long enough"
                 raise DataError("There is no text to learn language from.", found=found, fix="Remove `pretune`.")
-            fit(network, texts, batch, losses, arguments, reporter=run.reporter, name=name)
+            length = _length if masked else longest
+            fit(network, texts, batch, losses, arguments, length, reporter=run.reporter, name=name)
             save_model(network.base_model if masked else network, load_tokenizer(self.model), folder / "pretuned")
 
         recipe = {
@@ -137,6 +138,10 @@ def maskable(
             count = max(1, round(share * len(places)))
             rows.append({"tokens": row, "row": index, "places": places, "weight": float(count)})
     return rows
+
+
+def _length(row: Mapping[str, Any]) -> int:
+    return len(row["tokens"]["input_ids"])
 
 
 def collate_masked(encoder: Encoder) -> Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]:

@@ -7,7 +7,9 @@ times four, or eight on each of two processes give the same gradients, uneven la
 from __future__ import annotations
 
 import copy
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.data import Sampler
 from transformers import (
     EarlyStoppingCallback,
@@ -25,14 +28,18 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_utils import SaveStrategy
 
 from outgrow import ranks
-from outgrow.errors import ModelError, StoreError
-from outgrow.files import read_json, write_json
-from outgrow.integrity import digests, first_damage
+from outgrow.errors import ConfigError, ModelError
 from outgrow.progress import Reporter, SilentReporter, Step
+from outgrow.train.arguments import Arguments
+from outgrow.train.checkpoints import complete, last_whole, read_state, state_of_losses, whole_weights, write_state
 
-_MARK = "outgrow.json"
+_SCHEDULE = "scheduler.pt"
+_GROUPED = 50
+"""Steps whose rows are sorted by length together (`train_sampling_strategy: group_by_length`), as in transformers."""
+_USE_FSDP = "ACCELERATE_USE_FSDP"
 
 
 class Gather(Protocol):
@@ -67,7 +74,8 @@ def fit(
     rows: Sequence[Mapping[str, Any]],
     collate: Any,
     row_losses: RowLosses,
-    arguments: TrainingArguments,
+    arguments: Arguments,
+    length: Callable[[Mapping[str, Any]], int] | None = None,
     *,
     early_stopping: int | None = None,
     reporter: Reporter | None = None,
@@ -84,6 +92,8 @@ def fit(
         row_losses: Computes the losses of a batch.
         arguments: See `training_arguments`. Rows per device times accumulation are the rows of an optimizer step of
             all processes together.
+        length: Number of tokens of a row. Rows of a step are then sorted by it before they are cut into pieces, which
+            changes neither the step's rows nor its loss, and saves padding.
         early_stopping: Stop after this many epochs without a better loss on a held-out tenth of the rows, and keep the
             best weights; None trains to the end.
         reporter: Receives every finished optimizer step.
@@ -113,22 +123,25 @@ def fit(
         model=model,
         args=arguments,
         train_dataset=_PaddedRows(rows),
+        length=length,
         eval_dataset=held_out,
         data_collator=_padding_without_weight(collate, rows[0]),
     )
+    _check_sharding(trainer)
     if early_stopping is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping))
     reporter = reporter or SilentReporter()
-    found = _last_whole_checkpoint(Path(arguments.output_dir), reporter) if ranks.first() else None
+    found = last_whole(Path(arguments.output_dir), reporter) if ranks.first() else None
     checkpoint = ranks.share(found, f"checkpoint: {name}")
     if checkpoint is not None:
-        row_losses.restore(read_json(Path(checkpoint) / _MARK)["losses"])
+        row_losses.restore(state_of_losses(Path(checkpoint)))
     total = arguments.max_steps if arguments.max_steps > 0 else trainer.planned_steps(len(rows))
     with reporter.step(name, total=total) as step:
-        trainer.add_callback(_StepCallback(row_losses, step))
+        trainer.add_callback(_StepCallback(trainer, step))
         trainer.train(resume_from_checkpoint=checkpoint)
     ranks.meet(f"end: {name}")  # from here on checkpoints may be deleted
-    if any(torch.isnan(parameter).any() for parameter in model.parameters()):
+    own = (each.to_local() if isinstance(each, DTensor) else each for each in model.parameters())
+    if any(torch.isnan(part).any() for part in own):
         raise ModelError(f"{name}: the weights became NaN.", fix="Lower trainer.learning_rate.")
     return model
 
@@ -138,17 +151,32 @@ class SupervisedTrainer(Trainer):
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, row_losses: RowLosses, *, args: TrainingArguments, **options: Any) -> None:
+    def __init__(
+        self,
+        row_losses: RowLosses,
+        *,
+        args: Arguments,
+        length: Callable[[Mapping[str, Any]], int] | None = None,
+        **options: Any,
+    ) -> None:
+        given = os.environ.get(_USE_FSDP)
         super().__init__(args=_shared(args), **options)
-        self.row_losses = row_losses
+        if given is None:
+            os.environ.pop(_USE_FSDP, None)  # accelerate sets it, and would shard every later training too
+        self.row_losses, self._length = row_losses, length
         self.rows_per_step = args.train_batch_size * args.gradient_accumulation_steps
+        self._saved, self.save_is_due = time.monotonic(), False
         self.remove_callback(PrinterCallback)  # the library does not print
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        rows = len((train_dataset if train_dataset is not None else self.train_dataset).rows)
+        rows = (train_dataset if train_dataset is not None else self.train_dataset).rows
         step, world = self.rows_per_step, self.args.world_size
         padded = self.args.train_batch_size * self.args.gradient_accumulation_steps * world if world > 1 else None
-        return _ShuffledRows(rows, step=step, padded=padded, seed=self.args.seed)
+        groups = self.args.train_sampling_strategy == "group_by_length"
+        matters = groups or self.args.train_batch_size < step
+        lengths = [self._length(row) for row in rows] if matters and self._length else None
+        self.order = _ShuffledRows(len(rows), lengths, groups=groups, step=step, padded=padded, seed=self.args.seed)
+        return self.order
 
     def planned_steps(self, rows: int) -> int:
         """Return the number of optimizer steps of a whole training run."""
@@ -157,11 +185,21 @@ class SupervisedTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """Return the pieces of one optimizer step and the total weight of its rows over all processes."""
         pieces, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        total = sum((piece["weights"].sum() for piece in pieces), torch.zeros(())).to(device)
         if pieces:
             prepared = [self._prepare_inputs(piece) for piece in pieces]
             self.row_losses.begin_step(self.accelerator.unwrap_model(self.model), prepared, self.accelerator.gather)
-        return pieces, self.accelerator.reduce(total, reduction="sum").clamp_min(torch.finfo(torch.float32).tiny)
+        total = sum((piece["weights"].sum() for piece in pieces), torch.zeros(())).to(device)
+        late = torch.tensor(float(time.monotonic() - self._saved > self.args.save_seconds), device=device)
+        total, late = self.accelerator.reduce(torch.stack([total, late]), reduction="sum")
+        self.save_is_due = bool(late > 0)  # in all processes, although their clocks differ
+        return pieces, total.clamp_min(torch.finfo(torch.float32).tiny)
+
+    def after_save(self) -> None:
+        """Mark the checkpoint of this step as complete, and begin to wait for the time of the next."""
+        self._saved = time.monotonic()
+        ranks.meet(f"checkpoint {self.state.global_step}")  # every process has files of its own in it
+        if self.is_world_process_zero():
+            complete(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", self.row_losses.state())
 
     def compute_loss(
         self,
@@ -176,6 +214,27 @@ class SupervisedTrainer(Trainer):
         if num_items_in_batch is None:
             return losses / inputs["weights"].sum()
         return losses / num_items_in_batch * self.accelerator.num_processes
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the part of a checkpoint that is shared out among the processes."""
+        write_state(self.model_wrapped, self.optimizer, Path(output_dir or self.args.output_dir))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / _SCHEDULE)
+
+    def _load_from_checkpoint(self, *unused: Any, **ignored: Any) -> None:
+        pass  # weights and optimizer state are read together, once both are where they train
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            read_state(self.model_wrapped, self.optimizer, Path(checkpoint))
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / _SCHEDULE, weights_only=True))
+            for group, rate in zip(self.optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
+                group["lr"] = rate
+
+    def _load_best_model(self) -> None:
+        read_state(self.model_wrapped, None, Path(self.state.best_model_checkpoint))
 
     def evaluate(self, *unused: Any, **ignored: Any) -> dict[str, float]:
         """Return the mean loss of held-out batches; every process computes it on all of them, so that they agree."""
@@ -194,11 +253,12 @@ class SupervisedTrainer(Trainer):
 
 def save_model(network: Any, tokenizer: Any, folder: Path) -> None:
     """Write a folder that plain transformers load, and delete `checkpoints` beside it; of several processes, in one."""
+    weights = whole_weights(network, trained_only=hasattr(network, "peft_config"))
     if not ranks.first():
         return
-    network.save_pretrained(folder)
+    network.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
-    shutil.rmtree(folder.parent / "checkpoints")
+    shutil.rmtree(folder.parent / "checkpoints", ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -215,16 +275,20 @@ class _PaddedRows:
 
 
 class _ShuffledRows(Sampler[int]):
-    """A new order every epoch; for several processes, every step is padded so that each gets whole batches.
+    """A new order every epoch, each step's rows sorted by length.
 
-    By default accelerate pads with rows from the beginning, which then count twice.
+    For several processes, every step is padded so that each gets whole batches; accelerate would pad with rows from
+    the beginning, which then count twice.
     """
 
-    def __init__(self, rows: int, *, step: int, padded: int | None, seed: int) -> None:
+    def __init__(
+        self, rows: int, lengths: list[int] | None, *, groups: bool, step: int, padded: int | None, seed: int
+    ) -> None:
+        self._lengths, self._groups = lengths, groups and lengths is not None
         self._rows, self._step, self._padded, self._seed, self._epoch = rows, step, padded, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order; also called for the epochs that a resumed training skips."""
+        """Choose the order."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -232,9 +296,22 @@ class _ShuffledRows(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        for step in torch.randperm(self._rows, generator=generator).split(self._step):
-            yield from step.tolist()
-            yield from [self._rows] * ((self._padded or len(step)) - len(step))
+        steps = torch.randperm(self._rows, generator=generator).split(self._step)
+        for rows in map(torch.Tensor.tolist, self._grouped(steps, generator) if self._groups else steps):
+            if self._lengths is not None:
+                rows.sort(key=self._lengths.__getitem__, reverse=True)
+            yield from rows
+            yield from [self._rows] * ((self._padded or len(rows)) - len(rows))
+
+    def _grouped(self, steps: Sequence[Tensor], generator: torch.Generator) -> Iterator[Tensor]:
+        """The same rows in steps of similar lengths: sorted within each `_GROUPED` steps, which then are shuffled."""
+        lengths = torch.tensor(self._lengths)
+        for start in range(0, len(steps), _GROUPED):
+            rows = torch.cat(list(steps[start : start + _GROUPED]))
+            ordered = rows[lengths[rows].argsort(descending=True, stable=True)].split(self._step)
+            last = len(ordered) - 1  # it may be smaller, and an epoch ends with that
+            order = [*torch.randperm(last, generator=generator).tolist(), last]
+            yield from (ordered[index] for index in order)
 
 
 def _padding_without_weight(collate: Any, any_row: Mapping[str, Any]) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
@@ -247,50 +324,35 @@ def _padding_without_weight(collate: Any, any_row: Mapping[str, Any]) -> Callabl
 
 
 class _StepCallback(TrainerCallback):
-    """Reports progress, and writes the losses' state last into a checkpoint, which marks it as complete."""
+    """Reports progress, sets the order of each epoch, and says when to write a checkpoint."""
 
-    def __init__(self, row_losses: RowLosses, step: Step) -> None:
-        self._row_losses, self._step = row_losses, step
+    def __init__(self, trainer: SupervisedTrainer, step: Step) -> None:
+        self._trainer, self._step = trainer, step
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **unused: Any) -> None:
+        # accelerate does not reach the sampler where several processes skip the first steps of a resumed epoch
+        self._trainer.order.set_epoch(int(state.epoch or 0))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **unused: Any) -> None:
         self._step.advance()
+        due = self._trainer.save_is_due and state.global_step < state.max_steps
+        if due and args.save_strategy == SaveStrategy.NO:
+            control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **unused: Any) -> None:
-        ranks.meet(f"checkpoint {state.global_step}")  # every process has a file of its own in it
-        if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(folder / _MARK, {"losses": self._row_losses.state(), "sha256": digests(folder)})
+        self._trainer.after_save()
 
 
-def _last_whole_checkpoint(folder: Path, reporter: Reporter) -> str | None:
-    """The newest checkpoint that is as it was written; newer ones are deleted, because they are damaged or cut off."""
-    for path in sorted(folder.glob("checkpoint-*"), key=_number, reverse=True):
-        if _is_whole(path):
-            return str(path)
-        if (path / _MARK).is_file():
-            reporter.note(f"{path.name} is damaged: the training goes on from an earlier one, or from its beginning")
-        shutil.rmtree(path)
-    return None
+def _check_sharding(trainer: SupervisedTrainer) -> None:
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.fsdp_version != 2:
+        raise ConfigError("Only FSDP2 is supported.", found="FSDP1", fix="Set fsdp_version: 2.")
+    if plugin is None and trainer.args.fsdp:
+        fix = "Remove trainer.fsdp: the processes then train together without it (DDP)."
+        raise ConfigError("accelerate has FSDP for GPUs only.", found=f"device {trainer.args.device}", fix=fix)
 
 
-def _number(checkpoint: Path) -> int:
-    number = checkpoint.name.rpartition("-")[2]
-    return int(number) if number.isdecimal() else -1
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        about = read_json(checkpoint / _MARK)
-        best = read_json(checkpoint / "trainer_state.json")["best_model_checkpoint"]
-        if first_damage(checkpoint, about["sha256"]) is not None or "losses" not in about:
-            return False
-        # The best weights so far may be in another checkpoint, which is then needed in the end.
-        return best is None or Path(best).name == checkpoint.name or _is_whole(Path(best))
-    except (StoreError, OSError, AttributeError, KeyError, TypeError, ValueError):
-        return False
-
-
-def _shared(arguments: TrainingArguments) -> TrainingArguments:
+def _shared(arguments: Arguments) -> Arguments:
     """Arguments with which all processes together make the steps that one would make.
 
     First they share the pieces of a step, then the rows of a piece.
@@ -311,7 +373,7 @@ def _hold_out(
     return [rows[index] for index in order[size:]], [rows[index] for index in order[:size]]
 
 
-def _keep_best(arguments: TrainingArguments) -> None:
+def _keep_best(arguments: Arguments) -> None:
     arguments.eval_strategy = arguments.save_strategy = "epoch"
     arguments.load_best_model_at_end = True
     arguments.metric_for_best_model, arguments.greater_is_better = "loss", False

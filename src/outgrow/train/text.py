@@ -22,7 +22,7 @@ from outgrow.objectives.tokens import largest_probabilities, pooled, student_spl
 from outgrow.registry import create, names
 from outgrow.run import Run
 from outgrow.store import Artefact, table_hash
-from outgrow.train.answers import collate, tokenise
+from outgrow.train.answers import collate, longest, tokenise
 from outgrow.train.arguments import FineTuning
 from outgrow.train.packing import attention_mask, pack, pays, reads_packed
 from outgrow.train.supervised import RowLosses, fit, save_model
@@ -134,7 +134,10 @@ class TextLearner(FineTuning):
             arguments = self.arguments(folder, seed=seed)
             patience = self.early_stopping
             losses = TokenLosses(loss)
-            fit(network, rows, collate, losses, arguments, early_stopping=patience, reporter=run.reporter, name=name)
+            fit(
+                network, rows, collate, losses, arguments, longest,
+                early_stopping=patience, reporter=run.reporter, name=name,
+            )  # fmt: skip
             save_model(network, tokenizer, folder / "model")
 
         recipe = {
