@@ -33,7 +33,7 @@ from outgrow.pipeline.evaluating import chance_of, model_scores, prediction_tabl
 from outgrow.pipeline.exporting import FORMS, exported_lines, write_messages
 from outgrow.pipeline.gaps import not_evaluated
 from outgrow.pipeline.judging import without_full_ratings
-from outgrow.pipeline.protocol import Pipeline
+from outgrow.pipeline.protocol import MOST_LABELLED, Pipeline
 from outgrow.pipeline.scoring import Scorer
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import loaded_plugins
@@ -52,8 +52,6 @@ _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "
 
 _EXPECTED = "estimate.json"
 """File of the last estimate, beside the results."""
-_MOST_LABELLED = 100_000
-"""With more unlabelled rows the report shows test rows only: labels of them are combined again for it."""
 _STEMS_BY_CHANCE = 0.05
 """Share of test rows that may begin as a row of another part does without a note."""
 
@@ -295,12 +293,11 @@ class Experiment:
         run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
         pipeline = self._pipeline(task, rows, run)
         lines = exported_lines(form, pipeline, self.config, rows, method, seed=seed, system=system)
-        if ranks.first():
-            write_messages(lines, Path(path))
-            if card is not None:
-                what = f"{len(lines):,} {FORMS[form]}"
-                write_text(Path(card), labels_card(self._provenance(rows, run), method, seed, Path(path).name, what))
-        return len(lines)
+        count = write_messages(lines, Path(path)) if ranks.first() else 0
+        if card is not None and ranks.first():
+            what = f"{count:,} {FORMS[form]}"
+            write_text(Path(card), labels_card(self._provenance(rows, run), method, seed, Path(path).name, what))
+        return ranks.share(count, "lines of the export")
 
     def _changed_keys(self) -> list[str]:
         """Keys of the experiment that differ from those of the results in the output folder."""
@@ -385,7 +382,7 @@ class Experiment:
     def _labelled(self, pipeline: Pipeline, rows: Rows, run: Run) -> dict[str, Examples]:
         """The unlabelled rows with all labels, of many a part; their notes and audits were made before."""
         count = rows.parts.count("unlabelled")
-        if "test" not in rows.parts or count > _MOST_LABELLED:
+        if "test" not in rows.parts or count > MOST_LABELLED:
             return {}  # without a test part the unlabelled rows are what was answered
         notes, audits = len(run.notes), len(run.audits)
         shown = rows.part("unlabelled").take(spread(count))

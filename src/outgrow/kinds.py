@@ -108,7 +108,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "adapter": {
         "none": "outgrow.models.adapters:FullFineTuning@2",
         "lora": "outgrow.models.adapters:LoRA@3",
-        "probe": "outgrow.train.probe:Probe",
+        "probe": "outgrow.train.probe:Probe@2",
     },
     "topic": {
         "hmm": "outgrow.theory.topics.hmm:HmmTopic",

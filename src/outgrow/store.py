@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -31,6 +32,7 @@ from outgrow import ranks
 from outgrow.errors import StoreError
 from outgrow.files import read_json, translate_os_errors, write_json, write_text
 from outgrow.integrity import digests, first_damage, sync_folder, synced_later, unseal
+from outgrow.labels.columns import MANY, forget_pages
 
 FORMAT = 1
 """Raised whenever the same parameters would give other contents; old artefacts are then simply not found."""
@@ -272,11 +274,26 @@ def check_sum(about: Mapping[str, Any]) -> None:
 
 def table_hash(table: pa.Table) -> str:
     """Return the hash of the contents of an Arrow table, independent of how it is chunked."""
-    sink = pa.BufferOutputStream()
-    combined = table.combine_chunks()
-    with pa.ipc.new_stream(sink, combined.schema) as writer:
-        writer.write_table(combined)
-    return hashlib.sha256(sink.getvalue()).hexdigest()[:32]
+    found = _Hash()
+    with pa.PythonFile(found, "w") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        for start in range(0, max(table.num_rows, 1), MANY):
+            writer.write_table(table.slice(start, MANY).combine_chunks())
+            forget_pages()
+    return found.sum.hexdigest()[:32]
+
+
+class _Hash(io.RawIOBase):
+    """A file of which only the hash is kept."""
+
+    def __init__(self) -> None:
+        self.sum = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sum.update(data)
+        return len(data)
 
 
 def cache_folder() -> Path:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -188,3 +189,46 @@ def test_a_row_without_gold_where_it_is_needed_is_refused(part: str) -> None:
     gold = [None if own == part else 1 for own in PARTS]
     with pytest.raises(DataError, match=f"1 rows of the {part} part"):
         check_parts(given_parts(["a", "b", "c", "d"], list(PARTS), gold), where="x.csv")
+
+
+@given(PROMPTS, st.data(), SEED)
+def test_parts_are_those_of_a_split_cluster_by_cluster(prompts: list[str], data: st.DataObject, seed: int) -> None:
+    flags = st.lists(st.booleans(), min_size=len(prompts), max_size=len(prompts))
+    known, voted = data.draw(flags), data.draw(st.none() | flags)
+    groups = data.draw(st.none() | st.lists(st.integers(0, 9), min_size=len(prompts), max_size=len(prompts)))
+    split = Split(gold=0.3, unlabelled=0.3, test=0.2, validation=0.1, seed=seed)
+    gold = [0 if own else None for own in known]
+    assert assign_parts(prompts, gold, split, groups=groups, voted=voted) == _one_by_one(
+        prompts, known, voted or [True] * len(prompts), groups, seed, leaves_voted=voted is not None
+    )
+
+
+def _one_by_one(
+    prompts: list[str], known: list[bool], covered: list[bool], groups: list[int] | None, seed: int, leaves_voted: bool
+) -> list[str | None]:
+    cluster = [*range(len(prompts))]
+    for one, prompt in enumerate(prompts):
+        for other in range(one):
+            same = normalise(prompts[other]) == normalise(prompt) or (groups and groups[one] == groups[other])
+            if same and cluster[one] != cluster[other]:
+                low, high = sorted((cluster[one], cluster[other]))
+                cluster = [low if own == high else own for own in cluster]
+    members = [[row for row, own in enumerate(cluster) if own == name] for name in dict.fromkeys(cluster)]
+    shuffled = [members[own] for own in np.random.default_rng(seed).permutation(len(members))]
+    outside = [rows for rows in shuffled if not any(covered[row] for row in rows) and all(known[row] for row in rows)]
+    inside = [own for rows in shuffled if (own := [row for row in rows if covered[row]])]
+    certain = [rows for rows in inside if all(known[row] for row in rows)]
+    parts: list[str | None] = [None] * len(prompts)
+
+    def fill(part: str, clusters: list[list[int]], size: int) -> None:
+        for rows in clusters:
+            if parts[rows[0]] is None and parts.count(part) + len(rows) <= size:
+                for row in rows:
+                    parts[row] = part
+
+    fill("gold", outside if leaves_voted else certain, round(0.3 * len(prompts)))
+    fill("test", certain, round(0.2 * len(prompts)))
+    fill("validation", certain, round(0.1 * len(prompts)))
+    uncertain = [rows for rows in inside if not all(known[row] for row in rows)]
+    fill("unlabelled", [*uncertain, *certain], round(0.3 * len(prompts)))
+    return parts

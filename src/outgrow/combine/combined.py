@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,7 +31,7 @@ class Combined:
     """Of each line."""
     given: Array | None
     """λ of each supervisor, where it does not come from the posterior, shape (M,)."""
-    rows: tuple[Hashable, ...] | None = None
+    rows: Sequence[Hashable] | None = None
     """Name of each row: tasks of a long table in order of appearance, or row ids; None where the votes have none."""
     choices: tuple[Any, ...] | None = None
     """Name of each choice: labels of a long table, sorted; None where the votes have none."""

@@ -15,6 +15,7 @@ from outgrow.combine.texts import naive_targets, score_matrices
 from outgrow.combine.weights import Weights, agreement_weights, check_weighting, explicit_weights
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels
+from outgrow.labels.columns import blocks
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,10 @@ class Mean(Combiner):
     def weighted(self, votes: ChoiceVotes, lambdas: NDArray[np.float64]) -> ChoiceTargets:
         """Return the same targets for given λ, shape (M,)."""
         usable = ~np.isnan(votes.probs).all(axis=2) @ lambdas > 0
-        total = np.einsum("nmk,m->nk", np.nan_to_num(votes.probs), lambdas)
-        probs = total / np.where(usable, total.sum(axis=1), 1.0)[:, None]
+        # In blocks, because a copy of all votes is the largest array there is.
+        total = [np.einsum("nmk,m->nk", np.nan_to_num(block), lambdas) for block in blocks(votes.probs)]
+        probs = np.concatenate([np.empty((0, votes.probs.shape[2])), *total])
+        probs /= np.where(usable, probs.sum(axis=1), 1.0)[:, None]
         return targets_of(votes, split_ties(probs) if self.harden else probs, usable)
 
     def lambdas(

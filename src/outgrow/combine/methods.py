@@ -147,7 +147,7 @@ class NamedBallots(NamedTuple):
     """Ballots, with the names of their rows and choices; None where the votes have none."""
 
     ballots: Ballots
-    rows: tuple[Hashable, ...] | None
+    rows: Sequence[Hashable] | None
     choices: tuple[Any, ...] | None
 
     def gold(self, known: ArrayLike | Mapping[Any, Any] | None) -> ArrayLike | None:

@@ -126,7 +126,7 @@ def gold_targets(rows: Rows, prompts: Sequence[str]) -> TextTargets:
             fix="Name their column in task.columns.gold, or use supervisors that need no training.",
         )
     texts = tuple(f" {text}" for text in rows.gold)
-    return TextTargets(rows.ids, tuple(prompts), texts, (1.0,) * len(rows), ("gold",) * len(rows))
+    return TextTargets(tuple(rows.ids), tuple(prompts), texts, (1.0,) * len(rows), ("gold",) * len(rows))
 
 
 def text_targets(targets: Sequence[Target], rows: int) -> TextTargets:

@@ -6,9 +6,10 @@ All are frozen and validated on construction. Notes go to and from JSON, the oth
 from __future__ import annotations
 
 from outgrow.labels.choice import ChoiceTargets, ChoiceVotes, Status, check_probabilities
+from outgrow.labels.columns import positions
 from outgrow.labels.notes import SEVERITIES, Note, Severity
 from outgrow.labels.preference import PreferencePairs
-from outgrow.labels.rows import PARTS, Part, Predictions, Rows, Weighted, positions
+from outgrow.labels.rows import PARTS, Part, Predictions, Rows, Weighted
 from outgrow.labels.text import Completion, Opinion, TextLabels, TextStatus, TextTargets, with_leading_space
 
 __all__ = [

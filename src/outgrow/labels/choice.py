@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.labels.arrow import error_column, errors_of, metadata, read_errors, with_metadata
+from outgrow.labels.arrow import error_column, errors_of, lists, matrix, metadata, read_errors, with_metadata
+from outgrow.labels.columns import Column, blocks, packed, slices, taken
 
 Status = Literal["ok", "abstained", "failed", "missing"]
 """A vote was given, withheld, failed with an error, or was never requested."""
+
+_STATUSES: tuple[Status, ...] = get_args(Status)
 
 SUM_TOLERANCE = 1e-3
 """Tolerance of the sum of the probabilities of a vote, for rounding in files."""
@@ -31,7 +34,7 @@ class ChoiceVotes:
         [['ok']]
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     """Row ids, N of them."""
     supervisors: tuple[str, ...]
     """Supervisor names, M of them, unique."""
@@ -50,37 +53,43 @@ class ChoiceVotes:
             raise DataError("Two supervisors share a name.", found=", ".join(self.supervisors), fix="Give them names.")
         given = ~np.isnan(self.probs).all(axis=2)
         if self.status is None:
-            object.__setattr__(self, "status", np.where(given, "ok", "abstained").astype(object))
-        check_probabilities(self.probs[given], f"votes of {', '.join(self.supervisors)}")
+            object.__setattr__(self, "status", _statuses((~given).astype(np.int8)))
+        for own, known in zip(blocks(self.probs), blocks(given), strict=True):
+            check_probabilities(own[known], f"votes of {', '.join(self.supervisors)}")
 
     @classmethod
     def stack(cls, votes: Sequence[ChoiceVotes]) -> ChoiceVotes:
         """Join the votes of several supervisors on the same rows."""
         if any(other.ids != votes[0].ids for other in votes):
             raise DataError("Votes to be joined are about different rows.")
+        if len(votes) == 1:
+            return votes[0]
         return cls(
             votes[0].ids,
             tuple(name for each in votes for name in each.supervisors),
             np.concatenate([each.probs for each in votes], axis=1),
-            np.concatenate([each.status for each in votes], axis=1),
+            _statuses(np.concatenate([_codes(each.status) for each in votes], axis=1)),
             {key: text for each in votes for key, text in each.errors.items()},
         )
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ChoiceVotes:
         """Return the votes on the rows at these positions."""
-        ids = tuple(self.ids[index] for index in indices)
-        errors = errors_of(self.errors, ids)
-        return ChoiceVotes(ids, self.supervisors, self.probs[indices], self.status[indices], errors)
+        chosen = np.asarray(indices, dtype=np.intp)
+        ids, errors = taken(self.ids, chosen), self.errors
+        own = slices(chosen)
+        return ChoiceVotes(ids, self.supervisors, self.probs[own], self.status[own], errors and errors_of(errors, ids))
 
     def to_arrow(self) -> pa.Table:
         """Return a table with a line per row: `probs` flat (M·K), `status` (M), `error` (M)."""
         _, m, k = self.probs.shape
         probs = pa.FixedSizeListArray.from_arrays(pa.array(self.probs.reshape(-1), pa.float64()), m * k)
+        codes = pa.array(_codes(self.status).reshape(-1))
+        status = pa.DictionaryArray.from_arrays(codes, pa.array(_STATUSES, pa.string()))
         table = pa.table(
             {
                 "id": pa.array(self.ids, pa.string()),
                 "probs": probs,
-                "status": pa.array(self.status.tolist(), pa.list_(pa.string())),
+                "status": pa.FixedSizeListArray.from_arrays(status, m),
                 "error": error_column(self.errors, self.ids, self.supervisors),
             }
         )
@@ -90,10 +99,11 @@ class ChoiceVotes:
     def from_arrow(cls, table: pa.Table) -> ChoiceVotes:
         """Read the table of `to_arrow`."""
         about = metadata(table)
-        ids, supervisors = tuple(table["id"].to_pylist()), tuple(about["supervisors"])
-        flat = table["probs"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        probs = flat.astype(np.float64).reshape(len(ids), len(supervisors), about["choices"])
-        status = np.array(table["status"].to_pylist(), dtype=object).reshape(len(ids), len(supervisors))
+        ids: Sequence[str] = packed(Column(table["id"]))
+        supervisors = tuple(about["supervisors"])
+        probs = matrix(table["probs"]).reshape(len(ids), len(supervisors), about["choices"])
+        codes = [_renumbered(chunk.flatten()) for chunk in table["status"].chunks]
+        status = _statuses(np.concatenate([np.zeros(0, dtype=np.int8), *codes]).reshape(len(ids), len(supervisors)))
         return cls(ids, supervisors, probs, status, read_errors(table, ids, supervisors))
 
 
@@ -101,7 +111,7 @@ class ChoiceVotes:
 class ChoiceTargets:
     """Training targets of a choice task: a distribution and a weight per row, and for some objectives the votes."""
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     """Row ids, N of them."""
     probs: NDArray[np.float64]
     """Target distributions of shape (N, K)."""
@@ -118,37 +128,66 @@ class ChoiceTargets:
             raise DataError("Targets have the wrong shape.", found=(self.probs.shape, self.weights.shape))
         if self.votes is not None and (self.lambdas is None or self.votes.shape[:2] != (count, len(self.lambdas))):
             raise DataError("The votes behind targets have the wrong shape.", found=self.votes.shape)
-        check_probabilities(self.probs, "targets")
+        for block in blocks(self.probs):
+            check_probabilities(block, "targets")
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ChoiceTargets:
         """Return the targets at these positions."""
-        ids = tuple(self.ids[index] for index in indices)
-        votes = None if self.votes is None else self.votes[indices]
-        return ChoiceTargets(ids, self.probs[indices], self.weights[indices], votes, self.lambdas)
+        chosen = np.asarray(indices, dtype=np.intp)
+        own = slices(chosen)
+        votes = None if self.votes is None else self.votes[own]
+        return ChoiceTargets(taken(self.ids, chosen), self.probs[own], self.weights[own], votes, self.lambdas)
 
     def to_arrow(self) -> pa.Table:
         """Return a table with a line per row: `id`, `probs`, `weight`, and any `votes` as one flat list (M·K)."""
         columns = {
             "id": pa.array(self.ids, pa.string()),
-            "probs": pa.array(self.probs.tolist(), pa.list_(pa.float64())),
+            "probs": lists(self.probs),
             "weight": pa.array(self.weights),
         }
         if self.votes is None or self.lambdas is None:
             return pa.table(columns)
-        columns["votes"] = pa.array(self.votes.reshape(len(self.ids), -1).tolist(), pa.list_(pa.float64()))
+        columns["votes"] = lists(self.votes)
         return with_metadata(pa.table(columns), lambdas=self.lambdas.tolist())
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> ChoiceTargets:
         """Read the table of `to_arrow`."""
-        about, ids = metadata(table), tuple(table["id"].to_pylist())
-        probs = np.array(table["probs"].to_pylist(), dtype=np.float64)
+        about = metadata(table)
+        ids: Sequence[str] = packed(Column(table["id"]))
+        probs = matrix(table["probs"])
         weights = table["weight"].to_numpy()
         if "votes" not in table.column_names:
             return cls(ids, probs, weights)
         lambdas = np.array(about["lambdas"], dtype=np.float64)
-        votes = np.array(table["votes"].to_pylist(), dtype=np.float64).reshape(len(ids), len(lambdas), probs.shape[1])
+        votes = matrix(table["votes"]).reshape(len(ids), len(lambdas), probs.shape[1])
         return cls(ids, probs, weights, votes, lambdas)
+
+
+def _statuses(codes: NDArray[np.int8]) -> NDArray[np.object_]:
+    """Return the statuses of some codes; where all are the same, as almost always, they take no memory."""
+    names = np.array(_STATUSES, dtype=object)
+    if codes.size and (codes == codes.flat[0]).all():
+        return np.broadcast_to(names[codes.flat[0]], codes.shape)
+    return names[codes]
+
+
+def _codes(status: NDArray[np.object_]) -> NDArray[np.int8]:
+    codes = np.zeros(status.shape, dtype=np.int8)
+    if status.size and not any(status.strides):  # see `_statuses`
+        codes[:] = _STATUSES.index(status.flat[0])
+        return codes
+    for code, name in enumerate(_STATUSES):
+        codes[status == name] = code
+    return codes
+
+
+def _renumbered(statuses: pa.Array) -> NDArray[np.int8]:
+    """Codes of statuses, which a file may number in another order."""
+    coded = statuses.dictionary_encode() if not pa.types.is_dictionary(statuses.type) else statuses
+    numbers = np.array([_STATUSES.index(name) for name in coded.dictionary.to_pylist()], dtype=np.int8)
+    found: NDArray[np.int8] = numbers[coded.indices.to_numpy(zero_copy_only=False)]
+    return found
 
 
 def check_probabilities(probs: NDArray[np.float64], what: str) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -12,12 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.errors import DataError
-from outgrow.labels.arrow import metadata, with_metadata
+from outgrow.labels.arrow import lists, matrix, metadata, with_metadata
+from outgrow.labels.columns import Column, among, packed, repeated, taken
 
 Part = Literal["gold", "validation", "unlabelled", "test"]
 """Gold rows train supervisors; gold of validation rows estimates their accuracies; unlabelled rows train the student;
 test rows are only scored."""
 PARTS: tuple[Part, ...] = get_args(Part)
+_COLUMNS = ("ids", "prompts", "parts", "gold", "options")
+_PART = pa.dictionary(pa.int8(), pa.string())
 
 
 @dataclass(frozen=True)
@@ -30,76 +32,85 @@ class Rows:
         ('bad',)
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     """Unique name of each row."""
-    prompts: tuple[str, ...]
-    parts: tuple[Part, ...]
-    gold: tuple[int | str | None, ...]
+    prompts: Sequence[str]
+    parts: Sequence[Part]
+    gold: Sequence[int | str | None]
     """The right answer: an index into `choices`, or a text; None where unknown."""
     choices: tuple[str, ...] | None = None
     """Names of the K answers of a choice task; None for a text task."""
-    options: tuple[tuple[str, ...], ...] | None = None
+    options: Sequence[tuple[str, ...]] | None = None
     """Where every row has choices of its own: their K texts, by row. `choices` are then letters: A, B, …"""
 
     def __post_init__(self) -> None:
-        lengths = {len(self.ids), len(self.prompts), len(self.parts), len(self.gold)}
-        lengths |= set() if self.options is None else {len(self.options)}
+        for name, column in self._columns().items():
+            object.__setattr__(self, name, packed(column, _PART if name == "parts" else None))
+        lengths = {*map(len, self._columns().values())}
         if len(lengths) != 1:
             raise DataError("The columns of the rows have different lengths.", found=sorted(lengths))
-        repeated = [name for name, count in Counter(self.ids).items() if count > 1]
-        if repeated:
+        double = repeated(self.ids)
+        if double:
             raise DataError(
-                f"{len(repeated)} row id(s) occur more than once.",
-                found=", ".join(repeated[:3]),
+                f"{len(double)} row id(s) occur more than once.",
+                found=", ".join(double[:3]),
                 wanted="one id per row",
                 fix="Drop task.columns.id to number the rows, or make the ids unique.",
             )
 
-        wrong = [own for own in self.options or () if len({*own}) != len(self.choices or ())]
-        if wrong:
+        wrong = next((own for own in self.options or () if len({*own}) != len(self.choices or ())), None)
+        if wrong is not None:
             raise DataError(
                 "A row does not have K different choices of its own.",
-                found=list(wrong[0]),
+                found=list(wrong),
                 wanted=f"K = {len(self.choices or ())}",
             )
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def _columns(self) -> dict[str, Sequence[Any]]:
+        return {name: getattr(self, name) for name in _COLUMNS if getattr(self, name) is not None}
+
     @property
-    def texts(self) -> tuple[str, ...]:
+    def texts(self) -> Sequence[str]:
         """What a model of choices reads: the N prompts; or N·K, each prompt with each of its row's own choices."""
         if self.options is None:
             return self.prompts
         pairs = zip(self.prompts, self.options, strict=True)
-        return tuple(f"{prompt}\n{option}" for prompt, own in pairs for option in own)
+        return packed(f"{prompt}\n{option}" for prompt, own in pairs for option in own)
 
     def choices_of(self, index: int) -> tuple[str, ...]:
         """Return the texts of a row's choices."""
         return (self.choices or ()) if self.options is None else self.options[index]
 
+    def where(self, *parts: Part) -> NDArray[np.intp]:
+        """Return the positions of the rows of these parts, in order."""
+        return np.flatnonzero(among(self.parts, parts))
+
     def part(self, part: Part) -> Rows:
         """Return the rows of one part, in order."""
-        return self.take([index for index, own in enumerate(self.parts) if own == part])
+        return self.take(self.where(part))
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Rows:
-        """Return the rows at these positions, in this order."""
-
-        def taken(column: tuple[Any, ...]) -> tuple[Any, ...]:
-            return tuple(column[index] for index in indices)
-
-        options = None if self.options is None else taken(self.options)
-        return Rows(taken(self.ids), taken(self.prompts), taken(self.parts), taken(self.gold), self.choices, options)
+        """Return the rows at these positions, in this order; neighbours in a large table are not copied."""
+        chosen = np.asarray(indices, dtype=np.intp)
+        columns = {name: taken(column, chosen) for name, column in self._columns().items()}
+        if len(chosen) > 1 and (np.diff(chosen) <= 0).any():
+            return Rows(**columns, choices=self.choices)
+        # In the same order they need no new check, which takes longer than the copy.
+        rows = object.__new__(Rows)
+        rows.__dict__.update({"options": None, **columns, "choices": self.choices})
+        return rows
 
     def with_test(self, other: Rows) -> Rows:
         """Return the rows with those of `other` as the test part, of which all have the same kind of choices."""
-        kept = self.take([index for index, own in enumerate(self.parts) if own != "test"])
-        columns = ("ids", "prompts", "parts", "gold") + (() if self.options is None else ("options",))
-        return replace(kept, **{name: getattr(kept, name) + getattr(other, name) for name in columns})
+        kept, further = self.take(self.where("gold", "validation", "unlabelled"))._columns(), other._columns()
+        return Rows(**{name: packed([*own, *further[name]]) for name, own in kept.items()}, choices=self.choices)
 
     def gold_indices(self) -> NDArray[np.int64]:
         """Return the gold answers of a choice task as indices, shape (N,); a DataError if a row has none."""
-        missing = sum(answer is None for answer in self.gold)
+        missing = self.gold.count(None)
         if missing:
             raise DataError(f"{missing} of {len(self)} rows have no gold answer.", wanted="gold for every row here")
         return np.asarray(self.gold, dtype=np.int64)
@@ -113,20 +124,20 @@ class Rows:
     def to_arrow(self) -> pa.Table:
         """Return a table with a line per row; the choices are in the schema's metadata."""
         gold_type = pa.string() if self.choices is None else pa.int64()
-        columns = [pa.array(column, pa.string()) for column in (self.ids, self.prompts, self.parts)]
-        columns.append(pa.array(self.gold, gold_type))
-        table = pa.table(columns, names=["id", "prompt", "part", "gold"])
-        if self.options is not None:
-            table = table.append_column("choices", pa.array(self.options, pa.list_(pa.string())))
+        types = (*[pa.string()] * 3, gold_type, pa.list_(pa.string()))
+        arrays = [pa.array(own, kind) for own, kind in zip(self._columns().values(), types, strict=False)]
+        table = pa.table(arrays, names=["id", "prompt", "part", "gold", "choices"][: len(arrays)])
         return with_metadata(table, choices=self.choices)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Rows:
         """Read the table of `to_arrow`."""
-        ids, prompts, parts, gold = (tuple(table[name].to_pylist()) for name in ("id", "prompt", "part", "gold"))
+        names = zip(_COLUMNS, ("id", "prompt", "part", "gold", "choices"), strict=True)
+        columns: dict[str, Any] = {
+            name: Column(table[own], tuples=own == "choices") for name, own in names if own in table.column_names
+        }
         choices = metadata(table)["choices"]
-        options = tuple(map(tuple, table["choices"].to_pylist())) if "choices" in table.column_names else None
-        return cls(ids, prompts, parts, gold, None if choices is None else tuple(choices), options)
+        return cls(**columns, choices=None if choices is None else tuple(choices))
 
 
 class Weighted(NamedTuple):
@@ -140,8 +151,8 @@ class Weighted(NamedTuple):
 class Predictions:
     """Answers of one model to N rows, with their scores."""
 
-    ids: tuple[str, ...]
-    answers: tuple[str, ...]
+    ids: Sequence[str]
+    answers: Sequence[str]
     """Names of choices, or texts."""
     scores: Mapping[str, NDArray[np.float64]]
     """Metric name → score of each row, shape (N,); higher is better."""
@@ -158,7 +169,7 @@ class Predictions:
         columns |= {f"score.{name}": pa.array(values, pa.float64()) for name, values in self.scores.items()}
         columns |= {f"weight.{name}": pa.array(values, pa.float64()) for name, values in self.weights.items()}
         if self.probs is not None:
-            columns["probs"] = pa.array(self.probs.tolist(), pa.list_(pa.float64()))
+            columns["probs"] = lists(self.probs)
         if self.vacuity is not None:
             columns["vacuity"] = pa.array(self.vacuity, pa.float64())
         return pa.table(columns)
@@ -170,14 +181,8 @@ class Predictions:
             {name.removeprefix(kind): table[name].to_numpy() for name in table.column_names if name.startswith(kind)}
             for kind in ("score.", "weight.")
         )
-        probs = np.array(table["probs"].to_pylist(), dtype=np.float64) if "probs" in table.column_names else None
+        probs = matrix(table["probs"]) if "probs" in table.column_names else None
         # In a table of several models the column exists for all of them, and may be empty.
         known = "vacuity" in table.column_names and not table["vacuity"].null_count
         vacuity = table["vacuity"].to_numpy() if known else None
-        return cls(tuple(table["id"].to_pylist()), tuple(table["answer"].to_pylist()), scores, probs, vacuity, weights)
-
-
-def positions(among: Sequence[str], ids: Sequence[str]) -> list[int]:
-    """Return the position of each of `ids` in `among`."""
-    place = {row: index for index, row in enumerate(among)}
-    return [place[row] for row in ids]
+        return cls(packed(Column(table["id"])), packed(Column(table["answer"])), scores, probs, vacuity, weights)

@@ -18,7 +18,7 @@ from outgrow.pipeline.combination import Combination
 from outgrow.pipeline.evaluating import chance_of
 from outgrow.pipeline.gaps import gap_notes
 from outgrow.pipeline.method import ChoiceMethod
-from outgrow.pipeline.protocol import Pipeline
+from outgrow.pipeline.protocol import MOST_LABELLED, Pipeline
 from outgrow.pipeline.served_choices import choice_texts
 from outgrow.pipeline.tuning import TunedModels
 from outgrow.registry import can
@@ -26,7 +26,7 @@ from outgrow.run import Run
 from outgrow.supervisors.gold import judged_rows
 from outgrow.supervisors.protocol import Asking
 from outgrow.supervisors.server import ask_for_choices, check_asked
-from outgrow.train.learners import ChoiceLearner, choice_learner, train_and_predict
+from outgrow.train.learners import ChoiceLearner, PredictedChoices, choice_learner, train_and_predict
 from outgrow.train.targets import gold_targets
 
 _CROSS_ENTROPY = Named(name="cross_entropy")
@@ -100,7 +100,7 @@ class ChoicePipeline(Pipeline):
     def combined(self, seed: int) -> dict[str, Predictions]:
         """The votes on the test part, combined by each combiner in use; a row without a usable vote is a guess."""
         votes, validation = self._cast(seed), self.rows.part("validation")
-        votes = votes.take(positions(votes.ids, validation.ids + self._test.ids))
+        votes = votes.take(_places(votes, validation, self._test))
         silent = np.isnan(votes.take(positions(votes.ids, self._test.ids)).probs).all(axis=(0, 2))
         if self.run.dry or np.sum(~silent) < 2:
             return {}
@@ -113,10 +113,13 @@ class ChoicePipeline(Pipeline):
         return found
 
     def votes(self) -> Combined:
-        """The first seed's votes on validation rows, whose gold is known, and on the unlabelled rows."""
-        votes, validation = self._cast(self.config.seeds[0]), self.rows.part("validation")
-        votes = votes.take(positions(votes.ids, validation.ids + self._unlabelled.ids))
-        gold = np.append(validation.gold_indices(), np.full(len(self._unlabelled), -1))
+        """The first seed's votes on validation rows, whose gold is known, and on unlabelled rows; of many a sample."""
+        votes, validation, rows = self._cast(self.config.seeds[0]), self.rows.part("validation"), self._unlabelled
+        if len(rows) > MOST_LABELLED:
+            self.run.note("advice.sampled", sampled=MOST_LABELLED, rows=len(rows))
+            rows = rows.take(np.sort(np.random.default_rng(0).choice(len(rows), MOST_LABELLED, replace=False)))
+        votes = votes.take(_places(votes, validation, rows))
+        gold = np.append(validation.gold_indices(), np.full(len(rows), -1))
         return combine(votes, gold=gold)
 
     def gold_only(self, seed: int) -> Predictions | None:
@@ -128,7 +131,7 @@ class ChoicePipeline(Pipeline):
             self._learner,
             gold_targets(gold),
             _CROSS_ENTROPY,
-            self._judged,
+            self._answered,
             self.run,
             seed=seed,
             name=step,
@@ -154,7 +157,15 @@ class ChoicePipeline(Pipeline):
             return self._student_of_provider("ceiling", seed)
         targets, step = gold_targets(self._unlabelled), f"ceiling, seed {seed}"
         found = train_and_predict(
-            self._learner, targets, _CROSS_ENTROPY, self._judged, self.run, seed=seed, name=step, student="ceiling"
+            self._learner,
+            targets,
+            _CROSS_ENTROPY,
+            self._answered,
+            self.run,
+            seed=seed,
+            name=step,
+            others=self._judged,
+            student="ceiling",
         )
         return self._on_test(*found)
 
@@ -163,7 +174,7 @@ class ChoicePipeline(Pipeline):
         if isinstance(self.config.strong, ServerStrong):
             return self._student_of_provider(method, seed)
         targets = self._combined(method, seed)
-        return self._on_test(*self._methods[method].student(targets, self._judged, self.run, seed=seed))
+        return self._on_test(*self._student(method, targets, seed))
 
     def labelled(self, rows: Rows) -> dict[tuple[str, str], Predictions]:
         """Votes, labels and answers to some unlabelled rows; see `Pipeline.labelled`."""
@@ -179,8 +190,8 @@ class ChoicePipeline(Pipeline):
                 silent = np.full(len(self.rows.choices or ()), np.nan)
                 found[role, name] = np.stack([known.get(row, silent) for row in rows.ids])
             if not isinstance(self.config.strong, ServerStrong):
-                probs = way.student(combined, self._judged, self.run, seed=seed)[0]
-                found["student", name] = probs[positions(self._judged.ids, rows.ids)]
+                probs = self._student(name, combined, seed).probs
+                found["student", name] = probs[positions(self._answered.ids, rows.ids)]
         return {who: Predictions(rows.ids, self._named(rows, probs), {}, probs) for who, probs in found.items()}
 
     def targets(self, method: str, seed: int) -> TextTargets:
@@ -194,6 +205,9 @@ class ChoicePipeline(Pipeline):
         if method == "ceiling":
             return gold_targets(self._unlabelled)
         return self._learned(method, self._combined(method, seed), seed)
+
+    def _student(self, method: str, targets: ChoiceTargets, seed: int) -> PredictedChoices:
+        return self._methods[method].student(targets, self._judged, self.run, seed=seed, answered=self._answered)
 
     def _learned(self, method: str, combined: ChoiceTargets, seed: int) -> ChoiceTargets:
         way, strong = self._methods[method], self.config.strong
@@ -217,6 +231,11 @@ class ChoicePipeline(Pipeline):
     @cached_property
     def _judged(self) -> Rows:
         return judged_rows(self.rows)
+
+    @cached_property
+    def _answered(self) -> Rows:
+        """The rows that students answer: the test rows, and the unlabelled ones if they may be shown."""
+        return self._judged if len(self._unlabelled) <= MOST_LABELLED else self._test
 
     @cached_property
     def _learner(self) -> ChoiceLearner:
@@ -252,8 +271,8 @@ class ChoicePipeline(Pipeline):
     def _combined(self, method: str, seed: int) -> ChoiceTargets:
         """The votes on the unlabelled part, combined as a method does; rows without a vote are noted."""
         votes, validation = self._cast(seed), self.rows.part("validation")
-        taught_by = positions(votes.ids, validation.ids + self._unlabelled.ids)
-        targets = self._methods[method].combined(votes.take(taught_by), validation)
+        taught_by = votes.take(_places(votes, validation, self._unlabelled))
+        targets = self._methods[method].combined(taught_by, validation)
         left_out = len(self._unlabelled) - len(targets.ids)
         if left_out:
             self.run.note("rows.without_vote", "caution", left_out=left_out, rows=len(self._unlabelled))
@@ -271,7 +290,7 @@ class ChoicePipeline(Pipeline):
 
     def _on_test(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
         """The predictions on the test part, of those on all judged rows."""
-        test = positions(self._judged.ids, self._test.ids)
+        test = positions(self._answered.ids, self._test.ids)
         return self._predictions(probs[test], None if vacuity is None else vacuity[test])
 
     def _predictions(self, probs: NDArray[np.float64], vacuity: NDArray[np.float64] | None = None) -> Predictions:
@@ -290,6 +309,12 @@ class ChoicePipeline(Pipeline):
         if not len(voting):
             raise DataError("No supervisor has a vote on the unlabelled and test rows.")
         self.run.add(*gap_notes(votes))
+        if len(voting) == len(votes.supervisors):
+            return votes
         names = tuple(votes.supervisors[m] for m in voting)
         errors = {key: text for key, text in votes.errors.items() if key[1] in names}
         return ChoiceVotes(votes.ids, names, votes.probs[:, voting], votes.status[:, voting], errors)
+
+
+def _places(votes: ChoiceVotes, *rows: Rows) -> NDArray[np.intp]:
+    return np.concatenate([positions(votes.ids, own.ids) for own in rows])

@@ -16,6 +16,7 @@ from outgrow.combine.targets import checked_proportions, match_proportions, shif
 from outgrow.config import Method
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
+from outgrow.labels.columns import among
 from outgrow.objectives import Objective
 from outgrow.pipeline.refining import make_refiner
 from outgrow.registry import can, create
@@ -87,8 +88,7 @@ class Combination:
             temperatures = fit_temperatures(votes, gold)
             votes = dataclasses.replace(votes, probs=apply_temperatures(votes.probs, temperatures))
         every = self.combiner.choices(votes, gold)
-        known = frozenset(validation.ids)
-        targets = every.take([row for row, each in enumerate(every.ids) if each not in known])
+        targets = every.take(np.flatnonzero(~among(every.ids, validation.ids)))
         if self.proportions is not None:
             wanted = shifted_proportions(targets.probs, self.proportions) if self.shifted else self.proportions
             matched = match_proportions(targets.probs, wanted, weights=targets.weights)

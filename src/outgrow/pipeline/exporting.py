@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from outgrow.config import ExperimentConfig, ServerStrong
 from outgrow.errors import ConfigError, StoreError, did_you_mean
-from outgrow.files import write_text
+from outgrow.files import replacing
 from outgrow.labels import ChoiceTargets, Rows, TextTargets
 from outgrow.pipeline.protocol import Pipeline
 from outgrow.templates import asked_by, fill
@@ -28,7 +28,7 @@ FORMS: Mapping[str, str] = {
 
 def exported_lines(
     form: str, pipeline: Pipeline, config: ExperimentConfig, rows: Rows, method: str, *, seed: int, system: str | None
-) -> list[str]:
+) -> Iterable[str]:
     """Return what the student of a method learns, a line of JSON for each target.
 
     Args:
@@ -107,7 +107,7 @@ def completion_lines(targets: TextTargets, template: str) -> list[str]:
     ]
 
 
-def label_lines(targets: ChoiceTargets, rows: Rows) -> list[str]:
+def label_lines(targets: ChoiceTargets, rows: Rows) -> Iterator[str]:
     """Return targets of some of the rows as texts with labels; those of weight 0 are left out, other weights not told.
 
     Raises:
@@ -124,10 +124,11 @@ def label_lines(targets: ChoiceTargets, rows: Rows) -> list[str]:
             fix="Export `messages` or `prompt-completion`.",
         )
     taught = targets.take(np.flatnonzero(targets.weights > 0))
-    return [
-        _line(text=prompt, label=int(own.argmax()), label_text=rows.choices[int(own.argmax())], probs=own.tolist())
-        for prompt, own in zip(rows_of(rows, taught).prompts, taught.probs, strict=True)
-    ]
+    lines = zip(rows_of(rows, taught).prompts, taught.probs.argmax(axis=1), taught.probs, strict=True)
+    return (
+        _line(text=prompt, label=int(best), label_text=rows.choices[best], probs=own.tolist())
+        for prompt, best, own in lines
+    )
 
 
 def _distinct(targets: TextTargets) -> list[tuple[str, str]]:
@@ -140,8 +141,14 @@ def _line(**fields: Any) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def write_messages(lines: list[str], path: Path) -> None:
-    """Write the lines, all or nothing; none at all is a StoreError."""
-    if not lines:
-        raise StoreError("There is nothing to export: every text is empty.", fix="Look at the supervisors' answers.")
-    write_text(path, "".join(f"{line}\n" for line in lines))
+def write_messages(lines: Iterable[str], path: Path) -> int:
+    """Write the lines, all or nothing, and return their number; none at all is a StoreError."""
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for line in lines:
+            file.write(f"{line}\n")
+            count += 1
+        if not count:
+            fix = "Look at the supervisors' answers."
+            raise StoreError("There is nothing to export: every text is empty.", fix=fix)
+    return count

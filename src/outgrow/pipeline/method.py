@@ -69,20 +69,23 @@ class ChoiceMethod:
         """What the experiment file says of it."""
         return self.config.methods[self.name]
 
-    def student(self, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int) -> PredictedChoices:
+    def student(self, targets: ChoiceTargets, rows: Rows, run: Run, *, seed: int, answered: Rows) -> PredictedChoices:
         """Return what the strong model predicts once it has been trained here on the combined targets.
 
         Args:
             targets: What `combined` returned.
-            rows: The unlabelled and the test rows, N of them.
+            rows: The unlabelled and the test rows.
             run: Store, progress, notes and audits.
             seed: Training seed.
+            answered: Those that it predicts, N of them.
         """
         step, strong = f"{self.name}, seed {seed}", self.strong(rows, run, seed=seed)
         targets = self.learned(targets, rows, run, seed=seed, strong=strong)
         learner = choice_learner(strong, self.config.trainer)
         objective, name = self.settings.objective, self.name
-        return train_and_predict(learner, targets, objective, rows, run, seed=seed, name=step, student=name)
+        return train_and_predict(
+            learner, targets, objective, answered, run, seed=seed, name=step, others=rows, student=name
+        )
 
     def strong(self, rows: Rows, run: Run, *, seed: int) -> Strong:
         """Return the strong model that the student starts from: with `pretune`, after that; see `student`."""

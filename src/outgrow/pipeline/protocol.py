@@ -9,6 +9,10 @@ from outgrow.combine import Combined
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, Predictions, Rows, TextTargets
 
+MOST_LABELLED = 100_000
+"""With more unlabelled rows students answer the test rows alone, a report shows these alone, and advice on the votes is
+of a sample of so many."""
+
 
 class Pipeline(Protocol):
     """Predictions of all models on the test part; what has been computed before comes from the store."""

@@ -32,7 +32,7 @@ def choice_texts(template: str, targets: ChoiceTargets, rows: Rows) -> TextTarge
     asked = as_asked(template, rows_of(rows, taught))
     names = tuple(asked.choices_of(row)[int(own.argmax())] for row, own in enumerate(taught.probs))
     count = len(names)
-    return TextTargets(asked.ids, asked.prompts, names, (1.0,) * count, ("targets",) * count)
+    return TextTargets(tuple(asked.ids), tuple(asked.prompts), names, (1.0,) * count, ("targets",) * count)
 
 
 @dataclass(frozen=True)

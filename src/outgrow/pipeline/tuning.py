@@ -127,7 +127,7 @@ def tuned_by_provider(
     def make(folder: Path) -> None:
         training = folder / "training.jsonl"
         if not training.is_file():
-            write_messages(list(lines), training)
+            write_messages(lines, training)
         limits = Limits(strong.concurrency, strong.timeout, strong.retries)
         if not wait:
             tuned = fine_tune(tuning, training, folder, strong.server, limits=limits, hours=0.0)

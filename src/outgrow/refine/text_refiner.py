@@ -118,7 +118,7 @@ class TextRefiner(ABC):
             for row, prompt, (best, _) in zip(rows.ids, given, chosen, strict=False)
             if not best
         }
-        refined = TextLabels(rows.ids, (self.name,), tuple((best,) for best, _ in chosen), errors)
+        refined = TextLabels(tuple(rows.ids), (self.name,), tuple((best,) for best, _ in chosen), errors)
         return Refinement(refined, tuple(share for _, share in chosen), concepts, dropped, bare)
 
     def _queries(self, rows: Rows, model: LanguageModel | None) -> list[str]:

@@ -92,6 +92,7 @@ WORDINGS: dict[str, Wording] = {
         else "students were trained with {seeds} seeds: too few for intervals that cover the truth in 95 % of "
         "experiments; it may be 90 %, although they are wide."
     ),
+    "advice.sampled": "advice on the votes is of {sampled:of} {rows:unlabelled row|unlabelled rows}, drawn at random.",
     "ceiling.none": "no ceiling: some unlabelled rows have no gold answer.",
     "combine.weights": lambda values: (
         "the supervisors' weights are {weights:weights}"

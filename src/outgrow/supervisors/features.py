@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from outgrow.config import Choice
 from outgrow.identity import identity
 from outgrow.labels import ChoiceVotes, Rows
+from outgrow.labels.columns import in_batches
 from outgrow.registry import create
 from outgrow.run import Run
 from outgrow.store import table_hash
@@ -36,10 +37,12 @@ class FeaturesSupervisor(Trained):
             with run.reporter.step(f"label with {name}, seed {seed}", total=len(judged)) as step:
                 classes, labels = len(rows.choices or ()), gold.gold_indices()
                 if rows.options is None:
-                    probs = pipeline.fit(gold.prompts, labels, classes, seed=seed).predict_proba(judged.prompts)
+                    fitted = pipeline.fit(gold.prompts, labels, classes, seed=seed)
+                    probs = in_batches(fitted.predict_proba, judged.prompts)
                 else:
                     right = np.eye(classes, dtype=np.int64)[labels].reshape(-1)
-                    found = pipeline.fit(gold.texts, right, 2, seed=seed).predict_proba(judged.texts)
+                    fitted = pipeline.fit(gold.texts, right, 2, seed=seed)
+                    found = in_batches(fitted.predict_proba, judged.texts)
                     probs = among_choices(np.asarray(found)[:, 1].reshape(-1, classes))
                 step.advance(len(judged))
             return ChoiceVotes(judged.ids, (name,), np.asarray(probs, dtype=np.float64)[:, None, :])

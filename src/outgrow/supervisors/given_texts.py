@@ -65,7 +65,7 @@ class TextsSupervisor(Frozen):
             texts.append((best_first(written.get(key, ())),))
             if not written.get(key):
                 errors[row, name] = f"{'empty' if key in written else 'not'} in {Path(self.texts).name}"
-        return TextLabels(own.ids, (name,), tuple(texts), errors)
+        return TextLabels(tuple(own.ids), (name,), tuple(texts), errors)
 
     def read(self) -> dict[str, list[Completion]]:
         """Return the texts by row id or prompt, in the order of the file; nothing for a row with empty texts only.

@@ -146,7 +146,7 @@ class ModelSupervisor(Trained, Local):
     def _answers(self, rows: Rows, run: Run, seed: int) -> ChoiceVotes:
         name, judged, (icl, shows) = self.title, judged_rows(rows), self._icl
         gold = training_rows(rows, self.rows, seed=seed, name=name) if shows else rows.take([])
-        both = rows.take(positions(rows.ids, gold.ids + judged.ids))
+        both = rows.take(np.concatenate([positions(rows.ids, own.ids) for own in (gold, judged)]))
         shown = [index < len(gold) for index in range(len(both))]
 
         def make(model: LanguageModel, folder: Path) -> ChoiceVotes:
@@ -156,7 +156,7 @@ class ModelSupervisor(Trained, Local):
             unread = np.isnan(probs).any(axis=1)
             probs[unread] = np.nan
             status = np.where(unread, "failed", "ok").astype(object)[:, None]
-            errors = {(judged.ids[index], name): TOO_LONG for index in np.flatnonzero(unread)}
+            errors = {(judged.ids[index], name): TOO_LONG for index in np.flatnonzero(unread).tolist()}
             return ChoiceVotes(judged.ids, (name,), probs[:, None, :], status, errors)
 
         recipe = {"icl": identity(icl), "name": name, "gold": len(gold), "rows": table_hash(both.to_arrow())}

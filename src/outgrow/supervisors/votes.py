@@ -65,7 +65,7 @@ def vote_index(
     return choice_index(value, choices, where=where)
 
 
-def keys_of(rows: Rows, key: Literal["id", "prompt"]) -> tuple[str, ...]:
+def keys_of(rows: Rows, key: Literal["id", "prompt"]) -> Sequence[str]:
     """Return what a table names rows by: their ids or their prompts."""
     return rows.ids if key == "id" else rows.prompts
 
@@ -146,7 +146,7 @@ class VotesSupervisor(Frozen):
 
     def read(
         self,
-        ids: tuple[str, ...],
+        ids: Sequence[str],
         keys: Sequence[str],
         choices: tuple[str, ...],
         own: Mapping[str, tuple[str, ...]] | None = None,
@@ -165,7 +165,7 @@ class VotesSupervisor(Frozen):
     def _fill(
         self,
         votes: Mapping[str, Mapping[str, list[Distribution | None]]],
-        ids: tuple[str, ...],
+        ids: Sequence[str],
         keys: Sequence[str],
         *,
         classes: int,

@@ -6,8 +6,9 @@ import re
 import string
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from outgrow.config import Named, TaskConfig
 from outgrow.errors import ConfigError, DataError
 from outgrow.evaluate.text_metrics import TextMetric
 from outgrow.labels import PARTS, Part, Rows
+from outgrow.labels.columns import packed, taken
 from outgrow.registry import create
 from outgrow.tasks.protocol import Task
 from outgrow.tasks.split import assign_parts, normalise, rows_in_parts
@@ -81,21 +83,22 @@ def read_rows(
         ConfigError: Settings that exclude each other, or a wrong template.
     """
     table = convert(read_records(config.source, config.config, encoding=config.encoding))
-    ids = [str(value) for value in _column(table, config, "id") or range(table.num_rows)]
+    ids = packed(map(str, _column(table, config, "id") or range(table.num_rows)))
     if config.limit is not None and config.limit < table.num_rows:
         chosen = np.sort(np.random.default_rng(config.split.seed).permutation(table.num_rows)[: config.limit])
         # Rows keep their numbers, because votes made elsewhere refer to rows by number.
-        table, ids = table.take(chosen), [ids[row] for row in chosen]
+        table, ids = table.take(chosen), taken(ids, chosen)
     if config.test_path is not None:
         tested = convert(read_records(config.test_path, config.config, encoding=config.encoding))
-        ids += [f"test/{value}" for value in _column(tested, config, "id") or range(tested.num_rows)]
+        own = (f"test/{value}" for value in _column(tested, config, "id") or range(tested.num_rows))
+        ids = packed(chain(ids, own))
         table = pa.concat_tables([table, tested], promote_options="permissive")
     prompts, options = asked(table, config)
     gold, choices = gold_answers(table, config, options)
     parts = _given_parts(table, config)
     if parts is None:
-        own = 0 if config.test_path is None else tested.num_rows
-        parts = _assigned_parts(table, config, ids, prompts, gold if needs_gold else prompts, own)
+        count = 0 if config.test_path is None else tested.num_rows
+        parts = _assigned_parts(table, config, ids, prompts, gold if needs_gold else prompts, count)
     return rows_in_parts(
         parts, ids=ids, prompts=prompts, gold=gold, choices=choices, options=options, where=config.source,
         needs_gold=needs_gold,
@@ -115,7 +118,7 @@ def shuffled(rows: Rows) -> Rows:
     return replace(rows, gold=tuple(gold), options=tuple(options))
 
 
-def asked(table: pa.Table, config: TaskConfig) -> tuple[list[str], list[tuple[str, ...]] | None]:
+def asked(table: pa.Table, config: TaskConfig) -> tuple[Sequence[str], Sequence[tuple[str, ...]] | None]:
     """Return the prompts of a table's rows, and their own choices where `columns.choices` names them.
 
     Raises:
@@ -140,18 +143,18 @@ def _metrics(config: TaskConfig) -> dict[str, TextMetric]:
     return {one.name: create("metric", one.name, one.params) for one in chosen}
 
 
-def _column(table: pa.Table, config: TaskConfig, meaning: str) -> list[Any] | None:
+def _column(table: pa.Table, config: TaskConfig, meaning: str) -> Sequence[Any] | None:
     name = getattr(config.columns, meaning)
     return None if name is None else column(table, name, where=config.source, setting=f"task.columns.{meaning}")
 
 
-def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
+def _prompts(table: pa.Table, config: TaskConfig) -> Sequence[str]:
     if config.template is None:
-        texts = _column(table, config, "prompt") or []
-        empty = sum(text is None for text in texts)
+        texts = _column(table, config, "prompt") or ()
+        empty = texts.count(None)
         if empty:
             raise DataError(f"{empty} rows of {config.source} have no text in {config.columns.prompt!r}.")
-        return [str(text) for text in texts]
+        return packed(map(str, texts))
     try:
         names = []
         for _, name, form, _ in string.Formatter().parse(config.template):
@@ -162,10 +165,10 @@ def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
                     raise ConfigError("task.template pads too far.", found=f"{{{name}:{form}}}"[:80], wanted=_WIDTH)
         columns = {name: column(table, name, where=config.source, setting="task.template") for name in names}
         for name, values in columns.items():
-            if any(value is None for value in values):
+            if None in values:
                 raise DataError(f"A row of {config.source} has nothing in {name!r}, which task.template needs.")
-        rows = ({name: values[row] for name, values in columns.items()} for row in range(table.num_rows))
-        return [config.template.format_map(row) for row in rows]
+        rows = zip(*columns.values(), strict=True) if columns else ((),) * table.num_rows
+        return packed(config.template.format_map(dict(zip(columns, row, strict=True))) for row in rows)
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise ConfigError(
             "task.template is not a template.",
@@ -175,7 +178,7 @@ def _prompts(table: pa.Table, config: TaskConfig) -> list[str]:
         ) from error
 
 
-def _options(table: pa.Table, config: TaskConfig) -> list[tuple[str, ...]] | None:
+def _options(table: pa.Table, config: TaskConfig) -> Sequence[tuple[str, ...]] | None:
     """The choices of each row, where `columns.choices` names them."""
     named = config.columns.choices
     if named is None:
@@ -184,17 +187,10 @@ def _options(table: pa.Table, config: TaskConfig) -> list[tuple[str, ...]] | Non
     if config.choices is not None:
         raise ConfigError(f"{setting} gives every row its own choices.", found="task.choices", fix="Leave one out.")
     if isinstance(named, str):
-        rows = column(table, named, where=where, setting=setting)
+        rows: Iterable[Any] = column(table, named, where=where, setting=setting)
     else:
-        rows = list(zip(*(column(table, name, where=where, setting=setting) for name in named), strict=True))
-    options = []
-    for number, own in enumerate(rows):
-        if not isinstance(own, list | tuple) or any(choice is None for choice in own):
-            fix = "Name a column of lists, or a list of columns with a choice each."
-            raise DataError(f"A row of {where} has no list of choices.", found=f"row {number}: {own!r}"[:120], fix=fix)
-        options.append(tuple(str(choice) for choice in own))
-        if len({*options[-1]}) < len(own):
-            raise DataError(f"A row of {where} has the same choice twice.", found=f"row {number}: {options[-1]}"[:200])
+        rows = zip(*(column(table, name, where=where, setting=setting) for name in named), strict=True)
+    options = packed(_own_choices(number, own, where) for number, own in enumerate(rows))
     counts = Counter(map(len, options))
     if len(counts) > 1 or not 2 <= len(options[0]) <= len(string.ascii_uppercase):
         found = ", ".join(f"{rows} rows with {count}" for count, rows in counts.most_common())
@@ -207,22 +203,32 @@ def _options(table: pa.Table, config: TaskConfig) -> list[tuple[str, ...]] | Non
     return options
 
 
+def _own_choices(number: int, own: object, where: str) -> tuple[str, ...]:
+    if not isinstance(own, list | tuple) or any(choice is None for choice in own):
+        fix = "Name a column of lists, or a list of columns with a choice each."
+        raise DataError(f"A row of {where} has no list of choices.", found=f"row {number}: {own!r}"[:120], fix=fix)
+    options = tuple(str(choice) for choice in own)
+    if len({*options}) < len(own):
+        raise DataError(f"A row of {where} has the same choice twice.", found=f"row {number}: {options}"[:200])
+    return options
+
+
 def gold_answers(
     table: pa.Table, config: TaskConfig, options: Sequence[tuple[str, ...]] | None
-) -> tuple[list[int | str | None], tuple[str, ...] | None]:
+) -> tuple[Sequence[int | str | None], tuple[str, ...] | None]:
     """Return the gold answers of a table's rows, and the choices; see `asked` for `options`.
 
     Raises:
         DataError: A column is missing, or a label is outside the choices.
         ConfigError: Choices are named twice.
     """
-    values = _column(table, config, "gold") or [None] * table.num_rows
+    values = _column(table, config, "gold") or (None,) * table.num_rows
     if options is not None:
         letters = tuple(string.ascii_uppercase[: len(options[0])])
         pairs = zip(values, options, strict=True)
-        return [option_index(value, own, letters, where=config.source) for value, own in pairs], letters
+        return packed(option_index(value, own, letters, where=config.source) for value, own in pairs), letters
     if config.choices is None or config.choices == "auto":
-        values = [None if value is None else str(value) for value in values]
+        values = packed(None if value is None else str(value) for value in values)
     if config.choices is None:
         return values, None
     choices = tuple(sorted({*values} - {None, ""})) if config.choices == "auto" else config.choices
@@ -231,7 +237,7 @@ def gold_answers(
     if len(choices) < 2:
         found = ", ".join(choices) or "no labels"
         raise DataError(f"{config.source} has one class only.", found=found, wanted="at least two choices")
-    return [choice_index(value, choices, where=config.source) for value in values], choices
+    return packed(choice_index(value, choices, where=config.source) for value in values), choices
 
 
 def option_index(value: object, options: Sequence[str], letters: Sequence[str], *, where: str) -> int | None:
@@ -291,7 +297,7 @@ def _given_parts(table: pa.Table, config: TaskConfig) -> list[Part | None] | Non
         return None
     if config.test_path is not None:
         raise ConfigError("task.columns.part says which rows are test rows.", found="task.test_path", fix="Drop one.")
-    values = [repr(value) if isinstance(value, list | dict) else value for value in values]
+    values = packed(repr(value) if isinstance(value, list | dict) else value for value in values)
     known: dict[object, Part] = {part: part for part in PARTS}
     unknown = sorted({str(value) for value in values if value is not None and value not in known})
     if unknown:
@@ -311,7 +317,7 @@ def _assigned_parts(
     groups = None
     if split.group is not None:
         values = column(table, split.group, where=config.source, setting="task.split.group")
-        groups = [repr(value) if isinstance(value, list | dict) else value for value in values]
+        groups = packed(repr(value) if isinstance(value, list | dict) else value for value in values)
     voted = _voted(config, ids, prompts)
     if not own:
         return assign_parts(prompts, gold, split, groups=groups, voted=voted)
@@ -320,16 +326,16 @@ def _assigned_parts(
     tested = assign_parts(prompts[first:], gold[first:], only_test)
     keys = [{normalise(prompt)} | (set() if groups is None else {("group", groups[row])})
             for row, prompt in enumerate(prompts)]  # fmt: skip
-    taken = set().union(*keys[first:])
-    rest = [row for row in range(first) if not keys[row] & taken]
+    taken_keys = set().union(*keys[first:])
+    rest = np.array([row for row in range(first) if not keys[row] & taken_keys], dtype=np.intp)
     dealt = assign_parts(
-        [prompts[row] for row in rest],
-        [gold[row] for row in rest],
+        taken(prompts, rest),
+        taken(gold, rest),
         split.model_copy(update={"test": 0}),
-        groups=groups and [groups[row] for row in rest],
-        voted=voted and [voted[row] for row in rest],
+        groups=groups and taken(groups, rest),
+        voted=voted and taken(voted, rest),
     )
-    by_row = dict(zip(rest, dealt, strict=True))
+    by_row = dict(zip(rest.tolist(), dealt, strict=True))
     return [*(by_row.get(row) for row in range(first)), *tested]
 
 

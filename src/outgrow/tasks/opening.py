@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from outgrow import bounds
 from outgrow.errors import DataError
+from outgrow.labels.columns import in_memory_or_mapped
 
 _PARQUET_ROWS = 2**12
 
@@ -26,16 +27,18 @@ def check_names(names: Sequence[str], where: object) -> None:
 
 
 def read_parquet(file: Path) -> pa.Table:
-    """Read a Parquet file; a DataError if it is too large, or has two columns of one name."""
-    batches, size = [], 0
-    inflated = max(bounds.PARQUET_FROM, bounds.PARQUET_INFLATION.most * file.stat().st_size)
+    """Read a Parquet file, to a temporary file if it is large; a DataError if too large, or for columns of one name."""
+    return in_memory_or_mapped(_bounded(file), pa.parquet.read_schema(file))
+
+
+def _bounded(file: Path) -> Iterator[pa.RecordBatch]:
+    size, inflated = 0, max(bounds.PARQUET_FROM, bounds.PARQUET_INFLATION.most * file.stat().st_size)
     for batch in parquet_batches(file, _PARQUET_ROWS):
         size += batch.nbytes
         for bound, most in ((bounds.TABLE_BYTES, bounds.TABLE_BYTES.most), (bounds.PARQUET_INFLATION, inflated)):
             if size > most:
                 raise DataError(f"{file} is too large.", found="more", wanted=str(bound))
-        batches.append(batch)
-    return pa.Table.from_batches(batches) if batches else pa.parquet.read_schema(file).empty_table()
+        yield batch
 
 
 def parquet_batches(file: Path, size: int) -> Iterator[pa.RecordBatch]:

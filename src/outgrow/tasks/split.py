@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Hashable, Sequence
-from itertools import chain
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from outgrow.config import Split
 from outgrow.errors import DataError
 from outgrow.labels import PARTS, Part, Rows
+from outgrow.labels.columns import packed, taken
 
 _STEM = 30
 """Fewest characters of a beginning that two prompts do not share by chance."""
@@ -28,12 +29,22 @@ def normalise(prompt: str) -> str:
         >>> normalise("What is  H2O ?") == normalise("what is H2O")
         True
     """
-    return " ".join(_NO_WORD.sub(_kept, prompt.casefold()).split()) or prompt.strip()
+    words = prompt.translate(_ASCII) if prompt.isascii() else _NO_WORD.sub(_kept, prompt.casefold())
+    return " ".join(words.split()) or prompt.strip()
 
 
 def _kept(match: re.Match[str]) -> str:
     category = unicodedata.category(match[0])
     return match[0] if category in {"Mn", "Mc", "Sm", "Sc", "So"} else " "
+
+
+_ASCII = "".join(_NO_WORD.sub(_kept, chr(code).casefold()) for code in range(128))
+"""What `normalise` makes of each character of a plain text, several times as fast."""
+
+
+def _hashes(prompts: Sequence[str]) -> NDArray[np.int64]:
+    # 64 bits of each: two of ten million prompts collide with probability 3·10⁻⁶, and then stay in one part.
+    return np.fromiter((hash(normalise(prompt)) for prompt in prompts), np.int64, len(prompts))
 
 
 def assign_parts(
@@ -60,30 +71,31 @@ def assign_parts(
     if not prompts:
         return []
     cluster = _clusters(prompts, groups)
-    sizes = _sizes(split, len(prompts))
-    order = np.random.default_rng(split.seed).permutation(cluster.max() + 1)
-    members: list[list[int]] = [[] for _ in order]
-    for row, own in enumerate(cluster):
-        members[own].append(row)
-    shuffled = [members[own] for own in order]
-    covered = [True] * len(prompts) if voted is None else voted
-    known = [answer is not None for answer in gold]
-    outside = [rows for rows in shuffled if not any(covered[row] for row in rows)]
-    inside = [own for rows in shuffled if (own := [row for row in rows if covered[row]])]
-    without_gold = [rows for rows in inside if not all(known[row] for row in rows)]
-    with_gold = [rows for rows in inside if all(known[row] for row in rows)]
+    sizes, count = _sizes(split, len(prompts)), int(cluster.max()) + 1
+    order = np.random.default_rng(split.seed).permutation(count)
+    covered = np.ones(len(prompts), dtype=np.bool_) if voted is None else np.asarray(voted, dtype=np.bool_)
+    known = np.fromiter((answer is not None for answer in gold), np.bool_, len(prompts))
+    inside = np.bincount(cluster[covered], minlength=count)
+    has_gold = np.bincount(cluster[covered & known], minlength=count) == inside
+    outside = np.bincount(cluster[~covered], minlength=count)
+    all_known = np.bincount(cluster[known], minlength=count) == inside + outside
 
-    parts: list[Part | None] = [None] * len(prompts)
+    part_of = np.full(count, -1, dtype=np.int8)
+    with_gold = order[(inside > 0)[order] & has_gold[order]]
     if voted is None:
-        with_gold = _fill(parts, "gold", with_gold, sizes["gold"])
+        with_gold = _fill(part_of, "gold", with_gold, inside, sizes["gold"])
     else:
-        _fill(parts, "gold", [rows for rows in outside if all(known[row] for row in rows)], sizes["gold"])
-    with_gold = _fill(parts, "test", with_gold, sizes["test"])
-    with_gold = _fill(parts, "validation", with_gold, sizes["validation"])
+        _fill(part_of, "gold", order[(inside == 0)[order] & all_known[order]], outside, sizes["gold"])
+    with_gold = _fill(part_of, "test", with_gold, inside, sizes["test"])
+    with_gold = _fill(part_of, "validation", with_gold, inside, sizes["validation"])
     # Other parts may be smaller than asked for, where gold answers are few.
     size = len(prompts) if _is_rest(split.unlabelled) else sizes["unlabelled"]
-    _fill(parts, "unlabelled", [*without_gold, *with_gold], size)
-    return parts
+    without_gold = order[(inside > 0)[order] & ~has_gold[order]]
+    _fill(part_of, "unlabelled", np.concatenate([without_gold, with_gold]), inside, size)
+    # Of a group that outside votes cover in part, the other rows are not used.
+    codes = np.where(covered | (inside == 0)[cluster], part_of[cluster], -1)
+    names: tuple[Part | None, ...] = (*PARTS, None)
+    return [names[code] for code in codes]
 
 
 def rows_in_parts(
@@ -102,14 +114,14 @@ def rows_in_parts(
     Arguments are the columns of `outgrow.labels.Rows` for N rows, of which those with the part None are left out. Ids
     are numbers by default; `where` names the data in error messages.
     """
-    kept = [(row, part) for row, part in enumerate(parts) if part is not None]
+    kept = np.flatnonzero(np.fromiter((part is not None for part in parts), np.bool_, len(parts)))
     rows = Rows(
-        ids=tuple(str(row) if ids is None else ids[row] for row, _ in kept),
-        prompts=tuple(prompts[row] for row, _ in kept),
-        parts=tuple(part for _, part in kept),
-        gold=tuple(gold[row] for row, _ in kept),
+        ids=packed(map(str, kept)) if ids is None else taken(ids, kept),
+        prompts=taken(prompts, kept),
+        parts=packed(part for part in parts if part is not None),
+        gold=taken(gold, kept),
         choices=choices,
-        options=None if options is None else tuple(options[row] for row, _ in kept),
+        options=None if options is None else taken(options, kept),
     )
     check_parts(rows, where=where, needs_gold=needs_gold)
     return rows
@@ -121,7 +133,7 @@ def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
     Rows that are all test rows are a further test part, which needs no others. A task without any gold answer needs
     no test part.
     """
-    known = any(answer is not None for answer in rows.gold)
+    known = rows.gold.count(None) < len(rows)
     for part in ("unlabelled", "test") if {*rows.parts} != {"test"} else ():
         if part not in rows.parts and (part == "unlabelled" or known):
             advice = "Change task.split, or the column named by task.columns.part."
@@ -130,12 +142,14 @@ def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
                 found=", ".join(f"{name}: {rows.parts.count(name)}" for name in PARTS),
                 fix=advice if known or part == "unlabelled" else "Give some rows a gold answer (task.columns.gold).",
             )
-    for part in ("gold", "validation", "test"):
-        unknown = sum(answer is None for own, answer in zip(rows.parts, rows.gold, strict=True) if own == part)
+    needing: tuple[Part, ...] = ("gold", "validation", "test")
+    for part in needing:
+        unknown = taken(rows.gold, rows.where(part)).count(None)
         if unknown and needs_gold:
             raise DataError(f"{unknown} rows of the {part} part of {where} have no gold answer.", wanted="gold for all")
     seen: dict[str, Part] = {}
-    for prompt, part in zip(rows.prompts, rows.parts, strict=True):
+    doubtful = _repeated(_hashes(rows.prompts))
+    for prompt, part in zip(taken(rows.prompts, doubtful), taken(rows.parts, doubtful), strict=True):
         first = seen.setdefault(normalise(prompt), part)
         if first != part:
             raise DataError(
@@ -146,10 +160,20 @@ def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
             )
 
 
+def _repeated(hashes: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Positions of the hashes that occur more than once."""
+    in_order = np.sort(hashes)
+    twice = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
+    return np.flatnonzero(np.isin(hashes, twice)) if len(twice) else np.empty(0, dtype=np.intp)
+
+
 def shared_prompts(rows: Rows, tested: Rows) -> int:
     """Return how many of the rows `tested` have a prompt that a training row (of any part but `test`) has too."""
-    trained = {normalise(prompt) for prompt, part in zip(rows.prompts, rows.parts, strict=True) if part != "test"}
-    return sum(normalise(prompt) in trained for prompt in tested.prompts)
+    keys = [*map(normalise, tested.prompts)]
+    wanted = {*keys}
+    trained = (normalise(prompt) for prompt, part in zip(rows.prompts, rows.parts, strict=True) if part != "test")
+    found = {key for key in trained if key in wanted}
+    return sum(key in found for key in keys)
 
 
 def shared_stems(rows: Rows) -> int:
@@ -157,10 +181,19 @@ def shared_stems(rows: Rows) -> int:
 
     The beginning has 30 characters or more, and more than half of both prompts, beyond what all prompts begin with.
     """
-    found = sorted(zip(map(normalise, rows.prompts), rows.parts, strict=True))
-    common = _shared(found[0][0], found[-1][0]) if found else 0
+    if not len(rows):
+        return 0
+    lowest = highest = normalise(rows.prompts[0])
+    for key in map(normalise, rows.prompts):
+        lowest, highest = min(lowest, key), max(highest, key)
+    common = _shared(lowest, highest)
+    # Only prompts that begin as a test row's count, so that memory grows with these alone.
+    stem = common + _STEM
+    tested = {normalise(prompt)[:stem] for prompt in taken(rows.prompts, rows.where("test"))}
+    keys = zip(map(normalise, rows.prompts), rows.parts, strict=True)
+    found = sorted((key, part) for key, part in keys if len(key) >= stem and key[:stem] in tested)
     count, run = 0, []
-    for (prompt, part), (following, _) in zip(found, [*found[1:], ("", None)], strict=True):
+    for (prompt, part), (following, _) in pairwise([*found, ("", "test")]):
         run.append(part)
         stem = _shared(prompt, following) - common
         if stem < max(_STEM, (max(len(prompt), len(following)) - common) / 2):
@@ -177,20 +210,21 @@ def _shared(one: str, other: str) -> int:
 
 def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
     """Number the clusters of rows that a prompt or group links, directly or not, in order of first appearance."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    keys: list[Sequence[Hashable]] = [[("prompt", normalise(prompt)) for prompt in prompts]]
+    _, first, cluster = np.unique(_hashes(prompts), return_index=True, return_inverse=True)
     if groups is not None:
-        keys.append([("group", group) for group in groups])
-    number: dict[Hashable, int] = {}
-    nodes = [number.setdefault(key, len(number)) for key in chain(*keys)]
-    rows = np.tile(np.arange(len(prompts)), len(keys))
-    size = len(prompts) + len(number)
-    links = coo_array((np.ones(len(nodes)), (rows, np.array(nodes) + len(prompts))), shape=(size, size))
-    _, labels = connected_components(links, directed=False)
-    _, first, cluster = np.unique(labels[: len(prompts)], return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[cluster]
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        number: dict[Hashable, int] = {}
+        nodes = np.fromiter((number.setdefault(group, len(number)) for group in groups), np.int64, len(prompts))
+        size = len(first) + len(number)
+        links = coo_array((np.ones(len(prompts)), (cluster, nodes + len(first))), shape=(size, size))
+        _, labels = connected_components(links, directed=False)
+        _, first, cluster = np.unique(labels[cluster], return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    found: NDArray[np.int64] = rank[cluster]
+    return found
 
 
 def size_of(share: float, rows: int) -> int:
@@ -225,14 +259,16 @@ def _sizes(split: Split, rows: int) -> dict[Part, int]:
     return sizes
 
 
-def _fill(parts: list[Part | None], part: Part, clusters: list[list[int]], size: int) -> list[list[int]]:
-    """Assign whole clusters to a part until it has `size` rows; return the clusters that are left."""
-    left, count = [], 0
-    for rows in clusters:
-        if count + len(rows) <= size:
-            for row in rows:
-                parts[row] = part
-            count += len(rows)
-        else:
-            left.append(rows)
-    return left
+def _fill(
+    part_of: NDArray[np.int8], part: Part, clusters: NDArray[np.intp], sizes: NDArray[np.intp], most: int
+) -> NDArray[np.intp]:
+    """Assign whole clusters to a part, in their order, as long as it has at most so many rows; return the others."""
+    waiting, count = clusters, 0
+    while True:
+        waiting = waiting[sizes[waiting] <= most - count]
+        if not len(waiting):
+            return clusters[part_of[clusters] < 0]
+        running = count + np.cumsum(sizes[waiting])
+        fitting = int(np.searchsorted(running, most, side="right"))
+        part_of[waiting[:fitting]] = PARTS.index(part)
+        waiting, count = waiting[fitting:], int(running[fitting - 1])

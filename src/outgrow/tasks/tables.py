@@ -18,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from outgrow.errors import DataError, MissingExtraError, MissingFileError, did_you_mean, nearest_file
+from outgrow.labels.columns import Column, packed
 from outgrow.tasks.opening import check_names, opened, parquet_batches, read_parquet
 from outgrow.tasks.sheets import read_sheet
 
@@ -124,11 +125,10 @@ def _flattened(table: pa.Table, where: object) -> pa.Table:
     return table
 
 
-def column(table: pa.Table, name: str, *, where: str, setting: str) -> list[Any]:
+def column(table: pa.Table, name: str, *, where: str, setting: str) -> Sequence[Any]:
     """Return the values of a column; see `check_name` for `where`, `setting` and the error."""
     check_column(table, name, where=where, setting=setting)
-    values: list[Any] = table[name].to_pylist()
-    return values
+    return packed(Column(table[name]))
 
 
 def check_column(table: pa.Table, name: str, *, where: str, setting: str) -> None:

@@ -18,6 +18,7 @@ from outgrow.config import HERE, Choice, Local, ModelName, weights_of
 from outgrow.files import replacing
 from outgrow.integrity import is_sealed, seal_file
 from outgrow.labels import Rows, positions
+from outgrow.labels.columns import mapped_array
 from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, short_name, weights_identity
 from outgrow.models.planning import Work
@@ -94,8 +95,7 @@ def prompt_matrix(
 
     recipe = {**recipe, "prompts": prompts_hash(rows), "file": MATRIX}
     artefact = run.stage(kind, recipe, make, blank=blank, together=True, work=lambda: reads(rows.texts))
-    # Mapped, not read: pages are in memory while they are used. Written to, they would be copies.
-    matrix = torch.from_numpy(np.load(artefact.path / MATRIX, mmap_mode="c"))
+    matrix = torch.from_numpy(mapped_array(artefact.path / MATRIX))
     return matrix if rows.options is None else matrix.reshape(len(rows), -1, matrix.shape[1])
 
 

@@ -19,6 +19,7 @@ from outgrow.errors import ConfigError
 from outgrow.files import replacing
 from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows, positions
+from outgrow.labels.columns import MANY, forget_pages, slices
 from outgrow.objectives import Objective
 from outgrow.optimize import minimize
 from outgrow.progress import Step
@@ -30,6 +31,8 @@ from outgrow.train.targets import make_objective, rows_of, target_tensors, train
 
 HEAD = "probe.safetensors"
 """The file of a trained head."""
+_STEPS = 64
+"""Steps after which features are taken out of memory."""
 
 
 @dataclass(frozen=True)
@@ -78,28 +81,29 @@ class Probe:
             `weight` (K, D) and `bias` (K,) of the head (K is 1 for a shared one), `mean` and `scale` (D,) of the
             features.
         """
-        each, classes = (features, targets.shape[-1]) if features.dim() == 2 else (features.flatten(0, 1), 1)
-        mean, scale = each.mean(0), each.std(0, correction=0).clamp_min(1e-6)
-        inputs = (features - mean) / scale
+        classes = targets.shape[-1] if features.dim() == 2 else 1
+        mean, scale = _moments(features.reshape(-1, features.shape[-1]))
         # skip_init: a random initialisation would change the random state of the caller.
         head = nn.utils.skip_init(nn.Linear, features.shape[-1], classes)
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         tracker = StepContextTracker(objective, targets, weights, lambdas)
-        steps = self.epochs * math.ceil(len(inputs) / self.batch_size)
+        steps = self.epochs * math.ceil(len(features) / self.batch_size)
 
         def batches() -> Iterator[Tensor]:
             generator = torch.Generator().manual_seed(seed)
             for epoch in range(self.epochs):
                 if step is not None and epoch:
                     step.advance()
-                yield from torch.randperm(len(inputs), generator=generator).split(self.batch_size)
+                yield from torch.randperm(len(features), generator=generator).split(self.batch_size)
 
         numbered = enumerate(batches())
 
         def loss() -> Tensor:
             done, rows = next(numbered)
-            logits = head(inputs[rows]).reshape(len(rows), -1)
+            if done % _STEPS == 0:
+                forget_pages()
+            logits = head((features[rows] - mean) / scale).reshape(len(rows), -1)
             if tracker.needed:
                 tracker.update(torch.log_softmax(logits.detach(), dim=-1), targets[rows], weights[rows])
             losses = objective(logits, targets[rows], tracker.context(done / steps, logits.device))
@@ -122,8 +126,22 @@ class Probe:
     @staticmethod
     def logits(state: Mapping[str, Tensor], features: Tensor) -> Tensor:
         """Return logits (N, K) of features (N, D) or (N, K, D) by what `fit` returned."""
-        inputs = (features - state["mean"]) / state["scale"]
-        return nn.functional.linear(inputs, state["weight"], state["bias"]).reshape(len(features), -1)
+        found = []
+        for block in features.split(MANY):
+            inputs = (block - state["mean"]) / state["scale"]
+            found.append(nn.functional.linear(inputs, state["weight"], state["bias"]).reshape(len(block), -1))
+            forget_pages()
+        return torch.cat(found)
+
+
+def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column of (N, D), which need not fit into memory."""
+    mean = sum((block.double().sum(0) for block in inputs.split(MANY)), torch.zeros(())) / len(inputs)
+    forget_pages()
+    squares = (((block - mean) ** 2).sum(0) for block in inputs.split(MANY))
+    scale = (sum(squares, torch.zeros(())) / len(inputs)).sqrt().clamp_min(1e-6)
+    forget_pages()
+    return mean.float(), scale.float()
 
 
 @dataclass(frozen=True)
@@ -148,7 +166,8 @@ class ProbeLearner:
         loss = make_objective(objective)
 
         def make(folder: Path) -> None:
-            features = self.features(rows, run)[positions(rows.ids, learned.ids)]
+            own = rows.take(rows.where(*{*learned.parts}))
+            features = self.features(own, run)[slices(positions(own.ids, learned.ids))]
             goals, weights, lambdas = target_tensors(targets)
             with run.reporter.step(name, total=getattr(self.adapter, "epochs", 1)) as step:
                 state = self.adapter.fit(features, goals, weights, loss, seed=seed, lambdas=lambdas, step=step)

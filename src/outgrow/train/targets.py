@@ -40,7 +40,7 @@ def target_tensors(targets: ChoiceTargets) -> tuple[Tensor, Tensor, Tensor | Non
     import torch
 
     values = targets.probs if targets.votes is None else targets.votes
-    goals, weights = (torch.tensor(each, dtype=torch.float32) for each in (values, targets.weights))
+    goals, weights = (torch.from_numpy(each.astype(np.float32)) for each in (values, targets.weights))
     return goals, weights, None if targets.lambdas is None else torch.tensor(targets.lambdas, dtype=torch.float32)
 
 
