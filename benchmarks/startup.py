@@ -1,34 +1,20 @@
-"""How long a user waits before anything happens: `outgrow --help`, `import outgrow`, against a bare interpreter.
-
-python benchmarks/startup.py
-"""
+"""A part of `bench.py`: what a user waits for before anything happens, and what the pipeline adds to its models."""
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-RUNS = 9
-COMMANDS = {
-    "python -c pass": [sys.executable, "-c", "pass"],
-    "import outgrow": [sys.executable, "-c", "import outgrow"],
-    "outgrow --help": [str(Path(sys.executable).with_name("outgrow")), "--help"],
-}
+from harness import Case
 
 
-def seconds(command: list[str]) -> float:
-    """Median wall time of a command, files in the page cache."""
-    times = []
-    for _ in range(RUNS + 1):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+def cases(smoke: bool) -> Iterator[Case]:
+    """Commands against a bare interpreter."""
 
+    def runs(*words: str) -> Callable[[], object]:
+        return lambda: subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
 
-if __name__ == "__main__":
-    for name, command in COMMANDS.items():
-        print(f"{name:<16} {seconds(command):6.3f} s")
+    bare = runs("-c", "pass")
+    yield Case("import outgrow", runs("-c", "import outgrow"), "python -c pass", bare)
+    yield Case("outgrow --help", runs("-m", "outgrow", "--help"), "python -c pass", bare)

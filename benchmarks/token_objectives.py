@@ -1,23 +1,13 @@
-"""A training step with each token objective next to one with torch's cross entropy: time, and peak memory.
+"""A part of `bench.py`: training steps with each token objective, next to those with torch's cross entropy.
 
-    python benchmarks/token_objectives.py
-
-A Llama student (4 layers of 256, 32,000 tokens), 16 prompts of 48 tokens with an answer of 16, AdamW. Every round runs
-all objectives; the table gives the median over the rounds of each one's processor time divided by cross entropy's in
-the same round, and the peak resident memory of a step beyond what is held between steps, divided by cross entropy's.
-The paper's presets split words of three tokens by the student's own doubt, with two weak models' opinions on each.
-Then: three texts per prompt in one batch against one text per step.
+A Llama student (4 layers of 256, 32,000 tokens), 16 prompts of 48 tokens with an answer of 16, AdamW. The paper's
+presets split words of three tokens by the student's own doubt, with two weak models' opinions on each. Then three
+texts per prompt in one batch.
 """
 
 from __future__ import annotations
 
-import argparse
-import ctypes
-import functools
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,11 +15,12 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from harness import Case
 from outgrow.objectives import StepContext, TokenBayesian, TokenCrossEntropy, TokenEvidential
 from outgrow.train.answers import BridgedOpinion, collate
 from outgrow.train.text import TokenLosses
 
-ROUNDS, PROMPTS, ASKED, SAID, TEXTS = 5, 16, 48, 16, 3
+PROMPTS, ASKED, SAID, TEXTS = 16, 48, 16, 3
 
 
 class Plain:
@@ -97,32 +88,11 @@ def stepper(tokens: int, objective: Any) -> Callable[[dict[str, Tensor]], None]:
     return step
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """Processor time of all threads, which other work on the machine moves least."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
-def extra_memory(run: Callable[[], object]) -> int:
-    """Peak resident memory beyond what is held before, in bytes; Linux only."""
-    ctypes.CDLL(None).malloc_trim(0)  # what earlier steps freed must not hide what this one takes
-    before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    run()
-    return _resident("VmHWM") - before
-
-
-def _resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
-
-
-def objectives(tokens: int) -> None:
-    """Prints the table of objectives."""
-    batch, judged = (collate(lines_of(tokens, PROMPTS, 1, opinions=count)) for count in (0, 2))
+def cases(smoke: bool) -> Iterator[Case]:
+    """Each objective against cross entropy, and several texts per prompt against one text per step."""
+    tokens, prompts = (200, 2) if smoke else (32_000, PROMPTS)
+    batch, judged = (collate(lines_of(tokens, prompts, 1, opinions=count)) for count in (0, 2))
     candidates = {
-        "torch cross_entropy": Plain(),
         "cross_entropy": TokenCrossEntropy(),
         "cross_entropy, confidences": TokenCrossEntropy(confidences=True),
         "evidential": TokenEvidential(),
@@ -130,51 +100,18 @@ def objectives(tokens: int) -> None:
         "bayesian": TokenBayesian(),
         "bayesian, paper": TokenBayesian(preset="paper"),
     }
-    steps = {
-        name: functools.partial(stepper(tokens, objective), judged if name.endswith("paper") else batch)
-        for name, objective in candidates.items()
-    }
-    for step in steps.values():
-        step()  # AdamW makes its state in the first step
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(ROUNDS):
-        for name, step in steps.items():
-            times[name].append(seconds(step))
-    memory = {name: statistics.median(extra_memory(step) for _ in range(3)) for name, step in steps.items()}
-    reference = next(iter(times.values()))
-    most = next(iter(memory.values()))
-    print(f"{'':<28} {'fastest':>10} {'time':>6} {'memory':>7}")
-    for name, own in times.items():
-        ratio = statistics.median(one / other for one, other in zip(own, reference, strict=True))
-        print(f"{name:<28} {1e3 * min(own):7.0f} ms {ratio:6.2f} {memory[name] / most:7.2f}")
 
+    def on(step: Callable[[dict[str, Tensor]], None], *batches: dict[str, Tensor]) -> Callable[[], object]:
+        step(batches[0])  # AdamW makes its state in the first step
+        return lambda: [step(each) for each in batches]
 
-def labels(tokens: int) -> None:
-    """Prints what several texts per prompt cost."""
+    plain = on(stepper(tokens, Plain()), batch)
+    for name, objective in candidates.items():
+        own = on(stepper(tokens, objective), judged if name.endswith("paper") else batch)
+        yield Case(f"step with {name}", own, "torch's cross entropy", plain, memory=True)
     step = stepper(tokens, TokenBayesian())
-    together = collate(lines_of(tokens, PROMPTS, TEXTS))
-    alone = [collate([line]) for line in lines_of(tokens, PROMPTS * TEXTS, 1)]
-    batches = [collate(lines_of(tokens, PROMPTS, 1)) for _ in range(TEXTS)]
-    runs: dict[str, Callable[[], object]] = {
-        f"{PROMPTS} prompts × {TEXTS} texts, one step": lambda: step(together),
-        f"{TEXTS} steps of {PROMPTS} texts": lambda: [step(batch) for batch in batches],
-        f"{TEXTS * PROMPTS} steps of one text": lambda: [step(batch) for batch in alone],
-    }
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(2):
-        for name, run in runs.items():
-            times[name].append(seconds(run))
-    reference = next(iter(times.values()))
-    for name, own in times.items():
-        ratio = statistics.median(one / other for one, other in zip(own, reference, strict=True))
-        print(f"{name:<32} {min(own):7.2f} s {ratio:6.2f}×")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=32_000)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    objectives(arguments.tokens)
-    labels(arguments.tokens)
+    together = on(step, collate(lines_of(tokens, prompts, TEXTS)))
+    alone = on(step, *(collate([line]) for line in lines_of(tokens, prompts * TEXTS, 1)))
+    batches = on(step, *(collate(lines_of(tokens, prompts, 1)) for _ in range(TEXTS)))
+    yield Case(f"{TEXTS} texts a prompt in one step", together, f"{TEXTS} steps of one text a prompt", batches)
+    yield Case(f"{TEXTS} texts a prompt in one step", together, "a step for each text", alone)

@@ -143,6 +143,12 @@ def test_the_code_of_the_page_about_own_loops_runs_in_order(reader: Reader) -> N
     assert all(torch.isfinite(parameter.grad).all() for parameter in found["student"].parameters())
 
 
+def test_the_numbers_of_the_page_on_scaling_are_those_of_its_code(reader: Reader) -> None:
+    reader.follow("docs/scaling.md")
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert [name for name, value in reader.namespace["table"] if f"| {name} | {value} |" not in page] == []
+
+
 @pytest.mark.slow
 def test_the_readme_leads_from_votes_to_labels(reader: Reader) -> None:
     reader.follow("README.md")
@@ -150,7 +156,7 @@ def test_the_readme_leads_from_votes_to_labels(reader: Reader) -> None:
 
 
 def test_every_page_with_a_block_is_run_by_some_test() -> None:
-    own = {*FOLLOWED, "README.md", "docs/own_loop.md"}
+    own = {*FOLLOWED, "README.md", "docs/own_loop.md", "docs/scaling.md"}
     left = [page for page in PAGES if page not in own and not page.startswith(tuple(ELSEWHERE))]
     assert {page: blocks(page) for page in left if blocks(page)} == {}
 
