@@ -2,11 +2,13 @@
 
     python benchmarks/advise.py                 # about five minutes on one core
     python benchmarks/advise.py --seeds 5       # fewer worlds
+    python benchmarks/advise.py --runs outgrow-runs/quality/* outgrow-runs/encoders/*     # students of finished runs
 
 Worlds are those of `tests/combine/voting_worlds.py` with seeds from 100 (the threshold was chosen on seeds below 40):
 whole, and thinned to their first 200 and 60 rows. The advised combiner is compared with the best of all combiners by
 gold, the expected accuracy with the true one, and gold rows that are random, least certain, or both with each other.
-Ties between choices count as a share. No student is trained here: `benchmarks/encoders.py` and `make quality` do that.
+Ties between choices count as a share. `--runs` compares the students of `make quality` and `benchmarks/encoders.py`:
+the method that the advice on a run starts with, and the best of all by the test part.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 
 from outgrow.combine import Combined, combine
 from outgrow.combine.advice import advised_combiner, expected_accuracy, rows_to_label
+from outgrow.results import Results
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "combine"))
 import voting_worlds as worlds
@@ -101,11 +104,30 @@ def rows_report(title: str, trials: list[list[dict[str, float]]]) -> None:
         print(f"  {how:14s} {means[0]:.3f} / {means[1]:.3f}", flush=True)
 
 
+def students(folders: list[Path]) -> None:
+    """Print how far the advised method's student, `naive` and `product` are below the best one of each run."""
+    named = {"in_the_loop": "in the loop", "product": "product", "validated": "bayesian on dependence"}
+    regrets: dict[str, list[float]] = defaultdict(list)
+    for folder in folders:
+        results = Results.load(folder)
+        (method,) = (note.values["start"] for note in results.advice() if note.code == "advice.method")
+        score = {line.name: line.score.value for line in results.summary.metrics[0].lines if line.role == "student"}
+        best = max(score, key=lambda name: score[name])
+        print(f"{folder.name}: advised {named[method]} {score[named[method]]:.3f}, best {best} {score[best]:.3f}")
+        for name in ("advised", "naive", "product"):
+            regrets[name].append(score[best] - score[named[method] if name == "advised" else name])
+    for name, own in regrets.items():
+        print(f"  {name:12s} within .01: {np.mean(np.array(own) <= 0.01):.2f}  mean regret {np.mean(own):.4f}")
+
+
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=30)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--runs", type=Path, nargs="*", help="folders of finished runs; nothing else is done then")
+    seeds, runs = vars(parser.parse_args()).values()
+    if runs:
+        return students([folder for folder in runs if (folder / "results.json").is_file()])
     warnings.simplefilter("ignore")
     cells: dict[str, list[dict[str, float]]] = defaultdict(list)
     kinds: dict[str, list[dict[str, float]]] = defaultdict(list)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -123,8 +122,7 @@ class Reader:
                 self.monkeypatch.setenv(*word.split("=", 1))
             return
         if words[0] == "python":
-            self.monkeypatch.setattr(sys, "argv", list(words[1:]))
-            runpy.run_path(words[1], run_name="__main__")
+            subprocess.run([sys.executable, *words[1:]], check=True)
             return
         self.monkeypatch.setattr(sys, "argv", [*words, *(self.smaller if words[1] == "run" else ())])
         with pytest.raises(SystemExit) as end:

@@ -150,13 +150,14 @@ def test_the_numbers_of_the_page_on_scaling_are_those_of_its_code(reader: Reader
 
 
 @pytest.mark.slow
-def test_the_readme_leads_from_votes_to_labels(reader: Reader) -> None:
-    reader.follow("README.md")
-    assert Path("labels.csv").exists()
+@pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
+def test_the_first_pages_lead_from_votes_to_labels(reader: Reader, page: str) -> None:
+    reader.follow(page)
+    assert len(Path("labels.csv").read_text().splitlines()) == 51
 
 
 def test_every_page_with_a_block_is_run_by_some_test() -> None:
-    own = {*FOLLOWED, "README.md", "docs/own_loop.md", "docs/scaling.md"}
+    own = {*FOLLOWED, "README.md", "docs/start.md", "docs/own_loop.md", "docs/scaling.md"}
     left = [page for page in PAGES if page not in own and not page.startswith(tuple(ELSEWHERE))]
     assert {page: blocks(page) for page in left if blocks(page)} == {}
 

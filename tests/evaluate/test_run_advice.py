@@ -98,24 +98,23 @@ def test_gold_rows_are_planned_by_the_bound_above_the_combined_votes_without_a_c
 
 
 @pytest.mark.parametrize(
-    ("settings", "start", "refine"),
+    ("settings", "start"),
     [
-        ({"texts": True}, "texts", False),
-        ({"texts": False, "choices": 2}, "product", False),
-        ({"texts": False, "choices": 18}, "product", True),
-        ({"texts": False, "choices": 18, "by_row": True}, "product", False),
-        ({"texts": False, "choices": 2, "gold": 100}, "validated", False),
-        ({"texts": False, "choices": 4, "by_row": True, "gold": 500}, "product", False),
+        ({"texts": True}, "texts"),
+        ({"texts": False, "choices": 2}, "in_the_loop"),
+        ({"texts": False, "choices": 18}, "in_the_loop"),
+        ({"texts": False, "choices": 18, "by_row": True}, "product"),
+        ({"texts": False, "choices": 2, "gold": 100}, "validated"),
+        ({"texts": False, "choices": 4, "by_row": True, "gold": 500}, "product"),
     ],
 )
-def test_the_method_depends_on_task_choices_and_gold(settings, start, refine):
-    values = method_note(**settings).values
-    assert (values["start"], values["refine"]) == (start, refine)
+def test_the_method_depends_on_task_choices_and_gold(settings, start):
+    assert method_note(**settings).values["start"] == start
 
 
 def test_the_best_student_of_the_run_is_named():
     values = advice(models())["method"].values
-    assert (values["best"], values["start"]) == ("naive", "product")
+    assert (values["best"], values["start"]) == ("naive", "in_the_loop")
 
 
 def test_rows_with_choices_of_their_own_and_results_without_a_task_have_less_advice():

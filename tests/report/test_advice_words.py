@@ -1,5 +1,8 @@
 """Advice in words."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,7 +58,7 @@ EVERY = [
     *votes_advice(combine([[0], [1], [1]])),
     *votes_advice(combine(np.full((4, 2), -1), choices=2)),
     method_note(texts=True),
-    method_note(texts=False, choices=18),
+    method_note(texts=False, choices=4, by_row=True),
     Note("advice.method", values={**method_note(texts=False, choices=2).values, "best": "naive", "score": 0.8}),
     method_note(texts=False, choices=2, gold=200),
     *[Note("advice.base", values=values) for values in every_base()],
@@ -77,6 +80,15 @@ def test_every_finding_has_a_reason_and_a_next_step(note):
     assert found.next_step
     assert "None" not in found.reason + found.doubt + found.next_step
     assert "nan" not in found.reason
+
+
+@pytest.mark.parametrize("note", [note for note in EVERY if note.code == "advice.method"])
+def test_figures_of_methods_are_those_of_the_pages_that_have_measured_them(note):
+    docs = Path(__file__).parents[2] / "docs"
+    pages = "".join((docs / page).read_text() for page in ("choosing.md", "tutorials/persona.md"))
+    (found,) = findings([note])
+    for figure in re.findall(r"(?<![\d.])−?\.\d+ \[[^]]*\]", found.reason + found.doubt):
+        assert figure in pages.replace("+", ""), figure
 
 
 def test_notes_on_other_things_are_left_out():

@@ -17,7 +17,6 @@ WIDTH = 0.5
 """Wanted width of the 95 % interval of PGR: ±.25."""
 ENOUGH_GOLD = 100
 """Validation rows with which the order of the methods was measured."""
-MANY_CHOICES = 10
 _GAPS = (0.05, 0.1, 0.2)
 """Distances of ceiling and floor to plan for where no ceiling is known."""
 _Z = 1.959964
@@ -29,9 +28,8 @@ def method_note(*, texts: bool, choices: int = 0, by_row: bool = False, gold: in
     `texts` says that the task has no choices, `by_row` that every row has its own, `gold` counts the gold rows that the
     combiner may use.
     """
-    start = "texts" if texts else "validated" if gold >= ENOUGH_GOLD and not by_row else "product"
-    refine = start == "product" and not by_row and choices >= MANY_CHOICES
-    return Note("advice.method", values={"start": start, "refine": refine, "choices": choices, "gold": gold})
+    start = "texts" if texts else "product" if by_row else "validated" if gold >= ENOUGH_GOLD else "in_the_loop"
+    return Note("advice.method", values={"start": start, "choices": choices, "gold": gold})
 
 
 def rows_by_bound(floor: float, gap: float, width: float) -> int | None:
