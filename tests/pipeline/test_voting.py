@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from outgrow.cli import main
+from outgrow.combine import combine
 from outgrow.errors import DataError
 from outgrow.pipeline.checking import check
 from outgrow.pipeline.voting import combine_table
@@ -250,3 +251,11 @@ def test_combining_a_hundred_votes_does_not_import_torch(votes: tuple[list[str],
     )
     code += "; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_long_name_leaves_the_numbers_whole() -> None:
+    text = voting_text(combine([("t", "x" * 5000, "yes"), ("t", "ann", "yes"), ("u", "ann", "no")]))
+    head, *rows = text.splitlines()[:3]
+    assert head.split() == ["supervisor", "votes", "estimated", "accuracy", "weight"]
+    assert all(row.count("[") == row.count("]") == 1 for row in rows)
+    assert max(map(len, text.splitlines())) <= 100

@@ -23,8 +23,9 @@ def voting_text(combined: Combined, *, width: int = DEFAULT_WIDTH) -> str:
 
     about = combined.diagnostics
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("supervisor", "votes", "estimated accuracy", "weight"):
-        table.add_column(title, justify="left" if title == "supervisor" else "right", no_wrap=True)
+    table.add_column("supervisor", no_wrap=True, max_width=width // 2)
+    for title in ("votes", "estimated accuracy", "weight"):
+        table.add_column(title, justify="right", no_wrap=True)
     for m in np.argsort(-about.votes, kind="stable")[:MOST_SHOWN]:
         accuracy = estimate_text(about.accuracy[m], about.accuracy_interval[m]) if about.votes[m] else "never voted"
         table.add_row(about.names[m], f"{about.votes[m]:,}", accuracy, number_text(float(combined.weights[m])))
