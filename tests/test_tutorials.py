@@ -88,10 +88,10 @@ def test_rules_lead_to_a_classifier_that_outgrows_them(reader: Reader, minilm: s
 
 
 def test_small_models_teach_a_larger_one(reader: Reader, minilm: str) -> None:
-    decoder = str(letter_decoder(Path("gpt").absolute(), context=256))
-    names = ("openai-community/gpt2-medium", "openai-community/gpt2", "Qwen/Qwen3-0.6B", "Qwen/Qwen3-8B")
+    gpt, qwen = letter_decoder(Path("gpt").absolute(), context=256), make_decoder(Path("qwen").absolute(), context=256)
     reader.stand_ins = {
-        **dict.fromkeys(names, decoder),
+        "openai-community/gpt2": str(gpt),
+        "Qwen/Qwen3-0.6B": str(qwen),
         "sentence-transformers/all-MiniLM-L6-v2": minilm,
         "sentence-transformers/paraphrase-MiniLM-L3-v2": minilm,  # a weaker one is in no package
         "name=gpt": "name=gpt seeds=1 trainer.max_steps=1",
