@@ -15,7 +15,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from torch.distributed import TCPStore
 
-LONGEST = 60.0
+LONGEST = 180.0
 """Seconds after which processes that wait for each other are killed."""
 
 

@@ -27,8 +27,9 @@ from outgrow.progress import SilentReporter
 from outgrow.registry import create, names
 from outgrow.train.answers import collate, tokenise
 from outgrow.train.arguments import training_arguments
+from outgrow.train.batches import ShuffledRows
 from outgrow.train.choice import train_choice
-from outgrow.train.supervised import _shared, _ShuffledRows, fit
+from outgrow.train.supervised import _shared, fit
 from outgrow.train.text import TokenLosses
 from tiny_models import WORDS, make_decoder, make_encoder
 
@@ -197,7 +198,7 @@ def test_a_step_is_sorted_by_length_and_keeps_its_rows(rows: int, step: int, epo
     lengths = np.random.default_rng(rows).integers(1, 50, size=rows).tolist()
 
     def steps(lengths: list[int] | None, *, groups: bool = False) -> list[list[int]]:
-        order = _ShuffledRows(rows, lengths, groups=groups, step=step, padded=None, seed=5)
+        order = ShuffledRows(rows, lengths, groups=groups, step=step, padded=None, seed=5)
         order.set_epoch(epoch)
         everything = list(order)
         return [everything[start : start + step] for start in range(0, rows, step)]

@@ -143,7 +143,7 @@ def test_a_training_goes_on_with_another_number_of_processes(
                 write_json(tmp_path / f"{kind}.json", list(curve))
 
         count = 1 if kind == "one" else 2
-        assert in_processes(work, count, longest=200) == [0] * count
+        assert in_processes(work, count) == [0] * count
         return read_json(tmp_path / f"{kind}.json")
 
     np.testing.assert_allclose(part(before, stop=4), straight[:4], atol=1e-5, rtol=0)
@@ -169,7 +169,7 @@ def test_bf16_computes_alike_and_keeps_fp32_weights_in_several_processes(
                 found = curves(trainings, tmp_path / kind, monkeypatch, bf16=True, **settings)["choice"]
             np.testing.assert_allclose(found, alone, atol=1e-2, rtol=0)
 
-    assert in_processes(work, longest=300) == [0, 0]
+    assert in_processes(work) == [0, 0]
     for kind in ("ddp", "fsdp"):
         (weights,) = tmp_path.glob(f"{kind}/choice/student/*/weights.safetensors")
         assert {str(value.dtype) for value in load_file(weights).values()} == {"torch.float32"}
