@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from outgrow.models.protocols import chats
 from outgrow.progress import Reporter
 
 
@@ -13,6 +14,7 @@ class ScriptedSpec:
 
     def __init__(self, model: Any) -> None:
         self.model, self.name, self.identity = model, "scripted", id(model)
+        self.chats = chats(model)
 
     def load(self, cache: Path, reporter: Reporter) -> Any:
         """Return the model of the test."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from outgrow.files import read_json, write_json
 from outgrow.progress import SilentReporter
 from outgrow.run import Run
 from outgrow.scale import generation, local
-from outgrow.scale.local import map_shards
+from outgrow.scale.local import LocalExecutor, map_shards
 from outgrow.store import Store
 from outgrow.train import features
 from processes import in_processes
@@ -105,14 +106,16 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     assert in_processes(work) == [0, 0]
 
 
-def squares(items: Sequence[int]) -> pa.Table:
+def squares(_: None, items: Sequence[int]) -> pa.Table:
     return pa.table({"square": [item * item for item in items], "made_by": [ranks.rank()] * len(items)})
 
 
 def test_shards_are_made_in_turns_and_returned_whole(tmp_path: Path) -> None:
     def work(rank: int) -> None:
         def make(folder: Path) -> None:
-            shards = map_shards(squares, range(10), folder, shard_size=2, reporter=SilentReporter(), name="square")
+            with LocalExecutor().open(lambda: None, seen=int, say=print) as apply:
+                made = partial(apply, squares)
+                shards = map_shards(made, range(10), folder, shard_size=2, reporter=SilentReporter(), name="square")
             table = pa.concat_tables([*shards])
             assert table["square"].to_pylist() == [item * item for item in range(10)]
             assert table["made_by"].to_pylist() == [0, 0, 1, 1] * 2 + [0, 0]

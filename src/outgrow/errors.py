@@ -19,9 +19,16 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters of terminals, and those that turn the direction of a line."""
+
+
+def _unpickled(kind: type[OutgrowError], args: tuple[Any, ...], state: dict[str, Any]) -> OutgrowError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 class OutgrowError(Exception):
@@ -45,6 +52,9 @@ class OutgrowError(Exception):
         parts = (("found", found), ("wanted", wanted), ("next", fix))
         details = [f"  {label + ':':<8}{value}" for label, value in parts if value is not None]
         super().__init__(visible("\n".join([what, *details])))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self), self.args, vars(self))  # between processes, whatever the constructor takes
 
 
 def visible(text: str) -> str:

@@ -43,6 +43,7 @@ from outgrow.report.notes import sentence
 from outgrow.report.saved import Expected
 from outgrow.results import Results, plain
 from outgrow.run import Run
+from outgrow.scale.executor import executor_of
 from outgrow.scale.generation import conversations
 from outgrow.store import Store, content_hash, table_hash
 from outgrow.students.card import labels_card
@@ -108,7 +109,7 @@ class Experiment:
         started, clock = datetime.now(UTC), time.perf_counter()
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)  # now: after hours of work it would be late to fail
-        run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
+        run = Run(self._store(), reporter or SilentReporter(), executor_of(self.config.scale), sentence=sentence)
         replaced = self._changed_keys()
         if replaced:
             run.note("output.replaced", "caution", folder=str(self.output), keys=replaced)
@@ -185,7 +186,7 @@ class Experiment:
         if test is not None and test not in self.config.task.tests:
             fix = did_you_mean(test, self.config.task.tests)
             raise ConfigError(f"The experiment has no test part {test!r}.", found="task.tests", fix=fix)
-        run = Run(self._store(), reporter or SilentReporter())
+        run = Run(self._store(), reporter or SilentReporter(), executor_of(self.config.scale))
         task, rows = read_task(self.config.task)
         if test is not None:
             task, rows = read_tests(self.config.task, rows)[test]
@@ -248,7 +249,7 @@ class Experiment:
         Raises:
             OutgrowError: Anything that would end a run before its first stage.
         """
-        run = Run(self._store(), dry=True)
+        run = Run(self._store(), executor=executor_of(self.config.scale), dry=True)
         with ranks.alone():
             task, rows = read_task(self.config.task)
             for pipeline in self._pipelines(task, rows, read_tests(self.config.task, rows), run):
@@ -290,7 +291,7 @@ class Experiment:
         if card is not None and Path(card).exists():
             raise StoreError(f"{card} is there already.", fix="Name a new file, or delete this one.")
         task, rows = read_task(self.config.task)
-        run = Run(self._store(), reporter or SilentReporter(), sentence=sentence)
+        run = Run(self._store(), reporter or SilentReporter(), executor_of(self.config.scale), sentence=sentence)
         pipeline = self._pipeline(task, rows, run)
         lines = exported_lines(form, pipeline, self.config, rows, method, seed=seed, system=system)
         count = write_messages(lines, Path(path)) if ranks.first() else 0

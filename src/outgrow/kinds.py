@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
     "supervisor": Kind(("vote", "write", "score"), "outgrow.supervisors.protocol:Supervisor", _RECORDS, ("seed",)),
     "model": Kind(("generate",), "outgrow.models.protocols:LanguageModel", ("builtins:list",)),
     "adapter": Kind(("wrap", "fit"), "outgrow.models.adapters:Adapter"),
+    "executor": Kind(("open",), "outgrow.scale.executor:Executor"),
     "topic": Kind(),
     "labelling_function": Kind(),
 }
@@ -110,6 +111,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "lora": "outgrow.models.adapters:LoRA@3",
         "probe": "outgrow.train.probe:Probe@2",
     },
+    "executor": {"local": "outgrow.scale.local:LocalExecutor", "ray": "outgrow.scale.ray:RayExecutor"},
     "topic": {
         "hmm": "outgrow.theory.topics.hmm:HmmTopic",
         "hmm_transformer": "outgrow.theory.topics.hmm_transformer:HmmTransformerTopic",

@@ -12,8 +12,10 @@ import contextlib
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from outgrow.errors import ConfigError, UnknownNameError, did_you_mean
@@ -91,6 +93,26 @@ def load_plugin(where: str) -> None:
         _REGISTERED.update(before)
         raise
     _PLUGINS.append(where)
+
+
+def plugin_sources() -> list[tuple[str, str | None]]:
+    """Return the loaded plug-ins for `load_sources`: the path and text of a file, the name of a module and None."""
+    paths = {where: Path(where).resolve() if where.endswith(".py") else None for where in loaded_plugins()}
+    return [(str(path or where), path.read_text(encoding="utf-8") if path else None) for where, path in paths.items()]
+
+
+def load_sources(sources: Sequence[tuple[str, str | None]]) -> None:
+    """Load the plug-ins of another process; of a file that is not here, or is another here, a copy of the text.
+
+    Raises:
+        ConfigError: One fails while it is imported; a module is not installed.
+    """
+    for where, text in sources:
+        path = Path(where)
+        if text is not None and not (path.is_file() and path.read_text(encoding="utf-8") == text):
+            path = Path(tempfile.mkdtemp(prefix="outgrow-plugin-")) / path.name
+            path.write_text(text, encoding="utf-8")
+        load_plugin(str(path))
 
 
 def loaded_plugins() -> list[str]:

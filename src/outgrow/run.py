@@ -12,7 +12,8 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
@@ -27,7 +28,9 @@ from outgrow.models.protocols import LanguageModel
 from outgrow.models.server import Cost, Costs, DryRunModel, DryRunServer, Usage
 from outgrow.models.specs import LocalModel, ModelSpec, ServerModel
 from outgrow.progress import Reporter, SilentReporter
+from outgrow.scale.executor import Executor
 from outgrow.scale.generation import ShardedLanguageModel, keep_said, said
+from outgrow.scale.local import LocalExecutor
 from outgrow.store import Artefact, Store
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ class Run:
     """Artefacts, by content."""
     reporter: Reporter = field(default_factory=SilentReporter)
     """Receives progress updates. Default: none."""
+    executor: Executor = field(default_factory=LocalExecutor)
+    """Where the models run that map rows."""
     dry: bool = False
     """Count the requests to servers, without sending, training or generating anything."""
     costs: Costs = field(default_factory=Costs)
@@ -127,7 +132,7 @@ class Run:
             step: Name of the step, for progress.
             together: Under torchrun all processes call `make`, because it trains with `fit` or uses `map_shards`; only
                 the first one may write other files (`ranks.first()`). By default only the first calls `make`, unless
-                it needs a model that runs here.
+                it needs a model that runs in all processes (`Executor.together`).
             work: What a model that `make` loads itself reads or is trained on, for an estimate.
 
         Raises:
@@ -152,7 +157,7 @@ class Run:
             if record is not None and ranks.first():
                 write_table(folder / _RECORD, made.to_arrow())
 
-        together = together or (model is not None and not isinstance(model, ServerModel))
+        together = together or (model is not None and not isinstance(model, ServerModel) and self.executor.together)
         artefact = store.get(kind, recipe, whole, say=self.reporter.note, together=together)
         if isinstance(model, ServerModel) and not unmade:
             kept = read_json(artefact.path / "usage.json")
@@ -181,10 +186,9 @@ class Run:
         elif self.dry:
             yield DryRunModel(model.name, model.chats)
         else:
-            opened = model.load(self._responses, self.reporter)
-            yield ShardedLanguageModel(opened, folder, self.reporter, step)
-            for note in getattr(opened, "notes", ()):
-                self.reporter.note(note)
+            load, seen = partial(model.load, self._responses, SilentReporter()), partial(attrgetter("identity"), model)
+            with self.executor.open(load, seen=seen, say=self.reporter.note) as apply:
+                yield ShardedLanguageModel(model.name, model.chats, apply, folder, self.reporter, step)
 
     def note(
         self, code: str, severity: Severity = "info", *, who: str | None = None, seed: int | None = None, **values: Any

@@ -13,6 +13,7 @@ from outgrow.models.protocols import GenerateOptions
 from outgrow.models.scripted import ScriptedLanguageModel
 from outgrow.progress import SilentReporter
 from outgrow.scale.generation import SHARD_ROWS, ShardedLanguageModel
+from outgrow.scale.local import LocalExecutor
 
 PROMPTS = [f"question {index}" for index in range(2 * SHARD_ROWS + 5)]
 PAIRS = [(prompt, f" answer to {prompt}") for prompt in PROMPTS]
@@ -40,12 +41,17 @@ class Breaking(ScriptedLanguageModel):
         return super().logprobs(pairs, **options)
 
 
+def sharded(model: Any, folder: Path) -> ShardedLanguageModel:
+    with LocalExecutor().open(lambda: model, seen=int, say=print) as apply:
+        return ShardedLanguageModel("scripted", False, apply, folder, SilentReporter(), "step")
+
+
 @pytest.mark.parametrize("what", ["generate", "logprobs"])
 def test_an_interrupted_call_goes_on_after_its_last_whole_shard(what: str, tmp_path: Path) -> None:
     def ask(model: Any) -> Any:
         return model.generate(PROMPTS, GenerateOptions()) if what == "generate" else model.logprobs(PAIRS, end=True)
 
-    kept = ShardedLanguageModel(Breaking(), tmp_path, SilentReporter(), "step")
+    kept = sharded(Breaking(), tmp_path)
     Breaking.calls_left = 1
     with pytest.raises(KeyboardInterrupt):
         ask(kept)
@@ -56,6 +62,6 @@ def test_an_interrupted_call_goes_on_after_its_last_whole_shard(what: str, tmp_p
 
 
 def test_nothing_asked_is_nothing_kept(tmp_path: Path) -> None:
-    kept = ShardedLanguageModel(Breaking(), tmp_path, SilentReporter(), "step")
+    kept = sharded(Breaking(), tmp_path)
     assert kept.logprobs([]) == []
     assert list(tmp_path.iterdir()) == []

@@ -17,8 +17,12 @@ def squares(items: Sequence[int]) -> pa.Table:
     return pa.table({"square": [item * item for item in items]})
 
 
+def in_turn(work):
+    return lambda pieces: ((index, work(items)) for index, items in pieces)
+
+
 def run(folder: Path, items: Sequence[int], size: int, work=squares) -> list[int]:
-    shards = map_shards(work, items, folder, shard_size=size, reporter=SilentReporter(), name="square")
+    shards = map_shards(in_turn(work), items, folder, shard_size=size, reporter=SilentReporter(), name="square")
     return pa.concat_tables([*shards])["square"].to_pylist()
 
 
@@ -82,5 +86,5 @@ def test_every_item_is_told_to_the_reporter_even_if_it_was_done_before(tmp_path:
             return Step()
 
     write_table(tmp_path / "part-00000.parquet", squares([0, 1]))
-    map_shards(squares, range(5), tmp_path, shard_size=2, reporter=Listening(), name="square")
+    map_shards(in_turn(squares), range(5), tmp_path, shard_size=2, reporter=Listening(), name="square")
     assert advanced == [2, 2, 1]

@@ -171,11 +171,12 @@ def _run(work: Callable[[Any], Any], config: Any, *, dry_run: bool, as_json: boo
     from outgrow.models.server.costs import planned_costs
     from outgrow.report.notes import sentence
     from outgrow.run import Run
+    from outgrow.scale.executor import executor_of
     from outgrow.store import Store
 
     store = Store(Path(config.store)) if config.store else Store.default()
     with reporter_on_terminal(quiet=quiet) as reporter, store.in_use():
-        run = Run(store, reporter, dry=dry_run, sentence=sentence)
+        run = Run(store, reporter, executor_of(config.scale), dry=dry_run, sentence=sentence)
         found = work(run)
     run.add(*run.costs.notes())
     if dry_run:

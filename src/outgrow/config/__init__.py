@@ -7,6 +7,7 @@ from outgrow.config.judge import GivenRatings, Judge, LocalJudge, ServerJudge
 from outgrow.config.loading import load_config, parse_config, parse_settings
 from outgrow.config.local import HERE, Local
 from outgrow.config.methods import Filter, Intermediate, Method, Prefer, Pretune, Strong, StrongModel
+from outgrow.config.scale import Scale
 from outgrow.config.schema import ExperimentConfig, Generate
 from outgrow.config.server import ASKED, AskedForChoices, FineTune, Served, ServerPrices, ServerStrong
 from outgrow.config.task import Columns, Split, TaskConfig, VotesTable
@@ -32,6 +33,7 @@ __all__ = [
     "Named",
     "Prefer",
     "Pretune",
+    "Scale",
     "Served",
     "ServerJudge",
     "ServerPrices",

@@ -11,6 +11,7 @@ from outgrow import bounds
 from outgrow.config.base import Frozen, weights_of
 from outgrow.config.judge import Judges
 from outgrow.config.methods import Method, Strong, StrongModel
+from outgrow.config.scale import Scale
 from outgrow.config.secrets import without_credentials
 from outgrow.config.server import Served, ServerStrong
 from outgrow.config.supervisors import SupervisorSection
@@ -63,6 +64,8 @@ class ExperimentConfig(Frozen):
     gold_only: bool | None = None
     """Whether to train the strong model on the gold part alone as well (choice tasks); by default where that is cheap,
     with `adapter: probe`."""
+    scale: Scale = Scale()
+    """Where the models run that label, score and embed rows."""
     store: str | None = None
     """Folder for artefacts that experiments share; by default OUTGROW_STORE or the user's cache folder."""
     output: str | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +20,18 @@ from outgrow.models.protocols import (
     LanguageModel,
     Messages,
     TooLong,
-    chats,
     embed,
     fits,
     logprobs,
     shown,
 )
 from outgrow.progress import Reporter
+from outgrow.scale.executor import Apply, Piece, R
 from outgrow.scale.local import map_shards
 from outgrow.store import Artefact, content_hash
 
-Item = TypeVar("Item")
+_Said = tuple[pa.Table, dict[str | Messages, str]]
+"""Answers of a model, and the prompts that it declined."""
 
 _CALL = "call-"
 SHARD_ROWS = 256
@@ -72,74 +75,84 @@ def conversations(artefacts: Iterable[Artefact]) -> pa.Table:
 
 @dataclass(frozen=True)
 class ShardedLanguageModel:
-    """A language model that keeps every finished shard of its answers in a folder.
+    """A language model that keeps every finished shard of its answers in a folder, wherever it runs.
 
     Every call has a subfolder, named by the hash of prompts and options; the folder must belong to one model.
     """
 
-    model: LanguageModel
-    """The model that answers."""
+    name: str
+    """The name of the model that answers."""
+    chats: bool
+    """Whether it takes messages."""
+    apply: Apply
+    """Applies functions of the loaded model; see `Executor.open`."""
     folder: Path
     """Folder of the shards."""
     reporter: Reporter
     """Receives every finished prompt."""
     step: str
     """Name of the step in progress reports."""
-
-    @property
-    def name(self) -> str:
-        """The name of the model that answers."""
-        return self.model.name
-
-    @property
-    def refusals(self) -> Mapping[str | Messages, str]:
-        """Prompts that the model declined, and why."""
-        found: Mapping[str | Messages, str] = getattr(self.model, "refusals", {})
-        return found
-
-    @property
-    def chats(self) -> bool:
-        """Whether the model takes messages."""
-        return chats(self.model)
+    refusals: dict[str | Messages, str] = field(default_factory=dict)
+    """Prompts that the model declined, and why."""
 
     def generate(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Completion]]:
         """Continue every prompt, shard by shard."""
-
-        def work(piece: Sequence[str | Messages]) -> pa.Table:
-            return self._table(piece, self.model.generate(piece, options))
-
-        return self._kept(work, prompts, options.to_json())
+        return self._kept(partial(_generated, options), prompts, options.to_json())
 
     def logprobs(
         self, pairs: Sequence[tuple[str | Messages, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
         """Score `(prompt, continuation)` pairs, shard by shard."""
-
-        def work(piece: Sequence[tuple[str | Messages, str]]) -> pa.Table:
-            scored = logprobs(self.model, piece, end=end, too_long=too_long)
-            return self._table([prompt for prompt, _ in piece], [[one] for one in scored])
-
-        return [one for [one] in self._kept(work, pairs, {"end": end, "too_long": too_long})]
+        asked = {"end": end, "too_long": too_long}
+        return [one for [one] in self._kept(partial(_scored, asked), pairs, asked)]
 
     def fits(self, prompts: Sequence[str | Messages], new_tokens: int) -> list[bool]:
-        """Return whether the context has room for each prompt and `new_tokens`."""
-        return fits(self.model, prompts, new_tokens)
+        """Return whether the context has room for each prompt and `new_tokens`; not kept."""
+        return [one for piece in self._pieces(partial(_fitting, new_tokens), prompts) for one in piece]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Embed texts; not kept."""
-        return embed(self.model, texts)
+        return np.concatenate(self._pieces(embed, texts))
 
-    def _table(self, prompts: Sequence[str | Messages], answers: Sequence[Sequence[Completion]]) -> pa.Table:
-        return said(self.model, prompts, answers).to_arrow()
+    def _pieces(self, work: Callable[[Any, Sequence[Any]], R], items: Sequence[Any]) -> list[R]:
+        pieces = ((start, items[start : start + SHARD_ROWS]) for start in range(0, len(items), SHARD_ROWS))
+        return [result for _, result in sorted(self.apply(work, pieces), key=itemgetter(0))]
 
     def _kept(
-        self, work: Callable[[Sequence[Item]], pa.Table], items: Sequence[Item], asked: Mapping[str, Any]
+        self, work: Callable[[Any, Sequence[Any]], _Said], items: Sequence[Any], asked: Mapping[str, Any]
     ) -> list[list[Completion]]:
         if not items:
             return []
         call = content_hash([list(items), dict(asked)])
         folder = self.folder / f"{_CALL}{call[:16]}"
         folder.mkdir(parents=True, exist_ok=True)
-        shards = map_shards(work, items, folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)
+
+        def made(pieces: Iterable[Piece]) -> Iterator[tuple[int, pa.Table]]:
+            for index, (table, declined) in self.apply(work, pieces):
+                self.refusals.update(declined)
+                yield index, table
+
+        shards = map_shards(made, items, folder, shard_size=SHARD_ROWS, reporter=self.reporter, name=self.step)
         table = pa.concat_tables([*shards])
         return [list(row[0]) for row in TextLabels.from_arrow(table).texts]
+
+
+# What workers call: functions of a module, since a worker may be another process.
+
+
+def _generated(options: GenerateOptions, model: LanguageModel, prompts: Sequence[str | Messages]) -> _Said:
+    return _said(model, prompts, model.generate(prompts, options))
+
+
+def _scored(options: Mapping[str, Any], model: LanguageModel, pairs: Sequence[tuple[str | Messages, str]]) -> _Said:
+    scored = logprobs(model, pairs, **options)
+    return _said(model, [prompt for prompt, _ in pairs], [[one] for one in scored])
+
+
+def _said(model: LanguageModel, prompts: Sequence[str | Messages], answers: Sequence[Sequence[Completion]]) -> _Said:
+    reasons: Mapping[str | Messages, str] = getattr(model, "refusals", {})
+    return said(model, prompts, answers).to_arrow(), {one: reasons[one] for one in prompts if one in reasons}
+
+
+def _fitting(new_tokens: int, model: LanguageModel, prompts: Sequence[str | Messages]) -> list[bool]:
+    return fits(model, prompts, new_tokens)

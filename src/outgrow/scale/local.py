@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,26 +16,47 @@ from outgrow import ranks
 from outgrow.files import read_table, write_table
 from outgrow.integrity import is_sealed, seal_file
 from outgrow.progress import Reporter
+from outgrow.scale.executor import Apply, Executor, Piece, R
 
-Item = TypeVar("Item")
+
+@dataclass(frozen=True)
+class LocalExecutor(Executor):
+    """One model in this process; under torchrun one in each (`executor: local`)."""
+
+    together = True
+
+    @contextmanager
+    def open(
+        self, load: Callable[[], Any], *, seen: Callable[[], Any], say: Callable[[str], object]
+    ) -> Iterator[Apply]:
+        """Yield what applies a function to pieces; see `Executor.open`."""
+        model = functools.cache(load)
+
+        def apply(work: Callable[[Any, Sequence[Any]], R], pieces: Iterable[Piece]) -> Iterator[tuple[int, R]]:
+            return ((index, work(model(), items)) for index, items in pieces)
+
+        yield apply
+        if model.cache_info().currsize:
+            for note in getattr(model(), "notes", ()):
+                say(note)
 
 
 def map_shards(
-    work: Callable[[Sequence[Item]], pa.Table],
-    items: Sequence[Item],
+    made: Callable[[Iterable[Piece]], Iterable[tuple[int, pa.Table]]],
+    items: Sequence[Any],
     folder: Path,
     *,
     shard_size: int,
     reporter: Reporter,
     name: str,
 ) -> Iterator[pa.Table]:
-    """Apply `work` to consecutive slices of `items` and write each result to `folder/part-00000.parquet` and so on.
+    """Write what is made of consecutive slices of `items` to `folder/part-00000.parquet` and so on.
 
     Whole shards of an earlier, interrupted call are kept: the folder must belong to this work alone (see `Store.get`).
     Several processes (see `outgrow.ranks`) take turns, and each returns the whole.
 
     Args:
-        work: Turns a slice of items into a table with one row per item.
+        made: Turns numbered slices of items into numbered tables with one row per item, in any order.
         items: All items, in order.
         folder: Folder of the shards.
         shard_size: Items per shard.
@@ -43,17 +67,27 @@ def map_shards(
         The tables of all shards in order, each read when it is asked for.
     """
     with reporter.step(name, total=len(items)) as step:
-        for index in range(math.ceil(len(items) / shard_size)):
-            path = folder / f"part-{index:05d}.parquet"
-            piece = items[index * shard_size : (index + 1) * shard_size]
-            if index % ranks.world() == ranks.rank() and not is_sealed(path):
-                if path.is_file():
-                    reporter.note(f"{path.parent.name}/{path.name} is damaged or was cut off: it is made again")
-                write_table(path, work(piece))
-                seal_file(path)
-            step.advance(len(piece))
+
+        def missing() -> Iterator[Piece]:
+            for index in range(math.ceil(len(items) / shard_size)):
+                path, piece = _part(folder, index), items[index * shard_size : (index + 1) * shard_size]
+                if index % ranks.world() == ranks.rank() and not is_sealed(path):
+                    if path.is_file():
+                        reporter.note(f"{path.parent.name}/{path.name} is damaged or was cut off: it is made again")
+                    yield index, piece
+                else:
+                    step.advance(len(piece))
+
+        for index, table in made(missing()):
+            write_table(_part(folder, index), table)
+            seal_file(_part(folder, index))
+            step.advance(len(table))
         ranks.meet(f"shards of {folder.name}")
     return read_shards(folder)
+
+
+def _part(folder: Path, index: int) -> Path:
+    return folder / f"part-{index:05d}.parquet"
 
 
 def read_shards(folder: Path) -> Iterator[pa.Table]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from outgrow.files import read_json, replacing, write_json
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.adapters import Adapter
 from outgrow.models.classifier import ChoiceNetwork, Encoder, by_length, load_choice_network
+from outgrow.models.loading import weights_identity
 from outgrow.models.planning import Work
 from outgrow.objectives import Objective
 from outgrow.progress import Reporter
@@ -27,7 +29,7 @@ from outgrow.run import Run
 from outgrow.store import Artefact
 from outgrow.train.arguments import FineTuning
 from outgrow.train.checkpoints import whole_weights
-from outgrow.train.features import prompt_matrix
+from outgrow.train.features import Batched, prompt_matrix
 from outgrow.train.step_context import StepContextTracker
 from outgrow.train.supervised import Gather, RowLosses, fit
 from outgrow.train.targets import make_objective, rows_of, target_tensors, training_hashes
@@ -71,21 +73,23 @@ class NetworkLearner(FineTuning):
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """Return logits (N, K); see `ChoiceLearner.logits`."""
-
-        def load() -> Callable[[Sequence[str]], Tensor]:
-            # The model as named now: an equal one may have lain elsewhere when the student was trained.
-            network = load_network(trained.path, model=self.model, local=self.local)
-            encoder = Encoder.load(self.model, network.backbone, max_length=self.max_length)
-            return lambda prompts: predict_logits(network, encoder, prompts, batch_size=self.batch_size)
-
         recipe = {"student": trained.key, "max_length": self.max_length}  # the student's key knows the precision
         columns = len(rows.choices or ()) if rows.options is None else 1
 
         def reads(texts: Sequence[str]) -> Work:
             return Work(self.model, texts, self.batch_size, self.local, head=False, limit=self.max_length)
 
-        found = prompt_matrix("logits", recipe, load, rows, run, name=name, columns=columns, reads=reads)
+        # The model as named now: an equal one may have lain elsewhere when the student was trained.
+        load = partial(_predictor, trained.path.resolve(), self.model, self.local, self.max_length, self.batch_size)
+        seen = partial(weights_identity, self.model, self.local)
+        found = prompt_matrix("logits", recipe, load, rows, run, seen=seen, name=name, columns=columns, reads=reads)
         return found.reshape(len(rows), -1)
+
+
+def _predictor(folder: Path, model: str, local: Local, max_length: int | None, batch_size: int) -> Batched:
+    network = load_network(folder, model=model, local=local)
+    encoder = Encoder.load(model, network.backbone, max_length=max_length)
+    return Batched(partial(predict_logits, network, encoder), batch_size)
 
 
 class ChoiceLosses(RowLosses):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +32,20 @@ MATRIX = "matrix.npy"
 """The file of a whole matrix, fp32."""
 
 
+@dataclass
+class Batched:
+    """A function of texts with the number of texts at once."""
+
+    function: Callable[..., Tensor]
+    """Called with texts and `batch_size`."""
+    batch_size: int
+    """Texts at once."""
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Return the matrix (n, D) of n texts."""
+        return self.function(texts, batch_size=self.batch_size)
+
+
 class TrainedSection(Protocol):
     """A section of an experiment file with a model that is trained here: the strong model, or a supervisor."""
 
@@ -49,10 +63,11 @@ class TrainedSection(Protocol):
 def prompt_matrix(
     kind: str,
     recipe: Mapping[str, Any],
-    load: Callable[[], Callable[[Sequence[str]], Tensor]],
+    load: Callable[[], Batched],
     rows: Rows,
     run: Run,
     *,
+    seen: Callable[[], Any],
     name: str,
     columns: int,
     reads: Callable[[Sequence[str]], Work],
@@ -64,37 +79,46 @@ def prompt_matrix(
     Args:
         kind: Kind of the artefact.
         recipe: What the matrix depends on, apart from the texts.
-        load: Loads the model; returns a function from n texts to a matrix (n, D).
+        load: Loads the model. Load and `seen` can be pickled, since workers may be other processes.
         rows: N rows.
-        run: Store and progress.
+        run: Store, executor and progress.
+        seen: Identity of the model; see `Executor.open`.
         name: Name of the step in progress reports.
         columns: D of the zeros that stand for the matrix in a dry run.
         reads: What computing it from texts takes, for an estimate.
     """
-    parts = [rows.part(part) for part in dict.fromkeys(rows.parts)]
-    if len(parts) > 1:
-        once = cache(load)
-        same: Any = {"name": name, "columns": columns, "reads": reads}
-        found = torch.cat([prompt_matrix(kind, recipe, once, own, run, **same) for own in parts])
-        return found[positions([row for own in parts for row in own.ids], rows.ids)]
+    with run.executor.open(load, seen=seen, say=run.reporter.note) as apply:
+        parts = [rows.part(part) for part in dict.fromkeys(rows.parts)] or [rows]
+        made = partial(apply, _values)
+        found = [_matrix(kind, recipe, made, part, run, name, columns, reads) for part in parts]
+    if len(found) == 1:
+        return found[0]
+    return torch.cat(found)[positions([row for part in parts for row in part.ids], rows.ids)]
 
+
+def _matrix(
+    kind: str,
+    recipe: Mapping[str, Any],
+    made: Callable[..., Any],
+    rows: Rows,
+    run: Run,
+    name: str,
+    columns: int,
+    reads: Callable[[Sequence[str]], Work],
+) -> Tensor:
+    # Of rows of one part.
     def make(folder: Path) -> None:
         if is_sealed(folder / MATRIX):  # killed before the manifest was written
             return
-        compute = load()
-
-        def work(prompts: Sequence[str]) -> pa.Table:
-            return _table(compute(prompts))
-
-        shards = map_shards(work, rows.texts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
+        shards = map_shards(made, rows.texts, folder, shard_size=SHARD_ROWS, reporter=run.reporter, name=name)
         if ranks.first():
             _join(shards, folder, len(rows.texts))
 
     def blank(folder: Path) -> None:
         _join([_table(torch.zeros(len(rows.texts), columns))], folder, len(rows.texts))
 
-    recipe = {**recipe, "prompts": prompts_hash(rows), "file": MATRIX}
-    artefact = run.stage(kind, recipe, make, blank=blank, together=True, work=lambda: reads(rows.texts))
+    recipe, together = {**recipe, "prompts": prompts_hash(rows), "file": MATRIX}, run.executor.together
+    artefact = run.stage(kind, recipe, make, blank=blank, together=together, work=lambda: reads(rows.texts))
     matrix = torch.from_numpy(mapped_array(artefact.path / MATRIX))
     return matrix if rows.options is None else matrix.reshape(len(rows), -1, matrix.shape[1])
 
@@ -130,24 +154,30 @@ class FrozenFeatures:
         prompts = prompts_hash(rows)
         if prompts not in self._cached:
             name = f"embed with {short_name(self.model)}"
+            how = self.model, self.local
             self._cached[prompts] = prompt_matrix(
-                "features", self.recipe(), self._load, rows, run, name=name, columns=1, reads=self.reads
-            )
+                "features", self.recipe(), partial(_states, *how, self.max_length, self.batch_size), rows, run,
+                seen=partial(weights_identity, *how), name=name, columns=1, reads=self.reads,
+            )  # fmt: skip
         return self._cached[prompts]
 
     def reads(self, texts: Sequence[str]) -> Work:
         """Return what the features of texts take, for an estimate."""
         return Work(self.model, texts, self.batch_size, self.local, head=False, limit=self.max_length)
 
-    def _load(self) -> Callable[[Sequence[str]], Tensor]:
-        network = load_encoder(self.model, self.local)
-        encoder = Encoder.load(self.model, network, max_length=self.max_length)
-        pooling = default_pooling(network)
 
-        def states(**batch: Tensor) -> Tensor:
-            return embed(network, batch, pooling)
+def _states(model: str, local: Local, max_length: int | None, batch_size: int) -> Batched:
+    network = load_encoder(model, local)
+    encoder, pooling = Encoder.load(model, network, max_length=max_length), default_pooling(network)
 
-        return lambda prompts: by_length(states, network, encoder, prompts, batch_size=self.batch_size)
+    def states(**batch: Tensor) -> Tensor:
+        return embed(network, batch, pooling)
+
+    return Batched(partial(by_length, states, network, encoder), batch_size)
+
+
+def _values(compute: Batched, prompts: Sequence[str]) -> pa.Table:
+    return _table(compute(prompts))
 
 
 def _join(shards: Iterable[pa.Table], folder: Path, rows: int) -> None:

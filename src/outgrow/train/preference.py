@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -111,7 +112,7 @@ class PreferenceLearner(FineTuning):
         def make(folder: Path) -> None:
             torch.manual_seed(seed)
             network, tokenizer = self._network(), load_tokenizer(self.model)
-            lines = self._lines(pairs, network, mismatched=loss.takes_mismatched)
+            lines = self._lines(pairs, context_length(network), mismatched=loss.takes_mismatched)
             doubts = pairs.doubts() if loss.takes_doubt else np.zeros(len(pairs))
             rows = [
                 {"texts": line, "reference": own, "wrong": wrong, "weights": weight}
@@ -143,13 +144,13 @@ class PreferenceLearner(FineTuning):
         """
 
         def make(folder: Path) -> None:
-            network = load_causal_lm(self.model, self.local)
-            lines = self._lines(pairs, network, mismatched=mismatched)
-
-            def work(piece: Sequence[Mapping[str, Any]]) -> pa.Table:
-                return pa.table({"logprobs": pa.array(_in_batches(network, piece, self.batch_size).tolist())})
-
-            shards = map_shards(work, lines, folder, shard_size=_SHARD_PAIRS, reporter=run.reporter, name=name)
+            how = self.model, self.local
+            load, seen = partial(load_causal_lm, *how), partial(text_identity, *how)
+            with run.executor.open(load, seen=seen, say=run.reporter.note) as apply:
+                [(_, context)] = apply(_context, [(0, ())])
+                lines = self._lines(pairs, context, mismatched=mismatched)
+                made = partial(apply, partial(_reference, self.batch_size))
+                shards = map_shards(made, lines, folder, shard_size=_SHARD_PAIRS, reporter=run.reporter, name=name)
             if ranks.first():
                 write_table(folder / "logprobs.parquet", pa.concat_tables([*shards]))
 
@@ -167,7 +168,8 @@ class PreferenceLearner(FineTuning):
         def work() -> Work:
             return Work(self.model, _whole(pairs), 2 * self.batch_size, self.local, limit=self.max_length)
 
-        made = run.stage("reference", recipe, make, blank=blank, together=True, work=work)
+        together = run.executor.together
+        made = run.stage("reference", recipe, make, blank=blank, together=together, work=work)
         table = read_table(made.path / "logprobs.parquet")
         return np.array(table["logprobs"].to_pylist(), dtype=np.float32).reshape(len(pairs), -1)
 
@@ -178,9 +180,9 @@ class PreferenceLearner(FineTuning):
             return wrapper.go_on(_without_dropout(load_causal_lm(base, self.loaded)), self.model)
         return wrapper.wrap(_without_dropout(load_causal_lm(self.model, self.loaded)))
 
-    def _lines(self, pairs: PreferencePairs, network: Any, *, mismatched: bool) -> list[dict[str, Any]]:
+    def _lines(self, pairs: PreferencePairs, context: int | None, *, mismatched: bool) -> list[dict[str, Any]]:
         """Return one line per pair, with the tokens of its two or three texts; see `tokenise`."""
-        limit = min(filter(None, (self.max_length, context_length(network))), default=None)
+        limit = min(filter(None, (self.max_length, context)), default=None)
         texts, ended = [pairs.chosen, pairs.rejected], [pairs.chosen_ended, pairs.rejected_ended]
         if mismatched:
             half = len(pairs) // 2
@@ -199,6 +201,14 @@ class PreferenceLearner(FineTuning):
         for line, whole in zip(lines, zip(*ended, strict=True), strict=True):
             _without_ends(line, whole, speech.end)
         return lines
+
+
+def _context(network: Any, _: Sequence[Any]) -> int | None:
+    return context_length(network)
+
+
+def _reference(batch_size: int, network: Any, lines: Sequence[Mapping[str, Any]]) -> pa.Table:
+    return pa.table({"logprobs": pa.array(_in_batches(network, lines, batch_size).tolist())})
 
 
 def preference_objective(config: Named) -> PreferenceObjective:
