@@ -77,7 +77,7 @@ def run(*arguments: object) -> None:
 
 
 def test_every_kind_is_run_here() -> None:
-    assert {*CHANGES, "metric", "topic"} == set(KINDS)
+    assert {*CHANGES, "executor", "metric", "topic"} == set(KINDS)
 
 
 def test_the_page_has_an_example_of_at_most_20_lines_for_every_kind() -> None:
@@ -102,6 +102,16 @@ def test_the_example_of_a_metric_scores_a_text_task(tmp_path: Path, encoder_fold
 def test_the_example_of_a_topic_makes_a_table_and_a_page(tmp_path: Path) -> None:
     run("theory", "halving", "--plugin", plugin("topic", tmp_path), "--output", tmp_path / "theory")
     assert "0.125" in (tmp_path / "theory" / "halving.csv").read_text()
+
+
+def test_the_example_of_an_executor_makes_the_artefacts_of_the_local_one(tmp_path: Path, encoder_folder: Path) -> None:
+    found = []
+    for scale in ("{executor: patient}", "{executor: local}"):
+        path = experiment("executor", tmp_path, encoder_folder)
+        run("run", path, f"scale={scale}", f"store={tmp_path / scale[11]}", "--plugin", plugin("executor", tmp_path))
+        check_run("executor", tmp_path)
+        found.append(Results.load(tmp_path / "output").provenance["artefacts"])
+    assert found[0] == found[1]
 
 
 CHANGES = {

@@ -121,7 +121,7 @@ class _Workers:
 
     def __call__(self, work: Callable[[Any, Sequence[Any]], R], pieces: Iterable[Piece]) -> Iterator[tuple[int, R]]:
         """Yield results as they come; see `Apply`."""
-        new = (_Task(index, items) for index, items in pieces)
+        new = (_Task(index, list(items)) for index, items in pieces)
         done: list[tuple[int, R]] = []
         try:
             self._begin(new)
