@@ -40,7 +40,7 @@ from outgrow.models.local import LocalLanguageModel
 def dying(method, kept=Path({kept!r})):
     calls = []
     def call(self, items, *args, **options):
-        step = f"{{method.__name__}}-{{len(str(items[0])) > 100}}"
+        step = f"{{method.__name__}}-{{len(str(items[0])) > 60}}"
         if os.getpid() != {driver} and step in calls and not (kept / step).exists():
             (kept / step).touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -80,7 +80,12 @@ def sums(root: Path) -> dict[str, dict[str, str]]:
 
 
 def test_workers_that_are_killed_change_no_artefact(
-    cluster: RayExecutor, decoder_folder: Path, encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: RayExecutor,
+    decoder_folder: Path,
+    encoder_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     prompts = [f"the {one} film is {other}" for one in WORDS[:9] for other in WORDS[:9]]
     ids = tuple(str(index) for index in range(len(prompts)))
@@ -109,8 +114,10 @@ def test_workers_that_are_killed_change_no_artefact(
     assert {name.partition("/")[0] for name in expected} == {"texts", "scores", "features", "refined"}
     (tmp_path / "plugin.py").write_text(PLUGIN.format(kept=str(tmp_path), driver=os.getpid()))
     monkeypatch.setattr(registry, "_PLUGINS", [str(tmp_path / "plugin.py")])
+    capfd.readouterr()
     found, notes = work(cluster, "ray")
     assert found == expected
+    assert capfd.readouterr().out == ""
     assert [note for note in notes if "worker was lost" in note] == ["a worker was lost: its 8 rows are done again"] * 3
 
 

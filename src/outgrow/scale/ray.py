@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import secrets
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,17 +72,20 @@ class RayExecutor(Executor):
         Raises:
             ConfigError: There is no cluster, or it runs other versions of Ray or Python.
         """
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here: it is the run itself
+        how: dict[str, Any] = {"address": self.address}
+        if self.address is None:
+            # Its workers are the run itself, and are not bound to cores: only memory or GPUs limit how many there are.
+            # Nobody else may use the cluster or hear of it; Ray reads the token when it is imported.
+            own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+            if "ray" not in sys.modules:
+                own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            os.environ.update({name: value for name, value in own.items() if name not in os.environ})
+            cores = max(self.workers, os.cpu_count() or 1)
+            how = {"address": "local", "num_cpus": cores, "include_dashboard": False}
         import ray
 
         if ray.is_initialized():
             return
-        how: dict[str, Any] = {"address": self.address}
-        if self.address is None:
-            # Workers are not bound to cores: only memory or GPUs limit how many there are.
-            cores = max(self.workers, os.cpu_count() or 1)
-            how = {"address": "local", "num_cpus": cores, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         try:
             ray.init(**how, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError, ImportError) as error:
@@ -90,6 +95,8 @@ class RayExecutor(Executor):
                 wanted="`auto`, `host:6379`, or from outside of the cluster `ray://host:10001`",
                 fix="Start one with `ray start --head`, or leave the address out for one on this machine.",
             ) from error
+        # Ray prints to standard output that a worker was lost, which `_lost` reports.
+        ray._private.worker.print_to_stdstream = lambda *args, **options: None
 
 
 @dataclass
