@@ -9,9 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import secrets
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -75,11 +73,8 @@ class RayExecutor(Executor):
         how: dict[str, Any] = {"address": self.address}
         if self.address is None:
             # Its workers are the run itself, and are not bound to cores: only memory or GPUs limit how many there are.
-            # Nobody else may use the cluster or hear of it; Ray reads the token when it is imported.
-            own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-            if "ray" not in sys.modules:
-                own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-            os.environ.update({name: value for name, value in own.items() if name not in os.environ})
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            os.environ.setdefault("RAY_worker_niceness", "0")
             cores = max(self.workers, os.cpu_count() or 1)
             how = {"address": "local", "num_cpus": cores, "include_dashboard": False}
         import ray
