@@ -180,7 +180,7 @@ class Run:
                 keep_said(folder, said(client, *zip(*client.said, strict=True)))
             write_json(folder / "usage.json", {"usage": vars(client.usage), "notes": client.notes})
         elif self.estimated and isinstance(model, LocalModel):
-            from outgrow.models.planning import PlannedModel
+            from outgrow.models.planned_model import PlannedModel
 
             yield PlannedModel(self.estimated, model, kind)
         elif self.dry:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
+
+from outgrow.models.loading import load_config, load_tokenizer
 
 Trains = Literal["nothing", "adapter", "all"]
 """What of a model trains."""
@@ -135,3 +138,28 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
         ['a', 'c', 'e', 'g']
     """
     return [items[place * len(items) // count] for place in range(count)] if len(items) > count else list(items)
+
+
+@lru_cache(maxsize=16)
+def shape_of(model: str, head: bool) -> ModelShape:
+    """Return the sizes of a model folder or hub id, from its configuration."""
+    return ModelShape.of(load_config(model), head=head)
+
+
+@lru_cache(maxsize=16)
+def tokenizer_of(model: str) -> Any:
+    """Return the tokenizer of a model folder or hub id."""
+    return load_tokenizer(model)
+
+
+@lru_cache(maxsize=16)
+def context_of(model: str) -> int | None:
+    """Return the context length of a model, from its configuration."""
+    found: int | None = getattr(load_config(model).get_text_config(), "max_position_embeddings", None)
+    return found
+
+
+def lengths_of(model: str, texts: Sequence[str], limit: int | None = None) -> list[int]:
+    """Return the tokens of each text, at most `limit`, or the context of the model."""
+    encoded, most = tokenizer_of(model)(list(texts), verbose=False)["input_ids"], limit or context_of(model)
+    return [min(len(ids), most or len(ids)) for ids in encoded]

@@ -6,34 +6,24 @@ Work is arithmetic (`outgrow.models.arithmetic`). Its speed is measured here (`o
 
 from __future__ import annotations
 
-import math
-import statistics
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from outgrow.config import HERE, Local
 from outgrow.errors import OutgrowError
-from outgrow.labels import Completion
-from outgrow.models.arithmetic import ModelShape, Trains, padded, spread
-from outgrow.models.loading import device_of, dtype_of, load_config, load_tokenizer, short_name
-from outgrow.models.protocols import GenerateOptions, Messages, TooLong
-from outgrow.models.rendering import renderer
-from outgrow.models.server.dry_run import made_up
+from outgrow.models.arithmetic import ModelShape, Trains, context_of, lengths_of, padded, shape_of, spread
+from outgrow.models.loading import device_of, dtype_of, short_name
 from outgrow.models.specs import LocalModel
-from outgrow.models.trials import Stopwatch, Trial, Writing, begin, reading_speed, writing_speed
+from outgrow.models.trials import Stopwatch, Trial, Writing, begin, reading_speed
 from outgrow.store import content_hash
 
-_SAMPLE = 256
+SAMPLE = 256
 """Texts of a stage whose tokens are counted; a shard of `outgrow.scale.generation`."""
-_ANSWERS, _LONGEST = 4, 64
-"""Answers that are sampled for their length, and the most tokens of each."""
-_DOUBT = {True: 0.1, False: 0.5}
+DOUBT = {True: 0.1, False: 0.5}
 """Share by which a measured, and a stated, speed may be wrong, whatever its spread."""
 _DATA = ("seed", "rows", "gold", "targets", "pairs", "prompts", "texts", "labels", "student")
 """Keys of a recipe that change what is computed, and not how fast."""
@@ -195,12 +185,12 @@ class Plan:
     def _loaded(self, kind: str, alike: Any, make: Callable[[Path], object], work: Work) -> PlannedStage:
         """A stage whose model `make` loads itself."""
         model = self.base(work.model)
-        shape, texts = shape_of(model, work.head), spread(work.texts, _SAMPLE)
+        shape, texts = shape_of(model, work.head), spread(work.texts, SAMPLE)
         lengths, reads = lengths_of(model, texts, work.limit), work.trains == "nothing"
         all_ = work.epochs * len(work.texts) / max(len(texts), 1)
         # Texts of similar length are read together; training takes them as they come.
         tokens = all_ * padded(sorted(lengths) if reads else lengths, work.batch)
-        flops = shape.flops(tokens, context=_context(lengths, whole=not work.head), trains=work.trains)
+        flops = shape.flops(tokens, context=mean_context(lengths, whole=not work.head), trains=work.trains)
         seconds: Seconds | None
         if self.speed is not None:
             seconds = _around(flops / self.speed.flops, 0.0, measured=False)
@@ -213,7 +203,7 @@ class Plan:
             tried = self.once(("training", *alike), lambda: (self._try(make), flops) if model == work.model else None)
             trial, its = tried or (known[0] if known else (None, 1.0))
             seconds = trial and _around(trial.before + trial.units * flops / its, trial.doubt)
-        bits, at_once = _bits(work.local), min(work.batch, len(work.texts)) * max(lengths, default=0)
+        bits, at_once = bits_of(work.local), min(work.batch, len(work.texts)) * max(lengths, default=0)
         memory = shape.weight_bytes(bits=bits) + shape.cache_bytes(at_once, bits=bits)
         memory = memory if reads else shape.training_bytes(at_once, trains=work.trains, bits=bits)
         device = device_of(work.local).type
@@ -251,172 +241,23 @@ class Plan:
         def read(texts: Sequence[str]) -> object:
             return by_length(states, network, encoder, texts, batch_size=work.batch)
 
-        seconds, texts = reading_speed(read, spread(work.texts, _SAMPLE), work.batch)
+        seconds, texts = reading_speed(read, spread(work.texts, SAMPLE), work.batch)
         lengths = sorted(lengths_of(model, texts, work.limit))
-        flops = shape.flops(padded(lengths, work.batch), context=_context(lengths, whole=True))
+        flops = shape.flops(padded(lengths, work.batch), context=mean_context(lengths, whole=True))
         return loading, flops / seconds
 
 
-@dataclass(frozen=True)
-class PlannedModel:
-    """Stands for a language model that runs here: plans what it is asked, and answers as the real one does."""
-
-    plan: Plan
-    """Where the work is entered."""
-    spec: LocalModel
-    """The model."""
-    kind: str
-    """Kind of the artefact."""
-
-    @property
-    def name(self) -> str:
-        """A name for records."""
-        return self.spec.name
-
-    @property
-    def chats(self) -> bool:
-        """Whether it takes messages."""
-        return self.spec.chats
-
-    def generate(self, prompts: Sequence[str | Messages], options: GenerateOptions) -> list[list[Completion]]:
-        """Return the real model's answers to some of the prompts for all of them; or, unless measured, made-up ones."""
-        if not prompts:
-            return []
-        with self.plan.apart():
-            encoded = [self._speech.prompt(one) for one in prompts[:_SAMPLE]]
-            pool, lengths = self._answers(prompts, encoded, options)
-            self._enter(encoded, len(prompts), options, lengths)
-        some = GenerateOptions(max(1, options.max_new_tokens // 2))
-
-        def answer(key: str) -> Completion:  # another one for each key, so that equal labels are not the rule
-            return pool[zlib.crc32(key.encode(errors="surrogatepass")) % len(pool)] if pool else made_up(key, some)
-
-        own = f"{self.name}/{options.seed}"
-        return [[answer(f"{own}/{sample}/{one}") for sample in range(options.n)] for one in prompts]
-
-    def logprobs(
-        self, pairs: Sequence[tuple[str, str]], *, end: bool = False, too_long: TooLong = "error"
-    ) -> list[Completion]:
-        """Return the texts as one token each, all with the same log-probability."""
-        if pairs:
-            with self.plan.apart():
-                some = [self._speech.prompt(one) + self._speech.answer(text)[0] for one, text in pairs[:_SAMPLE]]
-                self._enter(some, len(pairs), GenerateOptions(), [0])
-        return [Completion(text, (-1.0,), ((0, len(text)),), finished=False) for _, text in pairs]
-
-    @property
-    def _speech(self) -> Any:
-        return renderer(tokenizer_of(self.plan.base(self.spec.model)), self.spec.local.chat, self.spec.local.system)
-
-    def _answers(
-        self, prompts: Sequence[str | Messages], encoded: Sequence[Sequence[int]], options: GenerateOptions
-    ) -> tuple[list[Completion], list[int]]:
-        """Texts to answer with, and numbers of tokens of an answer."""
-        most, training = options.max_new_tokens, self.plan.training(self.spec.model)
-        if training is not None:
-            texts = spread(training.answers, _SAMPLE)
-            lengths = [min(most, len(self._speech.answer(one)[0]) + 1) for one in texts]
-            return [Completion(one, (), (), finished=True) for one in texts], lengths or [most]
-        if self.plan.speed is not None:
-            return [], [max(1, most // 2)]
-        short = GenerateOptions(**{**vars(options), "max_new_tokens": min(most, _LONGEST), "seed": 0})
-        size = round(3 * math.log2(1 + statistics.mean(map(len, encoded))))
-        key = ("answers", self.plan.base(self.spec.model), self.spec.local, content_hash(short.to_json()), size)
-        some = spread(prompts, _ANSWERS)
-        pool = self.plan.once(
-            key, lambda: [one for own in self.plan.open(self.spec)[0].generate(some, short) for one in own]
-        )
-        return pool, [min(most, len(one.logprobs) or most) for one in pool] or [most]
-
-    def _speed(self, shape: ModelShape, encoded: Sequence[Sequence[int]], stop: bool) -> tuple[Writing, float]:
-        """How fast it writes, and seconds of loading."""
-        if self.plan.speed is not None:
-            return self.plan.speed.writing(shape, bits=_bits(self.spec.local)), 0.0
-        key = ("writing", self.plan.base(self.spec.model), self.spec.local, self.spec.batch_size, stop)
-
-        def measured() -> tuple[Writing, float]:
-            opened, loading = self.plan.open(self.spec)
-            return writing_speed(opened, shape, encoded, stop=stop), loading
-
-        found: tuple[Writing, float] = self.plan.once(key, measured)
-        return found
-
-    def _enter(
-        self, encoded: Sequence[Sequence[int]], total: int, options: GenerateOptions, lengths: Sequence[int]
-    ) -> None:
-        from outgrow.models.causal import batches
-
-        spec, model, most = self.spec, self.plan.base(self.spec.model), options.max_new_tokens
-        shape, texts = shape_of(model, True), len(encoded) * max(options.n, options.beams)
-        speed, loading = self._speed(shape, encoded, bool(options.stop))
-        sequences = [one for one in encoded for _ in range(options.n)]
-        parts = list(batches(sequences, max(1, spec.batch_size // options.beams)))
-        sizes, all_ = [len(one) for one in encoded], total / len(encoded)
-        context, mean = _context(sizes, whole=True), statistics.mean(lengths)
-        reading = shape.flops(_read(parts, sequences), context=context / 2)
-        flops = all_ * (reading + shape.flops(texts * mean, context=context))
-
-        def seconds(mean: float, longest: float) -> float:
-            steps = len(parts) * max(longest - 1, 0) * speed.step + texts * max(mean - 1, 0) * speed.text
-            return loading + all_ * (reading / speed.reading + steps)
-
-        doubt = _DOUBT[self.plan.speed is None]
-        likely = seconds(mean, max(lengths))
-        high = seconds(most, most) if max(lengths) > 0 else likely
-        found = Seconds((1 - doubt) * seconds(0.8 * mean, 0.8 * max(lengths)), likely, (1 + doubt) * high)
-        bits, device = _bits(spec.local), device_of(spec.local).type
-        memory = shape.weight_bytes(bits=bits) + shape.cache_bytes(spec.batch_size * (max(sizes) + most), bits=bits)
-        tokens = all_ * (sum(sizes) + texts * mean)
-        self.plan.stages.append(PlannedStage(self.kind, short_name(model), total, tokens, flops, memory, found, device))
-
-
-def _read(parts: Sequence[Any], sequences: Sequence[Sequence[int]]) -> int:
-    """Tokens that batches read: a prefix that texts share once, and of equal texts one."""
-    before: Sequence[int] = ()
-    found = 0
-    for part in parts:
-        own = {tuple(sequences[member]) for member in part.members}
-        prefix = next(iter(own))[: part.shared]
-        found += part.shared * (prefix != before) + len(own) * (max(map(len, own)) - part.shared)
-        before = prefix
-    return found
-
-
-def _context(lengths: Sequence[int], *, whole: bool) -> float:
-    """Mean number of tokens that a token attends to: of its `whole` text, or of those before it."""
+def mean_context(lengths: Sequence[int], *, whole: bool) -> float:
+    """Return the mean number of tokens that a token attends to: of its `whole` text, or of those before it."""
     mean = sum(own * own for own in lengths) / max(sum(lengths), 1)
     return mean if whole else mean / 2
 
 
 def _around(seconds: float, doubt: float, *, measured: bool = True) -> Seconds:
-    doubt += _DOUBT[measured]
+    doubt += DOUBT[measured]
     return Seconds(seconds * max(0.0, 1 - doubt), seconds, seconds * (1 + doubt))
 
 
-def _bits(local: Local) -> int:
+def bits_of(local: Local) -> int:
+    """Return the bits of a weight."""
     return {"8bit": 8, "4bit": 4}.get(local.quantization or "", 8 * dtype_of(local).itemsize)
-
-
-@lru_cache(maxsize=16)
-def shape_of(model: str, head: bool) -> ModelShape:
-    """Return the sizes of a model folder or hub id, from its configuration."""
-    return ModelShape.of(load_config(model), head=head)
-
-
-@lru_cache(maxsize=16)
-def tokenizer_of(model: str) -> Any:
-    """Return the tokenizer of a model folder or hub id."""
-    return load_tokenizer(model)
-
-
-@lru_cache(maxsize=16)
-def context_of(model: str) -> int | None:
-    """Return the context length of a model, from its configuration."""
-    found: int | None = getattr(load_config(model).get_text_config(), "max_position_embeddings", None)
-    return found
-
-
-def lengths_of(model: str, texts: Sequence[str], limit: int | None = None) -> list[int]:
-    """Return the tokens of each text, at most `limit`, or the context of the model."""
-    encoded, most = tokenizer_of(model)(list(texts), verbose=False)["input_ids"], limit or context_of(model)
-    return [min(len(ids), most or len(ids)) for ids in encoded]
