@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgrow.errors import DataError
+from outgrow.errors import DataError, StoreError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, columns, positions
 from outgrow.labels.columns import Column, among, mapped_array, packed, repeated, taken
 
@@ -93,6 +93,14 @@ def test_votes_and_targets_of_many_rows_come_back_unchanged() -> None:
     np.testing.assert_array_equal(again.probs, targets.probs)
     np.testing.assert_array_equal(again.votes, probs)
     assert taken(again.ids, np.array([9, 2])) == ("r9", "r2")
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "IN_MEMORY", 0)
+    monkeypatch.setattr(columns.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(StoreError, match="nowhere") as caught:
+        long(["a", "b"])
+    assert "TMPDIR" in str(caught.value)
 
 
 def test_a_mapped_array_is_the_one_written(tmp_path: Path) -> None:

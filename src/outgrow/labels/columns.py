@@ -10,6 +10,7 @@ import mmap
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -18,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
+
+from outgrow.errors import StoreError
 
 T = TypeVar("T")
 
@@ -108,6 +111,8 @@ class Column(Sequence[T]):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the values for `numpy.asarray`."""
+        if pa.types.is_list(self.values.type):
+            return np.array([*self], dtype=dtype or object)
         values: NDArray[Any] = self.values.to_numpy().astype(dtype or object, copy=False)
         return values
 
@@ -203,18 +208,32 @@ def in_memory_or_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema | N
         size += batch.nbytes
         if size > IN_MEMORY:
             return _mapped(waiting[0].schema, chain(waiting, batches))
-    return pa.Table.from_batches(waiting, schema)
+    return pa.Table.from_batches(waiting, None if waiting else schema)
 
 
 def _mapped(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    with tempfile.TemporaryFile(prefix="outgrow-") as file:
-        with pa.ipc.new_stream(file, schema) as writer:
-            for batch in batches:
+    with _written():
+        file = tempfile.TemporaryFile(prefix="outgrow-")  # noqa: SIM115  # closed below
+    with file, pa.ipc.new_stream(file, schema) as writer:
+        for batch in batches:
+            with _written():
                 writer.write_batch(batch)
-        file.flush()
+        with _written():
+            writer.close()
+            file.flush()
         pages = _Map(file.fileno(), 0, access=mmap.ACCESS_READ)
     _maps.add(pages)
     return pa.ipc.open_stream(pa.py_buffer(pages)).read_all()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error)
+        fix = "Free some space, or set TMPDIR to a folder on another disk."
+        raise StoreError(f"Cannot write a temporary file in {tempfile.gettempdir()}: {said}.", fix=fix) from error
 
 
 def mapped_array(path: Path) -> NDArray[Any]:
