@@ -61,13 +61,13 @@ class Column(Sequence[T]):
     @overload
     def __getitem__(self, index: int) -> T: ...
     @overload
-    def __getitem__(self, index: slice) -> Column[T]: ...
-    def __getitem__(self, index: int | slice) -> T | Column[T]:
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step != 1:
                 return self.take(np.arange(start, stop, step))
-            return Column(self.values.slice(start, max(0, stop - start)), tuples=self.tuples)
+            return packed(Column(self.values.slice(start, max(0, stop - start)), tuples=self.tuples))
         value: T = self._plain(self.values.slice(range(len(self))[index], 1).to_pylist())[0]
         return value
 
@@ -131,13 +131,13 @@ class Column(Sequence[T]):
             return np.concatenate([np.zeros(0, dtype=np.bool_), *found])
         return np.fromiter((value in known for value in self), np.bool_, len(self))
 
-    def take(self, indices: NDArray[np.intp]) -> Column[T]:
-        """Return the values at some positions, in this order; a run of neighbours is not copied."""
+    def take(self, indices: NDArray[np.intp]) -> Sequence[T]:
+        """Return the values at some positions, in this order; a long run of neighbours is not copied."""
         run = span(indices)
         if run is not None:
             return self[run]
         batches = (indices[start : start + MANY] for start in range(0, len(indices), MANY))
-        return Column.of(map(self._taken, batches), tuples=self.tuples) if len(indices) else self[:0]
+        return packed(Column.of(map(self._taken, batches), tuples=self.tuples)) if len(indices) else ()
 
     def _taken(self, indices: NDArray[np.intp]) -> pa.Array:
         # Arrow copies all chunks together to take from several of them.
