@@ -309,9 +309,8 @@ class Experiment:
             old = read_mapping(file)
         except ConfigError:  # damaged, and about to be replaced
             return []
-        return [
-            key for key, value in plain(self.config.model_dump(mode="json")).items() if old.get(key, value) != value
-        ]
+        settings = plain(self.config.model_dump(mode="json", exclude={"scale"}))  # which changes no result
+        return [key for key, value in settings.items() if old.get(key, value) != value]
 
     def _strong_model(self) -> str:
         strong = self.config.strong
