@@ -61,16 +61,21 @@ class Noting(SilentReporter):
         self.notes.append(message)
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayExecutor]:
-    """Three workers on this machine."""
+@pytest.fixture(scope="module", autouse=True)
+def _ends() -> Iterator[None]:
     import ray
 
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> RayExecutor:
+    """Three workers on this machine."""
     monkeypatch.setattr(registry, "_PLUGINS", [])
     monkeypatch.setattr(generation, "SHARD_ROWS", 8)
     monkeypatch.setattr(features, "SHARD_ROWS", 16)
-    yield RayExecutor(workers=3)
-    ray.shutdown()
+    return RayExecutor(workers=3)
 
 
 def sums(root: Path) -> dict[str, dict[str, str]]:

@@ -83,7 +83,7 @@ class RayExecutor(Executor):
             return
         try:
             ray.init(**how, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ValueError, ImportError) as error:
+        except Exception as error:  # Ray raises many kinds, plain ones too
             raise ConfigError(
                 f"There is no connection to a Ray cluster: scale.address is {self.address or 'not set'}.",
                 found=_line(error),
