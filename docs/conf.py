@@ -22,6 +22,7 @@ myst_heading_anchors = 4
 highlight_language = "none"
 default_role = "code"  # docstrings write `name`, as Markdown does
 autodoc_default_options = {"members": True}
+autodoc_type_aliases = {"ArrayLike": "ArrayLike", "Array": "Array"}
 autodoc_member_order = "bysource"
 html_theme = "furo"
 html_additional_pages = {"index": "index.html"}
