@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -113,8 +114,8 @@ class Experiment:
         replaced = self._changed_keys()
         if replaced:
             run.note("output.replaced", "caution", folder=str(self.output), keys=replaced)
-        with run.store.in_use():
-            results, to_label = self._whole(run, clock)
+        with ExitStack() as stack:
+            results, to_label = self._whole(run, clock, lambda: stack.enter_context(run.store.in_use()))
             about = {
                 **results.provenance,
                 "started": started.isoformat(timespec="seconds"),
@@ -122,24 +123,28 @@ class Experiment:
             }
             results = replace(results, provenance=about)
             if ranks.first():
+                results.save(self.output)
                 if to_label is not None:
                     write_rows(self.output / ROWS, to_label)
                 write_text(self.output / "config.yaml", yaml.safe_dump(plain(about["config"]), sort_keys=False))
                 if (asked := conversations(run.store.used.values())).num_rows:
                     write_table(self.output / "asked.parquet", asked)
-                _save(results, self.output)
+                results.save_report(self.output / "report.html")
                 run.store.remember(self.output)
         ranks.meet("end of the experiment")
         return results
 
-    def _whole(self, run: Run, clock: float) -> tuple[Results, pa.Table | None]:
-        """Results, and rows to label; `clock` is when the run started."""
+    def _whole(
+        self, run: Run, clock: float, begin: Callable[[], object] = lambda: None
+    ) -> tuple[Results, pa.Table | None]:
+        """Results, and rows to label; `clock` is when the run started; `begin` is called when all is found to fit."""
         task, rows = read_task(self.config.task)
         tests = read_tests(self.config.task, rows)
         stems = shared_stems(rows) if self.config.task.split.group is None else 0
         if stems > _STEMS_BY_CHANCE * rows.parts.count("test"):
             run.note("test.shared_stems", "caution", shared=stems, rows=rows.parts.count("test"))
         pipeline, *others = self._pipelines(task, rows, tests, run)
+        begin()
         found = self._results(pipeline, rows, run)
         parts = {name: self._part(name, others.pop(0), rows, own, run) for name, (_, own) in tests.items()}
         run.add(*run.costs.notes())
@@ -222,7 +227,9 @@ class Experiment:
         clock, plan = time.perf_counter(), Plan(speed)
         run = Run(self._store(), plan, dry=True, estimated=plan)
         with ranks.alone(), tempfile.TemporaryDirectory() as folder:
-            _save(self._whole(run, clock)[0], Path(folder))
+            results, _ = self._whole(run, clock)
+            results.save(folder)
+            results.save_report(Path(folder) / "report.html")
         found = RunEstimate.of(plan, time.perf_counter() - clock - plan.spent, planned_costs(run.planned))
         with translate_os_errors(self.output):
             self.output.mkdir(parents=True, exist_ok=True)
@@ -414,11 +421,6 @@ class Experiment:
 
     def _runs(self, train: Callable[[int], Predictions | None]) -> list[Predictions]:
         return [one for one in map(train, self.config.seeds) if one is not None]
-
-
-def _save(results: Results, folder: Path) -> None:
-    results.save(folder)
-    results.save_report(folder / "report.html")
 
 
 def _seconds(store: Store, total: float) -> dict[str, float]:

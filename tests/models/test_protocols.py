@@ -32,7 +32,15 @@ class Polite(Shout):
 def wrap(request: pytest.FixtureRequest, tmp_path: Path):
     """Models as they are, and with their answers kept in shards."""
     if request.param:
-        return lambda model: ShardedLanguageModel(model, tmp_path, SilentReporter(), "ask")
+        return lambda model: ShardedLanguageModel(
+            model.name,
+            chats(model),
+            lambda work, pieces: ((number, work(model, items)) for number, items in pieces),
+            tmp_path,
+            SilentReporter(),
+            "ask",
+            dict(getattr(model, "refusals", {})),
+        )
     return lambda model: model
 
 

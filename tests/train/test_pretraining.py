@@ -110,7 +110,7 @@ def test_a_killed_training_goes_on_to_the_same_model(
 ) -> None:
     from outgrow.train.pretraining import MaskedLosses
 
-    whole = pretuned(encoder_folder, tmp_path / "whole")
+    whole, often = pretuned(encoder_folder, tmp_path / "whole"), {**FAST, "save_steps": 3}
     told, kept = MaskedLosses.__call__, []
 
     def die(self: MaskedLosses, *arguments: Any) -> Any:
@@ -122,10 +122,11 @@ def test_a_killed_training_goes_on_to_the_same_model(
     with monkeypatch.context() as patch:
         patch.setattr(MaskedLosses, "__call__", die)
         with pytest.raises(KeyboardInterrupt):
-            pretuned(encoder_folder, tmp_path / "killed")
+            pretuned(encoder_folder, tmp_path / "killed", trainer=often)
     monkeypatch.setattr(MaskedLosses, "__call__", lambda self, *given: kept.append(given) or told(self, *given))
     kept.clear()
-    assert model_identity(str(pretuned(encoder_folder, tmp_path / "killed"))) == model_identity(str(whole))
+    again = pretuned(encoder_folder, tmp_path / "killed", trainer=often)
+    assert model_identity(str(again)) == model_identity(str(whole))
     assert len(kept) < 18  # the steps of a whole training
 
 

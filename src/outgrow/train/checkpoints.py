@@ -81,7 +81,11 @@ def _plainly() -> Iterator[None]:
 
 
 def _weights(model: nn.Module) -> dict[str, Any]:
-    return get_model_state_dict(model, options=_OPTIONS)
+    # Tied weights are one tensor, which is written and read once.
+    bare = getattr(model, "module", model)
+    names = [name for name, _ in bare.named_parameters(remove_duplicate=False)]
+    again = {*names} - {name for name, _ in bare.named_parameters()}
+    return {name: own for name, own in get_model_state_dict(model, options=_OPTIONS).items() if name not in again}
 
 
 def _optimizer_state(model: nn.Module, optimizer: Any) -> dict[str, Any]:
