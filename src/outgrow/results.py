@@ -18,7 +18,7 @@ from outgrow.errors import DataError, StoreError, nearest_file
 from outgrow.evaluate import Certainty, ModelScores, Summary, estimate_benchmark, find_sweeps, summarise
 from outgrow.evaluate.advice import WIDTH, run_advice
 from outgrow.evaluate.tiny import TinyEstimate
-from outgrow.files import read_json, read_table, write_json, write_table, write_text
+from outgrow.files import read_json, read_table, write_json, write_table
 from outgrow.integrity import digest, first_damage
 from outgrow.labels import Note, Rows
 from outgrow.labels.notes import OTHER_VALUES
@@ -215,14 +215,14 @@ class Results:
             raise StoreError(said, fix="Run the experiment again.") from error
 
     def save_report(self, path: str | Path, *, examples: bool = True) -> None:
-        """Write one self-contained HTML file; without `examples` it holds no row of the data."""
-        from outgrow.report.html import report_html
+        """Write one self-contained HTML file, if it is not there already; without `examples` it holds no data row."""
+        from outgrow.report.writing import write_report
 
         tests = {name: (own.summary, self._new_notes(own)) for name, own in self.tests.items()}
         further = {name: own.examples["test"] for name, own in self.tests.items() if "test" in own.examples}
         shown = {**self.examples, **further} if examples else {}
-        page = report_html(self.name, self.summary, self._provenance(), self.notes, tests, shown, self.advice())
-        write_text(Path(path), page)
+        about, advice = self._provenance(), self.advice()
+        write_report(Path(path), self.name, self.summary, about, self.notes, tests, shown, advice)
 
     def save_student(self, method: str, folder: str | Path, *, seed: int | None = None, merge: bool = False) -> Student:
         """Write the student of a method as a folder that plain transformers load; see `outgrow.students.save_student`.

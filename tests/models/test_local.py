@@ -171,6 +171,31 @@ def test_scores_are_those_of_a_plain_forward_pass(architecture):
         assert (scored.text, scored.finished) == (continuation, False)
 
 
+@pytest.mark.parametrize("copies", [True, False])
+@pytest.mark.parametrize("batch_size", [2, 8])
+def test_continuations_of_one_prompt_have_the_scores_of_plain_forward_passes(
+    architecture, batch_size, copies, monkeypatch
+):
+    if not copies:  # such as a model with recurrent states
+        monkeypatch.setattr("outgrow.models.causal._repeatable", lambda cache: False)
+    model = make(architecture, batch_size=batch_size)
+    prompts = ["Where does Mira live? She says:", "And where does Ole live?", "Where?"]
+    pairs = [(prompt, text) for text in (" Oslo", " Bergen", " O", "") for prompt in prompts]
+    for (prompt, text), scored in zip(pairs, model.logprobs(pairs, end=True), strict=True):
+        before, tokens = (model.tokenizer(each, add_special_tokens=False)["input_ids"] for each in (prompt, text))
+        expected = plain_logprobs(model, before, [*tokens, model.tokenizer.eos_token_id])
+        assert list(scored.logprobs) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_prompt_of_several_continuations_is_read_once(monkeypatch):
+    model, read = make(), []
+    forward = model.model.forward
+    monkeypatch.setattr(model.model, "forward", lambda **given: read.append(given["input_ids"]) or forward(**given))
+    prompt = "Where does Mira live? She says:"
+    model.logprobs([(prompt, text) for text in (" Oslo", " Rome", " Bonn")])
+    assert [tuple(ids.shape) for ids in read] == [(1, len(prompt)), (3, len(" Oslo") - 1)]
+
+
 def test_scores_do_not_depend_on_the_batch(architecture):
     pairs = [(prompt, " Oslo" * repeat) for prompt in PROMPTS[:3] for repeat in (1, 3, 2)]
     assert_same(make(architecture, batch_size=7).logprobs(pairs), make(architecture, batch_size=1).logprobs(pairs))

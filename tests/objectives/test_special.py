@@ -7,10 +7,11 @@ from dirichlet_oracle import exact_divergence
 
 from outgrow.objectives.special import (
     excess,
+    expected_divergence,
+    expected_divergence_of_many,
     opinion_gain,
     tail_probability,
     total_part,
-    total_part_of_many,
     trigamma_tail,
     unit_divergence,
 )
@@ -53,16 +54,25 @@ def test_parts_add_up_to_the_divergence(e: float, choices: int) -> None:
     assert found.item() == pytest.approx(float(rest + choices * one), rel=3e-7)
 
 
-@pytest.mark.parametrize("choices", [65, 1000, 32_000])
-@pytest.mark.parametrize("e", EVIDENCE[2:])
-def test_the_series_for_many_choices_gives_what_quadrature_gives(e: float, choices: int) -> None:
-    evidence = torch.tensor(e, dtype=torch.float64)
-    s = evidence / (1 + evidence)
-    own = choices * excess(1 / (1 + evidence), s)
-    total, products, shares = (choices * each for each in (evidence, evidence * s, s))
-    wanted = total_part(total, choices, products, shares) + own
-    found = total_part_of_many(total, choices, shares) + own
-    assert found.item() == pytest.approx(wanted.item(), rel=1e-6)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-7), (torch.float32, 1e-6)])
+@pytest.mark.parametrize(("spread", "level"), [(1, -8), (1, -3), (3, 0), (1, 4), (8, 10)])
+@pytest.mark.parametrize("choices", [65, 300, 4000])
+def test_sums_taken_once_per_row_give_the_mean_over_every_class_in_turn(
+    choices: int, spread: float, level: float, dtype: torch.dtype, tolerance: float
+) -> None:
+    noise = torch.randn(2, 4, choices, dtype=dtype, generator=torch.Generator().manual_seed(choices))
+    e, shares = (spread * noise[0] + level).exp(), (5 * noise[1]).softmax(1)
+    top = e.argmax(1)
+    at = top[:, None]
+    value, slopes = expected_divergence(e.double(), top, shares.double())
+    rest, others = e.scatter(1, at, 0.0), shares.scatter(1, at, 0.0)
+    own = (each.gather(1, at)[:, 0].double() for each in (e, shares))
+    found, found_slopes, at_top = expected_divergence_of_many(rest, rest.double().sum(1), next(own), others, next(own))
+    torch.testing.assert_close(found, value, rtol=tolerance, atol=0)
+    # Gradients in the logits, each row in units of its largest.
+    found_slopes = found_slopes.double().scatter(1, at, at_top[:, None])
+    scale = (slopes * e).abs().amax(1, keepdim=True)
+    torch.testing.assert_close(found_slopes * e / scale, slopes * e / scale, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("total", EVIDENCE[1:])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, Index
@@ -181,6 +180,8 @@ def _excess(r: Array, error: Array, i: int, j: int) -> float:
 
 def _gram(values: Array, weight: Array, row: Index, column: Index, shape: tuple[int, int]) -> Array:
     """AᵀWA of a sparse matrix A with a weight per row, shape (columns, columns)."""
+    from scipy import sparse
+
     left = sparse.csr_matrix((values * weight, (row, column)), shape)
     right = sparse.csr_matrix((values, (row, column)), shape)
     found: Array = (left.T @ right).toarray()

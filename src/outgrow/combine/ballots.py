@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import ArrayLike, NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes, check_probabilities
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Index: TypeAlias = NDArray[np.signedinteger[Any]]
 """Indices of votes take four bytes where that is enough: fifty million votes have three of them each."""
@@ -176,6 +178,8 @@ class Ballots:
 
     def incidence(self, column: Index, width: int) -> sparse.csr_matrix:
         """Return ones at (row, column) of each vote, (N, width); built in place, because votes are sorted by row."""
+        from scipy import sparse
+
         ends = np.zeros(self.rows + 1, dtype=np.int64)
         np.cumsum(np.bincount(self.row, minlength=self.rows), out=ends[1:])
         return sparse.csr_matrix((np.ones(len(column)), column, ends), (self.rows, width))

@@ -203,8 +203,6 @@ def ratio_interval(scores: MeanScores, numerator: ArrayLike, denominator: ArrayL
         >>> round(low, 2), round(high, 2)
         (0.54, 0.96)
     """
-    from scipy.optimize import brentq
-
     over, under = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     width = scores.contrast(under)
     if width.value <= width.margin:
@@ -222,7 +220,12 @@ def ratio_interval(scores: MeanScores, numerator: ArrayLike, denominator: ArrayL
     for direction in (-step, step):
         while excess(ratio + direction) <= 0:
             direction *= 2
-        ends.append(float(brentq(excess, ratio, ratio + direction, xtol=1e-9 * step, rtol=1e-12)))
+        # Bisection: importing scipy.optimize takes longer than all of it.
+        inside = 0.0
+        while abs(direction - inside) > 1e-9 * step:
+            middle = (inside + direction) / 2
+            inside, direction = (middle, direction) if excess(ratio + middle) <= 0 else (inside, middle)
+        ends.append(ratio + direction)
     return ends[0], ends[1]
 
 

@@ -34,16 +34,16 @@ class _Prefix:
     tokens: tuple[int, ...]
     cache: Any
 
-    @property
-    def repeatable(self) -> bool:
-        # Only keys and values of every token can be copied for any number of texts: sliding windows count padding, and
-        # recurrent states are not per token.
-        return type(self.cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in self.cache.layers)
-
     def copies(self, count: int) -> Any:
         cache = copy.deepcopy(self.cache)
         cache.batch_repeat_interleave(count)
         return cache
+
+
+def _repeatable(cache: Any) -> bool:
+    # Only keys and values of every token can be copied for any number of texts: sliding windows count padding, and
+    # recurrent states are not per token.
+    return type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
 class CausalNetwork:
@@ -108,7 +108,7 @@ class CausalNetwork:
             ids, mask, positions = left_pad([tokens], self.device)
             cache = self.forward(ids, mask, positions, 1, use_cache=True).past_key_values
             self._prefix = _Prefix(tokens, cache)
-        return self._prefix if self._prefix.repeatable else None
+        return self._prefix if _repeatable(self._prefix.cache) else None
 
     def mean_states(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return the mean over tokens of each text's last hidden states, shape (texts, D)."""
@@ -175,6 +175,30 @@ class Continuation:
         self._cache = output.past_key_values
         logprobs: Tensor = output.logits[:, -1].float().log_softmax(-1)
         return logprobs
+
+    def score(self, rows: Sequence[int], answers: Sequence[Sequence[int]]) -> list[list[float]] | None:
+        """Return log-probabilities of the tokens of answers, each at least one, behind the prompts at `rows`.
+
+        None where the model's cache cannot be copied. Ends the continuation.
+        """
+        first = self.logprobs()
+        if not _repeatable(self._cache):
+            return None
+        self.select(rows)
+        longest = max(map(len, answers))
+        # Padding is on the right: what comes behind an answer does not change it.
+        ids = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in answers], device=first.device)
+        scores = first[list(rows)].gather(1, ids[:, :1])
+        if longest > 1:
+            steps = torch.arange(1, longest, device=first.device)
+            positions = (self._positions[:, -1:] + steps).clamp_max(self._last_position)
+            mask = torch.cat([self._mask, self._mask.new_ones(len(ids), longest - 1)], dim=1)
+            output = self._network.forward(
+                ids[:, :-1], mask, positions, longest - 1, past_key_values=self._cache, use_cache=True
+            )
+            logprobs = output.logits[:, 1 - longest :].float().log_softmax(-1)
+            scores = torch.cat([scores, logprobs.gather(2, ids[:, 1:, None])[..., 0]], dim=1)
+        return [own[: len(tokens)] for own, tokens in zip(scores.tolist(), answers, strict=True)]
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep these texts, by their current rows; a row may occur several times."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,11 +119,23 @@ def dtype_of(local: Local) -> torch.dtype:
     return dtype
 
 
+@lru_cache
+def _built_for_cpu() -> bool:
+    return version("torch").endswith("+cpu")
+
+
+def _plain_dtype(local: Local) -> str | None:
+    """Name of the precision on a CPU, where that can be seen without torch; else None."""
+    on_cpu = local.device == "cpu" or (local.device == "auto" and _built_for_cpu())
+    return {"auto": "float32"}.get(local.dtype, local.dtype) if on_cpu else None
+
+
 def check_local(local: Local) -> None:
     """Refuse a device, a precision or a quantization that cannot be had here, before anything is computed."""
     from importlib.util import find_spec
 
-    dtype_of(local)
+    if _plain_dtype(local) is None:
+        dtype_of(local)
     if local.quantization and find_spec("bitsandbytes") is None:
         raise MissingExtraError("Quantization", "quantization")
 
@@ -206,7 +219,7 @@ def _has(folder: Path, patterns: Sequence[str]) -> list[str]:
 
 def weights_identity(model: str, local: Local = HERE) -> Any:
     """Return `model_identity`; with precision and quantization where the model is not computed in plain fp32."""
-    whole, dtype = model_identity(model), str(dtype_of(local)).removeprefix("torch.")
+    whole, dtype = model_identity(model), _plain_dtype(local) or str(dtype_of(local)).removeprefix("torch.")
     if dtype == "float32" and not local.quantization:
         return whole
     return {"model": whole, "dtype": dtype, "quantization": local.quantization}

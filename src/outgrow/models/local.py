@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from outgrow.config import HERE, Local
 from outgrow.errors import ConfigError, ModelError
 from outgrow.labels import Completion
-from outgrow.models.causal import Batch, CausalNetwork, batches, check_number, left_pad
+from outgrow.models.causal import Batch, CausalNetwork, Continuation, batches, check_number, left_pad
 from outgrow.models.decoding import Draft, Hypothesis, Search, Stops, beam_search, decode, noise_for
 from outgrow.models.loading import load_causal_lm, load_tokenizer
 from outgrow.models.protocols import GenerateOptions, Messages, TooLong, check_options
 from outgrow.models.rendering import ChatRenderer, Renderer, renderer
 from outgrow.models.tokens import cut_at, decode_after, generated_spans
+
+Pair = tuple[list[int], list[int]]
+"""Tokens of a prompt and of what follows it."""
+LEAST_PROMPT = 16
+"""Tokens of a prompt from which computing it once for several continuations pays."""
 
 
 class LocalLanguageModel:
@@ -91,7 +96,7 @@ class LocalLanguageModel:
     def logprobs(
         self, pairs: Sequence[tuple[str | Messages, str]], *, end: bool = False, too_long: TooLong = "error"
     ) -> list[Completion]:
-        """Score continuations, all tokens of one in one forward pass.
+        """Score continuations, all tokens of one in one forward pass; a prompt that has several is computed once.
 
         Prompt and continuation are tokenized separately, so that the boundary between them is exact. The scores of a
         generated text equal those of its generation if the tokenizer gives the tokens that were generated. Arguments as
@@ -102,18 +107,8 @@ class LocalLanguageModel:
         lengths = [len(before) + len(tokens) for before, tokens, _ in encoded]
         what = "prompt with its continuation"
         fitting = [index for index, own in enumerate(lengths) if self._fits(own, index, what, too_long)]
-        scored: dict[int, tuple[float, ...]] = {}
         with self._network.inference():
-            whole = [[*encoded[index][0], *encoded[index][1]] for index in fitting]
-            # The logits of a continuation's first token are at the last token of its prompt.
-            last = [len(encoded[index][0]) - 1 for index in fitting]
-
-            def work(batch: Batch) -> None:
-                own = [fitting[member] for member in batch.members]
-                scores = self._score([encoded[index][:2] for index in own], batch.shared)
-                scored.update(zip(own, scores, strict=True))
-
-            self._in_batches(whole, work, last=last)
+            scored = dict(self._scores({index: encoded[index][:2] for index in fitting}))
         return [
             Completion(text, scored[index], tuple(encoded[index][2]), finished=closing is not None)
             if index in scored
@@ -220,7 +215,46 @@ class LocalLanguageModel:
         ends = self._network.ends(self.tokenizer)
         return ends if self.renderer.end is None else ends | {self.renderer.end}
 
-    def _score(self, pairs: Sequence[tuple[list[int], list[int]]], shared: int) -> list[tuple[float, ...]]:
+    def _scores(self, pairs: Mapping[int, Pair]) -> Iterator[tuple[int, tuple[float, ...]]]:
+        """Log-probabilities of continuations; a prompt with several is computed once."""
+        by_prompt: dict[tuple[int, ...], list[int]] = {}
+        for index, (before, tokens) in pairs.items():
+            if tokens:
+                by_prompt.setdefault(tuple(before), []).append(index)
+        several = {before: own for before, own in by_prompt.items() if len(own) > 1 and len(before) >= LEAST_PROMPT}
+        alone = {*pairs} - {index for own in several.values() for index in own}
+        found: dict[int, list[float]] = {}
+
+        def answers(batch: Batch) -> None:
+            own = [index for member in batch.members for index in list(several.values())[member]]
+            for start in range(0, len(own), self.batch_size):
+                piece = own[start : start + self.batch_size]
+                found.update(
+                    zip(piece, self._after_prompts([pairs[index] for index in piece], batch.shared), strict=True)
+                )
+
+        def whole(batch: Batch) -> None:
+            own = [order[member] for member in batch.members]
+            found.update(zip(own, self._whole([pairs[index] for index in own], batch.shared), strict=True))
+
+        self._in_batches(list(several), answers, each=max(map(len, several.values()), default=1))
+        order = [index for index in pairs if index in alone]
+        # The logits of a continuation's first token are at the last token of its prompt.
+        last = [len(pairs[index][0]) - 1 for index in order]
+        self._in_batches([[*before, *tokens] for before, tokens in map(pairs.__getitem__, order)], whole, last=last)
+        for index, scores in found.items():
+            for value in scores:
+                check_number(value, self.name)
+            yield index, tuple(scores)
+
+    def _after_prompts(self, pairs: Sequence[Pair], shared: int) -> list[list[float]]:
+        # Prompts are computed first, each once, and then all continuations behind them.
+        prompts = list(dict.fromkeys(tuple(before) for before, _ in pairs))
+        rows = [prompts.index(tuple(before)) for before, _ in pairs]
+        scores = Continuation(self._network, prompts, shared).score(rows, [tokens for _, tokens in pairs])
+        return self._whole(pairs, shared) if scores is None else scores
+
+    def _whole(self, pairs: Sequence[Pair], shared: int) -> list[list[float]]:
         # Padding is on the left, so every continuation is within the last `longest` positions; a token's logits are one
         # position before it.
         longest = max(len(tokens) for _, tokens in pairs)
@@ -228,10 +262,7 @@ class LocalLanguageModel:
         logprobs = self._network.logprobs(whole, keep=longest + 1, shared=shared)
         targets, _, _ = left_pad([tokens for _, tokens in pairs], logprobs.device)
         values = logprobs[:, :-1].gather(2, targets[..., None])[..., 0].tolist()
-        scores = [tuple(row[longest - len(tokens) :]) for row, (_, tokens) in zip(values, pairs, strict=True)]
-        for value in (value for row in scores for value in row):
-            check_number(value, self.name)
-        return scores
+        return [row[longest - len(tokens) :] for row, (_, tokens) in zip(values, pairs, strict=True)]
 
     def _encode_prompt(self, prompt: str | Messages, index: int, how: Renderer | None = None) -> list[int]:
         tokens = (how or self.renderer).prompt(prompt)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from outgrow._lazy import torch
 from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
 from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SWEEPS = 10
 

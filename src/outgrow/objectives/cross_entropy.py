@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-
+from outgrow._lazy import torch
 from outgrow.errors import DataError
 from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Reduction = Literal["none", "mean"]
 

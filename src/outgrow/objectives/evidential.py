@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, get_args
 
 from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, reduce
 from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
 from outgrow.objectives.special import unit_divergence
 from outgrow.objectives.sweep import Evidence, Plan, evidence_of, sweep
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Preset = Literal["default", "paper"]
 

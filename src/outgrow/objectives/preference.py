@@ -10,15 +10,15 @@ fit and probabilities outside [0, 1] raise `DataError`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Tensor
-from torch.nn.functional import logsigmoid, relu
-
+from outgrow._lazy import functional, torch
 from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, reduce
 from outgrow.objectives.protocol import PreferenceObjective, check_parameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def dpo(
@@ -53,9 +53,9 @@ def dpo(
     """
     margins = preference_margins(policy, reference)
     epsilon = _probability(epsilon, margins)
-    falls = penalty * relu(-log_ratios(policy, reference))
-    losses = -(1 - epsilon) * logsigmoid(beta * (margins - falls[:, 0]))
-    losses = losses - epsilon * logsigmoid(beta * (-margins - falls[:, 1]))
+    falls = penalty * torch.relu(-log_ratios(policy, reference))
+    losses = -(1 - epsilon) * functional.logsigmoid(beta * (margins - falls[:, 0]))
+    losses = losses - epsilon * functional.logsigmoid(beta * (-margins - falls[:, 1]))
     return reduce(losses, weights, reduction)
 
 

@@ -8,13 +8,15 @@ rather than vocabularies, and raise `DataError` where shapes do not fit or a par
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from outgrow._lazy import torch
 from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, check_logits_and_targets, cross_entropy, reduce
 from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def generalized_cross_entropy(

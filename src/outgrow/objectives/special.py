@@ -17,10 +17,14 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from outgrow._lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Near-minimax fits on t ∈ [0, 1] (V, M) and s ∈ [0, ½] (L), lowest degree first; largest absolute errors 8e-9, 3e-9 and
 # 3e-8. tests/objectives/test_special.py checks them against mpmath.
@@ -56,6 +60,9 @@ _L: tuple[float, ...] = (
     -1.645105704288708,
     1.3644871746873075,
 )
+
+FEW = 64
+"""Most classes for which `expected_divergence` sums each row without every class in turn."""
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 _GAUSS = (((_NODES + 1) / 2).tolist(), (_WEIGHTS / 2).tolist())
@@ -113,17 +120,6 @@ def total_part(total: Tensor, choices: int, product_sum: Tensor, share_sum: Tens
     share = (size - choices) / size
     large = (choices - 0.5) * size.log() + constant + 0.5 * share + correction - (size - choices) * slope - share_sum
     return torch.where(total <= choices, small, large)
-
-
-def total_part_of_many(total: Tensor, choices: int, share_sum: Tensor) -> Tensor:
-    """`total_part` by its asymptotic series alone, for K > 64: ten times cheaper, where there is one E per class.
-
-    It is a difference, accurate to 10⁻¹⁶/e for evidence about e per class, so both sums have to be float64.
-    """
-    y = 1 / (choices + total)
-    log = torch.log1p(total / choices)
-    tail = y * (1 / 6 - y * (choices / 12)) - 1 / (12 * choices)
-    return log.mul_(choices - 0.5).add_(total * y, alpha=0.5).add_(tail).sub_(share_sum)
 
 
 @functools.lru_cache(maxsize=256)
@@ -194,15 +190,72 @@ def expected_divergence(e: Tensor, top: Tensor, shares: Tensor) -> tuple[Tensor,
     own = excess(t, s)
     # The top class may hold nearly everything: sums without it are summed without it.
     total, share_sum, own_sum = (_leave_one_out(part, at) for part in (e, s, own))
-    if choices > 64 and e.dtype == torch.float64:
-        rest = total_part_of_many(total, choices, share_sum)
-    else:
-        rest = total_part(total, choices, _leave_one_out(e * s, at), share_sum)
+    rest = total_part(total, choices, _leave_one_out(e * s, at), share_sum)
     value = (shares * (rest + own_sum)).sum(1)
     below, above = tail_probability(total, choices)
     kept, little, much = (_leave_one_out(part, at) for part in (shares, shares * below, shares * above))
     slopes = kept * curve + torch.where(little <= 0.5 * kept, kept * s - little, much - kept * t)
     return value, slopes
+
+
+def expected_divergence_of_many(
+    e: Tensor, total: Tensor, top: Tensor, shares: Tensor, top_share: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`expected_divergence` for K > 64, with sums taken once per row; its derivative in the top evidence is apart (n,).
+
+    Args:
+        e: Evidence (n, K), with 0 at the class with most of it.
+        total: Its row sums (n,), in the type of `wide`.
+        top: Evidence of that class, (n,), in the type of `wide`.
+        shares: Shares (n, K), with 0 at that class.
+        top_share: Its share, (n,), in the type of `wide`.
+
+    Source:
+        Ours. With E over all classes, y = 1/(K+E), u = y e_k and v = 1/(K+E−e_k),
+
+            R(e without its k-th) = R(e) + s_k (E y − K u) − D(e_k) − (K−½)(−ln(1−u) − u) + u/2 + v u (a − K v/12)
+
+        with a = 1/6 − K/2 − K y/12, from Stirling's series of the part of E; the next term is of order K⁻⁴.
+    """
+    choices = e.shape[1]
+    t = (1 + e).reciprocal_()
+    s = e * t
+    scratch = torch.empty_like(e)
+    own = excess(t, s, scratch=scratch)
+    product_sum, share_sum, own_sum = (part.sum(1).to(total) for part in (e * s, s, own))
+    top_t = 1 / (1 + top)
+    top_s = top * top_t
+    without_top = total_part(total, choices, product_sum, share_sum) + own_sum
+    everything, top_own = total + top, excess(top_t, top_s)
+    whole = total_part(everything, choices, product_sum + top * top_s, share_sum + top_s) + own_sum + top_own
+    y = 1 / (choices + everything)
+
+    def column(row: Tensor) -> Tensor:
+        return row.to(e.dtype)[:, None]
+
+    u = e * column(y)
+    v = (1 - u).reciprocal_().mul_(column(y))
+    lost = _polynomial(_L, u, scratch).mul_(u).mul_(u).mul_(choices - 0.5).add_(own)
+    lost.addcmul_(torch.mul(u, -choices, out=own).add_(column(everything * y)), s, value=-1)
+    torch.mul(v, -choices / 12, out=own).add_(column(1 / 6 - choices / 2 - choices / 12 * y)).mul_(v).add_(0.5)
+    lost.addcmul_(own, u, value=-1)
+    rest_share = shares.sum(1).to(total)
+    value = top_share * without_top + rest_share * whole - (shares * lost).sum(1).to(total)
+    # ∂/∂e_j = Σ_{k≠j} t_k (f′(e_j) − P_k) with P_k = (E − e_k) ψ′(K + E − e_k) and f′ = s + s t V; as in `divergence`
+    # f′ − 1 and Q = 1 − P stand for them where the row has much evidence.
+    little = (tail_probability(everything, choices)[0] <= 0.5).to(total)
+    held = torch.addcmul(torch.mul(v, v, out=lost).div_(6), v, v.new_tensor(0.5), out=lost)
+    held.mul_(torch.sub(column(everything), e, out=own).mul_(v))
+    held.mul_(column(2 * little - 1)).addcmul_(own, column(little)).addcmul_(v, column((1 - little) * choices))
+    held.mul_(shares)
+    held_sum, top_below, top_above = held.sum(1).to(total), *tail_probability(total, choices)
+    slope_top = top_s * top_t * trigamma_tail(top_t) + little * top_s - (1 - little) * top_t
+    slope_top = rest_share * slope_top + (1 - 2 * little) * held_sum
+    held_sum = held_sum + top_share * (little * top_below + (1 - little) * top_above)
+    slopes = trigamma_tail(t, out=own).mul_(s).mul_(t).addcmul_(s, column(little)).addcmul_(t, column(little - 1))
+    slopes.mul_(torch.sub(column(rest_share + top_share), shares, out=u))
+    slopes.add_(held.sub_(column(held_sum)).mul_(column(2 * little - 1)))
+    return value, slopes, slope_top
 
 
 def _stirling(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,96 +1,29 @@
-"""Loss and gradient of rows of logits together, over cache-sized chunks of rows; and those of evidential objectives."""
+"""Loss and gradient of evidential objectives, for logits of any number of classes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from outgrow._lazy import functional, torch
+from outgrow.objectives.special import (
+    FEW,
+    divergence,
+    expected_divergence,
+    expected_divergence_of_many,
+    opinion_gain,
+    wide,
+)
 
-from outgrow.objectives.special import divergence, expected_divergence, opinion_gain, wide
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NARROW = 128
 """Most classes for which every number, not only the sums, is stored as float64; lnΓ and ψ′ are accurate to 1e-8."""
 
 Evidence = Literal["exp", "softplus", "relu"]
 """How a logit z becomes evidence e ≥ 0: exp(z), log(1 + exp z) or max(z, 0)."""
-
-Chunk = Callable[[slice, Tensor, Tensor | None], Tensor]
-"""Losses (n,) of the rows of a slice, given their logits (n, K); writes the gradient to the last argument, if any."""
-
-
-def in_chunks(logits: Tensor, chunk: Chunk, *, rows: int, work: torch.dtype) -> Tensor:
-    """Return losses (N,) of logits (N, K), with the gradient that `chunk` computes beside them.
-
-    Autograd would keep several tensors as large as the logits; this keeps one, the gradient. A chunk has `rows` rows,
-    whose logits are computed on in the type `work`.
-    """
-    differentiate = torch.is_grad_enabled() and logits.requires_grad
-    losses: Tensor = _InChunks.apply(logits, chunk, rows, work, differentiate)  # type: ignore[no-untyped-call]
-    return losses
-
-
-def rows_per_chunk(logits: Tensor) -> int:
-    """Return the rows of half a megabyte on a CPU (its cache); on an accelerator enough to keep it busy."""
-    most = 2**17 if logits.device.type == "cpu" else max(2**18, min(2**22, logits.numel() // 32))
-    return max(1, most // logits.shape[1])
-
-
-class _InChunks(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, chunk: Chunk, rows: int, work: torch.dtype, differentiate: bool) -> Tensor:
-        losses, gradient = _all_chunks(logits, chunk, rows, work, differentiate)
-        if differentiate:
-            ctx.save_for_backward(logits)
-            ctx.how, ctx.gradient = (chunk, rows, work), gradient
-        return losses
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:
-        # The buffer is scaled in place and released; a second pass over a retained graph computes it again.
-        gradient, ctx.gradient = ctx.gradient, None
-        if gradient is None:
-            (logits,), (chunk, rows, work) = ctx.saved_tensors, ctx.how
-            gradient = _all_chunks(logits, chunk, rows, work, True)[1]
-        return gradient.mul_(outer[:, None].to(gradient.dtype)), None, None, None, None
-
-
-def _all_chunks(
-    logits: Tensor, chunk: Chunk, rows: int, work: torch.dtype, differentiate: bool
-) -> tuple[Tensor, Tensor | None]:
-    losses = logits.new_empty(len(logits), dtype=torch.promote_types(logits.dtype, torch.float32))
-    gradient = torch.empty_like(logits, memory_format=torch.contiguous_format) if differentiate else None
-
-    def do(start: int) -> None:
-        part = slice(start, start + rows)
-        out = None if gradient is None else gradient[part]
-        with torch.no_grad():  # per thread
-            losses[part] = chunk(part, logits[part].to(work), out)
-
-    _for_each(do, range(0, len(logits), rows), logits)
-    return losses, gradient
-
-
-def _for_each(do: Callable[[int], None], starts: range, logits: Tensor) -> None:
-    # On a CPU as many chunks at a time as torch has threads, each in one thread. Threads that share every small
-    # operation wait for each other after each of them: on two busy cores that takes six times as long.
-    threads = torch.get_num_threads()
-    if logits.device.type != "cpu" or threads == 1 or len(starts) < 2 * threads:
-        for start in starts:
-            do(start)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(do, starts))
-    finally:
-        # The setting is per thread, but new threads start with the last one made.
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -112,14 +45,16 @@ class Plan:
 
 def sweep(logits: Tensor, targets: Tensor, plan: Plan) -> Tensor:
     """Return losses (N,) of logits (N, K) and targets: classes (N,), or shares or counts (N, K), without gradient."""
+    from outgrow.objectives.chunks import in_chunks, rows_per_chunk
+
     targets = targets.detach()
     # A few choices cost nothing in float64, and a soft target near the prediction needs it: its gradient is a small
     # difference. Of many tokens one rounding more or less does not show.
     narrow = logits.shape[1] <= NARROW
     work = wide(logits.device) if narrow else torch.promote_types(logits.dtype, torch.float32)
     rows = rows_per_chunk(logits)
-    if targets.ndim == 2 and plan.strength and plan.removal == "expected":
-        rows = max(1, rows // 4)  # float64, and many numbers per class
+    if targets.ndim == 2 and plan.strength and plan.removal == "expected" and logits.shape[1] <= FEW:
+        rows = max(1, rows // 4)  # many numbers per class
 
     def chunk(part: slice, z: Tensor, out: Tensor | None) -> Tensor:
         return _chunk(z, targets[part], plan, out)
@@ -162,7 +97,7 @@ def _chunk(z: Tensor, targets: Tensor, plan: Plan, out: Tensor | None) -> Tensor
         losses, weight = _label_terms(e, pivot, plan)
         own = -pivot.rate * torch.sigmoid(pivot.odds)
     else:
-        log_alpha = None if shift is None else torch.nn.functional.softplus(z)
+        log_alpha = None if shift is None else functional.softplus(z)
         losses, weight, own = _soft_terms(e, log_alpha, pivot, targets.to(e.dtype), plan)
     if out is None:
         return losses
@@ -178,7 +113,7 @@ def _chunk(z: Tensor, targets: Tensor, plan: Plan, out: Tensor | None) -> Tensor
 
 def _label_terms(e: Tensor, pivot: _Pivot, plan: Plan) -> tuple[Tensor, Tensor]:
     """Losses (n,) for classes, and their derivative in the evidence of the other classes, (n, 1) or (n, K)."""
-    losses = torch.nn.functional.softplus(pivot.odds)
+    losses = functional.softplus(pivot.odds)
     common = (1 / (pivot.rest + 1 + pivot.evidence)).to(e.dtype)[:, None]
     if not plan.strength:
         return losses, common
@@ -204,7 +139,7 @@ def _soft_terms(
         ratio = (alpha * (1 / (1 + pivot.evidence)).to(e.dtype)[:, None]).log_().neg_()
     else:
         ratio = pivot.log_alpha.to(e.dtype)[:, None] - log_alpha
-    losses = total * torch.nn.functional.softplus(pivot.odds) + (others * ratio).sum(1).to(total)
+    losses = total * functional.softplus(pivot.odds) + (others * ratio).sum(1).to(total)
     weight = (total / size).to(e.dtype)[:, None].expand_as(e).clone()
     if log_alpha is None:
         weight -= others / alpha
@@ -218,14 +153,19 @@ def _soft_terms(
             shrunk = everything.mul_(kept)
             regulariser, slopes = _capped_divergence(shrunk, shrunk.sum(1).to(total), plan.ceiling)
             slopes.mul_(kept)
+        elif e.shape[1] > FEW:
+            regulariser, slopes, at_pivot = expected_divergence_of_many(
+                e, pivot.total, pivot.evidence, others, own_share
+            )
+            slopes.scatter_(1, at, at_pivot.to(e.dtype)[:, None])
         else:
-            regulariser, slopes = expected_divergence(everything.to(total.dtype), pivot.label, targets.to(total.dtype))
+            regulariser, slopes = expected_divergence(everything, pivot.label, targets)
         losses = losses + plan.strength * regulariser
         extra = slopes.mul_(plan.strength)
     if plan.opinions:
         gain, extra = _opinion_terms(e, size, pivot, targets)
         losses = losses + gain
-    if isinstance(extra, Tensor):
+    if isinstance(extra, torch.Tensor):
         weight += extra
         own = own + pivot.slope * extra.gather(1, at).squeeze(1).to(own)
     return losses, weight, own
@@ -256,7 +196,7 @@ def _set_apart(z: Tensor, e: Tensor, index: Tensor, shift: Tensor | None, eviden
     own = z.gather(1, at).to(precise)
     offset = 0.0 if shift is None else shift.to(precise)
     if evidence == "exp":
-        log_alpha, rate = torch.nn.functional.softplus(own), torch.sigmoid(own)
+        log_alpha, rate = functional.softplus(own), torch.sigmoid(own)
     else:
         log_alpha = torch.log1p(evidence_of(own, evidence))
         rate = _slope(own, evidence) * torch.exp(-log_alpha)
@@ -280,7 +220,7 @@ def evidence_of(z: Tensor, evidence: Evidence, out: Tensor | None = None) -> Ten
         return torch.exp(z, out=out)
     if evidence == "relu":
         return torch.clamp(z, min=0, out=out)
-    e = torch.nn.functional.softplus(z)
+    e = functional.softplus(z)
     return e if out is None else out.copy_(e)
 
 

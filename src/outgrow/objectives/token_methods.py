@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from outgrow._lazy import torch
 from outgrow.bridge import Bridging, Split, Where
 from outgrow.objectives.cross_entropy import cross_entropy
 from outgrow.objectives.evidential import Preset, evidential_fits
 from outgrow.objectives.protocol import NO_CONTEXT, StepContext, TokenObjective, check_parameters
 from outgrow.objectives.tokens import token_divergence, token_evidential
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BRIDGES: dict[Preset, Bridging] = {"default": Bridging(), "paper": Bridging("words", "student")}
 

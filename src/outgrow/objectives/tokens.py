@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn.functional import softplus
-
+from outgrow._lazy import functional, torch
 from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, reduce
 from outgrow.objectives.evidential import PAPER_CEILING, REGULARIZATION, Preset
 from outgrow.objectives.special import divergence, unit_divergence, wide
-from outgrow.objectives.sweep import Chunk, in_chunks, rows_per_chunk
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from outgrow.objectives.chunks import Chunk
 
 _LEAST = math.log(sys.float_info.min)
 """Pooled log-confidences are clipped here, so that they stay finite where all weak models give probability 0."""
@@ -58,7 +59,12 @@ def token_divergence(
         others = _others(z, labels[part], out)
         own, s = others.odds, log_s[part].exp()
         rest = -torch.expm1(log_s[part])  # 1 − s
-        losses = s * softplus(-own) + rest * softplus(own) + torch.xlogy(s, s) + torch.xlogy(rest, rest)
+        losses = (
+            s * functional.softplus(-own)
+            + rest * functional.softplus(own)
+            + torch.xlogy(s, s)
+            + torch.xlogy(rest, rest)
+        )
         if out is not None:
             excess = rest - torch.sigmoid(-own)  # p_y − s
             slope = others.scaled.mul_((-excess / others.sum).to(z.dtype)[:, None])
@@ -194,12 +200,12 @@ def _evidential_chunk(z: Tensor, labels: Tensor, log_s: Tensor, plan: _Plan, out
     s, rest = (1 - own_share) * log_s.exp(), -(1 - own_share) * torch.expm1(log_s)
     # log S − log α_y and, of the others, log S − Σ q log α, as differences to the largest: no large number is left.
     rest_size = torch.logaddexp(others.top + others.sum.log(), torch.full_like(others.top, math.log(choices - 1)))
-    own_alpha, top_alpha = softplus(others.own), softplus(others.top)
+    own_alpha, top_alpha = functional.softplus(others.own), functional.softplus(others.top)
     own_odds = rest_size - own_alpha
-    log_size = own_alpha + softplus(own_odds)
-    share = softplus(z).sub_(top_alpha.to(z.dtype)[:, None])
+    log_size = own_alpha + functional.softplus(own_odds)
+    share = functional.softplus(z).sub_(top_alpha.to(z.dtype)[:, None])
     deviation = (share * others.scaled).sum(1).to(log_size) / others.sum
-    losses = s * softplus(own_odds) + rest * (log_size - top_alpha - deviation)
+    losses = s * functional.softplus(own_odds) + rest * (log_size - top_alpha - deviation)
     first = torch.where(others.own >= others.top, labels, others.scaled.argmax(1))
     if own_share:
         losses += own_share * (log_size - torch.maximum(own_alpha, top_alpha))
@@ -257,6 +263,8 @@ def _write(slope: Tensor, out: Tensor) -> None:
 
 
 def _in_chunks(logits: Tensor, chunk: Chunk) -> Tensor:
+    from outgrow.objectives.chunks import in_chunks, rows_per_chunk
+
     work = torch.promote_types(logits.dtype, torch.float32)
     return in_chunks(logits, chunk, rows=rows_per_chunk(logits), work=work)
 

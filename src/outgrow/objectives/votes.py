@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from outgrow._lazy import torch
 from outgrow.errors import DataError
 from outgrow.objectives.cross_entropy import Reduction, cross_entropy, reduce
 from outgrow.objectives.evidential import EVIDENTIAL, DirichletStudent, Preset, evidential_fits, evidential_plan
 from outgrow.objectives.protocol import NO_CONTEXT, Objective, StepContext, check_parameters
 from outgrow.objectives.special import wide
 from outgrow.objectives.sweep import NARROW, Evidence, Plan, sweep
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def bayesian(

@@ -299,9 +299,9 @@ class ChoicePipeline(Pipeline):
 
     def _named(self, rows: Rows, probs: NDArray[np.float64]) -> tuple[str, ...]:
         """The names of the most probable choices; empty for an abstention."""
-        return tuple(
-            "" if np.isnan(own).any() else rows.choices_of(row)[int(own.argmax())] for row, own in enumerate(probs)
-        )
+        silent, best = np.any(np.isnan(probs), axis=1).tolist(), probs.argmax(axis=1)
+        names = [rows.choices or ()] * len(rows) if rows.options is None else rows.options
+        return tuple("" if none else own[place] for none, own, place in zip(silent, names, best, strict=True))
 
     def _voting(self, votes: ChoiceVotes) -> ChoiceVotes:
         """The votes of supervisors with any vote; missing ones are noted."""

@@ -6,7 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,13 @@ from pydantic import model_validator
 from outgrow.config import Frozen
 from outgrow.errors import DataError, visible
 from outgrow.labels import ChoiceVotes, Rows
-from outgrow.run import Run
 from outgrow.supervisors.exports import read_votes
 from outgrow.supervisors.gold import judged_rows
 from outgrow.tasks.files import choice_index, option_index
 from outgrow.tasks.tables import check_column, column
+
+if TYPE_CHECKING:
+    from outgrow.run import Run
 
 Distribution = list[float]
 

@@ -6,25 +6,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from outgrow import ranks
+from outgrow._lazy import torch
 from outgrow.config import HERE, Choice, Local, ModelName, weights_of
 from outgrow.files import replacing
 from outgrow.integrity import is_sealed, seal_file
 from outgrow.labels import Rows, positions
 from outgrow.labels.columns import mapped_array
-from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
 from outgrow.models.loading import load_encoder, short_name, weights_identity
 from outgrow.models.planning import Work
 from outgrow.run import Run
 from outgrow.scale.local import map_shards
 from outgrow.train.targets import prompts_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHARD_ROWS = 1024
 """Rows per shard; an interrupted run computes at most one shard again."""
@@ -167,6 +168,8 @@ class FrozenFeatures:
 
 
 def _states(model: str, local: Local, max_length: int | None, batch_size: int) -> Batched:
+    from outgrow.models.classifier import Encoder, by_length, default_pooling, embed
+
     network = load_encoder(model, local)
     encoder, pooling = Encoder.load(model, network, max_length=max_length), default_pooling(network)
 

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from outgrow.config import Intermediate, Named, weights_of
 from outgrow.errors import DataError
+from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows
 from outgrow.models.loading import check_local, check_model, short_name
 from outgrow.registry import can, create
 from outgrow.run import Run
 from outgrow.store import Artefact
-from outgrow.train.targets import make_objective
+from outgrow.train.targets import make_objective, prompts_hash
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,6 +84,18 @@ class PredictedChoices(NamedTuple):
     vacuity: NDArray[np.float64] | None
     """Lack of evidence, shape (N,); None unless the objective measures evidence."""
 
+    def to_arrow(self) -> pa.Table:
+        """Return a table with a line per row."""
+        flat = pa.array(self.probs.reshape(-1), pa.float64())
+        columns = {"probs": pa.FixedSizeListArray.from_arrays(flat, self.probs.shape[1])}
+        return pa.table(columns if self.vacuity is None else {**columns, "vacuity": self.vacuity})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> PredictedChoices:
+        """Read the table of `to_arrow`."""
+        probs = table["probs"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        return cls(probs, table["vacuity"].to_numpy() if "vacuity" in table.column_names else None)
+
 
 def train_and_predict(
     learner: ChoiceLearner,
@@ -97,15 +111,21 @@ def train_and_predict(
 ) -> PredictedChoices:
     """Train a model on targets of some of the rows (or of `others`), and predict all rows.
 
-    With `student`, the name of a method, the trained model is recorded as its student; see `Run.keep`.
+    What the store has of it is read without loading a model. With `student`, the name of a method, the trained model is
+    recorded as its student; see `Run.keep`.
     """
     trained = learner.train(others or rows, targets, objective, run, seed=seed, name=f"train {name}")
     if student is not None:
         run.keep(student, seed, trained.path, learner.model)
-    logits = learner.logits(trained, rows, run, name=f"predict {name}")
     loss = make_objective(objective)
-    vacuity = cast("EvidentialObjective", loss).vacuity(logits).double().numpy() if can(loss, "vacuity") else None
-    return PredictedChoices(loss.predict(logits).double().numpy(), vacuity)
+
+    def predict(folder: Path) -> PredictedChoices:
+        logits = learner.logits(trained, rows, run, name=f"predict {name}")
+        vacuity = cast("EvidentialObjective", loss).vacuity(logits).double().numpy() if can(loss, "vacuity") else None
+        return PredictedChoices(loss.predict(logits).double().numpy(), vacuity)
+
+    recipe = {"student": trained.key, "objective": identity(loss), "prompts": prompts_hash(rows)}
+    return run.stage("predictions", recipe, predict, PredictedChoices, blank=predict, together=True)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from typing import TYPE_CHECKING, Any
 
 from outgrow import ranks
+from outgrow._lazy import functional, torch
 from outgrow.config import Named
 from outgrow.errors import ConfigError
 from outgrow.files import replacing
@@ -26,8 +22,10 @@ from outgrow.progress import Step
 from outgrow.run import Run, untrained_model
 from outgrow.store import Artefact
 from outgrow.train.features import FrozenFeatures
-from outgrow.train.step_context import StepContextTracker
 from outgrow.train.targets import make_objective, rows_of, target_tensors, training_hashes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HEAD = "probe.safetensors"
 """The file of a trained head."""
@@ -81,12 +79,16 @@ class Probe:
             `weight` (K, D) and `bias` (K,) of the head (K is 1 for a shared one), `mean` and `scale` (D,) of the
             features.
         """
+        from torch.optim.lr_scheduler import CosineAnnealingLR
+
+        from outgrow.train.step_context import StepContextTracker
+
         classes = targets.shape[-1] if features.dim() == 2 else 1
         mean, scale = _moments(features.reshape(-1, features.shape[-1]))
         # skip_init: a random initialisation would change the random state of the caller.
-        head = nn.utils.skip_init(nn.Linear, features.shape[-1], classes)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
+        head = torch.nn.utils.skip_init(torch.nn.Linear, features.shape[-1], classes)
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
         tracker = StepContextTracker(objective, targets, weights, lambdas)
         steps = self.epochs * math.ceil(len(features) / self.batch_size)
 
@@ -129,7 +131,7 @@ class Probe:
         found = []
         for block in features.split(MANY):
             inputs = (block - state["mean"]) / state["scale"]
-            found.append(nn.functional.linear(inputs, state["weight"], state["bias"]).reshape(len(block), -1))
+            found.append(functional.linear(inputs, state["weight"], state["bias"]).reshape(len(block), -1))
             forget_pages()
         return torch.cat(found)
 
@@ -166,6 +168,8 @@ class ProbeLearner:
         loss = make_objective(objective)
 
         def make(folder: Path) -> None:
+            from safetensors.torch import save_file
+
             own = rows.take(rows.where(*{*learned.parts}))
             features = self.features(own, run)[slices(positions(own.ids, learned.ids))]
             goals, weights, lambdas = target_tensors(targets)
@@ -190,6 +194,8 @@ class ProbeLearner:
 
     def logits(self, trained: Artefact, rows: Rows, run: Run, *, name: str) -> Tensor:
         """Return logits (N, K); see `ChoiceLearner.logits`."""
+        from safetensors.torch import load_file
+
         features = self.features(rows, run)
         if not (trained.path / HEAD).is_file():  # a dry run
             return torch.zeros(len(rows), len(rows.choices or ()))

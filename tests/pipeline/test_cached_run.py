@@ -1,0 +1,53 @@
+"""A run that finds everything in the store loads no model, and none of the packages that models and figures need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from outgrow.experiment import Experiment
+from small_experiments import write_experiment
+
+HEAVY = {"torch", "transformers", "sklearn", "matplotlib"}
+AGAIN = """
+import json, sys
+from outgrow import Experiment
+results = Experiment.from_yaml(sys.argv[1]).run()
+print(json.dumps([results.to_json()["summary"], list({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, encoder_folder: Path) -> Path:
+    return write_experiment(
+        tmp_path,
+        encoder_folder,
+        supervisors=[{"features": "tfidf"}],
+        strong={"model": str(encoder_folder), "adapter": {"name": "probe", "epochs": 2}, "device": "cpu"},
+        methods={"naive": {}, "evidential": {"objective": "evidential"}},
+        output=str(tmp_path / "out"),
+        store=str(tmp_path / "store"),
+    )
+
+
+def test_a_second_run_loads_no_model_and_leaves_the_report_as_it_is(experiment: Path) -> None:
+    first = Experiment.from_yaml(experiment).run()
+    report = experiment.parent / "out" / "report.html"
+    written = report.stat().st_mtime_ns
+    done = subprocess.run([sys.executable, "-c", AGAIN, str(experiment)], capture_output=True, text=True, check=True)
+    summary, loaded = json.loads(done.stdout)
+    assert summary == first.to_json()["summary"]
+    assert HEAVY & {*loaded} == set()
+    assert report.stat().st_mtime_ns == written
+
+
+def test_a_report_that_shows_something_else_is_written_again(experiment: Path) -> None:
+    results = Experiment.from_yaml(experiment, ["methods={naive: {}}"]).run()
+    report = experiment.parent / "out" / "report.html"
+    before = report.read_text()
+    results.save_report(report, examples=False)
+    assert len(report.read_text()) < len(before)
