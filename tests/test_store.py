@@ -17,7 +17,7 @@ from outgrow import files
 from outgrow import store as store_module
 from outgrow.errors import StoreError
 from outgrow.files import read_json, read_table, replacing, translate_os_errors, write_json, write_table, write_text
-from outgrow.store import Store, content_hash, table_hash
+from outgrow.store import Artefact, Store, content_hash, table_hash
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
@@ -343,3 +343,19 @@ def test_an_error_of_torch_is_not_taken_for_a_full_disk_while_there_is_room(stor
 
     with pytest.raises(RuntimeError, match="file not found"):
         store.get("n", {}, fail)
+
+
+def test_what_an_artefact_was_made_from_counts_as_used_where_it_is_found(tmp_path: Path) -> None:
+    def use(store: Store) -> dict[str, Artefact]:
+        inner = {"part": 1}
+
+        def make(folder: Path) -> None:
+            store.get("inner", inner, lambda own: write_json(own / "n.json", 1))
+            write_json(folder / "n.json", 2)
+
+        store.get("outer", {"whole": 1}, make)
+        return store.used
+
+    made, found = use(Store(tmp_path)), use(Store(tmp_path))
+    assert [*sorted(made)] == [*sorted(found)]
+    assert len(found) == 2

@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -45,6 +46,7 @@ RUNS = "runs"
 ASIDE = ".damaged"
 """Suffix of the folder of an artefact that was damaged, and made again."""
 _AGAIN = "Run the experiment again: it sets the artefact aside and makes it again."
+_NAME = re.compile(r"[a-z-]+/[0-9a-f]{32}")
 _whole: set[tuple[Path, int, int]] = set()
 """Artefacts whose files this process has read and found whole: folder, and time and inode of its manifest."""
 
@@ -126,7 +128,16 @@ class Store:
                     if seconds is None:
                         seconds = self._made(kind, key, recipe, folder, make, together)
         self.used[what] = Artefact(kind, key, folder, seconds)
+        if ranks.first():
+            self._use_again(folder)
         return self.used[what]
+
+    def _use_again(self, folder: Path) -> None:
+        # What an artefact was made from counts as used where it is found, too: `outgrow prune` would delete it.
+        for name in read_json(folder / "manifest.json").get("needs") or ():
+            if _NAME.fullmatch(str(name)) and (self.root / name / "manifest.json").is_file():
+                kind, key = name.split("/")
+                self.used.setdefault(name, Artefact(kind, key, self.root / name, 0.0))
 
     def _made(
         self,
@@ -137,7 +148,7 @@ class Store:
         make: Callable[[Path], object],
         together: bool,
     ) -> float:
-        what, started, before = f"{kind}/{key}", time.perf_counter(), len(self.made)
+        what, started, before, used = f"{kind}/{key}", time.perf_counter(), len(self.made), {*self.used}
         with synced_later():
             if together:
                 make(folder)
@@ -147,7 +158,7 @@ class Store:
                     make(folder)
         seconds = time.perf_counter() - started - sum(nested.seconds for nested in self.made[before:])
         if ranks.first():
-            _commit(kind, recipe, folder, seconds)
+            _commit(kind, recipe, folder, seconds, sorted({*self.used} - used))
         seconds = ranks.share(seconds, f"{what} as a whole")
         self.made.append(Artefact(kind, key, folder, seconds))
         return seconds
@@ -332,12 +343,12 @@ def _sweep(folder: Path) -> None:
         left_over.unlink()
 
 
-def _commit(kind: str, recipe: Mapping[str, Any], folder: Path, seconds: float) -> None:
+def _commit(kind: str, recipe: Mapping[str, Any], folder: Path, seconds: float, needs: list[str]) -> None:
     # Everything is on the disk before the manifest says that it is complete.
     unseal(folder)
     sync_folder(folder)
     sums = digests(folder)
     sizes = {name: (folder / name).stat().st_size for name in sums}
     about = {"kind": kind, "format": FORMAT, "recipe": recipe, "files": sizes, "sha256": sums}
-    about["seconds"] = round(seconds, 3)
+    about |= {"seconds": round(seconds, 3), "needs": needs}
     write_json(folder / "manifest.json", with_sum(about), sync=True)

@@ -14,7 +14,7 @@ from outgrow.labels import Note
 from outgrow.report.examples import Examples
 from outgrow.store import table_hash
 
-_VOLATILE = ("seconds", "started")
+_VOLATILE = ("seconds", "started", "artefacts")
 """Provenance that differs between two runs of which the second finds everything."""
 
 
