@@ -51,3 +51,14 @@ def test_a_report_that_shows_something_else_is_written_again(experiment: Path) -
     before = report.read_text()
     results.save_report(report, examples=False)
     assert len(report.read_text()) < len(before)
+    results.save_report(report)
+    assert report.read_text() == before
+
+
+def test_a_report_that_was_changed_is_written_again(experiment: Path) -> None:
+    results = Experiment.from_yaml(experiment, ["methods={naive: {}}"]).run()
+    report = experiment.parent / "out" / "report.html"
+    before = report.read_text()
+    report.write_text(before.replace("accuracy", "accurate", 1))
+    results.save_report(report)
+    assert report.read_text() == before

@@ -38,12 +38,15 @@ def write_report(
     shown = [(part, table_hash(own.rows.to_arrow()), table_hash(own.predictions)) for part, own in examples.items()]
     values = [name, summary.to_dict(), about, _json(notes), further, shown, _json(advice), _code()]
     key = hashlib.sha256(json.dumps(values, default=repr).encode()).hexdigest()
-    if path.is_file() and path.read_bytes().endswith(_mark(key).encode()):
-        return
+    if path.is_file():
+        page, _, mark = path.read_bytes().decode(errors="replace").rpartition("\n<!--")
+        if f"\n<!--{mark}" == _mark(key, page):
+            return
 
     from outgrow.report.html import report_html
 
-    write_text(path, report_html(name, summary, provenance, notes, tests, examples, advice) + _mark(key))
+    page = report_html(name, summary, provenance, notes, tests, examples, advice)
+    write_text(path, page + _mark(key, page))
 
 
 def _json(notes: Sequence[Note]) -> list[Any]:
@@ -57,5 +60,5 @@ def _code() -> list[tuple[str, int, int]]:
     return [(str(path.relative_to(package)), own.st_size, own.st_mtime_ns) for path in files for own in [path.stat()]]
 
 
-def _mark(key: str) -> str:
-    return f"\n<!-- {key} -->\n"
+def _mark(key: str, page: str) -> str:
+    return f"\n<!-- {key} {hashlib.sha256(page.encode()).hexdigest()} -->\n"
