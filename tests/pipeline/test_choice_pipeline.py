@@ -149,7 +149,7 @@ def test_a_rerun_does_no_model_work(planted: tuple[Path, Results], monkeypatch: 
 def test_experiments_on_one_store_share_features_and_ceilings(planted: tuple[Path, Results]) -> None:
     shared = run(planted[0], "methods={other: {objective: {name: confidence, maximum: 0.25}}}", "output=unused-output")
     made = [path for path in shared.provenance["seconds"] if path != "total"]
-    assert made == ["student"]  # of the new method; no features, no labels
+    assert made == ["student", "predictions"]  # of the new method; no features, no labels
     assert scores(shared)["ceiling"] == scores(planted[1])["ceiling"]
     students = [key for key in shared.provenance["artefacts"] if key.startswith("student/")]
     before = {key for key in planted[1].provenance["artefacts"] if key.startswith("student/")}
@@ -562,7 +562,8 @@ def test_a_pretuned_student_starts_from_what_language_modelling_made_and_a_rerun
     path = write_experiment(tmp_path, encoder_folder, planted_rows(600), methods=methods, ceiling=False)
     first = run(path)
     artefacts = Counter(key.partition("/")[0] for key in first.provenance["artefacts"])
-    assert artefacts == {"pretuned": 1, "features": 4, "refined": 1, "student": 2}  # features by part
+    by_part = {"features": 4, "predictions": 2}
+    assert artefacts == {"pretuned": 1, "refined": 1, "student": 2, **by_part}
     assert scores(first)["pretuned"] > 0.78  # the supervisor has 0.7
     again = run(path)
     assert set(again.provenance["seconds"]) == {"total"}
