@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from outgrow.experiment import Experiment
+from outgrow.results import Results
 from small_experiments import write_experiment
 
 HEAVY = {"torch", "transformers", "sklearn", "matplotlib"}
@@ -21,22 +22,24 @@ print(json.dumps([results.to_json()["summary"], list({name.partition(".")[0] for
 """
 
 
-@pytest.fixture
-def experiment(tmp_path: Path, encoder_folder: Path) -> Path:
-    return write_experiment(
-        tmp_path,
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path) -> tuple[Path, Results, Path]:
+    """An experiment file, its results and their report."""
+    folder = tmp_path_factory.mktemp("cached")
+    path = write_experiment(
+        folder,
         encoder_folder,
         supervisors=[{"features": "tfidf"}],
         strong={"model": str(encoder_folder), "adapter": {"name": "probe", "epochs": 2}, "device": "cpu"},
         methods={"naive": {}, "evidential": {"objective": "evidential"}},
-        output=str(tmp_path / "out"),
-        store=str(tmp_path / "store"),
+        output=str(folder / "out"),
+        store=str(folder / "store"),
     )
+    return path, Experiment.from_yaml(path).run(), folder / "out" / "report.html"
 
 
-def test_a_second_run_loads_no_model_and_leaves_the_report_as_it_is(experiment: Path) -> None:
-    first = Experiment.from_yaml(experiment).run()
-    report = experiment.parent / "out" / "report.html"
+def test_a_second_run_loads_no_model_and_leaves_the_report_as_it_is(ran: tuple[Path, Results, Path]) -> None:
+    experiment, first, report = ran
     written = report.stat().st_mtime_ns
     done = subprocess.run([sys.executable, "-c", AGAIN, str(experiment)], capture_output=True, text=True, check=True)
     summary, loaded = json.loads(done.stdout)
@@ -45,9 +48,8 @@ def test_a_second_run_loads_no_model_and_leaves_the_report_as_it_is(experiment: 
     assert report.stat().st_mtime_ns == written
 
 
-def test_a_report_that_shows_something_else_is_written_again(experiment: Path) -> None:
-    results = Experiment.from_yaml(experiment, ["methods={naive: {}}"]).run()
-    report = experiment.parent / "out" / "report.html"
+def test_a_report_that_shows_something_else_is_written_again(ran: tuple[Path, Results, Path]) -> None:
+    _, results, report = ran
     before = report.read_text()
     results.save_report(report, examples=False)
     assert len(report.read_text()) < len(before)
@@ -55,9 +57,8 @@ def test_a_report_that_shows_something_else_is_written_again(experiment: Path) -
     assert report.read_text() == before
 
 
-def test_a_report_that_was_changed_is_written_again(experiment: Path) -> None:
-    results = Experiment.from_yaml(experiment, ["methods={naive: {}}"]).run()
-    report = experiment.parent / "out" / "report.html"
+def test_a_report_that_was_changed_is_written_again(ran: tuple[Path, Results, Path]) -> None:
+    _, results, report = ran
     before = report.read_text()
     report.write_text(before.replace("accuracy", "accurate", 1))
     results.save_report(report)

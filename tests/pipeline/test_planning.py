@@ -78,6 +78,7 @@ def test_features_of_a_probe_are_read_once_for_all_its_students(tmp_path: Path, 
     assert sum(stage.rows for stage in estimate.stages if stage.kind == "features") <= 60
 
 
+@pytest.mark.slow
 def test_an_estimate_of_other_settings_is_not_compared(tmp_path: Path) -> None:
     settings = text_settings(tmp_path)
     Experiment.from_dict(settings).plan(SLOW)
