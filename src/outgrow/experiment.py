@@ -23,9 +23,8 @@ from outgrow.config import ExperimentConfig, ServerStrong, load_config, parse_co
 from outgrow.config.reading import read_mapping
 from outgrow.errors import ConfigError, DataError, StoreError, did_you_mean
 from outgrow.evaluate.summary import Role
-from outgrow.files import read_json, translate_os_errors, write_json, write_table, write_text
+from outgrow.files import translate_os_errors, write_table, write_text
 from outgrow.labels import PARTS, Predictions, Rows
-from outgrow.labels.notes import OTHER_VALUES
 from outgrow.models.planning import Plan, Speed
 from outgrow.models.server.costs import planned_costs
 from outgrow.models.specs import model_spec
@@ -38,10 +37,9 @@ from outgrow.pipeline.protocol import MOST_LABELLED, Pipeline
 from outgrow.pipeline.scoring import Scorer
 from outgrow.progress import Reporter, SilentReporter
 from outgrow.registry import loaded_plugins
-from outgrow.report.estimate import RunEstimate
+from outgrow.report.estimate import RunEstimate, keep_estimate, kept_estimate
 from outgrow.report.examples import Examples, spread
 from outgrow.report.notes import sentence
-from outgrow.report.saved import Expected
 from outgrow.results import Results, plain
 from outgrow.run import Run
 from outgrow.scale.executor import executor_of
@@ -52,8 +50,6 @@ from outgrow.tasks import Task, read_task, read_tests, scores_texts, shared_prom
 
 _PACKAGES = ("outgrow", "torch", "transformers", "accelerate", "scikit-learn", "numpy", "scipy", "pyarrow")
 
-_EXPECTED = "estimate.json"
-"""File of the last estimate, beside the results."""
 _STEMS_BY_CHANCE = 0.05
 """Share of test rows that may begin as a row of another part does without a note."""
 
@@ -119,7 +115,7 @@ class Experiment:
             about = {
                 **results.provenance,
                 "started": started.isoformat(timespec="seconds"),
-                "estimate": self._expected(),
+                "estimate": kept_estimate(self.output, self._settings_hash()),
             }
             results = replace(results, provenance=about)
             if ranks.first():
@@ -231,19 +227,8 @@ class Experiment:
             results.save(folder)
             results.save_report(Path(folder) / "report.html")
         found = RunEstimate.of(plan, time.perf_counter() - clock - plan.spent, planned_costs(run.planned))
-        with translate_os_errors(self.output):
-            self.output.mkdir(parents=True, exist_ok=True)
-            write_json(self.output / _EXPECTED, {"config": self._settings_hash(), "estimate": found.to_json()})
+        keep_estimate(self.output, self._settings_hash(), found)
         return found
-
-    def _expected(self) -> Any:
-        """The last estimate, if it was of the same settings."""
-        try:
-            kept = read_json(self.output / _EXPECTED)
-            same = kept["config"] == self._settings_hash()
-            return Expected.model_validate(kept["estimate"]).model_dump() if same else None
-        except (OSError, StoreError, *OTHER_VALUES):  # none, or damaged
-            return None
 
     def _settings_hash(self) -> str:
         return content_hash(plain(self.config.model_dump(mode="json")))

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from outgrow.errors import StoreError
+from outgrow.files import read_json, translate_os_errors, write_json
+from outgrow.labels.notes import OTHER_VALUES
 from outgrow.models.planning import Plan, PlannedStage, Seconds
+from outgrow.report.saved import Expected
 from outgrow.report.words import duration_text
 
+_FILE = "estimate.json"
+"""The last estimate, beside the results."""
 _REST = "everything else"
 _SURE = {
     True: "Speeds were measured here, on some seconds of each model's work. The range covers the spread of these "
@@ -83,6 +90,22 @@ class RunEstimate:
             about["unknown"]
         )
         return "\n".join([*lines, *about["servers"], _SURE[self.measured]])
+
+
+def keep_estimate(folder: Path, settings: str, estimate: RunEstimate) -> None:
+    """Write an estimate beside the results; `settings` is the hash of the settings that it is of."""
+    with translate_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / _FILE, {"settings": settings, "estimate": estimate.to_json()})
+
+
+def kept_estimate(folder: Path, settings: str) -> dict[str, Any] | None:
+    """Return what a report reads of the estimate in a folder; None if there is none of these settings."""
+    try:
+        kept = read_json(folder / _FILE)
+        return Expected.model_validate(kept["estimate"]).model_dump() if kept["settings"] == settings else None
+    except (OSError, StoreError, *OTHER_VALUES):  # none, or damaged
+        return None
 
 
 def compared(about: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:

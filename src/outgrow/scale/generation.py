@@ -115,7 +115,7 @@ class ShardedLanguageModel:
         return np.concatenate(self._pieces(embed, texts))
 
     def _pieces(self, work: Callable[[Any, Sequence[Any]], R], items: Sequence[Any]) -> list[R]:
-        pieces = ((start, items[start : start + SHARD_ROWS]) for start in range(0, len(items), SHARD_ROWS))
+        pieces = ((start, items[start : start + SHARD_ROWS]) for start in range(0, max(len(items), 1), SHARD_ROWS))
         return [result for _, result in sorted(self.apply(work, pieces), key=itemgetter(0))]
 
     def _kept(

@@ -20,6 +20,7 @@ from typing import Any
 
 from outgrow._version import __version__
 from outgrow.errors import ConfigError, MissingExtraError, ModelError, OutgrowError
+from outgrow.models.foreign import first_line
 from outgrow.registry import load_sources, plugin_sources
 from outgrow.scale.executor import Apply, Executor, Piece, R
 
@@ -86,7 +87,7 @@ class RayExecutor(Executor):
         except Exception as error:  # Ray raises many kinds, plain ones too
             raise ConfigError(
                 f"There is no connection to a Ray cluster: scale.address is {self.address or 'not set'}.",
-                found=_line(error),
+                found=first_line(error),
                 wanted="`auto`, `host:6379`, or from outside of the cluster `ray://host:10001`",
                 fix="Start one with `ray start --head`, or leave the address out for one on this machine.",
             ) from error
@@ -137,7 +138,9 @@ class _Workers:
                 done = list(self._done())
         except ConnectionError as error:
             fix = "Run the same command again: finished shards are kept."
-            raise OutgrowError("The connection to the Ray cluster is lost.", found=_line(error), fix=fix) from error
+            raise OutgrowError(
+                "The connection to the Ray cluster is lost.", found=first_line(error), fix=fix
+            ) from error
         except BaseException:
             self.end()
             raise
@@ -230,7 +233,7 @@ class _Workers:
         if task is None or task.halved:
             raise ModelError(
                 "The memory of a worker is too small.",
-                found=_line(cause),
+                found=first_line(cause),
                 fix="Lower `batch_size`, set `dtype: bfloat16`, or let fewer workers share a node.",
             ) from cause
         self._again(task, "the memory of a worker is too small", halved=True)
@@ -243,7 +246,7 @@ class _Workers:
         if _TRIES in (self._lost_at_start, task and task.losses):
             raise ModelError(
                 f"{_TRIES} workers were lost {'on the same rows' if task else 'while they loaded the model'}.",
-                found=_line(error),
+                found=first_line(error),
                 fix="Look at their logs and memory, or lower `batch_size`. Finished shards are kept.",
             ) from error
         if task is not None:
@@ -333,7 +336,3 @@ def _other_version(node: str, found: str | None) -> ModelError:
 def _says_memory(error: Exception) -> bool:
     # Ray's memory monitor, torch on GPUs and on CPUs.
     return any(words in str(error).lower() for words in ("low on memory", "out of memory", "can't allocate memory"))
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
