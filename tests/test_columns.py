@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from outgrow.errors import DataError, StoreError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, columns, positions
-from outgrow.labels.columns import Column, among, mapped_array, packed, repeated, taken
+from outgrow.labels.columns import Column, among, gathered, mapped_array, packed, picked, repeated, taken
 
 values = st.lists(st.none() | st.text("abé", max_size=3), min_size=1, max_size=12)
 
@@ -93,6 +93,16 @@ def test_votes_and_targets_of_many_rows_come_back_unchanged() -> None:
     np.testing.assert_array_equal(again.probs, targets.probs)
     np.testing.assert_array_equal(again.votes, probs)
     assert taken(again.ids, np.array([9, 2])) == ("r9", "r2")
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.data())
+def test_arrays_are_joined_and_picked_from_as_numpy_does(sizes: list[int], data: st.DataObject) -> None:
+    arrays = [np.random.default_rng(size).normal(size=(size, 2)) for size in sizes]
+    whole, joined = np.concatenate(arrays), gathered(iter(arrays))
+    columns.forget_pages()
+    np.testing.assert_array_equal(joined, whole)
+    chosen = np.array(data.draw(st.lists(st.integers(0, max(sum(sizes) - 1, 0)), max_size=9 * (sum(sizes) > 0))), int)
+    np.testing.assert_array_equal(picked(joined, chosen), whole[chosen])
 
 
 def test_a_temporary_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from outgrow.errors import ConfigError, StoreError
 from outgrow.integrity import sync as sync_file
 from outgrow.integrity import sync_folder, syncs_now
+from outgrow.labels.columns import MANY, in_memory_or_mapped
 
 _FORMULA = r"^('*[=@+\-\t\r])"
 _QUOTED = r"^'('*[=@+\-\t\r])"
@@ -56,9 +57,10 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read a Parquet file; a damaged one is a StoreError."""
+    """Read a Parquet file, to a temporary file if it is large; a damaged one is a StoreError."""
     try:
-        return pq.read_table(path, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return in_memory_or_mapped(file.iter_batches(MANY), file.schema_arrow)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}", fix="Delete its folder and run again.") from error
 
@@ -104,9 +106,10 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     with translate_os_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(path)
+            if now := sync or syncs_now():  # the store has swept its folders, which may hold thousands of files
+                _sweep(path)
             yield temporary
-            if now := sync or syncs_now():
+            if now:
                 sync_file(temporary)
             temporary.replace(path)
             if now:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -65,6 +66,21 @@ def test_parts_are_of_the_size_asked_for_within_one_group(
 def test_the_same_seed_deals_the_same_way(prompts: list[str], seed: int) -> None:
     gold = [0] * len(prompts)
     assert assign_parts(prompts, gold, Split(seed=seed)) == assign_parts(prompts, gold, Split(seed=seed))
+
+
+@given(PROMPTS, st.data(), SEED)
+def test_parts_are_dealt_to_clusters_in_the_order_of_their_first_rows(
+    prompts: list[str], data: st.DataObject, seed: int
+) -> None:
+    groups = data.draw(st.none() | st.lists(st.integers(0, 20), min_size=len(prompts), max_size=len(prompts)))
+    cluster = [*range(len(prompts))]
+    for one, other in combinations(range(len(prompts)), 2):
+        if normalise(prompts[one]) == normalise(prompts[other]) or (groups and groups[one] == groups[other]):
+            low, high = sorted((cluster[one], cluster[other]))
+            cluster = [low if own == high else own for own in cluster]
+    names = {own: f"cluster {place}" for place, own in enumerate(dict.fromkeys(cluster))}
+    plain = assign_parts([names[own] for own in cluster], [0] * len(prompts), Split(seed=seed))
+    assert assign_parts(prompts, [0] * len(prompts), Split(seed=seed), groups=groups) == plain
 
 
 def test_another_seed_deals_another_way() -> None:

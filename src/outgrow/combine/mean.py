@@ -15,7 +15,7 @@ from outgrow.combine.texts import naive_targets, score_matrices
 from outgrow.combine.weights import Weights, agreement_weights, check_weighting, explicit_weights
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, TextLabels
-from outgrow.labels.columns import blocks
+from outgrow.labels.columns import in_batches
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,17 @@ class Mean(Combiner):
 
     def weighted(self, votes: ChoiceVotes, lambdas: NDArray[np.float64]) -> ChoiceTargets:
         """Return the same targets for given λ, shape (M,)."""
-        usable = ~np.isnan(votes.probs).all(axis=2) @ lambdas > 0
-        # In blocks, because a copy of all votes is the largest array there is.
-        total = [np.einsum("nmk,m->nk", np.nan_to_num(block), lambdas) for block in blocks(votes.probs)]
-        probs = np.concatenate([np.empty((0, votes.probs.shape[2])), *total])
-        probs /= np.where(usable, probs.sum(axis=1), 1.0)[:, None]
-        return targets_of(votes, split_ties(probs) if self.harden else probs, usable)
+
+        def usable(probs: NDArray[np.float64]) -> NDArray[np.bool_]:
+            return ~np.isnan(probs).all(axis=2) @ lambdas > 0
+
+        def mean(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+            total: NDArray[np.float64] = np.einsum("nmk,m->nk", np.nan_to_num(probs), lambdas)
+            total /= np.where(usable(probs), total.sum(axis=1), 1.0)[:, None]
+            return split_ties(total) if self.harden else total
+
+        # In batches, because a copy of all votes is the largest array there is.
+        return targets_of(votes, in_batches(mean, votes.probs), in_batches(usable, votes.probs))
 
     def lambdas(
         self, supervisors: Sequence[str], votes: ChoiceVotes | None = None, gold: NDArray[np.int64] | None = None

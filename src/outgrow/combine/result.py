@@ -11,7 +11,7 @@ from outgrow.combine.agreement import Agreement
 from outgrow.combine.ballots import Ballots
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceTargets, ChoiceVotes
-from outgrow.labels.columns import slices, taken
+from outgrow.labels.columns import picked, taken
 
 _FEW = 8
 
@@ -62,7 +62,7 @@ def targets_of(votes: ChoiceVotes, probs: NDArray[np.float64], usable: NDArray[n
     kept = np.flatnonzero(usable)
     if not len(kept):
         raise DataError("No row has a usable vote.", found=f"{len(votes.ids)} rows of abstentions")
-    return ChoiceTargets(taken(votes.ids, kept), probs[slices(kept)], np.ones(len(kept)))
+    return ChoiceTargets(taken(votes.ids, kept), picked(probs, kept), np.ones(len(kept)))
 
 
 def finished(probs: NDArray[np.float64], ballots: Ballots, gold: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from outgrow.labels.columns import blocks
+from outgrow.labels.columns import blocks, gathered
 
 
 def with_metadata(table: pa.Table, **about: object) -> pa.Table:
@@ -65,5 +66,5 @@ def lists(values: NDArray[np.float64]) -> pa.ChunkedArray:
 
 def matrix(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """Return what `lists` made of an array, with shape (N, D)."""
-    flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    return np.concatenate([np.empty(0), *flat]).reshape(len(column), -1 if len(column) else 0)
+    flat = (chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks)
+    return gathered(chain([np.empty(0)], flat)).reshape(len(column), -1 if len(column) else 0)

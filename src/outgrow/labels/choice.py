@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from outgrow.errors import DataError
 from outgrow.labels.arrow import error_column, errors_of, lists, matrix, metadata, read_errors, with_metadata
-from outgrow.labels.columns import Column, blocks, packed, slices, taken
+from outgrow.labels.columns import Column, blocks, gathered, in_batches, packed, picked, slices, taken
 
 Status = Literal["ok", "abstained", "failed", "missing"]
 """A vote was given, withheld, failed with an error, or was never requested."""
@@ -51,7 +51,7 @@ class ChoiceVotes:
             raise DataError("Votes have the wrong shape.", found=self.probs.shape, wanted=f"({n}, {m}, K)")
         if len(set(self.supervisors)) != m:
             raise DataError("Two supervisors share a name.", found=", ".join(self.supervisors), fix="Give them names.")
-        given = ~np.isnan(self.probs).all(axis=2)
+        given = in_batches(lambda own: ~np.isnan(own).all(axis=2), self.probs)
         if self.status is None:
             object.__setattr__(self, "status", _statuses((~given).astype(np.int8)))
         for own, known in zip(blocks(self.probs), blocks(given), strict=True):
@@ -67,7 +67,7 @@ class ChoiceVotes:
         return cls(
             votes[0].ids,
             tuple(name for each in votes for name in each.supervisors),
-            np.concatenate([each.probs for each in votes], axis=1),
+            gathered(np.concatenate(own, axis=1) for own in zip(*(blocks(each.probs) for each in votes), strict=True)),
             _statuses(np.concatenate([_codes(each.status) for each in votes], axis=1)),
             {key: text for each in votes for key, text in each.errors.items()},
         )
@@ -76,8 +76,8 @@ class ChoiceVotes:
         """Return the votes on the rows at these positions."""
         chosen = np.asarray(indices, dtype=np.intp)
         ids, errors = taken(self.ids, chosen), self.errors
-        own = slices(chosen)
-        return ChoiceVotes(ids, self.supervisors, self.probs[own], self.status[own], errors and errors_of(errors, ids))
+        probs, status = picked(self.probs, chosen), self.status[slices(chosen)]
+        return ChoiceVotes(ids, self.supervisors, probs, status, errors and errors_of(errors, ids))
 
     def to_arrow(self) -> pa.Table:
         """Return a table with a line per row: `probs` flat (M·K), `status` (M), `error` (M)."""
@@ -134,9 +134,9 @@ class ChoiceTargets:
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ChoiceTargets:
         """Return the targets at these positions."""
         chosen = np.asarray(indices, dtype=np.intp)
-        own = slices(chosen)
-        votes = None if self.votes is None else self.votes[own]
-        return ChoiceTargets(taken(self.ids, chosen), self.probs[own], self.weights[own], votes, self.lambdas)
+        votes = None if self.votes is None else picked(self.votes, chosen)
+        probs, weights = picked(self.probs, chosen), picked(self.weights, chosen)
+        return ChoiceTargets(taken(self.ids, chosen), probs, weights, votes, self.lambdas)
 
     def to_arrow(self) -> pa.Table:
         """Return a table with a line per row: `id`, `probs`, `weight`, and any `votes` as one flat list (M·K)."""

@@ -1,7 +1,8 @@
 """Long columns of records: values in Arrow buffers, memory-mapped where they are large, in place of Python objects.
 
 A tuple of ten million short texts takes most of a GiB; the same texts as a `Column` take a file on the disk. Columns
-are sequences: they become Python objects a batch at a time, when somebody iterates.
+are sequences: they become Python objects a batch at a time, when somebody iterates. Large arrays of numbers are mapped
+files too (`gathered`), and computed with a block at a time (`blocks`, `in_batches`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import IO, Any, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
@@ -212,18 +213,54 @@ def in_memory_or_mapped(batches: Iterable[pa.RecordBatch], schema: pa.Schema | N
 
 
 def _mapped(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    with _written():
-        file = tempfile.TemporaryFile(prefix="outgrow-")  # noqa: SIM115  # closed below
-    with file, pa.ipc.new_stream(file, schema) as writer:
+    with _temporary() as file, pa.ipc.new_stream(file, schema) as writer:
         for batch in batches:
             with _written():
                 writer.write_batch(batch)
         with _written():
             writer.close()
-            file.flush()
-        pages = _Map(file.fileno(), 0, access=mmap.ACCESS_READ)
-    _maps.add(pages)
+        pages = _pages(file)
     return pa.ipc.open_stream(pa.py_buffer(pages)).read_all()
+
+
+def gathered(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    """Return arrays joined along the first axis, as `in_memory_or_mapped` does; a mapped array cannot be written to.
+
+    Example:
+        >>> gathered(np.full(size, size) for size in (1, 2)).tolist()
+        [1, 2, 2]
+    """
+    waiting: list[NDArray[Any]] = []
+    arrays, size = iter(arrays), 0
+    for array in arrays:
+        waiting.append(array)
+        size += array.nbytes
+        if size > IN_MEMORY:
+            break
+    else:
+        return waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+    rows, kind, shape = 0, waiting[0].dtype, waiting[0].shape[1:]
+    with _temporary() as file:
+        for array in chain(waiting, arrays):
+            with _written():
+                file.write(np.ascontiguousarray(array).data)
+            rows += len(array)
+            forget_pages()
+        pages = _pages(file)
+    return np.frombuffer(pages, kind).reshape(rows, *shape)
+
+
+def _temporary() -> IO[bytes]:
+    with _written():
+        return tempfile.TemporaryFile(prefix="outgrow-")
+
+
+def _pages(file: IO[bytes]) -> _Map:
+    with _written():
+        file.flush()
+    pages = _Map(file.fileno(), 0, access=mmap.ACCESS_READ)
+    _maps.add(pages)
+    return pages
 
 
 @contextmanager
@@ -270,6 +307,12 @@ def slices(indices: NDArray[np.intp]) -> slice | NDArray[np.intp]:
     """Return positions, as a slice where they follow one another: then what they index is not copied."""
     run = span(indices)
     return indices if run is None else run
+
+
+def picked(array: NDArray[Any], indices: NDArray[np.intp]) -> NDArray[Any]:
+    """Return the entries of an array at some positions along the first axis; neighbours are not copied."""
+    run = span(indices)
+    return in_batches(array.__getitem__, indices) if run is None else array[run]
 
 
 def taken(column: Sequence[T], indices: NDArray[np.intp]) -> Sequence[T]:
@@ -331,14 +374,14 @@ def among(values: Sequence[object], wanted: Iterable[object]) -> NDArray[np.bool
     return np.fromiter((value in known for value in values), np.bool_, len(values))
 
 
-def in_batches(work: Callable[[Sequence[T]], NDArray[Any]], values: Sequence[T]) -> NDArray[Any]:
-    """Return the results of `work` on slices of values, joined along the first axis."""
-    found = [work(values[start : start + MANY]) for start in range(0, max(len(values), 1), MANY)]
-    return found[0] if len(found) == 1 else np.concatenate(found)
+def in_batches(work: Callable[[Any], NDArray[Any]], values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    """Return the results of `work` on slices of values, joined along the first axis; see `gathered`."""
+    return gathered(work(values[start : start + MANY]) for start in range(0, max(len(values), 1), MANY))
 
 
 def blocks(array: ArrayLike) -> Iterator[NDArray[Any]]:
-    """Yield an array in slices of `MANY` along the first axis."""
+    """Yield an array in slices of `MANY` along the first axis; the pages of a mapped one are forgotten after each."""
     whole = np.asarray(array)
     for start in range(0, len(whole), MANY):
         yield whole[start : start + MANY]
+        forget_pages()

@@ -16,7 +16,7 @@ from outgrow.combine.targets import checked_proportions, match_proportions, shif
 from outgrow.config import Method
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceTargets, ChoiceVotes, Rows, positions
-from outgrow.labels.columns import among
+from outgrow.labels.columns import among, in_batches
 from outgrow.objectives import Objective
 from outgrow.pipeline.refining import make_refiner
 from outgrow.registry import can, create
@@ -82,11 +82,12 @@ class Combination:
         Raises:
             DataError: No row has a usable vote, or class proportions cannot be reached.
         """
-        gold = np.full(len(votes.ids), -1, dtype=np.int64)
-        gold[positions(votes.ids, validation.ids)] = validation.gold_indices()
+        gold, known = np.full(len(votes.ids), -1, dtype=np.int64), positions(votes.ids, validation.ids)
+        gold[known] = validation.gold_indices()
         if self.calibrate:
-            temperatures = fit_temperatures(votes, gold)
-            votes = dataclasses.replace(votes, probs=apply_temperatures(votes.probs, temperatures))
+            temperatures = fit_temperatures(votes.take(known), gold[known])
+            probs = in_batches(lambda own: apply_temperatures(own, temperatures), votes.probs)
+            votes = dataclasses.replace(votes, probs=probs)
         every = self.combiner.choices(votes, gold)
         targets = every.take(np.flatnonzero(~among(every.ids, validation.ids)))
         if self.proportions is not None:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +161,7 @@ def check_parts(rows: Rows, *, where: str, needs_gold: bool = True) -> None:
             )
 
 
-def _repeated(hashes: NDArray[np.int64]) -> NDArray[np.intp]:
+def _repeated(hashes: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
     """Positions of the hashes that occur more than once."""
     in_order = np.sort(hashes)
     twice = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
@@ -210,21 +211,29 @@ def _shared(one: str, other: str) -> int:
 
 def _clusters(prompts: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
     """Number the clusters of rows that a prompt or group links, directly or not, in order of first appearance."""
-    _, first, cluster = np.unique(_hashes(prompts), return_index=True, return_inverse=True)
+    first = _first_of_equals(_hashes(prompts))
     if groups is not None:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
         number: dict[Hashable, int] = {}
         nodes = np.fromiter((number.setdefault(group, len(number)) for group in groups), np.int64, len(prompts))
-        size = len(first) + len(number)
-        links = coo_array((np.ones(len(prompts)), (cluster, nodes + len(first))), shape=(size, size))
+        size = len(prompts) + len(number)
+        links = coo_array((np.ones(len(prompts)), (first, nodes + len(prompts))), shape=(size, size))
         _, labels = connected_components(links, directed=False)
-        _, first, cluster = np.unique(labels[cluster], return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    found: NDArray[np.int64] = rank[cluster]
+        first = _first_of_equals(labels[first])
+    rank = np.cumsum(first == np.arange(len(first))) - 1
+    found: NDArray[np.int64] = rank[first]
     return found
+
+
+def _first_of_equals(keys: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Position of the first of the keys that equal each one."""
+    # Most occur once, and sorting all of them with their positions takes several times the memory.
+    first, again = np.arange(len(keys)), _repeated(keys)
+    _, place, group = np.unique(keys[again], return_index=True, return_inverse=True)
+    first[again] = again[place[group]]
+    return first
 
 
 def size_of(share: float, rows: int) -> int:

@@ -15,6 +15,7 @@ from outgrow.config import Intermediate, Named, weights_of
 from outgrow.errors import DataError
 from outgrow.identity import identity
 from outgrow.labels import ChoiceTargets, Rows
+from outgrow.labels.arrow import matrix
 from outgrow.models.loading import check_local, check_model, short_name
 from outgrow.registry import can, create
 from outgrow.run import Run
@@ -93,8 +94,7 @@ class PredictedChoices(NamedTuple):
     @classmethod
     def from_arrow(cls, table: pa.Table) -> PredictedChoices:
         """Read the table of `to_arrow`."""
-        probs = table["probs"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-        return cls(probs, table["vacuity"].to_numpy() if "vacuity" in table.column_names else None)
+        return cls(matrix(table["probs"]), table["vacuity"].to_numpy() if "vacuity" in table.column_names else None)
 
 
 def train_and_predict(
