@@ -145,7 +145,7 @@ def test_a_hub_id_stays_one(tmp_path: Path, hub_id: str) -> None:
     assert load_config(write(tmp_path, changed(strong={"model": hub_id}))).strong.model == hub_id
 
 
-@pytest.mark.parametrize("path", ["./big", "../a/big", "/a/big", "a/b/c"])
+@pytest.mark.parametrize("path", ["./big", "../a/big", "/a/big", "a/b/c", "rows/part-*"])
 def test_what_is_spelt_like_a_path_is_one(tmp_path: Path, path: str) -> None:
     assert Path(load_config(write(tmp_path, changed(strong={"model": path}))).strong.model).is_absolute()
 

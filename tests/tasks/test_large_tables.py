@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pyarrow.parquet
 import pytest
 
 from outgrow.config import TaskConfig
+from outgrow.errors import DataError
 from outgrow.labels import Rows, columns
 from outgrow.labels.columns import Column
+from outgrow.tasks import tables
 from outgrow.tasks.files import read_rows
 from outgrow.tasks.split import check_parts, shared_prompts, shared_stems
+from outgrow.tasks.tables import read_records
 
 SIZES = {"gold": 0.3, "unlabelled": 0.4, "test": 0.3}
 TABLE = pa.table(
@@ -56,3 +60,39 @@ def test_a_table_of_many_rows_gives_the_rows_of_one_of_few(
     assert shared_stems(rows) == shared_stems(whole) > 0
     assert shared_prompts(rows, rows.part("gold")) == shared_prompts(whole, whole.part("gold")) > 0
     check_parts(rows, where="the table")
+
+
+@pytest.mark.parametrize("label", [3, 0.5, None, True, "a"])
+def test_lines_read_in_pieces_give_the_table_of_all_lines(
+    label: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [{"text": f"row {row}", "label": None if row < 5 else 1 if row < 8 else label} for row in range(20)]
+    lines[12] |= {"more": {"deep": ["a"]}}
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    def read() -> pa.Table | None:
+        try:
+            return read_records(str(tmp_path / "x.jsonl"), mixed=label == "a")
+        except DataError:  # of numbers beside truth values
+            return None
+
+    whole = read()
+    assert (whole is None) == (label is True)
+    monkeypatch.setattr(tables, "MANY", 4)
+    monkeypatch.setattr(columns, "IN_MEMORY", 0)
+    assert read() == whole
+
+
+def test_a_large_csv_file_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = 40_000
+    table = pa.table({"text": [f"the text of row {row}" for row in range(rows)], "label": [*range(rows)]})
+    pa.csv.write_csv(table, tmp_path / "x.csv")
+    monkeypatch.setattr(columns, "IN_MEMORY", 0)
+    monkeypatch.setattr(pa.csv, "read_csv", None)
+    assert read_records(str(tmp_path / "x.csv")) == table
+
+
+def test_cells_far_behind_the_first_ones_may_be_of_another_type(tmp_path: Path) -> None:
+    labels = ["", *["1"] * 200_000, "none"]
+    (tmp_path / "x.csv").write_text("text,label\n" + "".join(f"row,{label}\n" for label in labels))
+    assert read_records(str(tmp_path / "x.csv"))["label"].to_pylist() == labels

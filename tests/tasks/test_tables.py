@@ -334,6 +334,17 @@ def test_quotes_inside_of_cells_and_line_ends_in_the_last_one_are_no_mistake(tmp
     assert read_records(str(tmp_path / "x.csv"))["text"].to_pylist() == ['5" screen', '7" screen\n']
 
 
+def test_a_path_with_a_star_is_all_files_that_match_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("part-2.parquet", "part-1.jsonl", "other.jsonl"):
+        write(tmp_path / name, [{"text": name, "label": len(name)}])
+    assert read_records(f"{tmp_path}/part-*")["text"].to_pylist() == ["part-1.jsonl", "part-2.parquet"]
+    with pytest.raises(DataError, match=r"no data file .*none-\*"):
+        read_records(f"{tmp_path}/none-*")
+    write(tmp_path / "part-3.jsonl", [{"text": "x", "label": "three"}])
+    with pytest.raises(DataError, match=r"part-\* have columns of different types(.|\n)*label"):
+        read_records(f"{tmp_path}/part-*")
+
+
 def test_a_line_with_another_number_of_cells_is_shown(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("text,label\na,1\nb, and c,0\n")
     with pytest.raises(DataError, match=r"has 3 cells, and the first one 2(.|\n)*found:  b, and c,0"):

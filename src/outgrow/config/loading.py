@@ -201,7 +201,8 @@ def _resolve_path(value: str, base: Path, *, must_exist: bool) -> str:
         raise ConfigError(
             "This is no path.", found=f"{value[:60]!r} …", wanted=f"{bounds.PATH_CHARS}, none of them zero"
         )
-    spelt_as_path = value.startswith((".", "/", "~")) or value.count("/") > 1 or Path(value).suffix in _FILE_SUFFIXES
+    spelt_as_path = value.startswith((".", "/", "~")) or value.count("/") > 1 or "*" in value
+    spelt_as_path = spelt_as_path or Path(value).suffix in _FILE_SUFFIXES
     try:
         candidate = (base / Path(value).expanduser()).resolve()
         exists = (

@@ -100,7 +100,8 @@ class TaskConfig(Named):
     `explanation`, `gsm8k`, `math`), a plug-in, or `file` for any table."""
     path: str | None = None
     """A jsonl, csv, tsv (may be gzipped), parquet or xlsx file, a folder, or a hub data set id (`owner/name`, or
-    `owner/name:split`). Every built-in task needs it; a plug-in may do without."""
+    `owner/name:split`); or a path with `*` for several files, such as `rows/part-*.parquet`. Every built-in task needs
+    it; a plug-in may do without."""
     config: str | None = None
     """The configuration of a hub data set that has several, such as `main` of `openai/gsm8k`: the `name` of
     `datasets.load_dataset`. Of an Excel file the name of its sheet."""

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from outgrow.errors import DataError, MissingExtraError, MissingFileError, did_you_mean, nearest_file
-from outgrow.labels.columns import Column, packed
+from outgrow.labels.columns import MANY, Column, in_memory_or_mapped, packed
 from outgrow.tasks.opening import check_names, opened, parquet_batches, read_parquet
 from outgrow.tasks.sheets import read_sheet
 
@@ -43,7 +43,8 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
         path: A `.jsonl`, `.json`, `.csv` or `.tsv` (each may end in `.gz`), `.parquet` or `.xlsx` file, a folder
             written by `datasets.save_to_disk`, another folder that `datasets.load_dataset` reads, or a hub data set id
             (`owner/name`). The last three need the extra `datasets`; they end in `:split` if the data set has several
-            splits.
+            splits. A path with `*`, such as `rows/part-*.parquet`, stands for all files that match, one after the
+            other in the order of their names.
         config: The configuration of a data set that has several: the `name` of `datasets.load_dataset`. Of an `.xlsx`
             file its sheet.
         mixed: Whether a JSON field may hold texts in some lines and numbers in others, such as answers "18" and 18. The
@@ -55,6 +56,8 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
             or a text has another encoding.
     """
     file, folder = Path(path), Path(path.partition(":")[0])
+    if "*" in file.name and not file.exists():
+        return _read_several(file, config, mixed=mixed, encoding=encoding)
     saved = any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
     sheet = file.is_file() and file.suffix == ".xlsx"
     if config is not None and not sheet and (saved or file.is_file()):
@@ -73,6 +76,17 @@ def read_records(path: str, config: str | None = None, *, mixed: bool = False, e
     return _flattened(table, path)
 
 
+def _read_several(pattern: Path, config: str | None, *, mixed: bool, encoding: str | None) -> pa.Table:
+    files = sorted(pattern.parent.glob(pattern.name))
+    if not files:
+        raise MissingFileError(f"There is no data file {pattern}.", wanted="a pattern that some files match")
+    tables = [read_records(str(file), config, mixed=mixed, encoding=encoding) for file in files]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(f"The files {pattern} have columns of different types.", found=str(error)) from error
+
+
 def read_pieces(path: str, size: int, encoding: str | None = None) -> Iterator[pa.Table]:
     """Read a table, as `read_records` does, in pieces of `size` rows, of which one is in memory at a time.
 
@@ -86,11 +100,7 @@ def read_pieces(path: str, size: int, encoding: str | None = None) -> Iterator[p
     kind = kind_of(file) if file.is_file() else ""
     with readable(file, encoding):
         if kind == ".jsonl":
-            used = _encoding(file, encoding)
-            with opened(file) as stream, io.TextIOWrapper(stream, encoding=used, newline="\n") as text:
-                lines = (line for line in text if line.strip())
-                while piece := list(islice(lines, size)):
-                    yield _read_json("".join(piece), lines=True, mixed=False)
+            yield from _line_pieces(file, size, encoding)
             return
         waiting: list[pa.Table] = []
         for batch in _batches(file, kind, size, encoding):
@@ -156,18 +166,48 @@ def _read_file(file: Path, *, mixed: bool, encoding: str | None) -> pa.Table:
         if kind == ".parquet":
             return read_parquet(file)
         if kind in DELIMITERS:
-            reading, parsing = csv_options(file, encoding)
-            with opened(file) as stream:
-                table = pa.csv.read_csv(stream, reading, parsing, pa.csv.ConvertOptions(null_values=NULLS))
+            table = _read_csv(file, encoding)
             if any(map(pa.types.is_binary, table.schema.types)):
                 raise _undecodable(file, encoding)
             last = table.slice(max(0, table.num_rows - 1)).to_pylist()[:1]
             if any("\n" in str(cell) for row in last for cell in row.values()):
                 _check_quotes(file, encoding)
             return table
+        if kind == ".jsonl" and (table := _read_lines(file, encoding, mixed=mixed)) is not None:
+            return table
         with opened(file) as stream:
             text = stream.read().decode(_encoding(file, encoding))
         return _read_json(text, lines=kind == ".jsonl", mixed=mixed)
+
+
+def _read_csv(file: Path, encoding: str | None) -> pa.Table:
+    reading, parsing = csv_options(file, encoding)
+    converting = pa.csv.ConvertOptions(null_values=NULLS)
+    try:
+        with opened(file) as stream, pa.csv.open_csv(stream, reading, parsing, converting) as batches:
+            return in_memory_or_mapped(batches, batches.schema)
+    except pa.ArrowInvalid:  # of a damaged file, or a column whose first cells are of another type than later ones
+        with opened(file) as stream:
+            return pa.csv.read_csv(stream, reading, parsing, converting)
+
+
+def _read_lines(file: Path, encoding: str | None, *, mixed: bool) -> pa.Table | None:
+    """The table of a jsonl file, read in pieces; None if their columns are of different types."""
+    pieces = (piece.to_batches() for piece in _line_pieces(file, MANY, encoding, mixed=mixed))
+    alike = groupby(chain.from_iterable(pieces), lambda batch: batch.schema)
+    tables = [in_memory_or_mapped(batches) for _, batches in alike]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive") if tables else None
+    except pa.ArrowException:
+        return None
+
+
+def _line_pieces(file: Path, size: int, encoding: str | None, *, mixed: bool = False) -> Iterator[pa.Table]:
+    used = _encoding(file, encoding)
+    with opened(file) as stream, io.TextIOWrapper(stream, encoding=used, newline="\n") as text:
+        lines = (line for line in text if line.strip())
+        while piece := list(islice(lines, size)):
+            yield _read_json("".join(piece), lines=True, mixed=mixed)
 
 
 def csv_options(file: Path, encoding: str | None = None) -> tuple[pa.csv.ReadOptions, pa.csv.ParseOptions]:
