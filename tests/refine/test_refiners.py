@@ -251,6 +251,13 @@ def test_shared_demonstrations_are_the_same_for_a_block_of_questions():
     assert sorted(heads.count(head) for head in set(heads)) == [5] * 4
 
 
+@pytest.mark.parametrize(("settings", "sets"), [({}, 34), ({"preset": "paper"}, 100), ({"select": "confidence"}, 34)])
+def test_by_default_many_questions_share_demonstrations_and_the_papers_form_shares_none(settings, sets):
+    rows, labels = marked(100)
+    prompts = ICL(demonstrations=4, **settings).prompts(rows, labels, seed=0)
+    assert len({prompt.rpartition("Question:")[0] for prompt in prompts}) == sets
+
+
 def test_draws_are_put_to_the_vote():
     rows, labels = marked(8)
     answers = iter(["Four", "five", "four."] * 8)

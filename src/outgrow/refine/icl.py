@@ -24,6 +24,9 @@ from outgrow.templates import check_template, fill
 
 READ_TOGETHER = 16
 """Rows behind the same random demonstrations when the strong model reads how plausible answers are."""
+SETS = 32
+"""By default rows share demonstrations only as far as so many different sets of them are left, so that what a bad set
+does to its rows averages out."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,10 @@ class Demonstrations(TextRefiner):
     """How they are chosen: at `random`; the most similar questions by `tfidf` or by the strong model's `embedding`; at
     random among the quarter with the highest mean token log-probability (`confidence`); or `stratified`: every
     supervisor's texts equally often in every prompt."""
-    share: int = 1
+    share: int | None = None
     """Number of questions with the same demonstrations, drawn from outside of them; with 32, a model with a prefix
-    cache reads demonstrations once for 32 questions. Chosen by similarity, similar questions share them."""
+    cache reads demonstrations once for 32 questions. Chosen by similarity, similar questions share them. None is 1 by
+    similarity and with `preset: paper`, else as many as leave 32 different sets of demonstrations, at most 32."""
     plausible: float = 1.0
     """Share of the chosen demonstrations that is shown: those whose weak answers the strong model itself finds most
     probable. At 0.25 four times `demonstrations` are chosen, or as many as there are. Not for served models without
@@ -60,7 +64,7 @@ class Demonstrations(TextRefiner):
             1,
             "In-context refinement needs demonstrations: leave `refine` out to train on the weak texts as they are.",
         )
-        check_at_least("share", self.share, 1)
+        check_at_least("share", self.shared(0), 1)
         check_at_least("rounds", self.rounds, 1)
         if not 0 < self.plausible <= 1:
             raise ConfigError(
@@ -69,6 +73,19 @@ class Demonstrations(TextRefiner):
                 wanted="more than 0, at most 1",
             )
         check_template("demonstration", self.demonstration, needs=("prompt", "answer"))
+
+    def shared(self, rows: int) -> int:
+        """Return how many of so many questions have the same demonstrations.
+
+        Example:
+            >>> icl = ICL()
+            >>> icl.shared(20), icl.shared(200), icl.shared(5000)
+            (1, 6, 32)
+        """
+        if self.share is not None:
+            return self.share
+        alone = self.preset == "paper" or self.select in ("tfidf", "embedding")
+        return 1 if alone else min(max(rows // SETS, 1), 32)
 
     def blocks(
         self, rows: Rows, labels: TextLabels, *, seed: int, model: LanguageModel | None = None
@@ -84,7 +101,7 @@ class Demonstrations(TextRefiner):
             DataError: The labels are about other rows, or there are too few rows for that many demonstrations.
             ConfigError: The model has no embeddings.
         """
-        texts = weak_texts(rows, labels)
+        texts, share = weak_texts(rows, labels), self.shared(len(rows))
         rng = np.random.default_rng(seed)
         alike = similarity(self.select, rows.prompts, model)
         turns = self._queries(rows, model) if chats(model) and self.preset == "default" else None
@@ -104,8 +121,8 @@ class Demonstrations(TextRefiner):
                 behind = _shown(blocks, candidates.choose("random", count, rng, share=READ_TOGETHER))
                 scores = self._plausibility(rows, answers, behind, model)
                 known = len({asked for asked, own in zip(normal_questions(rows.prompts), answers, strict=True) if own})
-                count = max(count, min(round(count / self.plausible), known - self.share))
-            chosen = candidates.choose(self.select, count, rng, share=self.share, pool=count * self.draws)
+                count = max(count, min(round(count / self.plausible), known - share))
+            chosen = candidates.choose(self.select, count, rng, share=share, pool=count * self.draws)
             if scores is not None:
                 chosen = [best(own, scores, self.demonstrations) for own in chosen]
             shown_in.append(_shown(blocks, chosen))
