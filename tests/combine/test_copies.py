@@ -48,6 +48,21 @@ def test_pooled_plain_choices_are_the_majority_and_a_tie_says_nothing():
     assert pooled.names == ("supervisor 0 + supervisor 1", "supervisor 2")
 
 
+def test_where_copies_tie_one_supporter_of_each_label_can_vote_apart():
+    votes = Ballots.of(one_hot(np.array([[0, 2, 0], [1, 1, 0], [2, 2, 2]]), 3))
+    pooled = pool(votes, ((0, 1),), ties_apart=True)
+    names = [pooled.names[index] for index in pooled.supervisor.tolist()]
+    assert list(zip(pooled.row.tolist(), names, pooled.label.tolist(), strict=True)) == [
+        (0, "supervisor 2", 0),
+        (0, "supervisor 0, where copies differ", 0),
+        (0, "supervisor 1, where copies differ", 2),
+        (1, "supervisor 0 + supervisor 1", 1),
+        (1, "supervisor 2", 0),
+        (2, "supervisor 0 + supervisor 1", 2),
+        (2, "supervisor 2", 2),
+    ]
+
+
 def test_pooled_strengths_are_the_mean_of_those_that_voted():
     pooled = pool(Ballots.of([[[0.2, 0.8], [0.6, 0.4]], [[0.2, 0.8], [np.nan, np.nan]]]), ((0, 1),))
     np.testing.assert_allclose(pooled.probs, [[0.4, 0.6], [0.2, 0.8]])

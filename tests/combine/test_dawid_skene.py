@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp
 from voting_worlds import accuracy, gaussian, independent, nll, one_hot, planted, read_rte
 
 from outgrow.combine import Ballots, DawidSkene, combine
+from outgrow.combine.likelihoods import log_gamma
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceVotes
 from outgrow.registry import create
@@ -89,7 +90,7 @@ def regret(kind, seed, method):
         ("contrary", 0.004, 0.01),
         ("sparse", 0.01, 0.03),
         ("unequal", 0.003, 0.01),
-        ("rules", 0.03, 0.1),
+        ("rules", 0.01, 0.03),
     ],
 )
 def test_in_planted_worlds_without_copies_it_is_near_the_posterior_of_the_planted_truth(
@@ -100,11 +101,16 @@ def test_in_planted_worlds_without_copies_it_is_near_the_posterior_of_the_plante
     assert found[1] < more_surprised
 
 
-def test_rules_of_low_coverage_and_one_label_each_do_not_drown_in_the_class_that_speaks_most():
-    world = planted("rules", 3)
-    voted = ~np.isnan(world.votes).all(axis=(1, 2))
-    probs, plain = (combine(world.votes, method).probs[voted] for method in ("dawid_skene", "majority"))
-    assert accuracy(probs, world.truth[voted]) > accuracy(plain, world.truth[voted]) - 0.01
+@pytest.mark.parametrize("seed", [0, 3, 7, 10, 18, 29])
+def test_rules_find_the_class_that_is_most_common_though_it_is_not_what_they_say_most(seed):
+    less_accurate, more_surprised = regret("rules", seed, "dawid_skene")
+    assert less_accurate < 0.035
+    assert more_surprised < 0.05
+
+
+def test_the_logarithm_of_gamma_is_that_of_scipy():
+    values = np.concatenate([np.logspace(-9, 7, 200), np.linspace(0.1, 20, 100)])
+    np.testing.assert_allclose(log_gamma(values), gammaln(values), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("choices", [2, 4, 30])

@@ -36,6 +36,11 @@ def test_merging_changes_no_result():
         np.testing.assert_array_equal(one.diagnostics.votes, other.diagnostics.votes)
 
 
+def test_rows_that_are_nearly_all_different_are_left_alone():
+    votes = Ballots.of(np.random.default_rng(0).integers(0, 2, (3000, 40)))
+    assert Merged.of(votes, np.full(3000, -1)).ballots is votes
+
+
 def test_votes_with_strengths_are_left_row_by_row():
     ballots = Ballots.of(np.tile(gaussian([1], exponents=[1], rows=1).votes, (5, 1, 1)))
     assert Merged.of(ballots, np.full(5, -1)).ballots is ballots

@@ -18,6 +18,7 @@ class World:
     votes: np.ndarray
     truth: np.ndarray
     posterior: np.ndarray
+    copies: np.ndarray | None = None
 
 
 def one_hot(labels, choices=2):
@@ -168,8 +169,9 @@ def _copies(random, balance, rows, low):
     of_hidden = np.stack([np.log(rate * (copies == said) + (1 - rate) / k).sum(axis=1) for said in range(k)], axis=1)
     top = of_hidden.max(axis=1, keepdims=True)
     log_joint += np.log(np.exp(of_hidden - top) @ confusion[-1].T)
-    labels = np.concatenate([copies, labels], axis=1)
-    return World(one_hot(random.permutation(labels, axis=1), k), truth, softmax(log_joint))
+    labels = random.permutation(np.concatenate([copies, labels], axis=1), axis=1)
+    copied = (labels[:, :, None] == copies[:, None]).all(axis=0).any(axis=1)
+    return World(one_hot(labels, k), truth, softmax(log_joint), copied)
 
 
 def accuracy(probs, truth):

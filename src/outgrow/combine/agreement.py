@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import Ballots, Index
+from outgrow.combine.ballots import SMALL, Ballots, Index
 
 Array = NDArray[np.float64]
 MOST_PAIRS = 2000
@@ -40,16 +40,17 @@ class Agreement:
         people, k = len(ballots.names), ballots.choices
         together, product, total = np.zeros((people, people)), np.zeros((people, people)), np.zeros(people * k)
         ends = np.searchsorted(ballots.row, np.arange(0, ballots.rows + _ROWS, _ROWS))
+        block = min(_ROWS, ballots.rows)
         for start, part in enumerate(slice(*pair) for pair in pairwise(ends.tolist())):
             row, person = ballots.row[part] - start * _ROWS, ballots.supervisor[part]
             weight = np.ones(len(row)) if ballots.repeats is None else ballots.repeats[ballots.row[part]]
-            together += _gram(np.ones(len(row)), weight, row, person, (_ROWS, people))
+            together += _gram(np.ones(len(row)), weight, row, person, (block, people))
             values, answer = np.ones(len(row)), ballots.label[part]
             if ballots.probs is not None:
                 values, answer = ballots.probs[part].ravel(), np.tile(np.arange(k), len(row))
                 row, person, weight = np.repeat(row, k), np.repeat(person, k), np.repeat(weight, k)
             cell = np.multiply(row, k, dtype=np.int64) + answer
-            product += _gram(values, weight, cell, person, (_ROWS * k, people))
+            product += _gram(values, weight, cell, person, (block * k, people))
             cell = np.multiply(person, k, dtype=np.int64) + answer
             total += np.bincount(cell, weight * values, minlength=people * k)
         votes = np.maximum(ballots.per_supervisor, 1)[:, None]
@@ -108,10 +109,12 @@ def find_copies(
     return tuple(group for group in groups if len(group) > 1)
 
 
-def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...]) -> Ballots:
+def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...], *, ties_apart: bool = False) -> Ballots:
     """Merge each of some disjoint groups into one supervisor: its members' mean vote on a row, or their majority.
 
-    Supervisors in no group stay alone, after the groups.
+    Supervisors in no group stay alone, after the groups. A tie of plain choices is an abstention; with `ties_apart` and
+    more than two choices one supporter of each tied label votes there, as a further supervisor: the answer is more
+    likely among these labels.
     """
     grouped = {member for group in groups for member in group}
     groups = groups + tuple((index,) for index in range(len(ballots.names)) if index not in grouped)
@@ -130,9 +133,20 @@ def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...]) -> Ballots:
     together = dataclasses.replace(ballots, row=row, supervisor=supervisor, label=label, probs=probs, names=names)
     if ballots.probs is not None:
         return together
-    # Of plain choices the majority within each group; a tie is an abstention.
     first, second = np.sort(probs, axis=1)[:, [-1, -2]].T
-    return dataclasses.replace(together.select(first > second), probs=None)
+    decided = dataclasses.replace(together.select(first > second), probs=None)
+    if not ties_apart or ballots.choices == 2 or len(decided.row) == len(row):
+        return decided
+    tie = np.flatnonzero((first == second)[entry] & (probs[entry, ballots.label] == first[entry]))
+    supporters = np.zeros(len(entry), dtype=np.bool_)
+    supporters[tie[np.unique(every[tie] * ballots.choices + ballots.label[tie], return_index=True)[1]]] = True
+    tied = ballots.select(supporters)
+    columns = (decided.row, tied.row), (decided.supervisor, len(names) + tied.supervisor), (decided.label, tied.label)
+    apart = tuple(f"{name}, where copies differ" for name in ballots.names)
+    found = Ballots.from_labels(
+        *map(np.concatenate, columns), rows=ballots.rows, choices=ballots.choices, names=names + apart
+    )
+    return dataclasses.replace(found, repeats=ballots.repeats)
 
 
 def is_explained(ballots: Ballots, *, excess: float) -> bool:
@@ -180,6 +194,12 @@ def _excess(r: Array, error: Array, i: int, j: int) -> float:
 
 def _gram(values: Array, weight: Array, row: Index, column: Index, shape: tuple[int, int]) -> Array:
     """AᵀWA of a sparse matrix A with a weight per row, shape (columns, columns)."""
+    if shape[0] * shape[1] <= SMALL:
+        dense = np.zeros(shape)
+        np.add.at(dense, (row, column), values)
+        weights = np.zeros((shape[0], 1))
+        weights[row, 0] = weight
+        return dense.T @ (weights * dense)
     from scipy import sparse
 
     left = sparse.csr_matrix((values * weight, (row, column)), shape)

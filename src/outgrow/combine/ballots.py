@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Index: TypeAlias = NDArray[np.signedinteger[Any]]
 """Indices of votes take four bytes where that is enough: fifty million votes have three of them each."""
 
+SMALL = 20_000
+"""Numbers up to which a matrix is dense: `scipy.sparse` takes longer to import than few votes to combine."""
+_SAMPLE, _DIFFERENT = 1000, 0.95
+"""Rows that are looked at first, and share of different ones from which rows are not merged."""
 HARD = 1e-9
 """A vote whose largest probability is this close to one counts as a plain choice, not as probabilistic."""
 
@@ -164,22 +168,35 @@ class Ballots:
         occurs = np.bincount(code, minlength=len(self.names) * self.choices) > 0
         return np.flatnonzero(occurs), (np.cumsum(occurs) - 1).astype(self.row.dtype)[code]
 
-    def codes(self) -> NDArray[np.int64]:
+    def codes(self) -> Index:
         """Supervisor·K + label of each vote, shape (V,)."""
-        code: NDArray[np.int64] = np.multiply(self.supervisor, self.choices, dtype=np.int64)
-        code += self.label
-        return code
+        return self._places(self.supervisor, len(self.names))
 
-    def cells(self) -> NDArray[np.int64]:
+    def cells(self) -> Index:
         """Row·K + label of each vote, shape (V,)."""
-        cell: NDArray[np.int64] = np.multiply(self.row, self.choices, dtype=np.int64)
-        cell += self.label
-        return cell
+        return self._places(self.row, self.rows)
 
-    def incidence(self, column: Index, width: int) -> sparse.csr_matrix:
-        """Return ones at (row, column) of each vote, (N, width); built in place, because votes are sorted by row."""
+    def _places(self, of: Index, count: int) -> Index:
+        small = count * self.choices <= np.iinfo(np.int32).max
+        place: Index = np.multiply(of, self.choices, dtype=of.dtype if small else np.int64)
+        place += self.label.astype(place.dtype, copy=False)
+        return place
+
+    def first(self, rows: int) -> Ballots:
+        """Return the votes on the first rows."""
+        own = slice(0, int(np.searchsorted(self.row, rows)))
+        kept: dict[str, Any] = {name: getattr(self, name)[own] for name in ("row", "supervisor", "label")}
+        return dataclasses.replace(self, rows=rows, **kept)
+
+    def incidence(self, column: Index, width: int) -> sparse.csr_matrix | NDArray[np.float64]:
+        """Return ones at (row, column) of each vote, (N, width), sparse unless that is small."""
+        if self.rows * width <= SMALL:
+            dense = np.zeros((self.rows, width))
+            np.add.at(dense, (self.row, column), 1.0)
+            return dense
         from scipy import sparse
 
+        # In place, because votes are sorted by row.
         ends = np.zeros(self.rows + 1, dtype=np.int64)
         np.cumsum(np.bincount(self.row, minlength=self.rows), out=ends[1:])
         return sparse.csr_matrix((np.ones(len(column)), column, ends), (self.rows, width))
@@ -206,17 +223,15 @@ class Merged:
 
     @classmethod
     def of(cls, ballots: Ballots, gold: NDArray[np.int64]) -> Merged:
-        """Merge rows with the same plain choices and the same gold; probabilistic votes are left as they are."""
-        if ballots.probs is not None or ballots.repeats is not None:
+        """Merge rows with the same plain choices and the same gold; probabilistic votes are left as they are.
+
+        So are rows of which a sample is nearly all different.
+        """
+        plain = ballots.probs is None and ballots.repeats is None
+        some = ballots.rows > 2 * _SAMPLE and plain
+        if not plain or (some and len(np.unique(_keys(ballots.first(_SAMPLE), gold[:_SAMPLE]))) > _DIFFERENT * _SAMPLE):
             return cls(ballots, gold, np.arange(ballots.rows))
-        # Rows are compared by a 64-bit sum of random numbers: two of 10⁸ rows collide with probability 3·10⁻⁴.
-        random = np.random.default_rng(0)
-        key = random.integers(1, 2**63, size=ballots.choices + 1, dtype=np.uint64)[gold + 1]
-        symbols = random.integers(1, 2**63, size=len(ballots.names) * ballots.choices, dtype=np.uint64)
-        running = np.zeros(len(ballots.row) + 1, dtype=np.uint64)
-        np.cumsum(symbols[ballots.codes()], out=running[1:])
-        ends = np.cumsum(np.bincount(ballots.row, minlength=ballots.rows))
-        key = key + running[ends] - running[np.concatenate([[0], ends[:-1]]).astype(np.intp)][: len(ends)]
+        key = _keys(ballots, gold)
         _, first, of_row, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
         kept = np.zeros(ballots.rows, dtype=bool)
         kept[first] = True
@@ -229,6 +244,17 @@ class Merged:
         repeats = count[order].astype(np.float64)
         lines = dataclasses.replace(chosen, row=row, rows=len(first), repeats=repeats)
         return cls(lines, gold[first[order]], rank[of_row])
+
+
+def _keys(ballots: Ballots, gold: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A 64-bit sum of random numbers for each row's votes and gold: two of 10⁸ rows collide with probability 3·10⁻⁴."""
+    random = np.random.default_rng(0)
+    key = random.integers(1, 2**63, size=ballots.choices + 1, dtype=np.uint64)[gold + 1]
+    symbols = random.integers(1, 2**63, size=len(ballots.names) * ballots.choices, dtype=np.uint64)
+    running = np.zeros(len(ballots.row) + 1, dtype=np.uint64)
+    np.cumsum(symbols[ballots.codes()], out=running[1:])
+    ends = np.cumsum(np.bincount(ballots.row, minlength=ballots.rows))
+    return key + running[ends] - running[np.concatenate([[0], ends[:-1]]).astype(np.intp)][: len(ends)]
 
 
 def checked_gold(gold: ArrayLike | None, rows: int, choices: int) -> NDArray[np.int64]:
@@ -265,10 +291,11 @@ def pooled(
     If all voters of a row have λ = 0 they count alike. With `favourites` the most probable choice of each vote counts
     (a tie is split) instead of its probabilities.
     """
-    k = ballots.choices
-    strength = np.ones(len(ballots.row)) if weights is None else weights[ballots.supervisor]
-    mass = np.bincount(ballots.row, strength, minlength=ballots.rows)
-    strength = np.where(mass[ballots.row] > 0, strength, 1.0)
+    k, strength = ballots.choices, None
+    if weights is not None or ballots.probs is not None:
+        strength = np.ones(len(ballots.row)) if weights is None else weights[ballots.supervisor]
+        mass = np.bincount(ballots.row, strength, minlength=ballots.rows)
+        strength = np.where(mass[ballots.row] > 0, strength, 1.0)
     if ballots.probs is None:
         total = np.bincount(ballots.cells(), strength, minlength=ballots.rows * k)
         total = total.reshape(ballots.rows, k)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 
 from outgrow.combine.ballots import Ballots, checked_gold
+from outgrow.combine.result import normalised
 from outgrow.errors import DataError
 from outgrow.labels import ChoiceVotes
 
@@ -53,8 +53,7 @@ def apply_temperatures(votes: ArrayLike, temperatures: ArrayLike) -> NDArray[np.
     """Return votes (N, M, K) raised to 1/T of their supervisor (M,) and normalised; abstentions stay NaN."""
     logits = np.log(np.maximum(np.asarray(votes, dtype=np.float64), _FLOOR))
     logits = logits / np.asarray(temperatures, dtype=np.float64)[:, None]
-    probs: NDArray[np.float64] = np.exp(logits - logsumexp(logits, axis=2, keepdims=True))
-    return probs
+    return normalised(logits)
 
 
 def recalibrate(
@@ -70,6 +69,10 @@ def recalibrate(
     times = np.ones(len(known)) if count is None else count[known]
     if times.sum() < _LEAST_GOLD:
         return log_joint
+    # Here, because they take longer to import than all else in this room.
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
     logits = log_joint - log_joint.mean(axis=1, keepdims=True)
     own, answers = logits[known], gold[known]
     width = np.array([_LOG_TEMPERATURE_SD] + [_OFFSET_SD] * logits.shape[1])
@@ -79,18 +82,17 @@ def recalibrate(
         picked = scaled[np.arange(len(own)), answers]
         return float(times @ (logsumexp(scaled, axis=1) - picked) + 0.5 * ((parameters / width) ** 2).sum())
 
-    from scipy.optimize import minimize  # here, because it takes longer to import than all else in this room
-
     best = minimize(loss, np.zeros(len(width)), method="L-BFGS-B").x
     scaled: NDArray[np.float64] = np.exp(-best[0]) * logits + best[1:]
     return scaled
 
 
 def _best_temperature(log_votes: NDArray[np.float64], answers: NDArray[np.int64]) -> float:
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
     def loss(log_temperature: float) -> float:
         logits = log_votes * np.exp(-log_temperature)
         return float((logsumexp(logits, axis=1) - logits[np.arange(len(logits)), answers]).sum())
-
-    from scipy.optimize import minimize_scalar
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, Merged, checked_gold, pooled
 from outgrow.combine.combiner import PosteriorCombiner
-from outgrow.combine.likelihoods import Likelihood, likelihoods
+from outgrow.combine.likelihoods import Likelihood, Rules, likelihoods
 from outgrow.combine.open_answers import OpenVotes
-from outgrow.combine.result import Posterior, held, normalised
+from outgrow.combine.result import Posterior, finished, held, normalised
 
 Array = NDArray[np.float64]
 
@@ -54,13 +54,12 @@ class DawidSkene(PosteriorCombiner):
         """Return the posterior of every row; gold rows (`gold >= 0`) keep their answer and inform the accuracies."""
         merged = Merged.of(ballots, checked_gold(gold, ballots.rows, ballots.choices))
         fit = self.fit(merged.ballots, merged.gold)
-        return Posterior(fit.probs[merged.of_row], notes=fit.notes)
+        return Posterior(finished(fit.probs, merged.ballots, merged.gold)[merged.of_row], notes=fit.notes)
 
     def fit(self, lines: Ballots, gold: NDArray[np.int64]) -> Fit:
         """Return the fit to P lines, which may stand for several rows each (`Merged`); gold is (P,), -1 = unknown."""
         usable = lines.has_votes | (gold >= 0)
         probs = held(pooled(lines), usable, gold)
-        share = lines.count * usable
         checked = (np.bincount(lines.row, minlength=lines.rows) > 1) | (gold >= 0)
         if not checked.any():
             # No accuracy is identified, and the most probable fit would be the commonest label on every row.
@@ -68,9 +67,13 @@ class DawidSkene(PosteriorCombiner):
         parts: list[Likelihood] = (
             [OpenVotes(lines, self.smoothing)] if lines.open else likelihoods(lines, self.smoothing)
         )
+        rules = [part for part in parts if isinstance(part, Rules)]
+        usable |= bool(rules)  # where all of them are silent, that is evidence too
+        share, balance, settled = lines.count * usable, np.zeros(0), False
         for step in range(self.iterations):
-            balance = share @ probs + 1.0
-            balance /= balance.sum()
+            if not settled:
+                balance = share @ probs + 1.0
+                balance /= balance.sum()
             for part in parts:
                 part.fit(probs, balance, lines.count * checked)
             log_joint = np.zeros(probs.shape) if lines.open else np.tile(np.log(balance), (len(probs), 1))
@@ -78,7 +81,11 @@ class DawidSkene(PosteriorCombiner):
                 part.add_to(log_joint)
             before, probs = probs, held(normalised(log_joint.copy()), usable, gold)
             if step > 2 and np.abs(probs - before).max(initial=0.0) < self.tolerance:
-                return Fit(probs, log_joint, parts)
+                if settled or not rules:
+                    return Fit(probs, log_joint, parts)
+                settled = True
+                for rule in rules:
+                    rule.loosen()
         notes = (f"Expectation–maximisation had not settled after {self.iterations} rounds.",)
         return Fit(probs, log_joint, parts, notes)
 

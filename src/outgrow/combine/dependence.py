@@ -101,7 +101,7 @@ class _Discounted(NamedTuple):
 
     @classmethod
     def of(cls, lines: Ballots, known: NDArray[np.int64], copies: Groups) -> _Discounted:
-        pooled = pool(lines, copies) if copies else lines
+        pooled = pool(lines, copies, ties_apart=True) if copies else lines
         fit = DawidSkene().fit(pooled, known)
         rho = shared_evidence(fit, pooled)
         return cls(copies, tempered(fit, pooled, rho), rho, fit.notes)

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from outgrow.combine.texts import Scale, centred, joint_scores, standardised
 from outgrow.errors import DataError
@@ -102,6 +101,8 @@ class Spread:
         with np.errstate(divide="ignore", invalid="ignore"):
             z = d * np.sqrt(self.signal) / scale
         # Without noise z is infinite; without a difference it is 0/0, and the probability ½.
+        from scipy.special import ndtr  # slow to import
+
         found: Array = ndtr(np.where(d == 0, 0.0, z))
         return found
 
