@@ -56,8 +56,9 @@ docs: $(READY)
 
 # Known vulnerabilities of the tested versions; needs a network and its database, else it says so.
 audit: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip || echo "audit: vulnerabilities above, or no database was reached"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit \
+		&& $(BIN)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip \
+		|| echo "audit: vulnerabilities above, or no database was reached"
 
 format: $(READY)
 	$(BIN)/ruff format src tests benchmarks

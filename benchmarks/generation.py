@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, LogitsProcessor, PreTrainedTokenizerFast
@@ -175,7 +176,18 @@ def cases(smoke: bool) -> Iterator[Case]:
             ways["generate, prefix given"] = partial(transformers_texts, own, asked, options, shared=prefix)
         for against, theirs in ways.items():
             yield Case(name, ours, against, theirs, check=partial(agree, ours, theirs))
+    for count in (16, 48, 160):
+        pairs = [(prompt, f" {words(6, tokens)}") for prompt in [words(count, tokens) for _ in plain] for _ in range(4)]
+        once, apart = partial(scores, model, [pairs]), partial(scores, model, [pairs[each::4] for each in range(4)])
+        alike = np.reshape(apart(), (4, -1, 6)).swapaxes(0, 1).reshape(-1, 6)
+        check = partial(np.testing.assert_allclose, once(), alike, atol=1e-3)
+        yield Case(f"4 texts behind {count} tokens scored", once, "the prompt read with each", apart, check=check)
     torch.set_grad_enabled(True)
+
+
+def scores(model: LocalLanguageModel, groups: Sequence[Sequence[tuple[str, str]]]) -> list[tuple[float, ...]]:
+    """Log-probabilities of the tokens of every continuation, a group after the other."""
+    return [one.logprobs for pairs in groups for one in model.logprobs(pairs)]
 
 
 def agree(ours: Callable[[], Texts], theirs: Callable[[], Texts]) -> None:
