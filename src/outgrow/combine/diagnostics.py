@@ -139,9 +139,10 @@ def _limits(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64]) -> 
             "most beyond what the others explain was taken for copies and counts once."
         )
     if rho := posterior.shared_evidence:
+        worth = f"{10 / (1 + 9 * rho):.1f} independent ones" if rho < 1 else "one or less"
         notes.append(
-            f"Supervisors share evidence (ρ = {rho:.2f}, from held-out votes): ten votes on a row count like "
-            f"{10 / (1 + 9 * rho):.1f} independent ones. What all of them share equally does not show in votes."
+            f"Supervisors share evidence (ρ = {rho:.2f}, from held-out votes): ten votes on a row count like {worth}. "
+            "What all of them share equally does not show in votes."
         )
     return notes
 

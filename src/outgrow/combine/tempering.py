@@ -13,8 +13,10 @@ from outgrow.combine.result import normalised
 
 Array = NDArray[np.float64]
 
-_GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
+_GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.5)
 """Shared evidence ρ to choose from."""
+_UNSEEN = 1.5
+"""Factor on a ρ of one and more, where scales of votes were fitted to shared errors. Chosen on planted supervisors."""
 _MOST_SUPERVISORS, _MOST_VOTES = 100, 24_000
 """Supervisors whose votes are held out in turn, those with most votes, and votes of all of them together."""
 _LEAST_VOTES = 20
@@ -26,14 +28,15 @@ _FIRST_ACCURACY, _CHANNEL_STEPS, _ROW_STRENGTH = 0.7, 12, 20.0
 
 
 def shared_evidence(fit: Fit, lines: Ballots) -> float:
-    """Return ρ in [0, 1]: n votes on a row are evidence like n / (1 + (n − 1)ρ) independent ones.
+    """Return ρ ≥ 0: n votes on a row are evidence like n / (1 + (n − 1)ρ) independent ones.
 
     Each of some supervisors is left out in turn. The posterior of the others, their evidence divided by 1 + (n − 1)ρ,
     predicts its votes through a channel with one accuracy, which is fitted again for each ρ. If the others share their
     errors, their posterior is too sure of itself: it says the same of rows on which the held-out votes agree and of
     rows on which they do not. The ρ with the most probable votes wins, and 0 unless it is better significantly.
 
-    What votes cannot show, here as everywhere: errors that all supervisors share equally.
+    What votes cannot show, here as everywhere: errors that all supervisors share equally. Where n votes with strengths
+    tell no more than one (ρ ≥ 1), these are likely too, and each vote has been taken for surer than it is: ρ is raised.
 
     Source:
         Kish's design effect (Kish 1965) for a composite likelihood (Varin, Reid & Firth 2011), by held-out votes; ours.
@@ -59,7 +62,9 @@ def shared_evidence(fit: Fit, lines: Ballots) -> float:
         gained += gains @ times
         spread += gains**2 @ times
     best = int(gained.argmax())
-    return _GRID[best] if gained[best] > _STANDARD_ERRORS * np.sqrt(spread[best]) else 0.0
+    if gained[best] <= _STANDARD_ERRORS * np.sqrt(spread[best]):
+        return 0.0
+    return _GRID[best] * (_UNSEEN if _GRID[best] >= 1 else 1.0)
 
 
 def tempered(fit: Fit, lines: Ballots, rho: float) -> Array:
