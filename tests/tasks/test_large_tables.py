@@ -56,6 +56,8 @@ def test_a_table_of_many_rows_gives_the_rows_of_one_of_few(
     monkeypatch.setattr(columns, "IN_MEMORY", 0)
     rows = read_rows(config)
     assert isinstance(rows.prompts, Column)
+    assert isinstance(rows.parts, Column)
+    assert isinstance(rows.parts.values.type, pa.DictionaryType)
     assert Rows.from_arrow(rows.to_arrow()) == rows == whole
     assert shared_stems(rows) == shared_stems(whole) > 0
     assert shared_prompts(rows, rows.part("gold")) == shared_prompts(whole, whole.part("gold")) > 0

@@ -119,7 +119,7 @@ def rows_in_parts(
     rows = Rows(
         ids=packed(map(str, kept)) if ids is None else taken(ids, kept),
         prompts=taken(prompts, kept),
-        parts=packed(part for part in parts if part is not None),
+        parts=[part for part in parts if part is not None],
         gold=taken(gold, kept),
         choices=choices,
         options=None if options is None else taken(options, kept),

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 HEAD = "probe.safetensors"
 """The file of a trained head."""
-_STEPS = 64
-"""Steps after which features are taken out of memory."""
+_ROWS = 2**12
+"""Rows after which features are taken out of memory: with each, up to 64 KiB of its neighbours were read."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Probe:
 
         def loss() -> Tensor:
             done, rows = next(numbered)
-            if done % _STEPS == 0:
+            if done % max(1, _ROWS // self.batch_size) == 0:
                 forget_pages()
             logits = head((features[rows] - mean) / scale).reshape(len(rows), -1)
             if tracker.needed:
