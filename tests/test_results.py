@@ -185,6 +185,8 @@ def test_scores_that_are_missing_from_the_table_are_refused(results, tmp_path):
         (("provenance", "students"), [7]),
         (("provenance", "seconds"), {"student": "long"}),
         (("provenance", "refinement"), [{"scores": 1}]),
+        (("provenance", "notes"), [{"code": []}]),
+        (("provenance", "advice"), [{"code": "advice.votes", "who": {}}]),
     ],
 )
 def test_forged_results_are_refused(results, tmp_path, place, value):

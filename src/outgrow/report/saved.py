@@ -50,6 +50,15 @@ class Expected(_Strict):
     total: _Range
 
 
+class _Note(_Strict):
+    """See `Note`."""
+
+    code: str
+    who: str | None = None
+    seed: int | None = None
+    values: dict[str, Any] = {}
+
+
 class _Provenance(_Strict):
     """See `Results.provenance`."""
 
@@ -63,8 +72,8 @@ class _Provenance(_Strict):
     students: list[_Student] | None = None
     refinement: list[dict[str, Any]] | None = None
     costs: list[dict[str, Any]] | None = None
-    notes: list[dict[str, Any] | str] | None = None
-    advice: list[dict[str, Any]] | None = None
+    notes: list[_Note | str] | None = None
+    advice: list[_Note] | None = None
     estimate: Expected | None = None
     plugins: list[Any] | None = None
     artefacts: list[str] | None = None
