@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,30 @@ def test_a_table_of_many_rows_gives_the_rows_of_one_of_few(
     assert shared_stems(rows) == shared_stems(whole) > 0
     assert shared_prompts(rows, rows.part("gold")) == shared_prompts(whole, whole.part("gold")) > 0
     check_parts(rows, where="the table")
+
+
+@pytest.mark.parametrize("group", [None, "source"])
+def test_a_test_table_beside_one_of_many_rows_takes_the_rows_that_it_takes_beside_few(
+    group: str | None, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [TABLE["text"][0].as_py(), *(f"a test of {row}" for row in range(6))]
+    own = pa.table({"text": texts, "answer": ["no", "yes"] * 3 + ["no"], "source": ["s8", *"abcdef"]})
+    pa.parquet.write_table(own, tmp_path / "test.parquet")
+    settings: dict[str, Any] = {"path": str(table), "choices": "auto", "columns": {"gold": "answer"}}
+    split = {"gold": 0.5, "unlabelled": 0.5, "group": group}
+    config = TaskConfig(**settings, test_path=str(tmp_path / "test.parquet"), split=split)
+    whole, further = read_rows(config), read_rows(TaskConfig(**settings)).part("test")
+    assert whole.part("test").prompts == tuple(texts)
+    assert {str(row) for row in range(40)} - {*whole.ids} == {"0"} | (
+        set() if group is None else {"8", "17", "26", "35"}
+    )
+    further = replace(further, ids=tuple(f"more/{row}" for row in further.ids))
+    both = whole.with_test(further)
+    monkeypatch.setattr(columns, "MANY", 4)
+    monkeypatch.setattr(columns, "IN_MEMORY", 0)
+    rows = read_rows(config)
+    assert rows == whole
+    assert rows.with_test(further) == both
 
 
 @pytest.mark.parametrize("label", [3, 0.5, None, True, "a"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -106,7 +107,7 @@ class Rows:
     def with_test(self, other: Rows) -> Rows:
         """Return the rows with those of `other` as the test part, of which all have the same kind of choices."""
         kept, further = self.take(self.where("gold", "validation", "unlabelled"))._columns(), other._columns()
-        return Rows(**{name: packed([*own, *further[name]]) for name, own in kept.items()}, choices=self.choices)
+        return Rows(**{name: add(own, further[name]) for name, own in kept.items()}, choices=self.choices)
 
     def gold_indices(self) -> NDArray[np.int64]:
         """Return the gold answers of a choice task as indices, shape (N,); a DataError if a row has none."""

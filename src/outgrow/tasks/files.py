@@ -6,9 +6,9 @@ import re
 import string
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -324,10 +324,14 @@ def _assigned_parts(
     size = {"test": split.test if "test" in split.model_fields_set else "all"}
     only_test = split.model_copy(update={"gold": 0, "validation": 0, "unlabelled": 0, **size})
     tested = assign_parts(prompts[first:], gold[first:], only_test)
-    keys = [{normalise(prompt)} | (set() if groups is None else {("group", groups[row])})
-            for row, prompt in enumerate(prompts)]  # fmt: skip
-    taken_keys = set().union(*keys[first:])
-    rest = np.array([row for row in range(first) if not keys[row] & taken_keys], dtype=np.intp)
+
+    def keys() -> Iterator[set[Hashable]]:
+        if groups is None:
+            return ({normalise(prompt)} for prompt in prompts)
+        return ({normalise(prompt), ("group", group)} for prompt, group in zip(prompts, groups, strict=True))
+
+    taken_keys = set[Hashable]().union(*islice(keys(), first, None))
+    rest = np.flatnonzero(np.fromiter((not own & taken_keys for own in islice(keys(), first)), np.bool_, first))
     dealt = assign_parts(
         taken(prompts, rest),
         taken(gold, rest),
@@ -335,8 +339,9 @@ def _assigned_parts(
         groups=groups and taken(groups, rest),
         voted=voted and taken(voted, rest),
     )
-    by_row = dict(zip(rest.tolist(), dealt, strict=True))
-    return [*(by_row.get(row) for row in range(first)), *tested]
+    parts: NDArray[np.object_] = np.full(first, None, dtype=object)
+    parts[rest] = dealt
+    return [*parts, *tested]
 
 
 def _voted(config: TaskConfig, ids: Sequence[str], prompts: Sequence[str]) -> list[bool] | None:
