@@ -125,6 +125,11 @@ def test_voters_that_fail_together_share_evidence_and_independent_ones_do_not():
         assert any("share evidence" in note for note in about.notes) == shared
 
 
+@pytest.mark.parametrize("seed", [4, 5])
+def test_a_few_rows_on_which_independent_voters_fail_together_are_no_shared_evidence(seed):
+    assert combine(planted("contrary", seed).votes).diagnostics.shared_evidence == 0
+
+
 def test_a_row_with_one_vote_is_not_discounted():
     votes, _ = failing_together(1.2)
     votes[:100, 1:] = np.nan

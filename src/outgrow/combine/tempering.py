@@ -21,7 +21,7 @@ _MOST_SUPERVISORS, _MOST_VOTES = 100, 24_000
 """Supervisors whose votes are held out in turn, those with most votes, and votes of all of them together."""
 _LEAST_VOTES = 20
 """Votes of a supervisor below which it is not held out."""
-_STANDARD_ERRORS = 2.0
+_STANDARD_ERRORS = 1.5
 """How many standard errors the held-out votes must become more probable by, for evidence to count as shared."""
 _FIRST_ACCURACY, _CHANNEL_STEPS, _ROW_STRENGTH = 0.7, 12, 20.0
 """Start of a held-out channel, steps of its fit, and strength of the prior of its rows, in votes per choice."""
@@ -42,7 +42,7 @@ def shared_evidence(fit: Fit, lines: Ballots) -> float:
         Kish's design effect (Kish 1965) for a composite likelihood (Varin, Reid & Firth 2011), by held-out votes; ours.
     """
     voters = _voters(fit, lines)
-    gained, spread = np.zeros((2, len(_GRID)))
+    gains, of_gain = [np.zeros((len(_GRID), 0))], [np.zeros(0, dtype=np.int64)]
     held_out = _held_out(fit)
     for part, cast in held_out:
         own = cast[voters[part.ballots.row[cast]] > 1]
@@ -58,11 +58,13 @@ def shared_evidence(fit: Fit, lines: Ballots) -> float:
             others[novel, label[novel]] = -np.inf
         tried = (others / _divisor(voters[line] - 1, rho) for rho in _GRID)
         fits = [_log_predicted(each, label, times, coincidence, novel) for each in tried]
-        gains = np.array(fits) - fits[0]
-        gained += gains @ times
-        spread += gains**2 @ times
-    best = int(gained.argmax())
-    if gained[best] <= _STANDARD_ERRORS * np.sqrt(spread[best]):
+        gains.append(np.array(fits) - fits[0])
+        of_gain.append(line)
+    found, row = np.concatenate(gains, axis=1), np.concatenate(of_gain)
+    best = int((found @ lines.count[row]).argmax())
+    # Votes on the same row are surprised together: rows are the sample, not votes.
+    by_row = np.bincount(row, found[best], minlength=lines.rows)
+    if by_row @ lines.count <= _STANDARD_ERRORS * np.sqrt(by_row**2 @ lines.count):
         return 0.0
     return _GRID[best] * (_UNSEEN if _GRID[best] >= 1 else 1.0)
 
