@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import threading
@@ -133,8 +134,16 @@ def test_a_damaged_artefact_is_said_set_aside_and_made_again(store: Store, damag
     assert "number.json is not what its manifest says. It was set aside as" in said[0]
 
 
+LONG = "é" * 200  # too long for the name of a file, in bytes
+
+
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"files": 3}', "[" * 100_000, '{"files": {"number.json": "x"}, "seconds": 1}']
+    "text",
+    [
+        *["{", "[]", "{}", '{"files": 3}', "[" * 100_000, '{"files": {"number.json": "x"}, "seconds": 1}'],
+        json.dumps({"files": {LONG: 1}, "seconds": 1}),
+        json.dumps({"files": {}, "sha256": {LONG: "0"}, "seconds": 1}),
+    ],
 )
 def test_an_artefact_with_a_damaged_manifest_is_made_again(store: Store, text: str) -> None:
     made, said = store.get("n", {}, number), []

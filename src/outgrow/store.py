@@ -233,6 +233,8 @@ class Store:
             check_sum(about)
             sums, seconds = dict(about.get("sha256") or {}), float(about["seconds"])
             sizes = {str(name): int(size) for name, size in dict(about["files"]).items()}
+            if any(len(part.encode()) > 255 for name in (*sizes, *sums) for part in str(name).split("/")):
+                raise ValueError("a name is too long")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{manifest} is damaged: {error}.", fix=_AGAIN) from error
         for name, size in sizes.items():
