@@ -104,6 +104,14 @@ def test_several_choices_and_no_answers_are_said(tmp_path: Path) -> None:
         read_votes(label_studio(tmp_path / "export.json", annotations=[], predictions=[]), "label")
 
 
+@pytest.mark.parametrize("data", [[["text", None]], [[None, None]], "text", 7])
+def test_data_that_are_no_fields_are_refused(tmp_path: Path, data: object) -> None:
+    path = Path(label_studio(tmp_path / "export.json"))
+    path.write_text(json.dumps([record | {"data": data} for record in json.loads(path.read_text())]))
+    with pytest.raises(DataError, match="cannot be read"):
+        read_votes(str(path), "label")
+
+
 def test_another_json_file_is_a_table_and_an_export_can_be_the_rows_too(tmp_path: Path) -> None:
     (tmp_path / "plain.json").write_text('[{"task": "a", "worker": "ann", "label": "yes"}]')
     assert lines(str(tmp_path / "plain.json")) == [("a", "ann", "yes")]

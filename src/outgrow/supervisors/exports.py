@@ -46,7 +46,7 @@ def read_votes(path: str, label: str) -> pa.Table:
     try:
         found = [(record, answer) for record in records for answer in answers(record)]
         for record in records:
-            dict(record.get("data") or record.get("fields") or {})
+            (record.get("data") or record.get("fields") or {}).items()
         json.dumps(records, ensure_ascii=False).encode()
     except (AttributeError, TypeError, ValueError) as error:
         wanted = "an export of Label Studio (`JSON`) or Argilla (`records.to_json`) as it was written"
