@@ -25,9 +25,10 @@ def test_in_the_tiny_world_all_students_take_the_style_that_the_base_lacks(
     assert min(content[name] for name in students[1:]) > content["words"] + 0.2
     assert content["words"] < 0.6
 
-    by_hand = Experiment.from_yaml(tmp_path / "demo" / "experiment.yaml").run()
-    assert set(by_hand.provenance["seconds"]) == {"total"}  # the same experiment: nothing is made anew
-    assert by_hand.table() == results.table()
+    for name in ("experiment.yaml", "config.yaml"):
+        by_hand = Experiment.from_yaml(tmp_path / "demo" / name).run()
+        assert set(by_hand.provenance["seconds"]) == {"total"}  # the same experiment: nothing is made anew
+        assert by_hand.table() == results.table()
 
 
 def test_a_demo_of_an_unknown_size_is_refused(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class Experiment:
                 results.save(self.output)
                 if to_label is not None:
                     write_rows(self.output / ROWS, to_label)
-                write_text(self.output / "config.yaml", yaml.safe_dump(plain(about["config"]), sort_keys=False))
+                write_text(self.output / "config.yaml", yaml.safe_dump(self._settings(), sort_keys=False))
                 if (asked := conversations(run.store.used.values())).num_rows:
                     write_table(self.output / "asked.parquet", asked)
                 results.save_report(self.output / "report.html")
@@ -301,8 +301,13 @@ class Experiment:
             old = read_mapping(file)
         except ConfigError:  # damaged, and about to be replaced
             return []
-        settings = plain(self.config.model_dump(mode="json", exclude={"scale"}))  # which changes no result
-        return [key for key, value in settings.items() if old.get(key, value) != value]
+        settings = self._settings()
+        changed = [key for key in {**settings, **old} if settings.get(key) != old.get(key)]
+        return [key for key in changed if key != "scale"]  # which changes no result
+
+    def _settings(self) -> dict[str, Any]:
+        """What the experiment file sets: a preset's own values are no settings of the user."""
+        return plain(self.config.model_dump(mode="json", exclude_unset=True))
 
     def _strong_model(self) -> str:
         strong = self.config.strong

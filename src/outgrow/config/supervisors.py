@@ -42,7 +42,9 @@ def _supervisor(section: object) -> object:
 
 def _section(supervisor: Any, info: SerializationInfo) -> dict[str, Any]:
     if isinstance(supervisor, BaseModel):
-        return supervisor.model_dump(mode="json", exclude_defaults=info.exclude_defaults)
+        return supervisor.model_dump(
+            mode="json", exclude_defaults=info.exclude_defaults, exclude_unset=info.exclude_unset
+        )
     about = identity(supervisor)
     return {about["name"]: about["params"]}
 
