@@ -307,7 +307,8 @@ class Experiment:
 
     def _settings(self) -> dict[str, Any]:
         """What the experiment file sets: a preset's own values are no settings of the user."""
-        return plain(self.config.model_dump(mode="json", exclude_unset=True))
+        settings: dict[str, Any] = plain(self.config.model_dump(mode="json", exclude_unset=True))
+        return settings
 
     def _strong_model(self) -> str:
         strong = self.config.strong
