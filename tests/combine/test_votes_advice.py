@@ -16,10 +16,10 @@ def severities_of(combined):
     return {note.code.removeprefix("advice."): note.severity for note in votes_advice(combined)}
 
 
-def few_votes_of_rules(seed=102):
+def few_votes_of_rules(seed=126, rows=30):
     world = planted("rules", seed)
-    votes = world.votes[:60]
-    return votes[:, ~np.isnan(votes).all(axis=(0, 2))], world.truth[:60]
+    votes = world.votes[:rows]
+    return votes[:, ~np.isnan(votes).all(axis=(0, 2))], world.truth[:rows]
 
 
 def test_a_posterior_that_explains_few_votes_by_one_choice_is_not_advised():

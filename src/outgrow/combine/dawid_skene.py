@@ -15,6 +15,8 @@ from outgrow.combine.result import Posterior, finished, held, normalised
 
 Array = NDArray[np.float64]
 
+_RULES_KNOW_LITTLE = 8.0
+"""Rows of each class that are added where the class probabilities come from rules. Chosen on planted rules."""
 _ALONE = "No task has two votes, so that no accuracy can be estimated: votes are taken as they are."
 
 
@@ -72,7 +74,7 @@ class DawidSkene(PosteriorCombiner):
         share, balance, settled = lines.count * usable, np.zeros(0), False
         for step in range(self.iterations):
             if not settled:
-                balance = share @ probs + 1.0
+                balance = share @ probs + (_RULES_KNOW_LITTLE if rules else 1.0)
                 balance /= balance.sum()
             for part in parts:
                 part.fit(probs, balance, lines.count * checked)

@@ -23,8 +23,8 @@ _CHOSEN_EVERY, _FIRST_CHOSEN = 5, 2
 _COMMON_STRENGTH, _RULE_STRENGTH = 1000.0, 20.0
 """Strength of the common precision of rules: in votes at first, then in votes that meet others on their row. The second
 was chosen on planted rules, and word lists for `mr` and `cr`."""
-_RULE_SURPRISE = 12.0
-"""A supervisor with one label only is a rule where chance would give that less often than e to the minus this."""
+_SURELY, _ROUNDS = 0.8, 20
+"""Probability of being a rule from which a supervisor is taken for one, and rounds of estimating how many there are."""
 _MOST_FIRED = 0.97
 """Largest probability of a rule to vote where it is right: silence is never a proof."""
 _INNER_STEPS = 2
@@ -64,13 +64,21 @@ def likelihoods(ballots: Ballots, smoothing: float) -> list[Likelihood]:
 
 
 def one_label_only(ballots: Ballots) -> NDArray[np.bool_]:
-    """Return which supervisors only ever give one label, while others give several: rules, shape (M,)."""
+    """Return which supervisors are rules, which only ever give one label, shape (M,).
+
+    Others give one label by chance, with few votes. How many supervisors are rules is estimated from all of them.
+    """
     k, people = ballots.choices, len(ballots.names)
     times = None if ballots.repeats is None else ballots.repeats[ballots.row]
     given = np.bincount(ballots.codes(), times, minlength=people * k).reshape(people, k)
-    share = given.sum(axis=0) / max(given.sum(), 1.0)
-    surprise = -given.max(axis=1) * np.log(np.maximum(share[given.argmax(axis=1)], 1e-12))
-    only: NDArray[np.bool_] = (np.count_nonzero(given, axis=1) == 1) & (surprise > _RULE_SURPRISE)
+    votes, share = given.sum(axis=1), given.sum(axis=0) / max(given.sum(), 1.0)
+    alike = np.count_nonzero(given, axis=1) == 1
+    by_chance = np.exp(votes[:, None] * np.log(np.maximum(share, 1e-12))).sum(axis=1)
+    rules, found = 0.5, np.zeros(people)
+    for _ in range(_ROUNDS):
+        found = alike * rules / (rules + (1 - rules) * by_chance)
+        rules = (found.sum() + 1) / (np.count_nonzero(votes) + 5)
+    only: NDArray[np.bool_] = found > _SURELY
     return only
 
 
@@ -202,7 +210,7 @@ class Rules:
         common = np.clip((hits.sum() + 1) / (self._given.sum() + 2), 0.5, 0.99)
         precision = (hits + self._strength * common) / (self._given + self._strength)
         share, right = self._given / count.sum(), balance[self._label]
-        precision = np.maximum(precision, right)
+        precision = np.clip(precision, right, np.maximum(_MOST_FIRED * right / share, right))
         elsewhere = np.minimum(share * (1 - precision) / (1 - right), _MOST_FIRED)
         votes = np.repeat(elsewhere[:, None], self.ballots.choices, axis=1)
         votes[every, self._label] = np.minimum(share * precision / right, _MOST_FIRED)
