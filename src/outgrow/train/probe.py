@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 HEAD = "probe.safetensors"
 """The file of a trained head."""
-_ROWS = 2**12
-"""Rows after which features are taken out of memory: with each, up to 64 KiB of its neighbours were read."""
+_MOST = 2**30
+"""Bytes of features up to which they stay in memory during an epoch."""
+_NEAR = 2**16
+"""Bytes that are read with a row: its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,11 @@ class Probe:
                 yield from torch.randperm(len(features), generator=generator).split(self.batch_size)
 
         numbered = enumerate(batches())
+        large, every = features.nbytes > _MOST, max(1, _MOST // _NEAR // self.batch_size)
 
         def loss() -> Tensor:
             done, rows = next(numbered)
-            if done % max(1, _ROWS // self.batch_size) == 0:
+            if large and done % every == 0:
                 forget_pages()
             logits = head((features[rows] - mean) / scale).reshape(len(rows), -1)
             if tracker.needed:
@@ -129,21 +132,24 @@ class Probe:
     def logits(state: Mapping[str, Tensor], features: Tensor) -> Tensor:
         """Return logits (N, K) of features (N, D) or (N, K, D) by what `fit` returned."""
         found = []
-        for block in features.split(MANY):
+        for block in _blocks(features):
             inputs = (block - state["mean"]) / state["scale"]
             found.append(functional.linear(inputs, state["weight"], state["bias"]).reshape(len(block), -1))
-            forget_pages()
         return torch.cat(found)
 
 
 def _moments(inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each column of (N, D), which need not fit into memory."""
-    mean = sum((block.double().sum(0) for block in inputs.split(MANY)), torch.zeros(())) / len(inputs)
-    forget_pages()
-    squares = (((block - mean) ** 2).sum(0) for block in inputs.split(MANY))
+    mean = sum((block.double().sum(0) for block in _blocks(inputs)), torch.zeros(())) / len(inputs)
+    squares = (((block - mean) ** 2).sum(0) for block in _blocks(inputs))
     scale = (sum(squares, torch.zeros(())) / len(inputs)).sqrt().clamp_min(1e-6)
-    forget_pages()
     return mean.float(), scale.float()
+
+
+def _blocks(inputs: Tensor) -> Iterator[Tensor]:
+    for block in inputs.split(MANY):
+        yield block
+        forget_pages()
 
 
 @dataclass(frozen=True)
