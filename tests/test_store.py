@@ -142,6 +142,7 @@ LONG = "é" * 200  # too long for the name of a file, in bytes
     [
         *["{", "[]", "{}", '{"files": 3}', "[" * 100_000, '{"files": {"number.json": "x"}, "seconds": 1}'],
         json.dumps({"files": {LONG: 1}, "seconds": 1}),
+        json.dumps({"files": {}, "seconds": 10**400}),
         json.dumps({"files": {}, "sha256": {LONG: "0"}, "seconds": 1}),
     ],
 )

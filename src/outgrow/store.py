@@ -235,7 +235,7 @@ class Store:
             sizes = {str(name): int(size) for name, size in dict(about["files"]).items()}
             if any(len(part.encode()) > 255 for name in (*sizes, *sums) for part in str(name).split("/")):
                 raise ValueError("a name is too long")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise StoreError(f"{manifest} is damaged: {error}.", fix=_AGAIN) from error
         for name, size in sizes.items():
             if not (folder / name).is_file() or (folder / name).stat().st_size != size:
