@@ -1,4 +1,4 @@
-"""Memory does not grow with the rows' texts: `benchmarks/rows.py` in small."""
+"""Memory hardly grows with the number of rows: `benchmarks/rows.py` in small."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "rows.py"
 
 
 @pytest.mark.slow
-def test_a_row_of_an_experiment_takes_less_than_400_bytes() -> None:
-    few, many = 100_000, 400_000
-    done = subprocess.run([sys.executable, BENCHMARK, str(few), str(many)], capture_output=True, text=True, check=True)
-    peaks = [float(peak.replace(",", "")) for peak in re.findall(r"([\d,]+) MiB;", done.stdout)]
-    assert (peaks[1] - peaks[0]) * 2**20 / (many - few) < 400
+def test_a_further_row_of_an_experiment_takes_less_than_250_bytes() -> None:
+    # 80 to 140 in most runs; 260 if no column is mapped.
+    done = subprocess.run([sys.executable, BENCHMARK, "100000", "1000000"], capture_output=True, text=True, check=True)
+    found = re.search(r"and (-?\d+) bytes for each row", done.stdout)
+    assert found is not None
+    assert int(found[1]) < 250, done.stdout
