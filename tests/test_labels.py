@@ -298,3 +298,8 @@ def test_text_labels_of_the_wrong_shape_are_refused() -> None:
 def test_targets_that_are_no_distributions_are_refused() -> None:
     with pytest.raises(DataError, match="targets"):
         ChoiceTargets(("a",), np.array([[0.9, 0.9]]), np.ones(1))
+
+
+def test_votes_on_no_rows_are_joined_as_others_are() -> None:
+    joined = ChoiceVotes.stack([ChoiceVotes((), (name,), np.zeros((0, 1, 2))) for name in ("ann", "bob")])
+    assert (joined.supervisors, joined.probs.shape) == (("ann", "bob"), (0, 2, 2))

@@ -380,8 +380,11 @@ def in_batches(work: Callable[[Any], NDArray[Any]], values: Sequence[Any] | NDAr
 
 
 def blocks(array: ArrayLike) -> Iterator[NDArray[Any]]:
-    """Yield an array in slices of `MANY` along the first axis; the pages of a mapped one are forgotten after each."""
+    """Yield an array in slices of `MANY` along the first axis; the pages of a mapped one are forgotten after each.
+
+    An empty array is one slice.
+    """
     whole = np.asarray(array)
-    for start in range(0, len(whole), MANY):
+    for start in range(0, max(len(whole), 1), MANY):
         yield whole[start : start + MANY]
         forget_pages()
