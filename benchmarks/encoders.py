@@ -1,6 +1,7 @@
 """Weak to strong across real encoders, without gold for the methods: TF-IDF, word lists, MiniLM-L3 → MiniLM-L6 → mpnet.
 
-    MINILM_L3=… MINILM=… MPNET=… python benchmarks/encoders.py [--data ../shared/data] [--seeds 5] [--adapter probe]
+    MINILM_L3=… MINILM=… MPNET=… python benchmarks/encoders.py [--data ../shared/data] [--seeds 5]
+    python benchmarks/encoders.py --strong l6 --adapter none --unlabelled 400       (fine-tuned in bf16, not probes)
 
 Models are folders or, by default, their hub ids. Supervisors learn from gold rows of their own (see `SETS`); methods
 see none, but for `proportions + confidence`, which knows the class shares of the gold part. PGR is against the best
@@ -88,7 +89,12 @@ SETS: dict[str, dict[str, Any]] = {  # columns and sizes of the task, supervisor
         "by": [TFIDF | {"rows": 600}, small(300)],
     },
 }
-SPLIT = {"gold": 400, "unlabelled": 1200, "test": 800}
+SPLIT = {"gold": 400, "test": 800}
+TRAINER: dict[str, Any] = {
+    "none": {"learning_rate": 1e-4, "num_train_epochs": 4},
+    "lora": {"learning_rate": 1e-3, "num_train_epochs": 4},
+}
+"""What students of all methods, and the ceiling, are trained with by adapter; probes have settings of their own."""
 BY_ROW = ("sciq", "cosmosqa")
 """Sets whose rows have choices of their own: methods that need classes cannot learn them."""
 LEFT_OUT = [("sciq", "mpnet"), ("cosmosqa", "mpnet")]
@@ -118,13 +124,16 @@ def experiment(name: str, strong: str, options: argparse.Namespace) -> dict[str,
         methods = {each: how for each, how in methods.items() if each not in SLOW}
     if options.methods:
         methods = {each: methods[each] for each in options.methods.split(";") if each in methods}
-    task = {"split": SPLIT} | one["task"]
+    task = {"split": SPLIT | {"unlabelled": options.unlabelled}} | one["task"]
+    tuned = options.adapter != "probe"
     made = options.output / task["path"]
     return {
         "name": f"{name}, {strong}",
         "task": task | {"path": str(made if made.is_file() else options.data.resolve() / task["path"])},
         "supervisors": one["by"],
-        "strong": {"model": MODELS[strong], "adapter": options.adapter, "max_length": 256},
+        "strong": {"model": MODELS[strong], "adapter": options.adapter, "max_length": 256}
+        | ({"dtype": "bfloat16"} if tuned else {}),
+        "trainer": TRAINER[options.adapter] if tuned else {},
         "methods": methods,
         "gold_only": False,
         "seeds": options.seeds,
@@ -206,7 +215,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", default="mr,subj,cr,slurp,snips,sciq,cosmosqa")
     parser.add_argument("--strong", default="l6,mpnet")
-    parser.add_argument("--adapter", default="probe")
+    parser.add_argument("--adapter", default="probe", choices=["probe", *TRAINER])
+    parser.add_argument("--unlabelled", type=int, default=1200, help="rows, but for sciq and cosmosqa")
     parser.add_argument("--methods", help="some of them, with ; between")
     parser.add_argument("--output", type=Path, default=Path("outgrow-runs/encoders"))
     options = parser.parse_args()
