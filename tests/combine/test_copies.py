@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from voting_worlds import copies, gaussian, independent, one_hot
@@ -74,14 +76,32 @@ def test_the_correlation_of_two_votes_is_pearsons():
     np.testing.assert_allclose(found, np.corrcoef(labels.T), atol=1e-9)
 
 
-def test_agreement_counted_in_blocks_is_that_of_all_rows(monkeypatch):
+@pytest.mark.parametrize("pairs_take", [0, np.inf])
+@pytest.mark.parametrize("strengths", [False, True])
+def test_agreement_is_the_same_by_pairs_and_by_matrices_in_blocks_of_any_size(monkeypatch, pairs_take, strengths):
     votes = gaussian([1, 1, 1], exponents=[1, 1, 1], rows=100, choices=3).votes
+    votes = votes if strengths else one_hot(votes.argmax(axis=2), 3)
     votes[::3, 1] = np.nan
-    whole = Agreement.of(Ballots.of(votes))
-    monkeypatch.setattr("outgrow.combine.agreement._ROWS", 7)
-    blocks = Agreement.of(Ballots.of(votes))
+    ballots = dataclasses.replace(Ballots.of(votes), repeats=np.arange(100) % 4 + 1.0)
+    whole = Agreement.of(ballots)
+    monkeypatch.setattr("outgrow.combine.agreement._VOTES", 7)
+    monkeypatch.setattr("outgrow.combine.agreement._PAIRS_TAKE", pairs_take)
+    found = Agreement.of(ballots)
     for name in ("together", "product", "mean"):
-        np.testing.assert_allclose(getattr(blocks, name), getattr(whole, name), atol=1e-12)
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), atol=1e-12)
+    given, times = np.nan_to_num(votes), ballots.repeats
+    product = np.einsum("n,nik,njk->ij", times, given, given) / np.maximum(whole.together, 1)
+    np.testing.assert_allclose(whole.product, product, atol=1e-12)
+
+
+@pytest.mark.parametrize("strengths", [False, True])
+def test_agreement_with_two_pooled_is_that_of_the_votes_pooled(strengths):
+    votes = gaussian([1, 1, 1, 1], exponents=[1, 1, 1, 1], rows=100, choices=3).votes
+    votes = Ballots.of(votes if strengths else one_hot(votes.argmax(axis=2), 3))
+    pooled = pool(votes, ((0,), (1, 3), (2,)))
+    found, wanted = Agreement.of(votes).merged(1, 3, pooled), Agreement.of(pooled)
+    for name in ("together", "product", "mean"):
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=1e-12)
 
 
 def test_a_constant_voter_correlates_with_nobody():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import SMALL, Ballots, Index
+from outgrow.combine.ballots import Ballots
 
 Array = NDArray[np.float64]
 MOST_PAIRS = 2000
@@ -20,7 +22,9 @@ LEAST_TOGETHER = 50
 """Rows that two supervisors must share for `NEVER_DIFFER` to apply."""
 _STANDARD_ERRORS = 4.0
 """How many standard errors the excess of copies must exceed its limit by; more among many tetrads."""
-_ROWS = 50_000
+_VOTES = 2**18
+_PAIRS_TAKE = 20.0
+"""Seconds for all pairs of votes of all rows, where a product of matrices takes one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,25 +40,24 @@ class Agreement:
 
     @classmethod
     def of(cls, ballots: Ballots) -> Agreement:
-        """Count the moments in blocks of rows; beside the votes this takes memory for M² numbers."""
-        people, k = len(ballots.names), ballots.choices
-        together, product, total = np.zeros((people, people)), np.zeros((people, people)), np.zeros(people * k)
-        ends = np.searchsorted(ballots.row, np.arange(0, ballots.rows + _ROWS, _ROWS))
-        block = min(_ROWS, ballots.rows)
-        for start, part in enumerate(slice(*pair) for pair in pairwise(ends.tolist())):
-            row, person = ballots.row[part] - start * _ROWS, ballots.supervisor[part]
-            weight = np.ones(len(row)) if ballots.repeats is None else ballots.repeats[ballots.row[part]]
-            together += _gram(np.ones(len(row)), weight, row, person, (block, people))
-            values, answer = np.ones(len(row)), ballots.label[part]
-            if ballots.probs is not None:
-                values, answer = ballots.probs[part].ravel(), np.tile(np.arange(k), len(row))
-                row, person, weight = np.repeat(row, k), np.repeat(person, k), np.repeat(weight, k)
-            cell = np.multiply(row, k, dtype=np.int64) + answer
-            product += _gram(values, weight, cell, person, (block * k, people))
-            cell = np.multiply(person, k, dtype=np.int64) + answer
-            total += np.bincount(cell, weight * values, minlength=people * k)
-        votes = np.maximum(ballots.per_supervisor, 1)[:, None]
-        return cls(together, product / np.maximum(together, 1.0), total.reshape(people, k) / votes)
+        """Count the moments in blocks of votes; beside the votes this takes memory for M² numbers."""
+        filled = len(ballots.row) / max(ballots.rows * len(ballots.names), 1)
+        count = _over_matrices if _PAIRS_TAKE * filled**2 > 1 + ballots.choices else _over_pairs
+        together, product = count(ballots)
+        return cls(together, product / np.maximum(together, 1.0), mean_vote(ballots, np.ones(ballots.rows)))
+
+    def merged(self, kept: int, gone: int, pooled: Ballots) -> Agreement:
+        """Return the moments where one supervisor was pooled into another, from the votes after that."""
+        vote_on, own = np.full(pooled.rows, -1), np.flatnonzero(pooled.supervisor == kept)
+        vote_on[pooled.row[own]] = own
+        other = np.flatnonzero(vote_on[pooled.row] >= 0)
+        together, product = (np.delete(np.delete(each, gone, 0), gone, 1) for each in (self.together, self.product))
+        met, agreed = np.zeros((2, len(together)))
+        for moment, values in zip((met, agreed), _agreed(pooled, vote_on[pooled.row[other]], other), strict=True):
+            np.add.at(moment, pooled.supervisor[other], values)
+        together[kept] = together[:, kept] = met
+        product[kept] = product[:, kept] = agreed / np.maximum(met, 1.0)
+        return Agreement(together, product, mean_vote(pooled, np.ones(pooled.rows)))
 
     def correlation(self, explained: Array | None = None) -> Array:
         """Return the correlation of votes beyond what is explained, shape (M, M); zero for constant votes.
@@ -76,13 +79,33 @@ def agreement_of(ballots: Ballots) -> Agreement | None:
     return Agreement.of(ballots) if len(ballots.names) <= MOST_PAIRS and len(ballots.row) else None
 
 
+def mean_vote(ballots: Ballots, weights: Array) -> Array:
+    """Return each supervisor's mean vote over rows with weights (N,), shape (M, K); zero for one that never votes."""
+    people, k = len(ballots.names), ballots.choices
+    own = (ballots.count * weights)[ballots.row]
+    if ballots.probs is None:
+        total = np.bincount(ballots.codes(), own, minlength=people * k).reshape(people, k)
+    else:
+        columns = [np.bincount(ballots.supervisor, own * column, minlength=people) for column in ballots.probs.T]
+        total = np.stack(columns, axis=1)
+    mass = total.sum(axis=1, keepdims=True)
+    mean: Array = total / np.where(mass > 0, mass, 1.0)
+    return mean
+
+
 def find_copies(
-    ballots: Ballots, *, excess: float, least: float = 0.0, agreement: Agreement | None = None
+    ballots: Ballots,
+    *,
+    excess: float,
+    least: float = 0.0,
+    unexplained: float = 1.0,
+    agreement: Agreement | None = None,
 ) -> tuple[tuple[int, ...], ...]:
     """Return groups of near-copies, sorted indices of two or more supervisors, merging the most suspicious pair first.
 
     Any two of a group correlate by at least `least`, and the groups that were merged by more than `excess` beyond what
-    is explained; above 1 none are found.
+    is explained. None are found where, once they are pooled, a correlation still exceeds that by more than
+    `unexplained`.
 
     If i and j err independently given the answer, then r_ij = r_ik·r_jl / r_kl for any other k and l (the tetrads
     of one common factor). Near-copies agree far beyond that. In "four copies of a 65 % voter and two independent 85 %
@@ -99,13 +122,15 @@ def find_copies(
         return ()
     agreement = agreement or Agreement.of(ballots)
     alike = agreement.correlation()
-    while (pair := _most_suspicious(agreement, excess, alike >= least)) is not None:
-        first, second = pair
+    while suspects := list(_suspicious(agreement, excess, alike >= least)):
+        first, second = suspects[-1]
         alike[first] = alike[:, first] = np.minimum(alike[first], alike[second])
         alike = np.delete(np.delete(alike, second, axis=0), second, axis=1)
         groups[first] = tuple(sorted(groups[first] + groups[second]))
         del groups[second]
-        agreement = Agreement.of(pool(ballots, tuple(groups)))
+        agreement = agreement.merged(first, second, pool(ballots, tuple(groups)))
+    if unexplained < excess and any(_suspicious(agreement, unexplained, alike >= -1.0)):
+        return ()
     return tuple(group for group in groups if len(group) > 1)
 
 
@@ -124,85 +149,117 @@ def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...], *, ties_apart: b
     names = tuple(" + ".join(ballots.names[member] for member in group) for group in groups)
     if len(groups) == len(ballots.names):
         return dataclasses.replace(ballots, supervisor=new_index[ballots.supervisor], names=names)
-    every = np.multiply(ballots.row, len(groups), dtype=np.int64) + new_index[ballots.supervisor]
+    several = np.bincount(new_index) > 1
+    copied = several[new_index[ballots.supervisor]]
+    theirs, others = ballots.select(copied), ballots.select(~copied)
+    others = dataclasses.replace(others, supervisor=new_index[others.supervisor])
+    every = np.multiply(theirs.row, len(groups), dtype=np.int64) + new_index[theirs.supervisor]
     cell, entry = np.unique(every, return_inverse=True)
     counts = np.bincount(entry)
-    probs = np.stack([np.bincount(entry, column) / counts for column in ballots.distributions().T], axis=1)
+    probs = np.stack([np.bincount(entry, column) / counts for column in theirs.distributions().T], axis=1)
     row, supervisor = np.divmod(cell, len(groups))
-    label = probs.argmax(axis=1)
-    together = dataclasses.replace(ballots, row=row, supervisor=supervisor, label=label, probs=probs, names=names)
+    together = dataclasses.replace(others, row=row, supervisor=supervisor, label=probs.argmax(axis=1), probs=probs)
     if ballots.probs is not None:
-        return together
+        return _joined(names, together, others)
     first, second = np.sort(probs, axis=1)[:, [-1, -2]].T
     decided = dataclasses.replace(together.select(first > second), probs=None)
     if not ties_apart or ballots.choices == 2 or len(decided.row) == len(row):
-        return decided
-    tie = np.flatnonzero((first == second)[entry] & (probs[entry, ballots.label] == first[entry]))
+        return _joined(names, decided, others)
+    tie = np.flatnonzero((first == second)[entry] & (probs[entry, theirs.label] == first[entry]))
     supporters = np.zeros(len(entry), dtype=np.bool_)
-    supporters[tie[np.unique(every[tie] * ballots.choices + ballots.label[tie], return_index=True)[1]]] = True
-    tied = ballots.select(supporters)
-    columns = (decided.row, tied.row), (decided.supervisor, len(names) + tied.supervisor), (decided.label, tied.label)
+    supporters[tie[np.unique(every[tie] * ballots.choices + theirs.label[tie], return_index=True)[1]]] = True
+    tied = theirs.select(supporters)
     apart = tuple(f"{name}, where copies differ" for name in ballots.names)
-    found = Ballots.from_labels(
-        *map(np.concatenate, columns), rows=ballots.rows, choices=ballots.choices, names=names + apart
-    )
-    return dataclasses.replace(found, repeats=ballots.repeats)
+    tied = dataclasses.replace(tied, supervisor=len(names) + tied.supervisor)
+    return _joined(names + apart, decided, others, tied)
 
 
-def is_explained(ballots: Ballots, *, excess: float) -> bool:
-    """Return whether no correlation exceeds what one common answer explains by `excess` and significantly."""
-    agreement = Agreement.of(ballots)
-    correlation, error = agreement.correlation(), 1.0 / np.sqrt(np.maximum(agreement.together, 1.0))
-    first, second = np.triu_indices(len(correlation), k=1)
-    suspects = np.argsort(-correlation[first, second])  # the likeliest first: one is enough
-    pairs = zip(first[suspects].tolist(), second[suspects].tolist(), strict=True)
-    return all(_excess(correlation, error, i, j) <= excess for i, j in pairs)
+def _joined(names: tuple[str, ...], *parts: Ballots) -> Ballots:
+    """The votes of all parts, by row; indices take the bytes that those of the last part do."""
+    columns: dict[str, Any] = {}
+    for name in ("row", "supervisor", "label", "probs"):
+        own = [getattr(each, name) for each in parts]
+        columns[name] = None if own[-1] is None else np.concatenate(own, dtype=own[-1].dtype)
+    order = np.argsort(columns["row"], kind="stable")
+    columns = {name: None if column is None else column[order] for name, column in columns.items()}
+    return dataclasses.replace(parts[0], names=names, **columns)
 
 
-def _most_suspicious(agreement: Agreement, excess: float, alike: NDArray[np.bool_]) -> tuple[int, int] | None:
+def _suspicious(agreement: Agreement, excess: float, alike: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Pairs, alike, whose correlation exceeds what is explained by more than `excess` and than any pair before."""
     correlation, together = agreement.correlation(), agreement.together
     error = 1.0 / np.sqrt(np.maximum(together, 1.0))
+    # The largest of n normal deviates is about √(2 ln n); there are M⁴/4 tetrads.
+    deviates = max(_STANDARD_ERRORS, float(np.sqrt(2 * np.log(max(len(error) ** 4 / 4, 1.0)))))
     identical = (correlation >= NEVER_DIFFER) & (together >= LEAST_TOGETHER)
-    possible = identical | (alike & (correlation - _STANDARD_ERRORS * error > excess))
-    best, found = excess, None
-    for i, j in np.argwhere(np.triu(possible, k=1)).tolist():
-        beyond = _excess(correlation, error, i, j)
+    limit = np.where(identical, np.inf, np.where(alike, correlation - deviates * error, -np.inf))
+    first, second = np.triu_indices(len(limit), k=1)
+    order = np.flatnonzero(limit[first, second] > excess)
+    order = order[np.argsort(-limit[first, second][order], kind="stable")]
+    best = excess
+    for i, j in zip(first[order].tolist(), second[order].tolist(), strict=True):
+        if limit[i, j] <= best:
+            break
+        beyond = _excess(correlation, error, i, j, deviates)
         if identical[i, j]:
             beyond = max(beyond, excess) + 1.0
         if beyond > best:
-            best, found = beyond, (i, j)
-    return found
+            best = beyond
+            yield i, j
 
 
-def _excess(r: Array, error: Array, i: int, j: int) -> float:
+def _excess(r: Array, error: Array, i: int, j: int, deviates: float) -> float:
     """Largest lower confidence bound over all tetrads of r_ij − |r_ik·r_jl / r_kl|; −∞ if there is none to judge by."""
-    others = np.delete(np.arange(len(r)), [i, j])
-    r_kl, r_ik, r_jl = r[np.ix_(others, others)], r[i, others][:, None], r[j, others][None, :]
-    worst = np.maximum(np.maximum(error[np.ix_(others, others)], error[i, others][:, None]), error[j, others][None, :])
-    worst = np.maximum(worst, error[i, j])
-    usable = (np.abs(r_kl) > 5 * worst) & ~np.eye(len(others), dtype=bool)
+    r_ik, r_jl = r[i][:, None], r[j]
+    worst = np.maximum(np.maximum(error, error[i][:, None]), np.maximum(error[j], error[i, j]))
+    usable = np.abs(r) > 5 * worst
+    usable[[i, j]] = usable[:, [i, j]] = False
+    np.fill_diagonal(usable, False)
     if not usable.any():
         return -np.inf
-    r_kl = np.where(usable, r_kl, 1.0)
+    r_kl = np.where(usable, r, 1.0)
     explained = np.abs(r_ik * r_jl / r_kl)
     spread = worst * np.sqrt(1 + (r_jl / r_kl) ** 2 + (r_ik / r_kl) ** 2 + (explained / r_kl) ** 2)
-    # The largest of n normal deviates is about √(2 ln n); there are M⁴/4 tetrads.
-    deviates = max(_STANDARD_ERRORS, float(np.sqrt(2 * np.log(len(r) ** 4 / 4))))
-    bound = np.where(usable, r[i, j] - explained - deviates * spread, -np.inf)
-    return float(bound.max())
+    return float((r[i, j] - explained - deviates * spread)[usable].max())
 
 
-def _gram(values: Array, weight: Array, row: Index, column: Index, shape: tuple[int, int]) -> Array:
-    """AᵀWA of a sparse matrix A with a weight per row, shape (columns, columns)."""
-    if shape[0] * shape[1] <= SMALL:
-        dense = np.zeros(shape)
-        np.add.at(dense, (row, column), values)
-        weights = np.zeros((shape[0], 1))
-        weights[row, 0] = weight
-        return dense.T @ (weights * dense)
-    from scipy import sparse
+def _over_pairs(ballots: Ballots) -> Array:
+    """How often each two supervisors met, and the sum of their votes' inner products, by pairs of votes, (2, M, M)."""
+    people, row = len(ballots.names), ballots.row
+    found = np.zeros((2, people * people))
+    for start in range(0, len(row), _VOTES):
+        first, distance = np.arange(start, min(start + _VOTES, len(row))), 0
+        while len(first):
+            second = first + distance
+            pair = ballots.supervisor[first].astype(np.int64) * people + ballots.supervisor[second]
+            for moment, values in zip(found, _agreed(ballots, first, second), strict=True):
+                np.add.at(moment, pair, values if distance else values / 2)  # the transpose is added
+            distance += 1
+            first = first[first + distance < len(row)]
+            first = first[row[first + distance] == row[first]]
+    both = found.reshape(2, people, people)
+    return both + both.transpose(0, 2, 1)
 
-    left = sparse.csr_matrix((values * weight, (row, column)), shape)
-    right = sparse.csr_matrix((values, (row, column)), shape)
-    found: Array = (left.T @ right).toarray()
+
+def _over_matrices(ballots: Ballots) -> Array:
+    """The same by products of matrices, which is faster where nearly everyone votes on every row."""
+    people, k = len(ballots.names), ballots.choices
+    found, block = np.zeros((2, people, people)), max(1, _VOTES // people)
+    ends = np.searchsorted(ballots.row, np.arange(0, ballots.rows + block, block))
+    for start, part in enumerate(slice(*pair) for pair in pairwise(ends.tolist())):
+        row, times = ballots.row[part] - start * block, ballots.count[start * block :][:block, None]
+        label = ballots.label[part]
+        of_answer = (label == answer for answer in range(k)) if ballots.probs is None else ballots.probs[part].T
+        for answer, values in enumerate((np.ones(len(row)), *of_answer)):
+            votes = np.zeros((len(times), people))
+            np.add.at(votes, (row, ballots.supervisor[part]), values)
+            found[min(answer, 1)] += votes.T @ (times * votes)
     return found
+
+
+def _agreed(ballots: Ballots, first: NDArray[np.intp], second: NDArray[np.intp]) -> tuple[Array | float, Array]:
+    """How often each pair of votes occurs, and that times the inner product of the two."""
+    times = 1.0 if ballots.repeats is None else ballots.repeats[ballots.row[first]]
+    if ballots.probs is None:
+        return times, times * (ballots.label[first] == ballots.label[second])
+    return times, times * np.einsum("vk,vk->v", ballots.probs[first], ballots.probs[second])

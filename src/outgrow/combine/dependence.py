@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.agreement import Agreement, agreement_of, find_copies, is_explained, pool
+from outgrow.combine.agreement import Agreement, agreement_of, find_copies, pool
 from outgrow.combine.ballots import Ballots, Merged, checked_gold
 from outgrow.combine.calibration import recalibrate
 from outgrow.combine.combiner import PosteriorCombiner
@@ -83,8 +83,14 @@ class Dependence(PosteriorCombiner):
             return [()]
         suggested = [find_copies(lines, excess=self.copy_excess, agreement=agreement)]
         if self.copy_excess < 1 and len(lines.names) <= _MOST_LOOSE and not lines.soft_supervisors().any():
-            loose = find_copies(lines, excess=_LOOSE_EXCESS, least=_LEAST_CORRELATION, agreement=agreement)
-            if loose != suggested[0] and is_explained(pool(lines, loose), excess=_UNEXPLAINED):
+            loose = find_copies(
+                lines,
+                excess=_LOOSE_EXCESS,
+                least=_LEAST_CORRELATION,
+                unexplained=_UNEXPLAINED,
+                agreement=agreement,
+            )
+            if loose not in ((), suggested[0]):
                 suggested.insert(0, loose)
         if lines.count @ (known >= 0) < _ENOUGH_GOLD:
             return suggested[:1]

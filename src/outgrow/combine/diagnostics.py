@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.agreement import Agreement
+from outgrow.combine.agreement import Agreement, mean_vote
 from outgrow.combine.ballots import Ballots
 from outgrow.combine.result import Diagnostics, Posterior
 
@@ -33,7 +33,7 @@ def shared_errors(ballots: Ballots, probs: Array, agreement: Agreement | None) -
     balance /= max(balance.sum(), 1.0)
     expected = np.zeros((people, people))
     for answer in range(k):
-        mean = _mean_vote(ballots, probs[:, answer])
+        mean = mean_vote(ballots, probs[:, answer])
         expected += balance[answer] * mean @ mean.T
     correlation = agreement.correlation(expected)
     # The largest of n normal deviates is about √(2 ln n).
@@ -81,19 +81,6 @@ def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], er
             *_failing_together(ballots, accuracy, gold, errors),
         ),
     )
-
-
-def _mean_vote(ballots: Ballots, weights: Array) -> Array:
-    people, k = len(ballots.names), ballots.choices
-    own = (ballots.count * weights)[ballots.row]
-    if ballots.probs is None:
-        total = np.bincount(ballots.codes(), own, minlength=people * k).reshape(people, k)
-    else:
-        columns = [np.bincount(ballots.supervisor, own * column, minlength=people) for column in ballots.probs.T]
-        total = np.stack(columns, axis=1)
-    mass = total.sum(axis=1, keepdims=True)
-    mean: Array = total / np.where(mass > 0, mass, 1.0)
-    return mean
 
 
 def _wilson(share: Array, count: NDArray[np.int64]) -> Array:

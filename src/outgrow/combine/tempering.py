@@ -51,14 +51,19 @@ def shared_evidence(fit: Fit, lines: Ballots) -> float:
         others, times = fit.log_joint[line] - part.evidence(own), lines.count[line]
         if times.sum() < _LEAST_VOTES:
             continue
-        coincidence, novel = None, np.zeros(len(own), dtype=bool)
         if isinstance(part, OpenVotes):
             # An answer that no other gave is no candidate of the others: to them it is among “none of these”.
-            coincidence, novel = part.coincidence, part.votes[line, label] == 1
+            novel = part.votes[line, label] == 1
             others[novel, label[novel]] = -np.inf
-        tried = (others / _divisor(voters[line] - 1, rho) for rho in _GRID)
-        fits = [_log_predicted(each, label, times, coincidence, novel) for each in tried]
-        gains.append(np.array(fits) - fits[0])
+        tried = (normalised(others / _divisor(voters[line] - 1, rho)) for rho in _GRID)
+        if isinstance(part, OpenVotes):
+            alike, seen, none = part.coincidence, np.where(novel, -1, label), np.where(novel, part.coincidence, 1.0)
+            fits = _by_accuracy(np.array([none * _of(probs, seen) for probs in tried]), times, alike)
+        elif lines.choices == 2:
+            fits = _by_accuracy(np.array([_of(probs, label) for probs in tried]), times)
+        else:
+            fits = np.array([_by_matrix(probs, label, times) for probs in tried])
+        gains.append(fits - fits[0])
         of_gain.append(line)
     found, row = np.concatenate(gains, axis=1), np.concatenate(of_gain)
     best = int((found @ lines.count[row]).argmax())
@@ -91,35 +96,34 @@ def _held_out(fit: Fit) -> list[tuple[Channels | OpenVotes | SoftVotes, Index]]:
     for part in fit.parts:
         if isinstance(part, Channels | OpenVotes | SoftVotes):
             person = part.ballots.supervisor
-            starts = np.searchsorted(np.sort(person), np.arange(1, len(part.ballots.names)))
-            found += [(part, cast) for cast in np.split(np.argsort(person, kind="stable"), starts) if len(cast)]
+            ends = np.cumsum(np.bincount(person))
+            # Numbers of two bytes are sorted several times as fast.
+            order = np.argsort(person.astype(np.min_scalar_type(len(ends))), kind="stable")
+            found += [(part, cast) for cast in np.split(order, ends[:-1]) if len(cast)]
     return sorted(found, key=lambda each: -len(each[1]))[:_MOST_SUPERVISORS]
 
 
-def _log_predicted(
-    log_joint: Array, label: Index, times: Array, coincidence: float | None, novel: NDArray[np.bool_]
-) -> Array:
-    """Log-probability of each vote (V,) by a channel from the answer, fitted to these votes.
+def _of(probs: Array, label: Index) -> Array:
+    """The probability of each vote's label, shape (V,)."""
+    found: Array = probs[np.arange(len(label)), label]
+    return found
 
-    The channel is an accuracy for two choices and for open answers, of which two wrong ones coincide with a known
-    probability; for more choices it is a matrix with a strong prior around an accuracy.
+
+def _by_accuracy(right: Array, times: Array, coincidence: float = 1.0) -> Array:
+    """Log-probability of each vote, from the probabilities that it is right, by an accuracy, shape (ρ, V) each.
+
+    The accuracy is fitted for each ρ; two wrong answers coincide with a known probability.
     """
-    k = log_joint.shape[1]
-    probs, votes = normalised(log_joint), np.arange(len(label))
-    if coincidence is None and k > 2:
-        return _by_matrix(probs, label, times)
-    right = probs[votes, label]
-    if coincidence is not None:
-        right = np.where(novel, coincidence * probs[:, -1], right)
-    accuracy, elsewhere = _FIRST_ACCURACY, (1 - right) * (coincidence or 1.0)
+    accuracy, elsewhere = np.full((len(right), 1), _FIRST_ACCURACY), (1 - right) * coincidence
     for _ in range(_CHANNEL_STEPS):
         share = accuracy * right / (accuracy * right + (1 - accuracy) * elsewhere)
-        accuracy = (times @ share + 1) / (times.sum() + 2)
+        accuracy = (share @ times[:, None] + 1) / (times.sum() + 2)
     found: Array = np.log(accuracy * right + (1 - accuracy) * elsewhere)
     return found
 
 
 def _by_matrix(probs: Array, label: Index, times: Array) -> Array:
+    """Log-probability of each vote (V,) by a matrix with a strong prior around an accuracy, fitted to these votes."""
     k = probs.shape[1]
     said, strength, channel = times[:, None] * np.eye(k)[label], _ROW_STRENGTH * k, _around(_FIRST_ACCURACY, k)
     for _ in range(_CHANNEL_STEPS):
