@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
+import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is imported
@@ -23,11 +26,32 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> None:
+    os.fsync = lambda handle: None  # what only a power cut would lose, no test looks for
+
+
+@pytest.fixture(autouse=True)
+def _imports_kept_from_the_garbage_collector() -> None:
+    # accelerate collects garbage before every training, which takes .3 s with all that torch and transformers hold.
+    global _frozen
+    if len(sys.modules) > _frozen + 100:
+        gc.collect()
+        gc.freeze()
+        _frozen = len(sys.modules)
+
+
+_frozen = 0
+
+
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = tmp_path_factory.mktemp("own")
+    root = tmp_path_factory.getbasetemp() / f"own-{next(_numbers)}"  # made by those that write into it
     monkeypatch.setenv("OUTGROW_STORE", str(root / "store"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outgrow.evaluate.summary import Line, MetricSummary, Summary
 from outgrow.evaluate.wording import probability_text
@@ -33,6 +34,9 @@ from outgrow.report.words import (
     typeset,
 )
 
+if TYPE_CHECKING:
+    import jinja2
+
 _AXES = ("content", "concept")
 """The metrics of the plane, where both are there."""
 _KNOWN = {  # shown elsewhere, or only of use to programs, which read results.json
@@ -54,16 +58,8 @@ def report_html(
 
     `tests` holds summary and notes of further test parts, by name; `examples` rows that can be read, by part.
     """
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("outgrow.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     config = provenance.get("config") or {}
     groups = ranked(summary.notes if notes is None else notes)
     graver = sum(group.severity != "info" for group in groups)
@@ -75,9 +71,7 @@ def report_html(
         best += [metric.best_supervisor, *(line.name for line in combined)]
     browser = examples_data(examples or {}, [name for name in best if name], provenance.get("sizes") or {})
     script = files("outgrow.report").joinpath("templates", "examples.js").read_text(encoding="utf-8")
-    return environment.get_template(
-        "report.html.jinja"
-    ).render(
+    return _template().render(
         name=name,
         headline=typeset(headline(summary)),
         details=[typeset(text) for text in details(summary)],
@@ -105,6 +99,20 @@ def report_html(
         provenance=list(_provenance(provenance)),
         yaml=_yaml(with_names(config)) if config else "",
     )
+
+
+@cache
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("outgrow.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")
 
 
 def _part(name: str, summary: Summary, notes: Sequence[Note], prefix: str) -> dict[str, Any]:
