@@ -62,7 +62,9 @@ def test_what_refined_choices_had_no_room_for_is_noted(tmp_path: Path) -> None:
     assert notes["demonstrations.dropped"].values["dropped"] > 0
 
 
-def test_a_refinement_of_texts_is_audited_before_training_and_in_the_report(tmp_path: Path, tiny_facts: Path) -> None:
+def test_a_refinement_of_texts_is_audited_before_training_and_in_the_report_and_each_warning_is_shown_once(
+    tmp_path: Path, tiny_facts: Path
+) -> None:
     said: list[str] = []
 
     class Listening(SilentReporter):
@@ -84,7 +86,7 @@ def test_a_refinement_of_texts_is_audited_before_training_and_in_the_report(tmp_
     assert audits["refined"]["sample"] == audits["refined"]["wording"]["rows"] == min(rows, 64)
     for one in audits.values():
         for warning in one["warnings"]:
-            assert sentence(Note.from_json(warning)) in said
+            assert said.count(sentence(Note.from_json(warning))) == 1
             assert warning in results.provenance["notes"]
     assert "Refinement, before training" in (tmp_path / "out" / "report.html").read_text()
 

@@ -86,8 +86,9 @@ def report_audit(audit: Audit, method: str, seed: int, run: Run) -> None:
     """Keep an audit for the report, and show its warnings at once, before training."""
     run.audits.append(audit.to_json(method, seed))
     for note in audit.notes(method, seed):
-        run.add(note)
-        run.reporter.note(run.sentence(note))
+        if note not in run.notes:  # a later stage may take the same refinement from the store
+            run.add(note)
+            run.reporter.note(run.sentence(note))
 
 
 def sampled(count: int, size: int) -> list[int]:
