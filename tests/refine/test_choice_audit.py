@@ -69,6 +69,19 @@ def test_a_refinement_not_worth_training_on_is_called_out(refined, said):
     assert any(re.search(said, one) for one in warnings(found))
 
 
+def test_labels_that_agree_with_the_weak_ones_by_chance_only_are_called_out_whichever_is_right():
+    one, other = np.tile([0, 0, 1, 1], 100), np.tile([0, 1, 0, 1], 100)
+    for weak, refined in ((one, other), (other, one)):
+        [warning] = warnings(ChoiceAudit.of(CHOICES, targets(weak), targets(refined)))
+        assert "hardly more than by chance (Cohen's κ .000, at most .100)" in warning
+    assert warnings(ChoiceAudit.of(CHOICES, targets(one), targets(np.where(np.arange(400) < 200, one, other)))) == []
+
+
+def test_few_rows_are_not_enough_to_call_labels_unrelated():
+    weak, refined = targets([0, 0, 1, 1] * 5), targets([0, 1, 0, 1] * 5)
+    assert warnings(ChoiceAudit.of(CHOICES, weak, refined)) == []
+
+
 def test_labels_as_skewed_as_the_weak_ones_are_no_breakdown():
     weak, refined = targets([1] * 94 + [0] * 6), targets([0] * 3 + [1] * 97)
     assert warnings(checked(weak, refined)) == []

@@ -16,6 +16,8 @@ from outgrow.refine.audit import UNCHANGED, Audit, Reason
 
 COLLAPSED = 0.8
 """If this share of the labels other than the commonest one became the commonest one, refinement has broken down."""
+UNRELATED = 0.2
+"""If Cohen's κ of weak and refined labels is below this by two standard errors, one of the two knows little."""
 
 Array = NDArray[np.float64]
 
@@ -99,6 +101,12 @@ class ChoiceAudit(Audit):
         if self.moved <= 1 - UNCHANGED:
             return {}
         return {"before": self.confidence["weak"], "after": self.confidence["refined"]}
+
+    def _doubts(self) -> list[Reason]:
+        chance = float(np.dot(self.shares["weak"], self.shares["refined"]))
+        kappa, error = (self.as_weak - chance) / (1 - chance), (chance / (1 - chance) / max(1, self.rows)) ** 0.5
+        most = kappa + 2 * error
+        return [("caution", "refine.unrelated", {"kappa": kappa, "most": most})] if most < UNRELATED else []
 
     def _broken(self) -> list[Reason]:
         weak, refined = self.shares["weak"], self.shares["refined"]

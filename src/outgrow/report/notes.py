@@ -196,6 +196,8 @@ WORDINGS: dict[str, Wording] = {
         if "before" in values
         else "refinement changes nothing: {share:share} of its {unit} equal the weak ones."
     ),
+    "refine.unrelated": "refined and weak labels agree hardly more than by chance (Cohen's κ {kappa:score}, at most "
+    "{most:score}): at least one of the two knows little of the task. Only gold answers can say which.",
     "refined.missing": "{missing:of} {rows:row|rows} have no refined answer: {why}.",
     "refined.agreement": lambda values: (
         "Cohen's κ of the weak labels and a student that learned them from other rows is {kappa:score}"
