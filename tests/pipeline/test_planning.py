@@ -13,6 +13,7 @@ from outgrow.experiment import Experiment
 from outgrow.models.planning import Speed
 from outgrow.store import Store
 from small_experiments import planted_rows, write_experiment, write_text_task
+from tiny_models import make_decoder
 
 SLOW = Speed(flops=1e6, bandwidth=1e6)
 
@@ -76,6 +77,24 @@ def test_features_of_a_probe_are_read_once_for_all_its_students(tmp_path: Path, 
     planned = kinds(estimate)
     assert planned["features"] == len(list((store.root / "features").glob("*/manifest.json")))
     assert sum(stage.rows for stage in estimate.stages if stage.kind == "features") <= 60
+
+
+def test_what_a_supervisor_reads_that_is_asked_for_choices_is_foreseen(tmp_path: Path) -> None:
+    model = make_decoder(tmp_path / "decoder", context=48)
+    asked = [{"model": str(model), "ask": {"content_free": []}}]
+    path = write_experiment(tmp_path, model, planted_rows(60), supervisors=asked, ceiling=False)
+    experiment = Experiment.from_yaml(path)
+    estimate, sizes = experiment.plan(SLOW), experiment.run().provenance["sizes"]
+    [own] = [stage.rows for stage in estimate.stages if stage.kind == "labels"]
+    assert own == 2 * (sizes["unlabelled"] + sizes["test"])
+
+
+def test_demonstrations_by_the_similarity_of_embeddings_are_foreseen(tmp_path: Path) -> None:
+    settings = text_settings(tmp_path)
+    settings["methods"] = {"similar": {"refine": {"name": "icl", "demonstrations": 1, "select": "embedding"}}}
+    experiment = Experiment.from_dict(settings)
+    assert "refined" in kinds(experiment.plan(SLOW))
+    experiment.estimate()
 
 
 @pytest.mark.slow

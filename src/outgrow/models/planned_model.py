@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outgrow.labels import Completion
 from outgrow.models.arithmetic import ModelShape, shape_of, spread, tokenizer_of
 from outgrow.models.loading import device_of, short_name
@@ -70,6 +73,11 @@ class PlannedModel:
                 some = [self._speech.prompt(one) + self._speech.answer(text)[0] for one, text in pairs[:SAMPLE]]
                 self._enter(some, len(pairs), GenerateOptions(), [0])
         return [Completion(text, (-1.0,), ((0, len(text)),), finished=False) for _, text in pairs]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the same direction for all texts, shape (len(texts), 1)."""
+        self.logprobs([(one, "") for one in texts])
+        return np.ones((len(texts), 1))
 
     @property
     def _speech(self) -> Any:

@@ -150,9 +150,9 @@ class ModelSupervisor(Trained, Local):
         shown = [index < len(gold) for index in range(len(both))]
 
         def make(model: LanguageModel, folder: Path) -> ChoiceVotes:
-            if run.dry:
-                return made_up_votes(judged, name)
             probs = icl.ask(both, shown, model, seed=seed) if shows else icl.base(judged, model)
+            if run.dry:  # the model has planned what it was asked, and knows nothing
+                return made_up_votes(judged, name)
             unread = np.isnan(probs).any(axis=1)
             probs[unread] = np.nan
             status = np.where(unread, "failed", "ok").astype(object)[:, None]

@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outgrow.labels import Completion
 from outgrow.models.protocols import GenerateOptions, Messages, TooLong
 from outgrow.models.server.cache import ResponseCache
@@ -117,6 +120,10 @@ class DryRunModel:
     ) -> list[Completion]:
         """Return the texts as one token each, all with the same log-probability."""
         return [Completion(text, (-1.0,), ((0, len(text)),), finished=False) for _, text in pairs]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the same direction for all texts, shape (len(texts), 1)."""
+        return np.ones((len(texts), 1))
 
 
 def made_up(key: str, options: GenerateOptions) -> Completion:
