@@ -8,7 +8,15 @@ import os
 import sys
 from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is imported
+# Read when libraries are imported, and inherited by subprocesses. With more threads, the workers of pytest-xdist would
+# fight for the cores.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    OMP_NUM_THREADS="1",
+    OPENBLAS_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+)
 
 import hypothesis
 import pytest
@@ -19,8 +27,6 @@ hypothesis.settings.load_profile("outgrow")
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    # Workers of pytest-xdist would otherwise fight for the cores. Subprocesses inherit the variables.
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     import torch
 
     torch.set_num_threads(1)

@@ -14,7 +14,8 @@ import inspect
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -122,8 +123,13 @@ def loaded_plugins() -> list[str]:
 
 def names(kind: str) -> list[str]:
     """Return all names of a kind, sorted, without importing anything."""
-    plugins = {point.name for point in entry_points(group=f"outgrow.{kind}")}
+    plugins = {point.name for point in _installed(kind, tuple(sys.path))}
     return sorted({*_kind(kind, BUILT_IN), *_REGISTERED[kind], *plugins})
+
+
+@cache
+def _installed(kind: str, path: tuple[str, ...]) -> EntryPoints:
+    return entry_points(group=f"outgrow.{kind}")  # reads a file of every package on the path
 
 
 def lookup(kind: str, name: str, ability: str | None = None) -> Callable[..., Any]:
@@ -148,7 +154,7 @@ def lookup(kind: str, name: str, ability: str | None = None) -> Callable[..., An
             found.append(imported(place))
             _NAMES[found[-1]] = kind, name, int(revision or 1)
         return next((one for one in found if ability and offers(kind, one, ability)), found[0])
-    for point in entry_points(group=f"outgrow.{kind}"):
+    for point in _installed(kind, tuple(sys.path)):
         if point.name == name:
             try:
                 loaded: Callable[..., Any] = point.load()

@@ -5,7 +5,9 @@ A server's reply is foreign data: its headers choose neither another host nor a 
 
 from __future__ import annotations
 
+import ssl
 from contextlib import closing
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx2
@@ -39,9 +41,14 @@ def connect(kind: type[Client], base_url: str | None, key: str | None, *, retrie
     return kind(api_key=told, base_url=base_url, max_retries=retries, timeout=timeout, http_client=own)
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    return httpx2.create_ssl_context()  # reads all certificates, which takes longer than many a request
+
+
 class _AsyncClient(openai.DefaultAsyncHttpxClient):
     def __init__(self, known: bool) -> None:
-        super().__init__(follow_redirects=False)
+        super().__init__(follow_redirects=False, verify=_trusted())
         self._known = known
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
@@ -58,7 +65,7 @@ class _AsyncClient(openai.DefaultAsyncHttpxClient):
 
 class _Client(openai.DefaultHttpxClient):
     def __init__(self, known: bool) -> None:
-        super().__init__(follow_redirects=False)
+        super().__init__(follow_redirects=False, verify=_trusted())
         self._known = known
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
