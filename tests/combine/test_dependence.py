@@ -145,6 +145,19 @@ def test_copies_of_any_rate_and_number_of_choices_are_told_from_the_others(seed)
     assert nll(probs, world.truth) < nll(world.posterior, world.truth) + 0.03
 
 
+@pytest.mark.parametrize("seed", [212, 237, 239])
+def test_copies_among_many_choices_are_found_in_a_thousand_rows(seed):
+    world = planted("copies", seed)
+    wanted = tuple(f"supervisor {index}" for index in np.flatnonzero(world.copies))
+    assert combine(world.votes).diagnostics.copies == (wanted,)
+
+
+@pytest.mark.parametrize("seed", [201, 207])
+def test_voters_who_agree_beside_copies_are_not_copies_too(seed):
+    world = planted("copies", seed)
+    assert len(combine(world.votes).diagnostics.copies) == 1
+
+
 def test_gold_rows_decide_who_copies():
     # Two experts who agree beside three weak voters who share errors: by votes alone the experts look like copies.
     random = np.random.default_rng(0)

@@ -98,14 +98,14 @@ def find_copies(
     *,
     excess: float,
     least: float = 0.0,
-    unexplained: float = 1.0,
+    unexplained: float | None = None,
     agreement: Agreement | None = None,
 ) -> tuple[tuple[int, ...], ...]:
     """Return groups of near-copies, sorted indices of two or more supervisors, merging the most suspicious pair first.
 
     Any two of a group correlate by at least `least`, and the groups that were merged by more than `excess` beyond what
-    is explained. None are found where, once they are pooled, a correlation still exceeds that by more than
-    `unexplained`.
+    is explained. With `unexplained` none are returned where, with all of them pooled, a correlation still exceeds that
+    by more than so much, and otherwise only those that are needed for it.
 
     If i and j err independently given the answer, then r_ij = r_ik·r_jl / r_kl for any other k and l (the tetrads
     of one common factor). Near-copies agree far beyond that. In "four copies of a 65 % voter and two independent 85 %
@@ -129,9 +129,16 @@ def find_copies(
         groups[first] = tuple(sorted(groups[first] + groups[second]))
         del groups[second]
         agreement = agreement.merged(first, second, pool(ballots, tuple(groups)))
-    if unexplained < excess and any(_suspicious(agreement, unexplained, alike >= -1.0)):
+    found = tuple(group for group in groups if len(group) > 1)
+    if unexplained is None:
+        return found
+    if any(_suspicious(agreement, unexplained)):
         return ()
-    return tuple(group for group in groups if len(group) > 1)
+    for group in found:
+        fewer = tuple(each for each in found if each != group)
+        if not any(_suspicious(Agreement.of(pool(ballots, fewer)), unexplained)):
+            found = fewer
+    return found
 
 
 def pool(ballots: Ballots, groups: tuple[tuple[int, ...], ...], *, ties_apart: bool = False) -> Ballots:
@@ -185,10 +192,14 @@ def _joined(names: tuple[str, ...], *parts: Ballots) -> Ballots:
     return dataclasses.replace(parts[0], names=names, **columns)
 
 
-def _suspicious(agreement: Agreement, excess: float, alike: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+def _suspicious(
+    agreement: Agreement, excess: float, alike: NDArray[np.bool_] | bool = True
+) -> Iterator[tuple[int, int]]:
     """Pairs, alike, whose correlation exceeds what is explained by more than `excess` and than any pair before."""
     correlation, together = agreement.correlation(), agreement.together
-    error = 1.0 / np.sqrt(np.maximum(together, 1.0))
+    variance = np.maximum(np.diag(agreement.product) - (agreement.mean**2).sum(axis=1), 1e-12)
+    # Of an inner product between 0 and 1 the standard deviation is at most a half: with many choices that is less.
+    error = np.minimum(0.5 / np.sqrt(np.outer(variance, variance)), 1.0) / np.sqrt(np.maximum(together, 1.0))
     # The largest of n normal deviates is about √(2 ln n); there are M⁴/4 tetrads.
     deviates = max(_STANDARD_ERRORS, float(np.sqrt(2 * np.log(max(len(error) ** 4 / 4, 1.0)))))
     identical = (correlation >= NEVER_DIFFER) & (together >= LEAST_TOGETHER)

@@ -21,7 +21,8 @@ Groups: TypeAlias = tuple[tuple[int, ...], ...]
 
 _LOOSE_EXCESS, _LEAST_CORRELATION = 0.15, 0.55
 """Of copies that leave nothing unexplained: least excess of their correlation, and least correlation. The first is
-above four standard errors of 1,000 rows; copies that vote at random on a fifth of the rows correlate by .64."""
+above four standard errors of 1,000 rows and two choices; copies that vote at random on a fifth of the rows correlate by
+.64."""
 _UNEXPLAINED, _MOST_LOOSE = 0.05, 100
 """Largest excess that counts as explained, and most supervisors for which all tetrads are looked at."""
 _ENOUGH_GOLD = 30
