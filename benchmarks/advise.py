@@ -4,9 +4,9 @@
     python benchmarks/advise.py --seeds 5       # fewer worlds
     python benchmarks/advise.py --runs outgrow-runs/quality/* outgrow-runs/encoders/*     # students of finished runs
 
-Worlds are those of `tests/combine/voting_worlds.py` with seeds from 100 (the threshold was chosen on seeds below 40):
-whole, and thinned to their first 200 and 60 rows. The advised combiner is compared with the best of all combiners by
-gold, the expected accuracy with the true one, and gold rows that are random, least certain, or both with each other.
+Worlds are those of `tests/combine/voting_worlds.py` with seeds from 100: whole, and thinned to their first 200 and 60
+rows. The advised combiner, `dependence`, is compared with the best of all combiners by gold, the expected accuracy with
+the true one, and gold rows that are random, least certain, or both with each other.
 Ties between choices count as a share. `--runs` compares the students of `make quality` and `benchmarks/encoders.py`:
 the method that the advice on a run starts with, and the best of all by the test part.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from outgrow.combine import Combined, combine
-from outgrow.combine.advice import advised_combiner, expected_accuracy, rows_to_label
+from outgrow.combine.advice import expected_accuracy, rows_to_label
 from outgrow.results import Results
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "combine"))
@@ -43,29 +43,24 @@ def right(found: Combined, truth: np.ndarray) -> np.ndarray:
 
 
 def scored(votes: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Accuracy of every combiner and of the advised one, and what `dependence` expects of itself."""
+    """Accuracy of every combiner, and what `dependence` expects of itself."""
     found = {name: combine(votes, name) for name in worlds.METHODS}
     score = {name: float(right(own, truth).mean()) for name, own in found.items()}
     default = found["dependence"]
-    name = advised_combiner(default)
-    usable = default.usable
-    error = expected_accuracy(default) - right(default, truth)[usable].mean()
-    return {**score, "advised": score[name], "best": max(score.values()), "other": name != "dependence", "error": error}
+    error = expected_accuracy(default) - right(default, truth)[default.usable].mean()
+    return {**score, "best": max(score.values()), "error": error}
 
 
 def report(title: str, cells: list[dict[str, float]]) -> None:
     """Print share within a point of the best, mean and largest regret, and how often the expected accuracy is right."""
-    print(f"{title}: {len(cells)} cells, other than the default advised in {sum(one['other'] for one in cells):.0f}")
-    for name in ("advised", "majority", "dependence"):
+    print(f"{title}: {len(cells)} cells")
+    for name in ("dependence", "dawid_skene", "majority"):
         regret = np.array([one["best"] - one[name] for one in cells])
         near = (regret <= 0.01).mean()
         print(f"  {name:12s} within .01: {near:.2f}  mean regret {regret.mean():.4f}  largest {regret.max():.3f}")
-    kept = np.array([one["error"] for one in cells if not one["other"]])
-    if len(kept):
-        close = (np.abs(kept) <= CLOSE).mean()
-        print(
-            f"  expected accuracy within {CLOSE}: {close:.2f} of {len(kept)}, mean error {kept.mean():+.4f}", flush=True
-        )
+    errors = np.array([one["error"] for one in cells])
+    close = (np.abs(errors) <= CLOSE).mean()
+    print(f"  expected accuracy within {CLOSE}: {close:.2f}, mean error {errors.mean():+.4f}", flush=True)
 
 
 def planted(seeds: int) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:

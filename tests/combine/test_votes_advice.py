@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from voting_worlds import accuracy, copies, independent, planted
+from voting_worlds import accuracy, copies, independent
 
 from outgrow.combine import combine
-from outgrow.combine.advice import advised_combiner, class_shift, expected_accuracy, rows_to_label, votes_advice
+from outgrow.combine.advice import expected_accuracy, rows_to_label, votes_advice
 
 
 def values_of(combined):
@@ -14,25 +14,6 @@ def values_of(combined):
 
 def severities_of(combined):
     return {note.code.removeprefix("advice."): note.severity for note in votes_advice(combined)}
-
-
-def few_votes_of_rules(seed=126, rows=30):
-    world = planted("rules", seed)
-    votes = world.votes[:rows]
-    return votes[:, ~np.isnan(votes).all(axis=(0, 2))], world.truth[:rows]
-
-
-def test_a_posterior_that_explains_few_votes_by_one_choice_is_not_advised():
-    votes, truth = few_votes_of_rules()
-    default = combine(votes)
-    assert advised_combiner(default) == "majority"
-    assert severities_of(default)["votes"] == "warning"
-    assert accuracy(combine(votes, "majority").probs, truth) > accuracy(default.probs, truth)
-
-
-@pytest.mark.parametrize("kind", ["independent", "confusion", "contrary", "sparse", "unequal", "rules", "copies"])
-def test_dependence_is_advised_where_there_are_many_votes(kind):
-    assert advised_combiner(combine(planted(kind, 0).votes)) == "dependence"
 
 
 def test_the_expected_accuracy_is_that_of_rows_without_gold_and_with_votes():
@@ -78,7 +59,6 @@ def test_open_answers_have_an_expected_accuracy_where_somebody_is_right():
     assert found.answers is not None
     best = found.answers[np.arange(600), found.probs.argmax(axis=1)]
     assert expected_accuracy(found) == pytest.approx((best == truth).mean(), abs=0.05)
-    assert class_shift(found) == 0
     assert values_of(found)["supervisors"]["below_chance"] == []
 
 

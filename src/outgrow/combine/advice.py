@@ -7,15 +7,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.ballots import pooled
 from outgrow.combine.combined import Combined
 from outgrow.labels.notes import Note, Severity
 
 Array = NDArray[np.float64]
 Use = Literal["measure", "correct"]
 
-COLLAPSED = 0.3
-"""Share of the rows that a posterior moves to other choices than the votes name, above which it is not believed."""
 ENOUGH = 0.95
 """Expected accuracy from which votes suffice as labels."""
 _UNSURE = 0.8
@@ -25,8 +22,7 @@ _FEW_INDEPENDENT = 3
 def votes_advice(combined: Combined) -> list[Note]:
     """Return what `combine(votes, "dependence")` says about supervisors, votes and the choice of a combiner.
 
-    The codes are `advice.supervisors`, `advice.votes` and `advice.combine`; `outgrow.report.advice` words them. Open
-    answers have no class shares, so a collapse of the posterior is not looked for there.
+    The codes are `advice.supervisors`, `advice.votes` and `advice.combine`; `outgrow.report.advice` words them.
 
     Example:
         >>> from outgrow.combine import combine
@@ -36,24 +32,9 @@ def votes_advice(combined: Combined) -> list[Note]:
         >>> [note.code for note in votes_advice(combine(np.stack(labels, axis=1)))]
         ['advice.supervisors', 'advice.votes', 'advice.combine']
     """
-    return [_supervisors(combined), _votes(combined), _combiner(combined)]
-
-
-def advised_combiner(combined: Combined) -> str:
-    """Return `dependence`, or `majority` where the posterior of `dependence` has collapsed to some of the choices."""
-    return "majority" if class_shift(combined) > COLLAPSED else "dependence"
-
-
-def class_shift(combined: Combined) -> float:
-    """Return the total variation between the class shares of the posterior and those of the plain votes.
-
-    Where expectation–maximisation has too few votes it explains all of them by one choice; then this is large.
-    """
-    ballots, share = combined.merged.ballots, _unknown(combined)
-    if ballots.open or not share.any():
-        return 0.0
-    moved = share @ (combined.posterior.probs - pooled(ballots, favourites=ballots.probs is not None))
-    return float(np.abs(moved).sum() / 2 / share.sum())
+    votes = _votes(combined)
+    used = {name: votes.values[name] for name in ("rows", "without_votes", "gold")}
+    return [_supervisors(combined), votes, Note("advice.combine", values=used)]
 
 
 def expected_accuracy(combined: Combined) -> float:
@@ -149,13 +130,12 @@ def _supervisors(combined: Combined) -> Note:
 def _votes(combined: Combined) -> Note:
     about, share, ballots = combined.diagnostics, _unknown(combined), combined.merged.ballots
     rows = float(share.sum())
-    expected, shift = expected_accuracy(combined), class_shift(combined)
+    expected = expected_accuracy(combined)
     unsure = float(share @ (_confidence(combined) < _UNSURE) / rows) if rows else 0.0
-    verdict = "collapsed" if shift > COLLAPSED else "enough" if expected >= ENOUGH else "short"
-    severities: dict[str, Severity] = {"collapsed": "warning", "enough": "info", "short": "caution"}
+    enough = expected >= ENOUGH
     voted = float(ballots.count @ ballots.has_votes)
     values = {
-        "verdict": verdict,
+        "verdict": "enough" if enough else "short",
         "expected": expected,
         "unsure": unsure,
         "rows": len(combined.merged.of_row),
@@ -165,15 +145,4 @@ def _votes(combined: Combined) -> Note:
         "effective": combined.effective_supervisors,
         "shared_evidence": about.shared_evidence,
     }
-    return Note("advice.votes", severities[verdict], values=values)
-
-
-def _combiner(combined: Combined) -> Note:
-    values = {
-        "method": advised_combiner(combined),
-        "shift": class_shift(combined),
-        "copies": len(combined.diagnostics.copies),
-        "gold": int(combined.merged.ballots.count @ (combined.merged.gold >= 0)),
-        "supervisors": int(np.count_nonzero(combined.diagnostics.votes)),
-    }
-    return Note("advice.combine", "warning" if values["method"] == "majority" else "info", values=values)
+    return Note("advice.votes", "info" if enough else "caution", values=values)
