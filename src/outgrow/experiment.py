@@ -220,7 +220,7 @@ class Experiment:
         Raises:
             OutgrowError: Anything that would end a run before its first stage.
         """
-        clock, plan = time.perf_counter(), Plan(speed)
+        clock, plan = time.perf_counter(), Plan(speed, executor_of(self.config.scale).devices)
         run = Run(self._store(), plan, dry=True, estimated=plan)
         with ranks.alone(), tempfile.TemporaryDirectory() as folder:
             results, _ = self._whole(run, clock)

@@ -12,7 +12,7 @@ import yaml
 from outgrow.experiment import Experiment
 from outgrow.models.planning import Speed
 from outgrow.store import Store
-from small_experiments import planted_rows, write_experiment, write_text_task
+from small_experiments import planted_rows, write_experiment, write_lines, write_text_task
 from tiny_models import make_decoder
 
 SLOW = Speed(flops=1e6, bandwidth=1e6)
@@ -66,6 +66,26 @@ def test_a_stated_speed_loads_nothing_and_gives_the_time_of_the_flops(
             assert stage.seconds is not None
             assert stage.seconds.likely == pytest.approx(stage.flops / 1e6)
     assert "Speeds were stated" in estimate.text()
+
+
+def test_workers_with_devices_of_their_own_share_what_is_read_and_written(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    settings = text_settings(tmp_path)
+    parts = ["gold", *["unlabelled", "test"] * 300]  # more than a piece each
+    rows = [{"id": str(at), "text": f"a plot {at}", "label": "good", "part": part} for at, part in enumerate(parts)]
+    write_lines(tmp_path / "rows.jsonl", rows)
+
+    def seconds(**scale: Any) -> dict[str, float]:
+        found: Counter[str] = Counter()
+        for stage in Experiment.from_dict({**settings, "scale": scale}).plan(SLOW).stages:
+            assert stage.seconds is not None
+            found[stage.kind] += stage.seconds.likely  # type: ignore[assignment]
+        return dict(found)
+
+    alone, shared = seconds(), seconds(executor="ray", address="elsewhere:6379", workers=2)
+    assert shared["text-student"] == alone["text-student"]
+    assert shared["refined"] == pytest.approx(alone["refined"] / 2)
+    assert seconds(executor="ray", workers=2) == alone  # two on the processors of this machine
 
 
 def test_features_of_a_probe_are_read_once_for_all_its_students(tmp_path: Path, encoder_folder: Path) -> None:

@@ -130,10 +130,11 @@ class PlannedModel:
         context, mean = mean_context(sizes, whole=True), statistics.mean(lengths)
         reading = shape.flops(_read(parts, sequences), context=context / 2)
         flops = all_ * (reading + shape.flops(texts * mean, context=context))
+        devices = self.plan.shares(total)
 
         def seconds(mean: float, longest: float) -> float:
             steps = len(parts) * max(longest - 1, 0) * speed.step + texts * max(mean - 1, 0) * speed.text
-            return loading + all_ * (reading / speed.reading + steps)
+            return loading + all_ * (reading / speed.reading + steps) / devices
 
         doubt = DOUBT[self.plan.speed is None]
         likely = seconds(mean, max(lengths))
@@ -142,7 +143,9 @@ class PlannedModel:
         bits, device = bits_of(spec.local), device_of(spec.local).type
         memory = shape.weight_bytes(bits=bits) + shape.cache_bytes(spec.batch_size * (max(sizes) + most), bits=bits)
         tokens = all_ * (sum(sizes) + texts * mean)
-        self.plan.stages.append(PlannedStage(self.kind, short_name(model), total, tokens, flops, memory, found, device))
+        self.plan.stages.append(
+            PlannedStage(self.kind, short_name(model), total, tokens, flops, memory, found, device, devices)
+        )
 
 
 def _read(parts: Sequence[Any], sequences: Sequence[Sequence[int]]) -> int:

@@ -95,6 +95,8 @@ class PlannedStage:
     """None if unknown: no model works, and nothing was measured."""
     device: str = "cpu"
     """Kind of device."""
+    devices: int = 1
+    """How many work at once."""
 
 
 class _Ignored:
@@ -108,6 +110,8 @@ class Plan:
 
     speed: Speed | None = None
     """A stated speed; None measures it here."""
+    devices: int = 1
+    """Models of the executor, which share the rows of a stage that only reads or writes."""
     stages: list[PlannedStage] = field(default_factory=list)
     """What would be made, in order."""
     spent: float = 0.0
@@ -144,6 +148,10 @@ class Plan:
             return blank(folder)
 
         return planned
+
+    def shares(self, rows: int) -> int:
+        """Return how many models share the rows of a stage; each takes pieces of `SAMPLE` rows."""
+        return max(1, min(self.devices, -(-rows // SAMPLE)))
 
     def base(self, model: str) -> str:
         """Return the model whose weights are there: that from which one is trained, if it would be trained."""
@@ -192,11 +200,12 @@ class Plan:
         tokens = all_ * padded(sorted(lengths) if reads else lengths, work.batch)
         flops = shape.flops(tokens, context=mean_context(lengths, whole=not work.head), trains=work.trains)
         seconds: Seconds | None
+        devices = self.shares(len(work.texts)) if reads else 1
         if self.speed is not None:
-            seconds = _around(flops / self.speed.flops, 0.0, measured=False)
+            seconds = _around(flops / self.speed.flops / devices, 0.0, measured=False)
         elif reads:
             loading, rate = self.once((model, work.local, work.batch), lambda: self._reading(work, shape))
-            seconds = _around(loading + flops / rate, 0.0)
+            seconds = _around(loading + flops / rate / devices, 0.0)
         else:
             # A training like it, or one of another model where it starts from what is not there.
             known = [one for key, one in self._known.items() if key[0] == "training" and one]
@@ -208,7 +217,7 @@ class Plan:
         memory = memory if reads else shape.training_bytes(at_once, trains=work.trains, bits=bits)
         device = device_of(work.local).type
         return PlannedStage(
-            kind, short_name(model), len(work.texts), all_ * sum(lengths), flops, memory, seconds, device
+            kind, short_name(model), len(work.texts), all_ * sum(lengths), flops, memory, seconds, device, devices
         )
 
     def _try(self, make: Callable[[Path], object]) -> Trial | None:

@@ -51,6 +51,7 @@ class RunEstimate:
         for (kind, model), own in groups.items():
             seconds = _sums([one.seconds or Seconds(0.0, 0.0, 0.0) for one in own])
             times.append(seconds)
+            gpu_hours = sum(one.devices * one.seconds.likely for one in own if one.seconds) / 3600
             lines.append(
                 {
                     "kind": kind,
@@ -60,7 +61,7 @@ class RunEstimate:
                     "flops": sum(one.flops for one in own),
                     "memory": max(one.memory for one in own),
                     "seconds": seconds,
-                    "gpu_hours": seconds[1] / 3600 if own[0].device == "cuda" else None,
+                    "gpu_hours": gpu_hours if own[0].device == "cuda" else None,
                 }
             )
         rest = [0.8 * self.rest, self.rest, 1.2 * self.rest]

@@ -27,6 +27,8 @@ class Apply(Protocol):
 class Executor(Protocol):
     """Where the models run that map rows: the registry kind `executor` (`scale: {executor: …}`)."""
 
+    devices: int = 1
+    """Models that work at once, each as fast as one here: what an estimate divides the time of a stage by."""
     together: bool = False
     """Under torchrun: whether each process has a model and takes its turn; else the first one alone uses the executor.
     """

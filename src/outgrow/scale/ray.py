@@ -52,6 +52,11 @@ class RayExecutor(Executor):
         if find_spec("ray") is None:
             raise MissingExtraError("`executor: ray`", "ray")
 
+    @property
+    def devices(self) -> int:  # type: ignore[override]  # on the processors of this machine all workers share one
+        """See `Executor`."""
+        return self.workers if self.address is not None or self.gpus_per_worker >= 1 else 1
+
     @contextmanager
     def open(
         self, load: Callable[[], Any], *, seen: Callable[[], Any], say: Callable[[str], object]
