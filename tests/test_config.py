@@ -314,7 +314,7 @@ def test_a_list_with_a_wrong_item_is_not_said_to_be_too_short_too() -> None:
     with pytest.raises(ConfigError) as refused:
         parse_config({"task": {"path": "x.csv"}, "supervisors": [rules], "strong": {"model": "m"}})
     assert "supervisors.0.rules.0.patern: unknown key; did you mean 'pattern'?" in str(refused.value)
-    assert "at least 1 item" not in str(refused.value)
+    assert "at least one" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -365,6 +365,7 @@ def test_yes_and_no_are_texts_where_they_are_names(tmp_path: Path) -> None:
         ({"task": {"path": "x", "limit": "few"}}, "task.limit: wanted a whole number (found 'few')"),
         ({"task": {"path": "x", "encoding": "utf-99"}}, "task.encoding: an encoding is one that Python knows"),
         ({"strong": "m"}, "strong: wanted a section of keys (found 'm')"),
+        ({"methods": {}}, "methods: wanted at least one"),
         ({"methods": {"naive": None}}, "methods.naive: wanted a section of keys"),
         ({"ceiling": "maybe"}, "ceiling: wanted true or false (found 'maybe')"),
     ],

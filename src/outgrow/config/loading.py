@@ -45,6 +45,7 @@ _WANTED = {
     "dict_type": "a section of keys",
     "model_type": "a section of keys",
     "model_attributes_type": "a section of keys",
+    "too_short": "at least one",
 }
 """What pydantic's types of error ask for."""
 _TYPE = re.compile(r"\w+\[.*\]|str|int|float|bool")
