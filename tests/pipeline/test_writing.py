@@ -10,7 +10,7 @@ from outgrow.labels import Completion, TextLabels
 from outgrow.models.local import LocalLanguageModel
 from outgrow.models.protocols import GenerateOptions
 from outgrow.models.specs import LocalModel
-from outgrow.pipeline.text_notes import entropy_notes, text_notes
+from outgrow.pipeline.text_notes import cut_notes, entropy_notes, text_notes
 from outgrow.report.notes import sentence
 from outgrow.run import Run
 from outgrow.store import Store
@@ -93,6 +93,16 @@ def test_empty_and_endless_texts_are_counted() -> None:
     found = [(note.code, note.who, note.values) for note in text_notes(labels, "unlabelled", 3)]
     values = {"count": 1, "rows": 3, "part": "unlabelled"}
     assert found == [("texts.empty", "weak", values), ("texts.repeating", "weak", values)]
+
+
+def test_answers_that_were_cut_at_their_length_are_counted_unless_stop_strings_cut_them_too() -> None:
+    cells = [(said("cut", -1.0, finished=False),), (said("fine", -1.0),)]
+    labels = TextLabels(("a", "b"), ("weak",), tuple((cell,) for cell in cells))
+    [note] = cut_notes(labels, GenerateOptions(30))
+    assert sentence(note) == (
+        "weak: 1 of 2 rows have an answer that was cut after 30 tokens; more keep it whole (generate.max_new_tokens)."
+    )
+    assert not cut_notes(labels, GenerateOptions(30, stop=("\n",)))
 
 
 def test_refusals_are_counted() -> None:

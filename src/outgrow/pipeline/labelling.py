@@ -29,7 +29,7 @@ from outgrow.pipeline.refining import (
     refined_texts,
 )
 from outgrow.pipeline.scoring import Scorer
-from outgrow.pipeline.text_notes import text_notes
+from outgrow.pipeline.text_notes import cut_notes, text_notes
 from outgrow.refine.audit import Audit, TextAudit
 from outgrow.refine.choice_audit import ChoiceAudit
 from outgrow.refine.refinement import Refinement
@@ -147,7 +147,7 @@ def label(config: ExperimentConfig, run: Run) -> pa.Table:
         return votes_table(rows, votes)
     check_options(asking.options)
     texts = supervisor.write(rows, "unlabelled", asking, run, seed=seed)
-    run.add(*text_notes(texts))
+    run.add(*text_notes(texts), *cut_notes(texts, asking.options))
     return texts_table(texts)
 
 
@@ -179,7 +179,9 @@ def refine(config: ExperimentConfig, run: Run) -> pa.Table:
     refiner = make_refiner(chosen, "texts", method=name, defaults={"query": config.generate.template})
     strong = model_spec(config.strong, "strong model", name="base")
     labels, scorer = _written(config.supervisors, rows, run, seed), Scorer(config, task, run)
-    return texts_table(refined_texts(refiner, strong, rows, labels, asking, scorer, run, seed=seed, method=name).labels)
+    refined = refined_texts(refiner, strong, rows, labels, asking, scorer, run, seed=seed, method=name).labels
+    run.add(*cut_notes(refined, asking.options))
+    return texts_table(refined)
 
 
 def audit(config: ExperimentConfig, run: Run, *, base: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from outgrow.labels import Note, TextLabels
+from outgrow.models.protocols import GenerateOptions
 from outgrow.refine.audit import refuses
 
 _SURE = 0.005
@@ -29,6 +30,18 @@ def text_notes(
                 values = {"count": kinds[kind], "rows": len(best)} | ({} if part is None else {"part": part})
                 why = {"why": reasons[0][0]} if kind == "missing" and reasons else {}
                 found.append(Note(f"texts.{kind}", "caution", name, seed, {**values, **why}))
+    return found
+
+
+def cut_notes(labels: TextLabels, options: GenerateOptions) -> list[Note]:
+    """Return how many best texts of each supervisor were cut at their length; none where stop strings cut texts too."""
+    found = []
+    for m, name in enumerate(labels.supervisors):
+        best = [labels.best(row, m) for row in range(len(labels.ids))]
+        cut = sum(one is not None and one.status == "open" for one in best)
+        if cut and not options.stop:
+            values = {"count": cut, "rows": len(best), "most": options.max_new_tokens}
+            found.append(Note("texts.cut", "caution", name, values=values))
     return found
 
 
