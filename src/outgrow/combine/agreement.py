@@ -82,12 +82,16 @@ def agreement_of(ballots: Ballots) -> Agreement | None:
 def mean_vote(ballots: Ballots, weights: Array) -> Array:
     """Return each supervisor's mean vote over rows with weights (N,), shape (M, K); zero for one that never votes."""
     people, k = len(ballots.names), ballots.choices
-    own = (ballots.count * weights)[ballots.row]
-    if ballots.probs is None:
-        total = np.bincount(ballots.codes(), own, minlength=people * k).reshape(people, k)
-    else:
-        columns = [np.bincount(ballots.supervisor, own * column, minlength=people) for column in ballots.probs.T]
-        total = np.stack(columns, axis=1)
+    times, sums = ballots.count * weights, np.zeros(k * people)
+    for start in range(0, len(ballots.row), _VOTES):
+        part = slice(start, start + _VOTES)
+        own, person = times[ballots.row[part]], ballots.supervisor[part].astype(np.int64)
+        if ballots.probs is None:
+            np.add.at(sums, ballots.label[part] * people + person, own)
+        else:
+            for answer, column in enumerate(ballots.probs[part].T):
+                np.add.at(sums, answer * people + person, own * column)
+    total = sums.reshape(k, people).T
     mass = total.sum(axis=1, keepdims=True)
     mean: Array = total / np.where(mass > 0, mass, 1.0)
     return mean

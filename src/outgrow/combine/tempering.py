@@ -44,8 +44,9 @@ def shared_evidence(fit: Fit, lines: Ballots) -> float:
     voters = _voters(fit, lines)
     gains, of_gain = [np.zeros((len(_GRID), 0))], [np.zeros(0, dtype=np.int64)]
     held_out = _held_out(fit)
-    for part, cast in held_out:
-        own = cast[voters[part.ballots.row[cast]] > 1]
+    for part, person in held_out:
+        own = np.flatnonzero(part.ballots.supervisor == person)
+        own = own[voters[part.ballots.row[own]] > 1]
         own = own[np.linspace(0, len(own) - 1, min(len(own), _MOST_VOTES // len(held_out))).astype(np.int64)]
         line, label = part.ballots.row[own], part.ballots.label[own]
         others, times = fit.log_joint[line] - part.evidence(own), lines.count[line]
@@ -90,17 +91,15 @@ def _divisor(votes: Array, rho: float) -> Array:
     return 1 + np.maximum(votes - 1, 0)[:, None] * rho
 
 
-def _held_out(fit: Fit) -> list[tuple[Channels | OpenVotes | SoftVotes, Index]]:
-    """The supervisors with most votes: the likelihood of each, and which of its votes are theirs."""
-    found: list[tuple[Channels | OpenVotes | SoftVotes, Index]] = []
+def _held_out(fit: Fit) -> list[tuple[Channels | OpenVotes | SoftVotes, int]]:
+    """The supervisors with most votes, each with its likelihood."""
+    found: list[tuple[int, Channels | OpenVotes | SoftVotes, int]] = []
     for part in fit.parts:
         if isinstance(part, Channels | OpenVotes | SoftVotes):
-            person = part.ballots.supervisor
-            ends = np.cumsum(np.bincount(person))
-            # Numbers of two bytes are sorted several times as fast.
-            order = np.argsort(person.astype(np.min_scalar_type(len(ends))), kind="stable")
-            found += [(part, cast) for cast in np.split(order, ends[:-1]) if len(cast)]
-    return sorted(found, key=lambda each: -len(each[1]))[:_MOST_SUPERVISORS]
+            given = np.bincount(part.ballots.supervisor)
+            found += [(int(given[person]), part, int(person)) for person in np.flatnonzero(given)]
+    most = sorted(found, key=lambda each: -each[0])[:_MOST_SUPERVISORS]
+    return [(part, person) for _, part, person in most]
 
 
 def _of(probs: Array, label: Index) -> Array:
