@@ -3,10 +3,22 @@ import math
 import numpy as np
 import pytest
 from scipy.special import gammaln, logsumexp
-from voting_worlds import accuracy, gaussian, independent, nll, one_hot, planted, read_rte
+from voting_worlds import (
+    ON_A_SCALE,
+    RARE_AND_MISSED,
+    accuracy,
+    alike,
+    gaussian,
+    independent,
+    nll,
+    one_hot,
+    planted,
+    read_rte,
+)
 
 from outgrow.combine import Ballots, DawidSkene, combine
-from outgrow.combine.likelihoods import log_gamma, one_label_only
+from outgrow.combine.ballots import Merged
+from outgrow.combine.likelihoods import Channels, log_gamma, one_label_only
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceVotes
 from outgrow.registry import create
@@ -217,3 +229,30 @@ def test_whole_numbers_in_an_experiment_file_mean_what_fractions_mean():
 def test_parameters_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError):
         create("combiner", "dawid_skene", wrong)
+
+
+@pytest.mark.parametrize("method", ["dawid_skene", "dependence"])
+@pytest.mark.parametrize("usual", [RARE_AND_MISSED, ON_A_SCALE], ids=["rare and missed", "on a scale"])
+def test_errors_that_are_usual_among_all_are_learned_from_all(usual, method):
+    world = alike(*usual)
+    probs = combine(world.votes, method).probs
+    assert nll(probs, world.truth) < nll(world.posterior, world.truth) + 0.02
+    assert accuracy(probs, world.truth) > accuracy(world.posterior, world.truth) - 0.011
+
+
+def test_errors_that_are_usual_in_a_sample_are_learned_from_all_rows():
+    world = alike(*RARE_AND_MISSED, rows=8000)
+    assert nll(combine(world.votes, "dawid_skene").probs, world.truth) < nll(world.posterior, world.truth) + 0.01
+
+
+@pytest.mark.parametrize("kind", ["independent", "unequal"])
+def test_where_nothing_is_usual_one_accuracy_describes_a_supervisor(kind):
+    lines = Merged.of(Ballots.of(planted(kind, 3).votes), np.full(len(planted(kind, 3).votes), -1)).ballots
+    fit = DawidSkene().fit(lines, np.full(lines.rows, -1))
+    assert not any(part.usual.shift.any() for part in fit.parts if isinstance(part, Channels))
+
+
+def test_with_two_votes_a_row_nothing_is_said_to_be_usual():
+    world = alike(*RARE_AND_MISSED, per_row=2)
+    lines = Ballots.of(world.votes)
+    assert not any(part.usual.shift.any() for part in DawidSkene().fit(lines, np.full(lines.rows, -1)).parts)

@@ -78,6 +78,29 @@ def gaussian(sharpness, *, exponents, rows=5000, choices=2, seed=0, shared=0.0):
     return World(votes, truth, softmax(sum(evidence)))
 
 
+def alike(usual, balance, *, rows=2000, people=30, per_row=5, seed=0):
+    """Voters who err as `usual` (K, K; rows are answers) says, each with an own skill; `per_row` vote on each row."""
+    random = np.random.default_rng(seed)
+    usual, k = np.asarray(usual), len(balance)
+    right = np.diag(usual) / (1 - np.diag(usual)) * np.exp(random.normal(0, 0.5, (people, 1)))
+    right = right / (1 + right)
+    confusion = usual * ((1 - right) / (1 - np.diag(usual)))[:, :, None]
+    confusion[:, range(k), range(k)] = right
+    truth = random.choice(k, rows, p=balance)
+    labels = np.array([_drawn(random, each[truth]) for each in confusion]).T
+    silent = random.random(labels.shape).argsort(axis=1) >= per_row
+    of_vote = np.log(confusion).transpose(0, 2, 1)[np.arange(people), labels]
+    log_joint = np.log(balance) + np.where(silent[:, :, None], 0.0, of_vote).sum(axis=1)
+    labels[silent] = -1
+    return World(one_hot(labels, k), truth, softmax(log_joint))
+
+
+RARE_AND_MISSED = ((0.92, 0.08), (0.4, 0.6)), (0.95, 0.05)
+"""What `alike` takes for a rare class that everyone often misses."""
+ON_A_SCALE = np.full((5, 5), 0.01) + 0.55 * np.eye(5) + 0.2 * (np.eye(5, k=1) + np.eye(5, k=-1))
+ON_A_SCALE = ON_A_SCALE / ON_A_SCALE.sum(axis=1, keepdims=True), np.full(5, 0.2)
+"""What `alike` takes for five steps of a scale, of which neighbours are confused."""
+
 KINDS = ("independent", "confusion", "contrary", "sparse", "unequal", "rules", "copies")
 
 

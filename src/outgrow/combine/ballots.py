@@ -182,11 +182,22 @@ class Ballots:
         place += self.label.astype(place.dtype, copy=False)
         return place
 
-    def first(self, rows: int) -> Ballots:
-        """Return the votes on the first rows."""
-        own = slice(0, int(np.searchsorted(self.row, rows)))
-        kept: dict[str, Any] = {name: getattr(self, name)[own] for name in ("row", "supervisor", "label")}
-        return dataclasses.replace(self, rows=rows, **kept)
+    def some(self, rows: Index) -> Ballots:
+        """Return the votes on some rows; these and the supervisors who voted there are numbered anew."""
+        start, end = (np.searchsorted(self.row, rows, side) for side in ("left", "right"))
+        given = end - start
+        own = np.arange(given.sum()) + np.repeat(start - np.cumsum(given) + given, given)
+        present, supervisor = np.unique(self.supervisor[own], return_inverse=True)
+        return dataclasses.replace(
+            self,
+            row=np.repeat(np.arange(len(rows), dtype=self.row.dtype), given),
+            supervisor=supervisor.astype(self.supervisor.dtype),
+            label=self.label[own],
+            probs=None if self.probs is None else self.probs[own],
+            rows=len(rows),
+            names=tuple(self.names[each] for each in present.tolist()),
+            repeats=None if self.repeats is None else self.repeats[rows],
+        )
 
     def incidence(self, column: Index, width: int) -> sparse.csr_matrix | NDArray[np.float64]:
         """Return ones at (row, column) of each vote, (N, width), sparse unless that is small."""
@@ -229,7 +240,9 @@ class Merged:
         """
         plain = ballots.probs is None and ballots.repeats is None
         some = ballots.rows > 2 * _SAMPLE and plain
-        if not plain or (some and len(np.unique(_keys(ballots.first(_SAMPLE), gold[:_SAMPLE]))) > _DIFFERENT * _SAMPLE):
+        if not plain or (
+            some and len(np.unique(_keys(ballots.some(np.arange(_SAMPLE)), gold[:_SAMPLE]))) > _DIFFERENT * _SAMPLE
+        ):
             return cls(ballots, gold, np.arange(ballots.rows))
         key = _keys(ballots, gold)
         _, first, of_row, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, Merged, checked_gold, pooled
 from outgrow.combine.combiner import PosteriorCombiner
-from outgrow.combine.likelihoods import Likelihood, Rules, likelihoods
+from outgrow.combine.likelihoods import Channels, Form, Likelihood, Rules, likelihoods
 from outgrow.combine.open_answers import OpenVotes
 from outgrow.combine.result import Posterior, finished, held, normalised
 
@@ -17,6 +18,11 @@ Array = NDArray[np.float64]
 
 _RULES_KNOW_LITTLE = 8.0
 """Rows of each class that are added where the class probabilities come from rules. Chosen on planted rules."""
+_FORMS: tuple[Form, ...] = get_args(Form)
+_SAMPLE = 10_000
+"""Votes of which it is decided in which form all supervisors err."""
+_STRONG = 3.0
+"""Log Bayes factor from which evidence is strong (Kass & Raftery 1995)."""
 _ALONE = "No task has two votes, so that no accuracy can be estimated: votes are taken as they are."
 
 
@@ -24,7 +30,9 @@ _ALONE = "No task has two votes, so that no accuracy can be estimated: votes are
 class DawidSkene(PosteriorCombiner):
     """Expectation–maximisation over answers and the supervisors' confusion matrices (`combine: dawid_skene`).
 
-    Plain choices: a confusion matrix per supervisor, as full as its votes allow (`Channels`). Supervisors with one
+    Plain choices: a confusion matrix per supervisor, as full as its votes allow (`Channels`). Answers that all of them
+    often miss, such as rare ones, and labels that all confuse, such as neighbours on a scale, are learned from all
+    together where a bound of the votes' probability speaks strongly for it (`Usual`). Supervisors with one
     label only, such as rules: how often they vote where it is right (`Rules`). Probabilistic votes have a likelihood of
     their own (`SoftVotes`); as fractional counts they would contract to the uniform posterior. Assumes that supervisors
     err independently given the answer: copies make it confidently wrong, see `Dependence`.
@@ -60,6 +68,23 @@ class DawidSkene(PosteriorCombiner):
 
     def fit(self, lines: Ballots, gold: NDArray[np.int64]) -> Fit:
         """Return the fit to P lines, which may stand for several rows each (`Merged`); gold is (P,), -1 = unknown."""
+        some, known = lines, gold
+        # With two votes a row, answers that are hard to see cannot be told from rare ones.
+        if lines.open or np.bincount(lines.row, minlength=1).max() < 3:
+            return self._settled(lines, gold, "even")
+        if len(lines.row) > _SAMPLE:
+            rows = np.linspace(0, lines.rows - 1, _SAMPLE * lines.rows // len(lines.row)).astype(np.int64)
+            some, known = lines.some(rows), gold[rows]
+        found: dict[Form, Fit] = {"even": self._settled(some, known, "even")}
+        if any(isinstance(part, Channels) for part in found["even"].parts):
+            found |= {form: self._settled(some, known, form) for form in _FORMS[1 : lines.choices]}
+        bounds = {form: fit.bound(some) for form, fit in found.items()}
+        likeliest = max(found, key=lambda form: bounds[form])
+        chosen = likeliest if bounds[likeliest] > bounds["even"] + _STRONG else "even"
+        return found[chosen] if some is lines else self._settled(lines, gold, chosen)
+
+    def _settled(self, lines: Ballots, gold: NDArray[np.int64], form: Form) -> Fit:
+        """The fit where all supervisors err in a form."""
         usable = lines.has_votes | (gold >= 0)
         probs = held(pooled(lines), usable, gold)
         checked = (np.bincount(lines.row, minlength=lines.rows) > 1) | (gold >= 0)
@@ -67,7 +92,7 @@ class DawidSkene(PosteriorCombiner):
             # No accuracy is identified, and the most probable fit would be the commonest label on every row.
             return Fit(probs, np.log(np.maximum(probs, np.finfo(float).tiny)), [], (_ALONE,))
         parts: list[Likelihood] = (
-            [OpenVotes(lines, self.smoothing)] if lines.open else likelihoods(lines, self.smoothing)
+            [OpenVotes(lines, self.smoothing)] if lines.open else likelihoods(lines, self.smoothing, form)
         )
         rules = [part for part in parts if isinstance(part, Rules)]
         usable |= bool(rules)  # where all of them are silent, that is evidence too
@@ -104,3 +129,14 @@ class Fit:
     """How the supervisors vote; none if there is only one."""
     notes: tuple[str, ...] = ()
     """Sentences about this fit for readers."""
+
+    def bound(self, lines: Ballots) -> float:
+        """Lower bound of the log-probability of the votes that meet others, matrices integrated out (Attias 2000)."""
+        share = lines.count * (np.bincount(lines.row, minlength=lines.rows) > 1)
+        balance = share @ self.probs + 1.0
+        found = np.log(balance / balance.sum()) - np.log(np.maximum(self.probs, np.finfo(float).tiny))
+        for part in self.parts:
+            if not isinstance(part, Channels):
+                part.add_to(found)
+        matrices = sum(part.bound() for part in self.parts if isinstance(part, Channels))
+        return float(share @ (self.probs * found).sum(axis=1)) + matrices

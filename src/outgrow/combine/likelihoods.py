@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ _ROW_STRENGTHS = (2.0, 5.0, 12.0, 30.0, 80.0, 200.0, 1000.0)
 """Strengths of the prior on rows of confusion matrices to choose from, in votes."""
 _CHOSEN_EVERY, _FIRST_CHOSEN = 5, 2
 """Rounds of EM after which the strengths are chosen again, and before they are chosen at first."""
+Form = Literal["even", "classes", "confusions"]
+"""How all supervisors err: in all classes alike, more in some than in others, or also with some labels more often."""
+_USUAL_STRENGTH = 20.0
+"""Strength of the prior on that, around errors in all classes alike, in votes per class."""
 _COMMON_STRENGTH, _RULE_STRENGTH = 1000.0, 20.0
 """Strength of the common precision of rules: in votes at first, then in votes that meet others on their row. The second
 was chosen on planted rules, and word lists for `mr` and `cr`."""
@@ -50,12 +54,15 @@ class Likelihood(Protocol):
         """Add log p(votes | k), up to a constant, to an array of shape (N, K)."""
 
 
-def likelihoods(ballots: Ballots, smoothing: float) -> list[Likelihood]:
-    """Return one likelihood for each kind of supervisor that occurs: probabilistic, one label only, and others."""
+def likelihoods(ballots: Ballots, smoothing: float, form: Form = "even") -> list[Likelihood]:
+    """Return one likelihood for each kind of supervisor that occurs: probabilistic, one label only, and others.
+
+    `form` is what is usual among the others (`Usual`).
+    """
     soft = ballots.soft_supervisors()
     rules = one_label_only(ballots) & ~soft
     kinds: list[tuple[NDArray[np.bool_], Any]] = [
-        (~soft & ~rules, lambda votes: Channels(votes, smoothing)),
+        (~soft & ~rules, lambda votes: Channels(votes, smoothing, form)),
         (rules, Rules),
         (soft, SoftVotes),
     ]
@@ -82,25 +89,60 @@ def one_label_only(ballots: Ballots) -> NDArray[np.bool_]:
     return only
 
 
+class Usual(NamedTuple):
+    """How supervisors err on the whole: which answers are hard to see, and what is said instead."""
+
+    shift: Array
+    """What the logit of an accuracy gains where each choice is the answer, shape (K,)."""
+    errors: Array
+    """Share of each label among the wrong ones; rows are answers, shape (K, K)."""
+
+    @classmethod
+    def of(cls, counts: Array, form: Form = "even") -> Usual:
+        """Return what counts of votes (answers × labels) of all supervisors say, as far as the form goes."""
+        choices, right, given = len(counts), np.diag(counts), counts.sum(axis=1)
+        shift, errors = np.zeros(choices), (1 - np.eye(choices)) / (choices - 1)
+        if form != "even":
+            mean = (right.sum() + 1) / (given.sum() + choices)
+            shift = _logit((right + _USUAL_STRENGTH * mean) / (given + _USUAL_STRENGTH)) - _logit(mean)
+        if form == "confusions":
+            wrong = counts * (errors > 0) + _USUAL_STRENGTH * errors
+            errors = wrong / wrong.sum(axis=1, keepdims=True)
+        return cls(shift, errors)
+
+    def around(self, accuracy: Array, label: Index) -> Array:
+        """Return the probability of labels (V,) by supervisors of an accuracy (V,), given each answer, (V, K)."""
+        right = 1 / (1 + np.exp(-_logit(accuracy)[:, None] - self.shift))
+        found: Array = (1 - right) * self.errors.T[label]
+        own = np.arange(len(label))
+        found[own, label] = right[own, label]
+        return found
+
+
+def _logit(share: Any) -> Any:
+    return np.log(share / (1 - share))
+
+
 class Channels:
     """A confusion matrix per supervisor, as full as its votes allow; kept for the (supervisor, label) pairs that occur.
 
-    Each row of a matrix has a Dirichlet prior around the supervisor's accuracy, with the errors spread evenly, and the
-    accuracy a beta prior around that of all supervisors. How strong both are is chosen by marginal likelihood:
+    Each row of a matrix has a Dirichlet prior around the supervisor's accuracy and how all of them err (`Usual`), and
+    the accuracy a beta prior around that of all supervisors. How strong both are is chosen by marginal likelihood:
     supervisors of few votes, or of many choices, are described by an accuracy alone.
 
     Source:
         Dawid & Skene 1979; the hierarchy and its empirical Bayes are ours.
     """
 
-    def __init__(self, ballots: Ballots, smoothing: float) -> None:
-        self.ballots, self._people = ballots, len(ballots.names)
+    def __init__(self, ballots: Ballots, smoothing: float, form: Form) -> None:
+        self.ballots, self._people, self._form = ballots, len(ballots.names), form
         pairs, self._column = ballots.symbols()
         self._owner, self._label = np.divmod(pairs, ballots.choices)
         # One matrix, rows × pairs with one entry per vote, serves both steps of EM.
         self._votes = ballots.incidence(self._column, len(pairs))
         self._prior, self._row_strength = AccuracyPrior(smoothing), 30.0
-        self._log_confusion = np.zeros((len(pairs), ballots.choices))
+        self._log_confusion = self._counts = self._expected = np.zeros((len(pairs), ballots.choices))
+        self._totals, self.usual = np.zeros((self._people, ballots.choices)), Usual.of(np.eye(ballots.choices))
 
     def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
         """See `Likelihood`."""
@@ -110,19 +152,31 @@ class Channels:
         given: Array = np.bincount(self._owner, counts.sum(axis=1), minlength=self._people).astype(np.float64)
         choose = self._prior.chosen_now
         accuracy = self._prior.accuracies(hits, given, k)[self._owner]
-        expected = np.repeat(((1 - accuracy) / (k - 1))[:, None], k, axis=1)
-        expected[every, self._label] = accuracy
-        totals = np.zeros((self._people, k))
+        totals, pooled = np.zeros((self._people, k)), np.zeros((k, k))
         np.add.at(totals, self._owner, counts)
+        if choose and self._form != "even":
+            np.add.at(pooled.T, self._label, counts)
+            self.usual = Usual.of(pooled, self._form)
+        expected = self.usual.around(accuracy, self._label)
+        self._counts, self._expected, self._totals = counts, expected, totals
         if choose:
-            self._row_strength = max(_ROW_STRENGTHS, key=lambda each: _evidence(counts, expected, totals, each))
+            self._row_strength = max(_ROW_STRENGTHS, key=self._evidence)
         strength = self._row_strength
         confusion = (counts + strength * expected) / (totals[self._owner] + strength)
         self._log_confusion = np.log(np.maximum(confusion, _FLOOR))
 
+    def _evidence(self, strength: float) -> float:
+        return _evidence(self._counts, self._expected, self._totals, strength)
+
     def add_to(self, log_joint: Array) -> None:
         """See `Likelihood`."""
         log_joint += self._votes @ self._log_confusion
+
+    def bound(self) -> float:
+        """Log-probability of the votes given the posterior of the last round, less Schwarz's price of the form."""
+        k = self.ballots.choices
+        parameters = {"even": 0, "classes": k - 1, "confusions": k * (k - 1) - 1}[self._form]
+        return self._evidence(self._row_strength) - 0.5 * parameters * math.log(self._totals.sum() + 1)
 
     def evidence(self, votes: Index) -> Array:
         """Return log p(vote | k) of some votes, shape (V, K)."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from outgrow.combine.ballots import Ballots, Index
 from outgrow.combine.dawid_skene import Fit
-from outgrow.combine.likelihoods import Channels, Rules, SoftVotes
+from outgrow.combine.likelihoods import Channels, Rules, SoftVotes, Usual
 from outgrow.combine.open_answers import OpenVotes
 from outgrow.combine.result import normalised
 
@@ -25,6 +25,8 @@ _STANDARD_ERRORS = 1.5
 """How many standard errors the held-out votes must become more probable by, for evidence to count as shared."""
 _FIRST_ACCURACY, _CHANNEL_STEPS, _ROW_STRENGTH = 0.7, 12, 20.0
 """Start of a held-out channel, steps of its fit, and strength of the prior of its rows, in votes per choice."""
+_ONE_ACCURACY = 1e9
+"""The same strength where nothing but the accuracy is fitted."""
 
 
 def shared_evidence(fit: Fit, lines: Ballots) -> float:
@@ -56,14 +58,15 @@ def shared_evidence(fit: Fit, lines: Ballots) -> float:
             # An answer that no other gave is no candidate of the others: to them it is among “none of these”.
             novel = part.votes[line, label] == 1
             others[novel, label[novel]] = -np.inf
+        usual = part.usual if isinstance(part, Channels) else Usual.of(np.eye(lines.choices))
         tried = (normalised(others / _divisor(voters[line] - 1, rho)) for rho in _GRID)
         if isinstance(part, OpenVotes):
             alike, seen, none = part.coincidence, np.where(novel, -1, label), np.where(novel, part.coincidence, 1.0)
             fits = _by_accuracy(np.array([none * _of(probs, seen) for probs in tried]), times, alike)
-        elif lines.choices == 2:
+        elif lines.choices == 2 and not usual.shift.any():
             fits = _by_accuracy(np.array([_of(probs, label) for probs in tried]), times)
         else:
-            fits = np.array([_by_matrix(probs, label, times) for probs in tried])
+            fits = np.array([_by_matrix(probs, label, times, usual) for probs in tried])
         gains.append(fits - fits[0])
         of_gain.append(line)
     found, row = np.concatenate(gains, axis=1), np.concatenate(of_gain)
@@ -121,21 +124,21 @@ def _by_accuracy(right: Array, times: Array, coincidence: float = 1.0) -> Array:
     return found
 
 
-def _by_matrix(probs: Array, label: Index, times: Array) -> Array:
+def _by_matrix(probs: Array, label: Index, times: Array, usual: Usual) -> Array:
     """Log-probability of each vote (V,) by a matrix with a strong prior around an accuracy, fitted to these votes."""
     k = probs.shape[1]
-    said, strength, channel = times[:, None] * np.eye(k)[label], _ROW_STRENGTH * k, _around(_FIRST_ACCURACY, k)
+    said, channel = times[:, None] * np.eye(k)[label], _around(_FIRST_ACCURACY, usual)
+    strength = _ROW_STRENGTH * k if k > 2 else _ONE_ACCURACY
     for _ in range(_CHANNEL_STEPS):
         joint = probs * channel[:, label].T
         joint /= joint.sum(axis=1, keepdims=True)
         counts = joint.T @ said
-        channel = strength * _around((np.trace(counts) + 1) / (counts.sum() + 2), k)
+        channel = strength * _around((np.trace(counts) + 1) / (counts.sum() + 2), usual)
         channel = (counts + channel) / (counts.sum(axis=1, keepdims=True) + strength)
     found: Array = np.log((probs * channel[:, label].T).sum(axis=1))
     return found
 
 
-def _around(accuracy: float, choices: int) -> Array:
-    channel = np.full((choices, choices), (1 - accuracy) / (choices - 1))
-    np.fill_diagonal(channel, accuracy)
-    return channel
+def _around(accuracy: float, usual: Usual) -> Array:
+    labels = np.arange(len(usual.shift))
+    return usual.around(np.full(len(labels), accuracy), labels).T
