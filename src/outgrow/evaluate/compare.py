@@ -322,6 +322,8 @@ def _on_gaps(metric: MetricSummary) -> _Found:
 
 
 def _on_scores(metric: MetricSummary) -> _Found:
+    if metric.chance is None and all(line.score.value == 0 for line in metric.lines):
+        yield "score.all_zero", "warning", None, {"name": metric.metric}
     for line in metric.lines:
         # The untouched model with a new head guesses by construction, so its score is not worth a note.
         if metric.chance is None or line.role == "base":

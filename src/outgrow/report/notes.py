@@ -79,6 +79,8 @@ WORDINGS: dict[str, Wording] = {
     "message": "{text}",
     "pgr.undefined": _floor("PGR against FLOOR is undefined, because {reason}."),
     "pgr.no_interval": _floor("PGR against FLOOR has no interval, because {reason}."),
+    "score.all_zero": "no answer of any model scores above 0 in {name}: no model can do this, or the metric is too "
+    "strict (task.metric may name one that gives partial credit, such as token_f1, rouge_l or chrf).",
     "score.at_chance": _model("scores {score:estimate}, at or below chance ({chance:score})."),
     "score.near_chance": _model("scores {score:estimate}, which cannot be told from chance ({chance:score})."),
     "score.below_base": "{who!r} is worse than the untouched strong model ({gain:change}): its training did harm.",
