@@ -27,8 +27,8 @@ def test_a_sound_experiment_has_no_warnings():
 
 def test_a_metric_in_which_all_models_have_zero_is_doubted():
     models = [(name, role, 0) for name, role, _ in SOUND]
-    assert any("no answer of any model scores above 0 in accuracy" in text for text in warnings_of(*models))
-    assert not any("no answer of any model" in text for text in warnings_of(*models, chance=0.25))
+    assert any("No answer of any model scores above 0 in accuracy" in text for text in warnings_of(*models))
+    assert not any("No answer of any model" in text for text in warnings_of(*models, chance=0.25))
 
 
 def test_an_undefined_gap_is_said_once_with_the_supervisor_it_is_measured_against():
