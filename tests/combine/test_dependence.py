@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 from voting_worlds import (
+    RARE_AND_MISSED,
     accuracy,
+    alike,
     copies,
     gaussian,
     independent,
@@ -135,6 +137,11 @@ def test_a_row_with_one_vote_is_not_discounted():
     votes[:100, 1:] = np.nan
     probs, plain = (combine(votes, method).probs[:100] for method in ("dependence", "dawid_skene"))
     np.testing.assert_allclose(probs, plain, atol=1e-9)
+
+
+def test_votes_that_are_nearly_all_one_label_make_nobody_a_copy():
+    for seed in (3, 5, 6):
+        assert combine(alike(*RARE_AND_MISSED, seed=seed).votes).diagnostics.copies == ()
 
 
 @pytest.mark.parametrize("seed", [*range(1, 7), 24])

@@ -20,6 +20,9 @@ NEVER_DIFFER = 0.99
 """Correlation from which two supervisors count as one without further evidence."""
 LEAST_TOGETHER = 50
 """Rows that two supervisors must share for `NEVER_DIFFER` to apply."""
+_LEAST_TOLD = 12.5
+"""The same for any suspicion, times the standard deviations of their votes: of few rare labels that coincide, standard
+errors say nothing. Of two labels, equally often, that is 25 rows."""
 _STANDARD_ERRORS = 4.0
 """How many standard errors the excess of copies must exceed its limit by; more among many tetrads."""
 _VOTES = 2**18
@@ -206,8 +209,9 @@ def _suspicious(
     error = np.minimum(0.5 / np.sqrt(np.outer(variance, variance)), 1.0) / np.sqrt(np.maximum(together, 1.0))
     # The largest of n normal deviates is about √(2 ln n); there are M⁴/4 tetrads.
     deviates = max(_STANDARD_ERRORS, float(np.sqrt(2 * np.log(max(len(error) ** 4 / 4, 1.0)))))
-    identical = (correlation >= NEVER_DIFFER) & (together >= LEAST_TOGETHER)
-    limit = np.where(identical, np.inf, np.where(alike, correlation - deviates * error, -np.inf))
+    told = together * np.sqrt(np.outer(variance, variance)) >= _LEAST_TOLD
+    identical = told & (correlation >= NEVER_DIFFER) & (together >= LEAST_TOGETHER)
+    limit = np.where(identical, np.inf, np.where(told & alike, correlation - deviates * error, -np.inf))
     first, second = np.triu_indices(len(limit), k=1)
     order = np.flatnonzero(limit[first, second] > excess)
     order = order[np.argsort(-limit[first, second][order], kind="stable")]
