@@ -59,6 +59,12 @@ def test_votes_are_not_forgotten_where_the_features_say_little() -> None:
     assert accuracy(found.targets.probs, truth) > accuracy(targets.probs, truth) - 0.01
 
 
+def test_good_votes_are_not_spoilt_by_a_student_who_agrees_with_them_less_than_they_do() -> None:
+    features, truth, targets = planted((0.8,) * 6, apart=0.7)
+    found = InTheLoop()(features, targets)
+    assert accuracy(found.targets.probs, truth) >= accuracy(targets.probs, truth) > 0.96
+
+
 def test_the_student_finds_out_which_supervisor_to_believe() -> None:
     features, truth, targets = planted((0.9, 0.4, 0.4), shares=(0.4, 0.3, 0.3))
     symbols = vote_symbols(targets.votes)  # type: ignore[arg-type]

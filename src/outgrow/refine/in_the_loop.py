@@ -37,7 +37,8 @@ class InTheLoop:
     student is the mean of a discriminant analysis of q on the other folds, and a probe that learned the combined
     targets of the other folds with `product`. Class proportions stay those of the combined targets; no gold is used.
 
-    If the analysis of the combined targets does not agree with them beyond chance, they stay as they are. After the
+    If the analysis of the combined targets does not agree with them beyond chance, they stay as they are; if it agrees
+    less with the votes than these with one another, the student is believed by that share (`trust`). After the
     first round a row's votes reach its own student indirectly, through q of other rows.
 
     Source:
@@ -103,10 +104,12 @@ class InTheLoop:
         agreement = kappa(learned, targets.probs, weights)
         if agreement[0] <= 2 * agreement[1]:
             return ChoiceRefinement(ChoiceTargets(targets.ids, targets.probs, weights), agreement=agreement)
+        believed = trust(symbols, learned, weights)
         sharpened = student(_probe(seed), features.astype(np.float64), targets.probs, 1)
 
         def refined(learned: Array) -> Array:
-            prior = (1 - _DOUBT) * matched((learned + sharpened) / 2) + _DOUBT / len(wanted)
+            said = believed * matched((learned + sharpened) / 2) + (1 - believed) * wanted
+            prior = (1 - _DOUBT) * said + _DOUBT / len(wanted)
             # Counted under the student alone, votes would be forgotten where the features say little.
             return matched(prior * evidence(symbols, (prior + targets.probs) / 2, weights) ** _TEMPER)
 
@@ -200,6 +203,32 @@ def evidence(symbols: NDArray[np.int64], prior: Array, weights: Array) -> Array:
         total[given] += np.log(np.maximum(channel, 1e-12))[:, own[given]].T
     likelihood: Array = np.exp(total - total.max(axis=1, keepdims=True))
     return likelihood
+
+
+def trust(symbols: NDArray[np.int64], learned: Array, weights: Array) -> float:
+    """Return the agreement of a student (N, K) with votes (N, M) as a share of that of two votes, at most 1.
+
+    Both are corrected for chance. It is 1 where no two votes meet, or agree no more than by chance.
+
+    Source:
+        Fleiss 1971, Measuring nominal scale agreement among many raters; the share is ours.
+
+    Example:
+        >>> symbols = 3 * np.array([[0, 0], [1, 1], [0, 0], [1, 1]])
+        >>> [trust(symbols, np.eye(2)[said], np.ones(4)) for said in ([0, 1, 0, 1], [0, 1, 1, 1])]
+        [1.0, 0.5]
+    """
+    said, classes = np.zeros_like(learned), learned.shape[1]
+    for own in symbols.T:
+        given = np.flatnonzero(own >= 0)
+        said[given, own[given] // 3] += 1
+    votes, student, shares = said.sum(axis=1), np.eye(classes)[learned.argmax(axis=1)], weights @ said
+    shares = shares / max(shares.sum(), 1e-12)
+    pairs, chance = weights @ (votes * (votes - 1)), shares @ shares
+    among = (weights @ (said * (said - 1)).sum(axis=1) - chance * pairs) / max((1 - chance) * pairs, 1e-12)
+    chance = shares @ (weights @ student) / weights.sum()
+    own = (weights @ (said * student).sum(axis=1) / max(weights @ votes, 1e-12) - chance) / max(1 - chance, 1e-12)
+    return float(np.clip(own / among, 0, 1)) if among > 0 else 1.0
 
 
 def kappa(one: Array, other: Array, weights: Array) -> tuple[float, float]:
