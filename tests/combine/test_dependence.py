@@ -14,6 +14,7 @@ from voting_worlds import (
     read_rte,
     read_sciq,
     read_strategyqa,
+    repeated_rules,
 )
 
 from outgrow.combine import combine
@@ -137,6 +138,16 @@ def test_a_row_with_one_vote_is_not_discounted():
     votes[:100, 1:] = np.nan
     probs, plain = (combine(votes, method).probs[:100] for method in ("dependence", "dawid_skene"))
     np.testing.assert_allclose(probs, plain, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rules_that_speak_on_the_same_rows_count_once(seed):
+    world = repeated_rules(seed)
+    voted = ~np.isnan(world.votes).all(axis=(1, 2))
+    found, alone = combine(world.votes), combine(world.votes[:, :10])
+    assert found.diagnostics.copies == (("supervisor 0", "supervisor 10", "supervisor 11", "supervisor 12"),)
+    assert alone.diagnostics.copies == ()
+    assert nll(found.probs[voted], world.truth[voted]) < nll(alone.probs[voted], world.truth[voted]) + 0.05
 
 
 def test_votes_that_are_nearly_all_one_label_make_nobody_a_copy():

@@ -179,6 +179,20 @@ def _rules(random):
     return World(one_hot(labels, k), truth, softmax(log_joint))
 
 
+def repeated_rules(seed, copies=3):
+    """Ten rules for two labels on 3,000 rows, and further rules that do as the first one on 90 % of the rows."""
+    random = np.random.default_rng(seed)
+    truth, labels = random.integers(0, 2, 3000), np.full((3000, 10 + copies), -1)
+    for rule in range(10):
+        precision, coverage = random.uniform(0.7, 0.95), random.uniform(0.1, 0.25)
+        right = np.where(truth == rule % 2, precision, 1 - precision)
+        labels[random.random(3000) < 2 * coverage * right, rule] = rule % 2
+    for copy in range(10, 10 + copies):
+        alone = np.where(random.random(3000) < (labels[:, 0] == 0).mean(), 0, -1)
+        labels[:, copy] = np.where(random.random(3000) < 0.9, labels[:, 0], alone)
+    return World(one_hot(labels), truth, None)
+
+
 def _copies(random, balance, rows, low):
     k, copied, others = len(balance), int(random.integers(2, 6)), int(random.integers(3, 8))
     rate = random.uniform(0.8, 0.95)

@@ -219,7 +219,7 @@ def _suspicious(
     for i, j in zip(first[order].tolist(), second[order].tolist(), strict=True):
         if limit[i, j] <= best:
             break
-        beyond = _excess(correlation, error, i, j, deviates)
+        beyond = tetrad_excess(correlation, error, i, j, deviates)
         if identical[i, j]:
             beyond = max(beyond, excess) + 1.0
         if beyond > best:
@@ -227,7 +227,7 @@ def _suspicious(
             yield i, j
 
 
-def _excess(r: Array, error: Array, i: int, j: int, deviates: float) -> float:
+def tetrad_excess(r: Array, error: Array, i: int, j: int, deviates: float) -> float:
     """Largest lower confidence bound over all tetrads of r_ij − |r_ik·r_jl / r_kl|; −∞ if there is none to judge by."""
     r_ik, r_jl = r[i][:, None], r[j]
     worst = np.maximum(np.maximum(error, error[i][:, None]), np.maximum(error[j], error[i, j]))

@@ -8,12 +8,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from outgrow.combine.agreement import Agreement, agreement_of, find_copies, pool
+from outgrow.combine.agreement import Agreement, agreement_of, find_copies, pool, tetrad_excess
 from outgrow.combine.ballots import Ballots, Merged, checked_gold
 from outgrow.combine.calibration import recalibrate
 from outgrow.combine.combiner import PosteriorCombiner
 from outgrow.combine.dawid_skene import DawidSkene
 from outgrow.combine.diagnostics import shared_errors
+from outgrow.combine.likelihoods import one_label_only
 from outgrow.combine.result import Posterior, finished, normalised
 from outgrow.combine.tempering import shared_evidence, tempered
 
@@ -25,6 +26,8 @@ above four standard errors of 1,000 rows and two choices; copies that vote at ra
 .64."""
 _UNEXPLAINED, _MOST_LOOSE = 0.05, 100
 """Largest excess that counts as explained, and most supervisors for which all tetrads are looked at."""
+_LEAST_SPOKEN, _DEVIATES = 10, 4.0
+"""Rows on which two rules must speak together to be copies, and standard errors of their excess over tetrads."""
 _ENOUGH_GOLD = 30
 """Gold rows from which they have a say in who copies."""
 _STANDARD_ERRORS = 2.0
@@ -36,9 +39,9 @@ class Dependence(PosteriorCombiner):
     """A posterior for supervisors that may copy each other and fail on the same rows (`combine: dependence`).
 
     1. Near-copies are found and pooled, so that they count once (`find_copies`): supervisors whose votes correlate far
-       beyond what being right explains, or less far if nothing remains unexplained once they are pooled. Of these, of
-       groups with the same errors on gold rows, and of none, another is taken if gold rows are significantly more
-       probable with it.
+       beyond what being right explains, or less far if nothing remains unexplained once they are pooled; and rules
+       that speak on nearly the same rows. Of these, of groups with the same errors on gold rows, and of none, another
+       is taken if gold rows are significantly more probable with it.
     2. `DawidSkene` on what remains.
     3. The votes' evidence is discounted by what they share, estimated from held-out votes (`shared_evidence`).
        Independent supervisors lose nothing.
@@ -82,6 +85,7 @@ class Dependence(PosteriorCombiner):
         """The groups of copies that votes suggest, and with gold rows the alternatives to them."""
         if lines.open:
             return [()]
+        rules = _rules_that_copy(lines, agreement) if self.copy_excess < 1 else ()
         suggested = [find_copies(lines, excess=self.copy_excess, agreement=agreement)]
         if self.copy_excess < 1 and len(lines.names) <= _MOST_LOOSE and not lines.soft_supervisors().any():
             loose = find_copies(
@@ -93,6 +97,7 @@ class Dependence(PosteriorCombiner):
             )
             if loose not in ((), suggested[0]):
                 suggested.insert(0, loose)
+        suggested = [groups + rules for groups in suggested]
         if lines.count @ (known >= 0) < _ENOUGH_GOLD:
             return suggested[:1]
         return list(dict.fromkeys([*suggested, (), _failing_alike(lines, known)]))
@@ -127,9 +132,35 @@ def _failing_alike(lines: Ballots, known: NDArray[np.int64]) -> Groups:
     errors = shared_errors(checked, certain, agreement_of(checked))
     if errors is None:
         return ()
+    return _connected(errors > _LEAST_CORRELATION)
+
+
+def _rules_that_copy(lines: Ballots, agreement: Agreement | None) -> Groups:
+    """Groups of rules for one label that speak on the same rows, far beyond what tetrads of such rules explain."""
+    rules = one_label_only(lines) & ~lines.soft_supervisors()
+    if agreement is None or np.count_nonzero(rules) < 2:
+        return ()
+    said, rows = agreement.mean.argmax(axis=1), lines.count.sum()
+    found: Groups = ()
+    for own in (np.flatnonzero(rules & (said == label)) for label in range(lines.choices)):
+        together = agreement.together[np.ix_(own, own)]
+        share = np.diag(together) / rows
+        deviation = np.sqrt(np.maximum(share * (1 - share), 1e-12))
+        correlation = (together / rows - np.outer(share, share)) / np.outer(deviation, deviation)
+        error = np.full(correlation.shape, 1 / np.sqrt(rows))
+        alike = np.triu((correlation >= _LEAST_CORRELATION) & (together >= _LEAST_SPOKEN), 1)
+        for i, j in np.argwhere(alike):
+            alike[i, j] = tetrad_excess(correlation, error, i, j, _DEVIATES) > _LOOSE_EXCESS
+        found += tuple(tuple(own[list(group)].tolist()) for group in _connected(alike))
+    return found
+
+
+def _connected(alike: NDArray[np.bool_]) -> Groups:
+    """Groups of two and more that are linked by pairs."""
+    if not alike.any():
+        return ()
     from scipy.sparse.csgraph import connected_components  # slow to import, and rarely needed
 
-    alike = errors > _LEAST_CORRELATION
     _, group = connected_components(alike, directed=False)
     members = (np.flatnonzero(group == each) for each in np.unique(group))
     return tuple(tuple(each.tolist()) for each in members if len(each) > 1)
