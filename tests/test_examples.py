@@ -14,7 +14,7 @@ from outgrow.tasks import read_task
 
 FOLDER = Path(__file__).parents[1] / "examples"
 LAUNCH = sorted((FOLDER / "accelerate").glob("*.yaml"))
-FILES = sorted({path for path in FOLDER.rglob("*.yaml") if not path.name.endswith(".small.yaml")} - {*LAUNCH})
+FILES = sorted({path for path in FOLDER.rglob("*.yaml") if "." not in path.stem} - {*LAUNCH})
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
