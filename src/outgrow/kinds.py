@@ -80,7 +80,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ask_to_improve": "outgrow.refine.ask_to_improve:AskToImprove",
         "neighbours": "outgrow.refine.neighbours:Neighbours",
         "linear": "outgrow.refine.linear:Linear",
-        "in_the_loop": "outgrow.refine.in_the_loop:InTheLoop",
+        "in_the_loop": "outgrow.refine.in_the_loop:InTheLoop@2",
     },
     "metric": {
         "exact_match": "outgrow.evaluate.accuracy:exact_match",
