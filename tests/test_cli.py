@@ -20,6 +20,7 @@ from small_experiments import planted_rows, write_experiment
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Runs the command line in this process; gives its exit code."""
     monkeypatch.setattr(sys, "argv", ["outgrow", *arguments])
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # or it is `python -m pytest.outgrow`, there
     try:
         cli.main()
     except SystemExit as end:
