@@ -100,7 +100,7 @@ def test_answers_that_were_cut_at_their_length_are_counted_unless_stop_strings_c
     labels = TextLabels(("a", "b"), ("weak",), tuple((cell,) for cell in cells))
     [note] = cut_notes(labels, GenerateOptions(30))
     assert sentence(note) == (
-        "weak: 1 of 2 rows have an answer that was cut after 30 tokens; more keep it whole (generate.max_new_tokens)."
+        "weak: 1 of 2 rows have an answer that was cut after 30 tokens (generate.max_new_tokens)."
     )
     assert not cut_notes(labels, GenerateOptions(30, stop=("\n",)))
 

@@ -227,7 +227,7 @@ def _suspicious(
             yield i, j
 
 
-def tetrad_excess(r: Array, error: Array, i: int, j: int, deviates: float) -> float:
+def tetrad_excess(r: Array, error: Array, i: int, j: int, deviates: float = _STANDARD_ERRORS) -> float:
     """Largest lower confidence bound over all tetrads of r_ij − |r_ik·r_jl / r_kl|; −∞ if there is none to judge by."""
     r_ik, r_jl = r[i][:, None], r[j]
     worst = np.maximum(np.maximum(error, error[i][:, None]), np.maximum(error[j], error[i, j]))

@@ -26,8 +26,8 @@ above four standard errors of 1,000 rows and two choices; copies that vote at ra
 .64."""
 _UNEXPLAINED, _MOST_LOOSE = 0.05, 100
 """Largest excess that counts as explained, and most supervisors for which all tetrads are looked at."""
-_LEAST_SPOKEN, _DEVIATES = 10, 4.0
-"""Rows on which two rules must speak together to be copies, and standard errors of their excess over tetrads."""
+_LEAST_SPOKEN = 10
+"""Rows on which two rules must speak together to be copies."""
 _ENOUGH_GOLD = 30
 """Gold rows from which they have a say in who copies."""
 _STANDARD_ERRORS = 2.0
@@ -150,7 +150,7 @@ def _rules_that_copy(lines: Ballots, agreement: Agreement | None) -> Groups:
         error = np.full(correlation.shape, 1 / np.sqrt(rows))
         alike = np.triu((correlation >= _LEAST_CORRELATION) & (together >= _LEAST_SPOKEN), 1)
         for i, j in np.argwhere(alike):
-            alike[i, j] = tetrad_excess(correlation, error, i, j, _DEVIATES) > _LOOSE_EXCESS
+            alike[i, j] = tetrad_excess(correlation, error, i, j) > _LOOSE_EXCESS
         found += tuple(tuple(own[list(group)].tolist()) for group in _connected(alike))
     return found
 

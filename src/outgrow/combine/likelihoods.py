@@ -23,7 +23,7 @@ _CHOSEN_EVERY, _FIRST_CHOSEN = 5, 2
 Form = Literal["even", "classes", "confusions"]
 """How all supervisors err: in all classes alike, more in some than in others, or also with some labels more often."""
 _USUAL_STRENGTH = 20.0
-"""Strength of the prior on that, around errors in all classes alike, in votes per class."""
+"""Strength of the prior of `Usual`, which is that of errors in all classes alike, in votes per class."""
 _COMMON_STRENGTH, _RULE_STRENGTH = 1000.0, 20.0
 """Strength of the common precision of rules: in votes at first, then in votes that meet others on their row. The second
 was chosen on planted rules, and word lists for `mr` and `cr`."""

@@ -223,9 +223,7 @@ WORDINGS: dict[str, Wording] = {
         if values.get("server", True)
         else "{who} is not in the table: the strong model has no weights that could be trained here."
     ),
-    "texts.cut": _some_rows(
-        " have an answer that was cut after {most} tokens; more keep it whole (generate.max_new_tokens)"
-    ),
+    "texts.cut": _some_rows(" have an answer that was cut after {most} tokens (generate.max_new_tokens)"),
     "texts.empty": _some_rows(" have an empty answer"),
     "texts.endings": lambda values: (
         "best texts: "
