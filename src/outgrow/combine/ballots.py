@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -125,10 +126,15 @@ class Ballots:
         rows_of, people_of, labels = columns
         return cls(rows_of, people_of, labels, None, rows, choices, names or _numbered(people))
 
+    @cached_property
+    def per_row(self) -> NDArray[np.int64]:
+        """Number of votes on each row, shape (N,)."""
+        return np.bincount(self.row, minlength=self.rows)
+
     @property
     def has_votes(self) -> NDArray[np.bool_]:
         """Whether a row has any vote, shape (N,)."""
-        return np.bincount(self.row, minlength=self.rows) > 0
+        return self.per_row > 0
 
     @property
     def per_supervisor(self) -> NDArray[np.int64]:
@@ -209,7 +215,7 @@ class Ballots:
 
         # In place, because votes are sorted by row.
         ends = np.zeros(self.rows + 1, dtype=np.int64)
-        np.cumsum(np.bincount(self.row, minlength=self.rows), out=ends[1:])
+        np.cumsum(self.per_row, out=ends[1:])
         return sparse.csr_matrix((np.ones(len(column)), column, ends), (self.rows, width))
 
     def select(self, which: NDArray[np.bool_]) -> Ballots:
@@ -266,7 +272,7 @@ def _keys(ballots: Ballots, gold: NDArray[np.int64]) -> NDArray[np.uint64]:
     symbols = random.integers(1, 2**63, size=len(ballots.names) * ballots.choices, dtype=np.uint64)
     running = np.zeros(len(ballots.row) + 1, dtype=np.uint64)
     np.cumsum(symbols[ballots.codes()], out=running[1:])
-    ends = np.cumsum(np.bincount(ballots.row, minlength=ballots.rows))
+    ends = np.cumsum(ballots.per_row)
     return key + running[ends] - running[np.concatenate([[0], ends[:-1]]).astype(np.intp)][: len(ends)]
 
 
@@ -316,8 +322,8 @@ def pooled(
         votes = split_ties(ballots.probs) if favourites else ballots.probs
         columns = [np.bincount(ballots.row, strength * column, minlength=ballots.rows) for column in votes.T]
         total = np.stack(columns, axis=1)
-    mass = total.sum(axis=1, keepdims=True)
-    return np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), 1.0 / k)
+    whole = total @ np.ones((k, 1))  # for a few choices many times as fast as `sum`
+    return np.where(whole > 0, total / np.where(whole > 0, whole, 1.0), 1.0 / k)
 
 
 def split_ties(probs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -70,7 +70,7 @@ class DawidSkene(PosteriorCombiner):
         """Return the fit to P lines, which may stand for several rows each (`Merged`); gold is (P,), -1 = unknown."""
         some, known = lines, gold
         # With two votes a row, answers that are hard to see cannot be told from rare ones.
-        if lines.open or np.bincount(lines.row, minlength=1).max() < 3:
+        if lines.open or lines.per_row.max(initial=0) < 3:
             return self._settled(lines, gold, "even")
         if len(lines.row) > _SAMPLE:
             rows = np.linspace(0, lines.rows - 1, _SAMPLE * lines.rows // len(lines.row)).astype(np.int64)
@@ -87,12 +87,15 @@ class DawidSkene(PosteriorCombiner):
         """The fit where all supervisors err in a form."""
         usable = lines.has_votes | (gold >= 0)
         probs = held(pooled(lines), usable, gold)
-        checked = (np.bincount(lines.row, minlength=lines.rows) > 1) | (gold >= 0)
+        checked = (lines.per_row > 1) | (gold >= 0)
         if not checked.any():
             # No accuracy is identified, and the most probable fit would be the commonest label on every row.
             return Fit(probs, np.log(np.maximum(probs, np.finfo(float).tiny)), [], (_ALONE,))
+        weight = lines.count * checked
         parts: list[Likelihood] = (
-            [OpenVotes(lines, self.smoothing)] if lines.open else likelihoods(lines, self.smoothing, form)
+            [OpenVotes(lines, weight, self.smoothing)]
+            if lines.open
+            else likelihoods(lines, weight, self.smoothing, form)
         )
         rules = [part for part in parts if isinstance(part, Rules)]
         usable |= bool(rules)  # where all of them are silent, that is evidence too
@@ -102,7 +105,7 @@ class DawidSkene(PosteriorCombiner):
                 balance = share @ probs + (_RULES_KNOW_LITTLE if rules else 1.0)
                 balance /= balance.sum()
             for part in parts:
-                part.fit(probs, balance, lines.count * checked)
+                part.fit(probs, balance)
             log_joint = np.zeros(probs.shape) if lines.open else np.tile(np.log(balance), (len(probs), 1))
             for part in parts:
                 part.add_to(log_joint)
@@ -132,7 +135,7 @@ class Fit:
 
     def bound(self, lines: Ballots) -> float:
         """Lower bound of the log-probability of the votes that meet others, matrices integrated out (Attias 2000)."""
-        share = lines.count * (np.bincount(lines.row, minlength=lines.rows) > 1)
+        share = lines.count * (lines.per_row > 1)
         balance = share @ self.probs + 1.0
         found = np.log(balance / balance.sum()) - np.log(np.maximum(self.probs, np.finfo(float).tiny))
         for part in self.parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -43,28 +44,25 @@ class Likelihood(Protocol):
     ballots: Ballots
     """The votes of these supervisors."""
 
-    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
-        """Move towards a posterior (N, K) with the class probabilities (K,).
-
-        `weight` (N,) is how many rows each row stands for, and zero where only one vote or none was given: there the
-        posterior is that vote's own echo.
-        """
+    def fit(self, responsibilities: Array, balance: Array) -> None:
+        """Move towards a posterior (N, K) with the class probabilities (K,)."""
 
     def add_to(self, log_joint: Array) -> None:
         """Add log p(votes | k), up to a constant, to an array of shape (N, K)."""
 
 
-def likelihoods(ballots: Ballots, smoothing: float, form: Form = "even") -> list[Likelihood]:
+def likelihoods(ballots: Ballots, weight: Array, smoothing: float, form: Form = "even") -> list[Likelihood]:
     """Return one likelihood for each kind of supervisor that occurs: probabilistic, one label only, and others.
 
-    `form` is what is usual among the others (`Usual`).
+    `weight` (N,) is how many rows each row stands for, and zero where only one vote or none was given: there the
+    posterior is that vote's own echo. `form` is what is usual among the others (`Usual`).
     """
     soft = ballots.soft_supervisors()
     rules = one_label_only(ballots) & ~soft
     kinds: list[tuple[NDArray[np.bool_], Any]] = [
-        (~soft & ~rules, lambda votes: Channels(votes, smoothing, form)),
+        (~soft & ~rules, lambda votes: Channels(votes, weight, smoothing, form)),
         (rules, Rules),
-        (soft, SoftVotes),
+        (soft, lambda votes: SoftVotes(votes, weight)),
     ]
     found = [(ballots.select(which[ballots.supervisor]), make) for which, make in kinds if which.any()]
     return [make(votes) for votes, make in found if len(votes.row)]
@@ -134,43 +132,47 @@ class Channels:
         Dawid & Skene 1979; the hierarchy and its empirical Bayes are ours.
     """
 
-    def __init__(self, ballots: Ballots, smoothing: float, form: Form) -> None:
-        self.ballots, self._people, self._form = ballots, len(ballots.names), form
+    def __init__(self, ballots: Ballots, weight: Array, smoothing: float, form: Form) -> None:
+        self.ballots, self._form, self._weight = ballots, form, weight[:, None]
         pairs, self._column = ballots.symbols()
-        self._owner, self._label = np.divmod(pairs, ballots.choices)
+        owner, self._label = np.divmod(pairs, ballots.choices)
+        _, self._first, self._owner = np.unique(owner, return_index=True, return_inverse=True)
         # One matrix, rows × pairs with one entry per vote, serves both steps of EM.
         self._votes = ballots.incidence(self._column, len(pairs))
+        self._given = self._votes.T @ self._weight
         self._prior, self._row_strength = AccuracyPrior(smoothing), 30.0
         self._log_confusion = self._counts = self._expected = np.zeros((len(pairs), ballots.choices))
-        self._totals, self.usual = np.zeros((self._people, ballots.choices)), Usual.of(np.eye(ballots.choices))
+        self._totals, self.usual = self._per_person(self._counts), Usual.of(np.eye(ballots.choices))
 
-    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
+    def fit(self, responsibilities: Array, balance: Array) -> None:
         """See `Likelihood`."""
         k, every = self.ballots.choices, np.arange(len(self._owner))
-        counts = self._votes.T @ (weight[:, None] * responsibilities)
-        hits: Array = np.bincount(self._owner, counts[every, self._label], minlength=self._people).astype(np.float64)
-        given: Array = np.bincount(self._owner, counts.sum(axis=1), minlength=self._people).astype(np.float64)
-        choose = self._prior.chosen_now
-        accuracy = self._prior.accuracies(hits, given, k)[self._owner]
-        totals, pooled = np.zeros((self._people, k)), np.zeros((k, k))
-        np.add.at(totals, self._owner, counts)
+        # The last choice is what remains: with two choices this halves the work.
+        others = self._votes.T @ (self._weight * responsibilities[:, :-1])
+        counts = np.concatenate([others, self._given - others @ np.ones((k - 1, 1))], axis=1)
+        totals, choose = self._per_person(counts), self._prior.chosen_now
+        hits = self._per_person(counts[every, self._label])
+        accuracy = self._prior.accuracies(hits, totals.sum(axis=1), k)[self._owner]
         if choose and self._form != "even":
-            np.add.at(pooled.T, self._label, counts)
-            self.usual = Usual.of(pooled, self._form)
+            self.usual = Usual.of(counts.T @ np.eye(k)[self._label], self._form)
         expected = self.usual.around(accuracy, self._label)
         self._counts, self._expected, self._totals = counts, expected, totals
         if choose:
-            self._row_strength = max(_ROW_STRENGTHS, key=self._evidence)
+            self._row_strength = _likeliest(_ROW_STRENGTHS, self._evidence)
         strength = self._row_strength
-        confusion = (counts + strength * expected) / (totals[self._owner] + strength)
+        confusion = (counts + strength * expected) / (totals + strength).take(self._owner, axis=0)
         self._log_confusion = np.log(np.maximum(confusion, _FLOOR))
+
+    def _per_person(self, of_pairs: Array) -> Array:
+        found: Array = np.add.reduceat(of_pairs, self._first, axis=0)
+        return found
 
     def _evidence(self, strength: float) -> float:
         return _evidence(self._counts, self._expected, self._totals, strength)
 
     def add_to(self, log_joint: Array) -> None:
         """See `Likelihood`."""
-        log_joint += self._votes @ self._log_confusion
+        log_joint[:, :-1] += self._votes @ (self._log_confusion[:, :-1] - self._log_confusion[:, -1:])
 
     def bound(self) -> float:
         """Log-probability of the votes given the posterior of the last round, less Schwarz's price of the form."""
@@ -203,10 +205,21 @@ class AccuracyPrior:
             return _evidence(np.stack([hits, votes - hits]), np.array([[common], [1 - common]]), votes, strength)
 
         if self.chosen_now:
-            self._strength = max(_STRENGTHS, key=evidence)
+            self._strength = _likeliest(_STRENGTHS, evidence)
         self._rounds += 1
         found: Array = np.clip((hits + self._strength * common) / (votes + self._strength), 1e-4, 1 - 1e-4)
         return found
+
+
+def _likeliest(strengths: Sequence[float], evidence: Callable[[float], float]) -> float:
+    """The strength with most evidence, which rises to one peak: from the strongest on, until it falls."""
+    best, most = strengths[-1], -math.inf
+    for strength in reversed(strengths):
+        found = evidence(strength)
+        if found < most:
+            break
+        best, most = strength, found
+    return best
 
 
 def _evidence(counts: Array, expected: Array, totals: Array, strength: float) -> float:
@@ -223,9 +236,10 @@ def log_gamma(x: Array) -> Array:
         >>> log_gamma(np.array([0.5, 5.0])).round(6).tolist(), math.log(24)
         ([0.572365, 3.178054], 3.1780538303479458)
     """
-    above = x + 7.0
-    below = x * (x + 1) * (x + 2) * (x + 3) * (x + 4) * (x + 5) * (x + 6)
-    series = (1 / 12 - (1 / 360 - 1 / (1260 * above**2)) / above**2) / above
+    above, ends = x + 7.0, x * (x + 6)
+    below = ends * (ends + 5) * (ends + 8) * (x + 3)  # x (x + 1) … (x + 6)
+    inverse = 1 / above
+    series = inverse * (1 / 12 - inverse**2 * (1 / 360 - inverse**2 / 1260))
     found: Array = (above - 0.5) * np.log(above) - above + 0.5 * math.log(2 * math.pi) + series - np.log(below)
     return found
 
@@ -252,11 +266,10 @@ class Rules:
 
     def loosen(self) -> None:
         """Let every rule have a precision of its own, as far as its votes meet others, once π is known."""
-        met = np.bincount(self.ballots.row, minlength=self.ballots.rows) > 1
-        meeting = self._votes.T @ (self.ballots.count * met)
+        meeting = self._votes.T @ (self.ballots.count * (self.ballots.per_row > 1))
         self._strength = _RULE_STRENGTH * self._given / np.maximum(meeting, 1.0)
 
-    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
+    def fit(self, responsibilities: Array, balance: Array) -> None:
         """See `Likelihood`."""
         # The silence of the others is evidence on rows with a single vote too.
         every, count = np.arange(len(self._rules)), self.ballots.count
@@ -285,8 +298,8 @@ class SoftVotes:
         Vector scaling (Guo et al. 2017) as the M-step of Dawid–Skene; ours.
     """
 
-    def __init__(self, ballots: Ballots) -> None:
-        self.ballots = ballots
+    def __init__(self, ballots: Ballots, weight: Array) -> None:
+        self.ballots, self._weight = ballots, weight[ballots.row]
         self._row, self._person = ballots.row, ballots.supervisor
         log_votes = np.log(np.maximum(ballots.distributions(), _FLOOR))
         self._log_votes = log_votes - log_votes.mean(axis=1, keepdims=True)
@@ -295,9 +308,9 @@ class SoftVotes:
         self._offset = np.zeros((people, ballots.choices))
         self._log_prior = np.zeros((people, ballots.choices))
 
-    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
+    def fit(self, responsibilities: Array, balance: Array) -> None:
         """See `Likelihood`."""
-        own = weight[self._row]
+        own = self._weight
         wanted = own[:, None] * responsibilities[self._row]
         wanted_share = self._per_person(wanted) + 1.0
         for _ in range(_INNER_STEPS):

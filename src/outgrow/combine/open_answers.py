@@ -93,17 +93,17 @@ class OpenVotes:
     coincidence: float
     """q."""
 
-    def __init__(self, ballots: Ballots, smoothing: float) -> None:
-        self.ballots, self.coincidence = ballots, _START
+    def __init__(self, ballots: Ballots, weight: Array, smoothing: float) -> None:
+        self.ballots, self.coincidence, self._weight = ballots, _START, weight
         self._prior = AccuracyPrior(smoothing)
         self._bonus, self._wrong = np.zeros((2, len(ballots.names)))
         shape = (ballots.rows, ballots.choices)
         self.votes = np.bincount(ballots.cells(), minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
         self._candidates = self.votes > 0
 
-    def fit(self, responsibilities: Array, balance: Array, weight: Array) -> None:
+    def fit(self, responsibilities: Array, balance: Array) -> None:
         """See `Likelihood`; there is no class balance."""
-        ballots, people = self.ballots, len(self.ballots.names)
+        ballots, people, weight = self.ballots, len(self.ballots.names), self._weight
         own = weight[ballots.row]
         right = own * responsibilities[ballots.row, ballots.label]
         hits, given = (

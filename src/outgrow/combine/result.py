@@ -72,7 +72,8 @@ def finished(probs: NDArray[np.float64], ballots: Ballots, gold: NDArray[np.int6
 
 def held(probs: NDArray[np.float64], usable: NDArray[np.bool_], gold: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return a copy with gold rows certain and unusable rows uniform."""
-    probs = np.where(usable[:, None], probs, 1.0 / probs.shape[1])
+    probs = probs.copy()
+    probs[~usable] = 1.0 / probs.shape[1]
     known = np.flatnonzero(gold >= 0)
     probs[known] = 0.0
     probs[known, gold[known]] = 1.0
