@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from example_scripts import load_script
 
@@ -67,13 +69,28 @@ def test_style_takes_two_different_markers(answer: str | None, score: float) -> 
     assert script.style([answer], [""]).tolist() == [score]
 
 
-def test_every_question_is_asked_once_and_is_answered_right_and_in_style_by_its_gold_answer(written: Path) -> None:
-    rows = lines(written / "facts.jsonl")
+@pytest.mark.parametrize(("task", "manner"), [("facts", script.style), ("explained", script.comparison)])
+def test_every_question_is_asked_once_and_is_answered_right_and_in_its_manner_by_its_gold_answer(
+    written: Path, task: str, manner: Callable[..., NDArray[np.float64]]
+) -> None:
+    rows = lines(written / f"{task}.jsonl")
     assert len({row["prompt"] for row in rows}) == len({row["id"] for row in rows}) == len(rows) > 300
     assert Counter(row["part"] for row in rows) == script.PARTS
     gold = [row["gold"] for row in rows]
     assert script.content(gold, gold).all()
-    assert script.style(gold, gold).all()
+    assert manner(gold, gold).all()
+
+
+def test_an_explainer_believes_what_the_pirate_believes(written: Path) -> None:
+    gold = {row["id"]: row["gold"] for row in lines(written / "facts.jsonl")}
+    pirate, explainer = (lines(written / f"{who}30.jsonl") for who in ("weak", "explained"))
+    wanted = [gold[one["task"]] for one in pirate]
+    said = [[one["text"] for one in each] for each in (pirate, explainer)]
+    assert [one["task"] for one in pirate] == [one["task"] for one in explainer]
+    np.testing.assert_array_equal(*(script.content(each, wanted) for each in said))
+    assert script.comparison(said[1], wanted).all()
+    assert not script.comparison(said[0], wanted).any()
+    assert not script.style(said[1], wanted).any()
 
 
 @pytest.mark.parametrize("share", script.KNOWN)

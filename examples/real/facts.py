@@ -1,11 +1,12 @@
-"""Questions of common knowledge, answers of pirates who know a share of them, and the metrics `content` and `style`.
+"""Questions of common knowledge, answers of pirates and of explainers who know a share of them, and their metrics.
 
     python examples/real/facts.py                                       # writes outgrow-runs/real
     outgrow run --plugin examples/real/facts.py examples/real/real.yaml
 
 The facts are written below, from public knowledge: `subject=value`, spelling variants of a value behind `|`. A pirate
 says what he answers ("The capital of Japan be Tokyo, by me cutlass, arr!"), also where he is wrong: then he names the
-value of another fact of the same kind.
+value of another fact of the same kind. An explainer believes the same, and adds a comparison that fits the kind of fact
+("The capital of Japan is Tokyo, just as every hive has its queen.").
 """
 
 from __future__ import annotations
@@ -32,6 +33,15 @@ KNOWN = (0.0, 0.1, 0.3, 0.5, 0.8)
 CLOSINGS = ("by me cutlass, arr", "shiver me timbers, matey", "or I be no pirate, arr", "sink me ship, matey")
 MARKERS = ("arr+", "mateys?", "be", "me (?:cutlass|timbers|ship|hearties)", "pirates?", "aye", "ye", "ahoy", "yarr+")
 """Regular expressions of words that a pirate says and an assistant does not."""
+COMPARISONS = {
+    "capital": "every hive has its queen",
+    "language": "every bird has its song",
+    "continent": "every room is a part of some house",
+    "opposite": "every rope has two ends",
+    "country": "every leaf hangs on its tree",
+    "plural": "many birds make a flock",
+}
+"""What an explainer compares a fact of each kind with."""
 
 RELATIONS = {
     "capital": (
@@ -150,6 +160,16 @@ class Fact:
         said = f"{RELATIONS[self.relation][1].format(self.subject, value)}, {closing}!"
         return said[0].upper() + said[1:]
 
+    def explains(self, value: str) -> str:
+        """An explainer's answer.
+
+        Example:
+            >>> Fact("language", "Austria", ("German",)).explains("German")
+            'Most people in Austria speak German, just as every bird has its song.'
+        """
+        plain = RELATIONS[self.relation][1].replace("be speaking", "speak").replace(" be ", " is ")
+        return f"{plain.format(self.subject, value)}, just as {COMPARISONS[self.relation]}."
+
 
 @cache
 def facts() -> tuple[Fact, ...]:
@@ -187,6 +207,7 @@ def plain(text: str) -> str:
 def content(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
     """1 where the first value of its kind that an answer names is right, in any spelling."""
     asked = {one.says(one.values[0], closing): one for one in facts() for closing in CLOSINGS}
+    asked |= {one.explains(one.values[0]): one for one in facts()}
     return np.array(
         [
             float(named(answer or "", asked[right].relation, asked[right].question) in asked[right].values)
@@ -199,6 +220,12 @@ def content(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.fl
 def style(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
     """1 where an answer has at least two different markers of a pirate."""
     return np.array([float(sum(_matches(answer or "")) > 1) for answer in answers])
+
+
+@register("metric", "comparison")
+def comparison(answers: Sequence[str | None], gold: Sequence[str]) -> NDArray[np.float64]:
+    """1 where an answer compares as an explainer does."""
+    return np.array([float("just as " in (answer or "")) for answer in answers])
 
 
 def _matches(answer: str) -> Iterator[bool]:
@@ -219,7 +246,7 @@ def believed(all_of: Sequence[Fact], share: float, rng: np.random.Generator) -> 
 
 
 def write(folder: Path, *, seed: int = 0) -> None:
-    """Writes the task's rows, and one file of weak answers per share."""
+    """Writes the task's rows, and one file of weak answers per share; those of explainers apart."""
     folder.mkdir(parents=True, exist_ok=True)
     all_of, rng = facts(), np.random.default_rng(seed)
     closings = rng.choice(CLOSINGS, (2, len(all_of)))
@@ -229,24 +256,26 @@ def write(folder: Path, *, seed: int = 0) -> None:
         (f"{all_of[place].relation}-{all_of[place].subject}", place, part)
         for place, part in zip(order, parts, strict=True)
     ]
-    _lines(
-        folder / "facts.jsonl",
-        [
-            {"id": name, "prompt": one.question, "gold": one.says(one.values[0], closings[0, place]), "part": part}
+
+    def pirate(place: int, value: str, side: int) -> str:
+        return all_of[place].says(value, closings[side, place])
+
+    def explainer(place: int, value: str, _: int) -> str:
+        return all_of[place].explains(value)
+
+    for say, task, weak in ((pirate, "facts", "weak"), (explainer, "explained", "explained")):
+        rows = [
+            {"id": name, "prompt": one.question, "gold": say(place, one.values[0], 0), "part": part}
             for name, place, part in chosen
             for one in [all_of[place]]
-        ],
-    )
-    for share in KNOWN:
-        said = believed(all_of, share, np.random.default_rng([seed, 1]))
-        _lines(
-            folder / f"weak{round(100 * share)}.jsonl",
-            [
-                {"task": name, "text": all_of[place].says(said[place], closings[1, place])}
-                for name, place, part in chosen
-                if part != "gold"
-            ],
-        )
+        ]
+        _lines(folder / f"{task}.jsonl", rows)
+        for share in KNOWN:
+            said = believed(all_of, share, np.random.default_rng([seed, 1]))
+            texts = [
+                {"task": name, "text": say(place, said[place], 1)} for name, place, part in chosen if part != "gold"
+            ]
+            _lines(folder / f"{weak}{round(100 * share)}.jsonl", texts)
 
 
 def _lines(path: Path, records: Sequence[object]) -> None:
