@@ -8,6 +8,7 @@ from voting_worlds import METHODS, accuracy, copies, independent, one_hot
 
 from outgrow.combine import Ballots, DawidSkene, combine
 from outgrow.errors import ConfigError, DataError, UnknownNameError
+from outgrow.evaluate import wilson_interval
 from outgrow.labels import ChoiceVotes
 from outgrow.registry import create, names
 
@@ -150,6 +151,20 @@ def test_the_true_accuracies_lie_in_their_intervals():
     found = combine(independent(truth).votes, "dependence").diagnostics
     assert (found.accuracy_interval[:, 0] < truth).all()
     assert (found.accuracy_interval[:, 1] > truth).all()
+
+
+@pytest.mark.parametrize("choices", [2, 3, 5])
+def test_the_accuracy_of_guessers_has_an_interval_with_chance_in_it(choices: int):
+    votes = [np.random.default_rng(seed).integers(0, choices, (300, 4)) for seed in range(20)]
+    ends = np.stack([combine(each, "dependence").diagnostics.accuracy_interval for each in votes])
+    assert ((ends[..., 0] < 1 / choices) & (1 / choices < ends[..., 1])).mean() > 0.9
+
+
+def test_votes_on_known_answers_have_wilson_intervals():
+    world = independent([0.7, 0.8, 0.9], rows=100)
+    found = combine(world.votes, gold=world.truth).diagnostics
+    for share, interval in zip(found.accuracy, found.accuracy_interval, strict=True):
+        assert interval == pytest.approx(wilson_interval(100 * share, 100))
 
 
 def test_a_silent_supervisor_is_named_and_has_no_accuracy():

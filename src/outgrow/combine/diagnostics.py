@@ -12,6 +12,8 @@ from outgrow.combine.result import Diagnostics, Posterior
 Array = NDArray[np.float64]
 
 _Z = 1.959964
+_LEAST = 1e-9
+"""Votes, so that nothing is divided by zero."""
 _SIGNIFICANT = 3.0
 """Shared errors within this many standard errors of zero are set to zero; more among many pairs."""
 _FEW_GOLD = 30
@@ -60,16 +62,18 @@ def effective_supervisors(ballots: Ballots, errors: Array | None) -> float:
 def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], errors: Array | None) -> Diagnostics:
     """Return accuracies with intervals, copies, shared errors and notes on a combination."""
     votes = ballots.per_supervisor
-    right = (ballots.count[:, None] * posterior.probs)[ballots.row, ballots.label]
-    hits = np.bincount(ballots.supervisor, right, minlength=len(votes))
+    right, count = posterior.probs[ballots.row, ballots.label], ballots.count[ballots.row]
+    hits = np.bincount(ballots.supervisor, count * right, minlength=len(votes))
     silent = votes == 0
     accuracy = np.where(silent, np.nan, hits / np.maximum(votes, 1))
+    apart = count * (right - accuracy[ballots.supervisor]) ** 2
+    told = np.bincount(ballots.supervisor, apart, minlength=len(votes)).astype(np.float64)
     unusable = int(ballots.count @ (~ballots.has_votes & (gold < 0)))
     return Diagnostics(
         ballots.names,
         votes,
         accuracy,
-        _wilson(accuracy, votes),
+        _wilson(accuracy, votes, told),
         tuple(tuple(ballots.names[member] for member in group) for group in posterior.copies),
         errors,
         unusable,
@@ -83,10 +87,17 @@ def describe(ballots: Ballots, posterior: Posterior, gold: NDArray[np.int64], er
     )
 
 
-def _wilson(share: Array, count: NDArray[np.int64]) -> Array:
-    total = np.maximum(count, 1)
+def _wilson(share: Array, votes: NDArray[np.int64], told: Array) -> Array:
+    """Wilson's intervals of accuracies a, from as many votes as tell about them: Σ (r − a)² / (a (1 − a)).
+
+    r is the posterior probability that a vote is right, and (r − a) / (a (1 − a)) its score, whose square is its share
+    of the Fisher information (ours). All count where answers are certain; none where r is a, as nothing is known.
+    """
+    spread = share * (1 - share)
+    total = np.divide(told, spread, out=votes.astype(np.float64), where=spread > 0)
+    total = np.maximum(total, _LEAST)
     centre = (share + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
-    half = _Z * np.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2)) / (1 + _Z**2 / total)
+    half = _Z * np.sqrt(spread / total + _Z**2 / (4 * total**2)) / (1 + _Z**2 / total)
     return np.stack([centre - half, centre + half], axis=1)
 
 

@@ -43,7 +43,7 @@ class Diagnostics:
     accuracy: NDArray[np.float64]
     """Estimated accuracy of each under the posterior, shape (M,); NaN for one that never votes."""
     accuracy_interval: NDArray[np.float64]
-    """95 % Wilson intervals, shape (M, 2): sampling error only, true if the posterior is."""
+    """95 % intervals, shape (M, 2): Wilson's, from as many votes as the posterior tells about. They hold if it does."""
     copies: tuple[tuple[str, ...], ...]
     """Groups that copy each other."""
     shared_errors: NDArray[np.float64] | None
