@@ -101,7 +101,7 @@ def rows_report(title: str, trials: list[list[dict[str, float]]]) -> None:
 
 def students(folders: list[Path]) -> None:
     """Print how far the advised method's student, `naive` and `product` are below the best one of each run."""
-    named = {"in_the_loop": "in the loop", "product": "product", "validated": "bayesian on dependence"}
+    named = {"in_the_loop": "in the loop", "naive": "naive", "validated": "bayesian on dependence"}
     regrets: dict[str, list[float]] = defaultdict(list)
     for folder in folders:
         results = Results.load(folder)

@@ -103,9 +103,9 @@ def test_gold_rows_are_planned_by_the_bound_above_the_combined_votes_without_a_c
         ({"texts": True}, "texts"),
         ({"texts": False, "choices": 2}, "in_the_loop"),
         ({"texts": False, "choices": 18}, "in_the_loop"),
-        ({"texts": False, "choices": 18, "by_row": True}, "product"),
+        ({"texts": False, "choices": 18, "by_row": True}, "naive"),
         ({"texts": False, "choices": 2, "gold": 100}, "validated"),
-        ({"texts": False, "choices": 4, "by_row": True, "gold": 500}, "product"),
+        ({"texts": False, "choices": 4, "by_row": True, "gold": 500}, "naive"),
     ],
 )
 def test_the_method_depends_on_task_choices_and_gold(settings, start):

@@ -28,7 +28,7 @@ def method_note(*, texts: bool, choices: int = 0, by_row: bool = False, gold: in
     `texts` says that the task has no choices, `by_row` that every row has its own, `gold` counts the gold rows that the
     combiner may use.
     """
-    start = "texts" if texts else "product" if by_row else "validated" if gold >= ENOUGH_GOLD else "in_the_loop"
+    start = "texts" if texts else "naive" if by_row else "validated" if gold >= ENOUGH_GOLD else "in_the_loop"
     return Note("advice.method", values={"start": start, "choices": choices, "gold": gold})
 
 
