@@ -33,6 +33,14 @@ def test_a_supervisor_below_chance_is_named():
     assert severities_of(found)["supervisors"] == "caution"
 
 
+def test_that_nobody_is_above_chance_is_cautioned():
+    guesses = combine(np.random.default_rng(1).integers(0, 3, (300, 3)))
+    for found, above in ((guesses, 0), (combine(independent([0.9, 0.8, 0.8, 0.1]).votes), 3)):
+        about, votes = values_of(found)["supervisors"], values_of(found)["votes"]
+        assert (about["above_chance"], votes["above_chance"]) == (above, above)
+    assert severities_of(guesses)["supervisors"] == "caution"
+
+
 def test_copies_count_as_one_supervisor():
     about = values_of(combine(copies().votes))["supervisors"]
     assert (about["supervisors"], about["independent"], about["copies"]) == (

@@ -99,18 +99,30 @@ def _confidence(combined: Combined) -> Array:
     return np.where(probs.argmax(axis=1) < probs.shape[1] - 1, best, 0.0) if combined.merged.ballots.open else best
 
 
+def _above_chance(combined: Combined) -> int:
+    """How many supervisors certainly know something."""
+    about = combined.diagnostics
+    return int((about.accuracy_interval[about.votes > 0, 0] > _chance(combined)).sum())
+
+
+def _chance(combined: Combined) -> float:
+    ballots = combined.merged.ballots
+    return 0.0 if ballots.open else 1 / ballots.choices
+
+
 def _supervisors(combined: Combined) -> Note:
-    about, ballots = combined.diagnostics, combined.merged.ballots
+    about = combined.diagnostics
     voting = np.flatnonzero(about.votes)
     independent = len(voting) - sum(len(group) - 1 for group in about.copies)
-    chance = 0.0 if ballots.open else 1 / ballots.choices
+    chance = _chance(combined)
+    above = _above_chance(combined)
     below = [about.names[m] for m in voting if about.accuracy_interval[m, 1] < chance]
     # Of supervisors with few votes the estimate is mostly prior, so the ends of the intervals decide.
     ends = {
         "best": max(voting, key=lambda m: about.accuracy_interval[m, 0]),
         "worst": min(voting, key=lambda m: about.accuracy_interval[m, 1]),
     } if len(voting) else {}  # fmt: skip
-    severity: Severity = "caution" if below or independent < _FEW_INDEPENDENT else "info"
+    severity: Severity = "caution" if below or not above or independent < _FEW_INDEPENDENT else "info"
     values = {
         "supervisors": len(voting),
         "silent": len(about.names) - len(voting),
@@ -118,6 +130,7 @@ def _supervisors(combined: Combined) -> Note:
         "effective": combined.effective_supervisors,
         "copies": [list(group) for group in about.copies],
         "below_chance": below,
+        "above_chance": above,
         "mean": float(about.votes @ np.nan_to_num(about.accuracy) / max(about.votes.sum(), 1)),
         **{
             end: {"name": about.names[m], "accuracy": [about.accuracy[m], *about.accuracy_interval[m]]}
@@ -141,6 +154,7 @@ def _votes(combined: Combined) -> Note:
         "rows": len(combined.merged.of_row),
         "without_votes": about.rows_without_votes,
         "per_row": float(about.votes.sum() / voted) if voted else 0.0,
+        "above_chance": _above_chance(combined),
         "gold": int(ballots.count @ (combined.merged.gold >= 0)),
         "effective": combined.effective_supervisors,
         "shared_evidence": about.shared_evidence,

@@ -87,10 +87,14 @@ def _supervisors(values: Values) -> tuple[str, str, str]:
         text += f" Below chance, so that their votes speak for other choices: {_names(values['below_chance'])}."
     if values["copies"]:
         text += f" Copies of each other, counted once: {'; '.join(_names(group) for group in values['copies'])}."
-    doubt = "Intervals show sampling error only. Votes cannot tell being right together from being wrong together."
+    if not values["above_chance"]:
+        text += " Nobody is above chance beyond doubt."
+    doubt = "Votes cannot tell being right together from being wrong together, and nor do these intervals."
     if values["independent"] < 3:
         doubt = "With fewer than three independent supervisors, votes cannot show which of them is better. " + doubt
         return text, doubt, "Add a supervisor of another kind, or label rows."
+    if not values["above_chance"]:
+        return text, doubt, "Label rows at random: votes do not show that anybody knows the answers."
     return text, doubt, "Ask those below chance what they were asked." if values["below_chance"] else "Nothing to mend."
 
 
@@ -113,6 +117,8 @@ def _votes(values: Values) -> tuple[str, str, str]:
         "in 98 % of worlds of 500 rows or more, in 79 % of those of 200 rows and 58 % of those of 60; on seven sets of "
         "real votes of people and language models it was between .03 too low and .13 too high."
     )
+    if not (calibrated or values["above_chance"]):
+        doubt = f"Nobody is above chance beyond doubt: this accuracy may be made of chance alone. {doubt}"
     steps = {
         "enough": "They suffice as labels of these rows. Label some rows at random to check it.",
         "short": "They are too few or too bad to be labels by themselves: train a student, correct the least certain "
