@@ -69,8 +69,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "combiner": {
         "mean": "outgrow.combine.mean:Mean",
         "majority": "outgrow.combine.mean:Majority",
-        "dawid_skene": "outgrow.combine.dawid_skene:DawidSkene@2",
-        "dependence": "outgrow.combine.dependence:Dependence@2",
+        "dawid_skene": "outgrow.combine.dawid_skene:DawidSkene@3",
+        "dependence": "outgrow.combine.dependence:Dependence@3",
         "joint_decoding": "outgrow.combine.joint_decoding:JointDecoding",
     },
     "refiner": {

@@ -17,8 +17,9 @@ from voting_worlds import (
 )
 
 from outgrow.combine import Ballots, DawidSkene, combine
-from outgrow.combine.ballots import Merged
-from outgrow.combine.likelihoods import Channels, log_gamma, one_label_only
+from outgrow.combine.ballots import Merged, pooled
+from outgrow.combine.likelihoods import Channels, Rules, log_gamma, one_label_only
+from outgrow.combine.result import normalised
 from outgrow.errors import ConfigError
 from outgrow.labels import ChoiceVotes
 from outgrow.registry import create
@@ -118,6 +119,27 @@ def test_rules_find_the_class_that_is_most_common_though_it_is_not_what_they_say
     less_accurate, more_surprised = regret("rules", seed, "dawid_skene")
     assert less_accurate < 0.045
     assert more_surprised < 0.05
+
+
+@pytest.mark.parametrize("seed", [215, 275, 535])
+def test_no_class_loses_its_rules_to_the_others(seed):
+    less_accurate, more_surprised = regret("rules", seed, "dawid_skene")
+    assert less_accurate < 0.02
+    assert more_surprised < 0.04
+
+
+@pytest.mark.parametrize("seed", [215, 275, 465, 535])
+def test_every_round_makes_the_votes_of_rules_more_probable(seed):
+    lines = Ballots.of(planted("rules", seed).votes)
+    rules, probs, found = Rules(lines), pooled(lines), []
+    for _ in range(40):
+        rules.fit(probs)
+        log_joint = np.tile(np.log(rules.balance), (lines.rows, 1))
+        rules.add_to(log_joint)
+        found.append(logsumexp(log_joint, axis=1).sum())
+        probs = normalised(log_joint)
+    assert np.diff(found).min() > -1.0
+    assert found[-1] > max(found) - 1.0
 
 
 def test_rules_of_few_votes_are_told_from_people_and_keep_every_class():

@@ -16,8 +16,6 @@ from outgrow.combine.result import Posterior, finished, held, normalised
 
 Array = NDArray[np.float64]
 
-_RULES_KNOW_LITTLE = 8.0
-"""Rows of each class that are added where the class probabilities come from rules. Chosen on planted rules."""
 _FORMS: tuple[Form, ...] = get_args(Form)
 _SAMPLE = 10_000
 """Votes of which it is decided in which form all supervisors err."""
@@ -97,25 +95,20 @@ class DawidSkene(PosteriorCombiner):
             if lines.open
             else likelihoods(lines, weight, self.smoothing, form)
         )
-        rules = [part for part in parts if isinstance(part, Rules)]
-        usable |= bool(rules)  # where all of them are silent, that is evidence too
-        share, balance, settled = lines.count * usable, np.zeros(0), False
+        rules = next((part for part in parts if isinstance(part, Rules)), None)
+        usable |= rules is not None  # where all of them are silent, that is evidence too
+        share = lines.count * usable
         for step in range(self.iterations):
-            if not settled:
-                balance = share @ probs + (_RULES_KNOW_LITTLE if rules else 1.0)
-                balance /= balance.sum()
             for part in parts:
-                part.fit(probs, balance)
-            log_joint = np.zeros(probs.shape) if lines.open else np.tile(np.log(balance), (len(probs), 1))
+                part.fit(probs)
+            balance = share @ probs + 1.0 if rules is None else rules.balance
+            log_balance = np.log(balance / balance.sum())
+            log_joint = np.zeros(probs.shape) if lines.open else np.tile(log_balance, (len(probs), 1))
             for part in parts:
                 part.add_to(log_joint)
             before, probs = probs, held(normalised(log_joint.copy()), usable, gold)
             if step > 2 and np.abs(probs - before).max(initial=0.0) < self.tolerance:
-                if settled or not rules:
-                    return Fit(probs, log_joint, parts)
-                settled = True
-                for rule in rules:
-                    rule.loosen()
+                return Fit(probs, log_joint, parts)
         notes = (f"Expectation–maximisation had not settled after {self.iterations} rounds.",)
         return Fit(probs, log_joint, parts, notes)
 

@@ -25,11 +25,13 @@ Form = Literal["even", "classes", "confusions"]
 """How all supervisors err: in all classes alike, more in some than in others, or also with some labels more often."""
 _USUAL_STRENGTH = 20.0
 """Strength of the prior of `Usual`, which is that of errors in all classes alike, in votes per class."""
-_COMMON_STRENGTH, _RULE_STRENGTH = 1000.0, 20.0
-"""Strength of the common precision of rules: in votes at first, then in votes that meet others on their row. The second
-was chosen on planted rules, and word lists for `mr` and `cr`."""
+_FIRST_PRECISION, _RULE_STRENGTH = 0.7, 20.0
+"""Precision of rules at the start, and strength of the precision of all of them, in votes that meet others on their
+row. The strength was chosen on planted rules, and word lists for `mr` and `cr`."""
 _SURELY, _ROUNDS = 0.8, 20
 """Probability of being a rule from which a supervisor is taken for one, and rounds of estimating how many there are."""
+_RULES_KNOW_LITTLE = 8.0
+"""Rows of each class that are added where the class probabilities come from rules. Chosen on planted rules."""
 _MOST_FIRED = 0.97
 """Largest probability of a rule to vote where it is right: silence is never a proof."""
 _INNER_STEPS = 2
@@ -44,8 +46,8 @@ class Likelihood(Protocol):
     ballots: Ballots
     """The votes of these supervisors."""
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
-        """Move towards a posterior (N, K) with the class probabilities (K,)."""
+    def fit(self, responsibilities: Array) -> None:
+        """Move towards a posterior (N, K)."""
 
     def add_to(self, log_joint: Array) -> None:
         """Add log p(votes | k), up to a constant, to an array of shape (N, K)."""
@@ -144,7 +146,7 @@ class Channels:
         self._log_confusion = self._counts = self._expected = np.zeros((len(pairs), ballots.choices))
         self._totals, self.usual = self._per_person(self._counts), Usual.of(np.eye(ballots.choices))
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
+    def fit(self, responsibilities: Array) -> None:
         """See `Likelihood`."""
         k, every = self.ballots.choices, np.arange(len(self._owner))
         # The last choice is what remains: with two choices this halves the work.
@@ -249,39 +251,63 @@ class Rules:
 
     A rule that votes for c on a share s of the rows with precision q votes with probability s·q/π_c where c is the
     answer, and s·(1 − q)/(1 − π_c) elsewhere; never is it evidence against its own label. Which label it would give
-    carries nothing. As q and π can be traded for one another, π is estimated while all rules have nearly the same q.
+    carries nothing. As q and π set these rates, neither is a mean of the posterior: each round of EM takes one step of
+    Fisher scoring for π, and one for every q, which is drawn towards that of all rules.
 
     Source:
         Ours, after the propensity and accuracy of labelling functions (Ratner et al. 2016, arXiv 1605.07723).
     """
 
     def __init__(self, ballots: Ballots) -> None:
-        self.ballots = ballots
-        self._rules, first = np.unique(ballots.supervisor, return_index=True)
+        self.ballots, self.balance = ballots, np.full(ballots.choices, 1 / ballots.choices)
+        rules, first = np.unique(ballots.supervisor, return_index=True)
         self._label = ballots.label[first]
-        self._votes = ballots.incidence(np.searchsorted(self._rules, ballots.supervisor), len(self._rules))
-        self._given = ballots.per_supervisor[self._rules].astype(np.float64)
-        self._voted, self._silent = np.zeros((2, len(self._rules), ballots.choices))
-        self._strength = np.full(len(self._rules), _COMMON_STRENGTH)
-
-    def loosen(self) -> None:
-        """Let every rule have a precision of its own, as far as its votes meet others, once π is known."""
-        meeting = self._votes.T @ (self.ballots.count * (self.ballots.per_row > 1))
+        self._votes = ballots.incidence(np.searchsorted(rules, ballots.supervisor), len(rules))
+        self._given = ballots.per_supervisor[rules].astype(np.float64)
+        meeting = self._votes.T @ (ballots.count * (ballots.per_row > 1))
         self._strength = _RULE_STRENGTH * self._given / np.maximum(meeting, 1.0)
+        self._precision = np.full(len(rules), _FIRST_PRECISION)
+        self._voted, self._silent = np.zeros((2, len(rules), ballots.choices))
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
-        """See `Likelihood`."""
+    def fit(self, responsibilities: Array) -> None:
+        """See `Likelihood`; `balance` is π."""
         # The silence of the others is evidence on rows with a single vote too.
-        every, count = np.arange(len(self._rules)), self.ballots.count
-        hits = (self._votes.T @ (count[:, None] * responsibilities))[every, self._label]
-        common = np.clip((hits.sum() + 1) / (self._given.sum() + 2), 0.5, 0.99)
-        precision = (hits + self._strength * common) / (self._given + self._strength)
-        share, right = self._given / count.sum(), balance[self._label]
-        precision = np.clip(precision, right, np.maximum(_MOST_FIRED * right / share, right))
-        elsewhere = np.minimum(share * (1 - precision) / (1 - right), _MOST_FIRED)
-        votes = np.repeat(elsewhere[:, None], self.ballots.choices, axis=1)
-        votes[every, self._label] = np.minimum(share * precision / right, _MOST_FIRED)
+        count, own, every = self.ballots.count, self._label, np.arange(len(self._label))
+        rows, whole, k = count @ responsibilities, count.sum(), self.ballots.choices
+        hits = (self._votes.T @ (count[:, None] * responsibilities))[every, own]
+        misses, mine, others = self._given - hits, rows[own], whole - rows[own]
+
+        right, wrong = self._rates()
+        # A rule as precise as its label is common tells nothing, whatever π is.
+        tells, odds = self._precision > self.balance[own], (self.balance / (1 - self.balance))[own]
+        gained = tells * ((mine * right - hits) / (1 - right) - odds * (others * wrong - misses) / (1 - wrong))
+        known = tells * (right / (1 - right) + odds * wrong / (1 - wrong))
+        wanted = rows + _RULES_KNOW_LITTLE + np.bincount(own, gained, minlength=k)
+        step = wanted / (whole + _RULES_KNOW_LITTLE * k) - self.balance
+        balance = np.maximum(self.balance + step / (1 + np.bincount(own, known, minlength=k)), 1 / whole)
+        self.balance = balance / balance.sum()
+
+        right, wrong = self._rates()
+        hit, miss = self._precision, 1 - self._precision
+        slope = (hits - mine * right) / (1 - right) / hit - (misses - others * wrong) / (1 - wrong) / miss
+        known = mine * right / (1 - right) / hit**2 + others * wrong / (1 - wrong) / miss**2
+        precision = hit + slope / known
+        common = np.clip(known @ precision / known.sum(), 0.5, 0.99)
+        prior = self._strength / (common * (1 - common))
+        least = self.balance[own]
+        most = np.maximum(np.minimum(_MOST_FIRED * least * whole / self._given, 0.99), least)
+        self._precision = np.clip((known * precision + prior * common) / (known + prior), least, most)
+
+        right, wrong = self._rates()
+        votes = np.repeat(wrong[:, None], k, axis=1)
+        votes[every, own] = right
         self._voted, self._silent = np.log(votes), np.log1p(-votes)
+
+    def _rates(self) -> tuple[Array, Array]:
+        """How often each rule votes where it is right, and where it is not, shape (M,) each."""
+        share, right = self._given / self.ballots.count.sum(), self.balance[self._label]
+        hit, miss = share * self._precision / right, share * (1 - self._precision) / (1 - right)
+        return np.minimum(hit, _MOST_FIRED), np.minimum(miss, _MOST_FIRED)
 
     def add_to(self, log_joint: Array) -> None:
         """See `Likelihood`."""
@@ -308,7 +334,7 @@ class SoftVotes:
         self._offset = np.zeros((people, ballots.choices))
         self._log_prior = np.zeros((people, ballots.choices))
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
+    def fit(self, responsibilities: Array) -> None:
         """See `Likelihood`."""
         own = self._weight
         wanted = own[:, None] * responsibilities[self._row]

@@ -101,7 +101,7 @@ class OpenVotes:
         self.votes = np.bincount(ballots.cells(), minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
         self._candidates = self.votes > 0
 
-    def fit(self, responsibilities: Array, balance: Array) -> None:
+    def fit(self, responsibilities: Array) -> None:
         """See `Likelihood`; there is no class balance."""
         ballots, people, weight = self.ballots, len(self.ballots.names), self._weight
         own = weight[ballots.row]
