@@ -128,6 +128,23 @@ def test_no_class_loses_its_rules_to_the_others(seed):
     assert more_surprised < 0.04
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rules_that_meet_for_another_reason_than_the_answer_count_alike(seed):
+    random = np.random.default_rng(seed)
+    truth, wordy = random.integers(0, 2, (2, 4000))
+    label = np.repeat([0, 0, 1], 8)
+    right = np.repeat([0.5, 0.65, 0.65], 8)  # the first eight know nothing, and meet in long texts
+    speaks = 0.2 * np.where(label == truth[:, None], right, 1 - right)
+    speaks[:, :8] *= np.where(wordy, 1.6, 0.4)[:, None]
+    votes = np.where(random.random(speaks.shape) < speaks, label, -1)
+    heard = (votes >= 0).any(axis=1)
+    found, plain = (combine(votes, name) for name in ("dawid_skene", "majority"))
+    assert any("rules count alike" in note for note in found.diagnostics.notes)
+    score = accuracy(found.probs[heard], truth[heard])
+    assert score > accuracy(plain.probs[heard], truth[heard])
+    assert score == pytest.approx(found.probs[heard].max(axis=1).mean(), abs=0.06)
+
+
 @pytest.mark.parametrize("seed", [215, 275, 465, 535])
 def test_every_round_makes_the_votes_of_rules_more_probable(seed):
     lines = Ballots.of(planted("rules", seed).votes)

@@ -53,17 +53,19 @@ class Likelihood(Protocol):
         """Add log p(votes | k), up to a constant, to an array of shape (N, K)."""
 
 
-def likelihoods(ballots: Ballots, weight: Array, smoothing: float, form: Form = "even") -> list[Likelihood]:
+def likelihoods(
+    ballots: Ballots, weight: Array, smoothing: float, form: Form = "even", *, alike: bool = False
+) -> list[Likelihood]:
     """Return one likelihood for each kind of supervisor that occurs: probabilistic, one label only, and others.
 
     `weight` (N,) is how many rows each row stands for, and zero where only one vote or none was given: there the
-    posterior is that vote's own echo. `form` is what is usual among the others (`Usual`).
+    posterior is that vote's own echo. `form` is what is usual among the others (`Usual`); `alike` is that of `Rules`.
     """
     soft = ballots.soft_supervisors()
     rules = one_label_only(ballots) & ~soft
     kinds: list[tuple[NDArray[np.bool_], Any]] = [
         (~soft & ~rules, lambda votes: Channels(votes, weight, smoothing, form)),
-        (rules, Rules),
+        (rules, lambda votes: Rules(votes, alike=alike)),
         (soft, lambda votes: SoftVotes(votes, weight)),
     ]
     found = [(ballots.select(which[ballots.supervisor]), make) for which, make in kinds if which.any()]
@@ -254,12 +256,15 @@ class Rules:
     carries nothing. As q and π set these rates, neither is a mean of the posterior: each round of EM takes one step of
     Fisher scoring for π, and one for every q, which is drawn towards that of all rules.
 
+    Words that meet often for another reason can pass for a class. Where that seems so, all rules count `alike`: with
+    one precision, and only by which of them speak on a row, not by how many.
+
     Source:
         Ours, after the propensity and accuracy of labelling functions (Ratner et al. 2016, arXiv 1605.07723).
     """
 
-    def __init__(self, ballots: Ballots) -> None:
-        self.ballots, self.balance = ballots, np.full(ballots.choices, 1 / ballots.choices)
+    def __init__(self, ballots: Ballots, *, alike: bool = False) -> None:
+        self.ballots, self.balance, self._alike = ballots, np.full(ballots.choices, 1 / ballots.choices), alike
         rules, first = np.unique(ballots.supervisor, return_index=True)
         self._label = ballots.label[first]
         self._votes = ballots.incidence(np.searchsorted(rules, ballots.supervisor), len(rules))
@@ -275,6 +280,14 @@ class Rules:
         count, own, every = self.ballots.count, self._label, np.arange(len(self._label))
         rows, whole, k = count @ responsibilities, count.sum(), self.ballots.choices
         hits = (self._votes.T @ (count[:, None] * responsibilities))[every, own]
+        if self._alike:
+            heard = (count * (self.ballots.per_row > 0)) @ responsibilities + _RULES_KNOW_LITTLE
+            self.balance = heard / heard.sum()
+            common = np.clip(hits.sum() / self._given.sum(), 0.5, 0.99)
+            self._precision = np.maximum(common, self.balance[own])
+            rates = self._votes_by_answer()
+            self._voted = np.log(rates / rates.sum(axis=0))
+            return
         misses, mine, others = self._given - hits, rows[own], whole - rows[own]
 
         right, wrong = self._rates()
@@ -298,10 +311,15 @@ class Rules:
         most = np.maximum(np.minimum(_MOST_FIRED * least * whole / self._given, 0.99), least)
         self._precision = np.clip((known * precision + prior * common) / (known + prior), least, most)
 
+        rates = self._votes_by_answer()
+        self._voted, self._silent = np.log(rates), np.log1p(-rates)
+
+    def _votes_by_answer(self) -> Array:
+        """How often each rule votes where each choice is the answer, shape (M, K)."""
         right, wrong = self._rates()
-        votes = np.repeat(wrong[:, None], k, axis=1)
-        votes[every, own] = right
-        self._voted, self._silent = np.log(votes), np.log1p(-votes)
+        found = np.repeat(wrong[:, None], len(self.balance), axis=1)
+        found[np.arange(len(right)), self._label] = right
+        return found
 
     def _rates(self) -> tuple[Array, Array]:
         """How often each rule votes where it is right, and where it is not, shape (M,) each."""
