@@ -36,7 +36,7 @@ def votes_of(*rows: list[list[float]]) -> ChoiceVotes:
 
 @given(arrays(float, (4, 3), elements=st.floats(-50, 0)), arrays(float, 3, elements=st.floats(0.1, 5)))
 def test_joint_scores_are_the_weighted_mean(scores: np.ndarray, weights: np.ndarray) -> None:
-    np.testing.assert_allclose(joint_scores(scores, weights), np.average(scores, axis=1, weights=weights))
+    np.testing.assert_allclose(joint_scores(scores, weights), np.average(scores, axis=1, weights=weights), atol=1e-12)
 
 
 def test_who_could_not_read_a_candidate_has_no_say_in_it() -> None:
