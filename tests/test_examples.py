@@ -14,13 +14,22 @@ from outgrow.tasks import read_task
 
 FOLDER = Path(__file__).parents[1] / "examples"
 LAUNCH = sorted((FOLDER / "accelerate").glob("*.yaml"))
-FILES = sorted({path for path in FOLDER.rglob("*.yaml") if "." not in path.stem} - {*LAUNCH})
+BEHIND = sorted(FOLDER.rglob("*.*.yaml"))
+FILES = sorted({*FOLDER.rglob("*.yaml")} - {*LAUNCH, *BEHIND})
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_example_is_an_experiment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINILM", "encoder")
     assert load_config(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", BEHIND, ids=lambda path: path.stem)
+def test_a_file_behind_an_example_changes_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINILM", "encoder")
+    name = f"{path.stem.split('.')[0]}.yaml"
+    example = path.parent / name if (path.parent / name).exists() else FOLDER / name
+    assert load_config(example, [str(path)]) != load_config(example)
 
 
 @pytest.mark.parametrize("path", LAUNCH, ids=lambda path: path.stem)
