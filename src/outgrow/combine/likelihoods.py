@@ -277,30 +277,40 @@ class Rules:
     def fit(self, responsibilities: Array) -> None:
         """See `Likelihood`; `balance` is π."""
         # The silence of the others is evidence on rows with a single vote too.
-        count, own, every = self.ballots.count, self._label, np.arange(len(self._label))
-        rows, whole, k = count @ responsibilities, count.sum(), self.ballots.choices
-        hits = (self._votes.T @ (count[:, None] * responsibilities))[every, own]
+        count, every = self.ballots.count, np.arange(len(self._label))
+        hits = (self._votes.T @ (count[:, None] * responsibilities))[every, self._label]
         if self._alike:
             heard = (count * (self.ballots.per_row > 0)) @ responsibilities + _RULES_KNOW_LITTLE
             self.balance = heard / heard.sum()
             common = np.clip(hits.sum() / self._given.sum(), 0.5, 0.99)
-            self._precision = np.maximum(common, self.balance[own])
+            self._precision = np.maximum(common, self.balance[self._label])
             rates = self._votes_by_answer()
             self._voted = np.log(rates / rates.sum(axis=0))
             return
-        misses, mine, others = self._given - hits, rows[own], whole - rows[own]
+        rows = count @ responsibilities
+        self._step_balance(rows, hits)
+        self._step_precision(rows, hits)
+        rates = self._votes_by_answer()
+        self._voted, self._silent = np.log(rates), np.log1p(-rates)
 
-        right, wrong = self._rates()
+    def _step_balance(self, rows: Array, hits: Array) -> None:
+        """One scoring step of π, from expected rows of each class (K,) and expected hits of each rule (M,)."""
+        own, whole, (right, wrong) = self._label, rows.sum(), self._rates()
+        mine, others, misses = rows[own], whole - rows[own], self._given - hits
         # A rule as precise as its label is common tells nothing, whatever π is.
         tells, odds = self._precision > self.balance[own], (self.balance / (1 - self.balance))[own]
         gained = tells * ((mine * right - hits) / (1 - right) - odds * (others * wrong - misses) / (1 - wrong))
         known = tells * (right / (1 - right) + odds * wrong / (1 - wrong))
-        wanted = rows + _RULES_KNOW_LITTLE + np.bincount(own, gained, minlength=k)
-        step = wanted / (whole + _RULES_KNOW_LITTLE * k) - self.balance
-        balance = np.maximum(self.balance + step / (1 + np.bincount(own, known, minlength=k)), 1 / whole)
+        wanted = rows + _RULES_KNOW_LITTLE + np.bincount(own, gained, minlength=len(rows))
+        step = wanted / (whole + _RULES_KNOW_LITTLE * len(rows)) - self.balance
+        balance = self.balance + step / (1 + np.bincount(own, known, minlength=len(rows)))
+        balance = np.maximum(balance, 1 / whole)
         self.balance = balance / balance.sum()
 
-        right, wrong = self._rates()
+    def _step_precision(self, rows: Array, hits: Array) -> None:
+        """One scoring step of every precision q, drawn towards that of all rules."""
+        own, whole, (right, wrong) = self._label, rows.sum(), self._rates()
+        mine, others, misses = rows[own], whole - rows[own], self._given - hits
         hit, miss = self._precision, 1 - self._precision
         slope = (hits - mine * right) / (1 - right) / hit - (misses - others * wrong) / (1 - wrong) / miss
         known = mine * right / (1 - right) / hit**2 + others * wrong / (1 - wrong) / miss**2
@@ -310,9 +320,6 @@ class Rules:
         least = self.balance[own]
         most = np.maximum(np.minimum(_MOST_FIRED * least * whole / self._given, 0.99), least)
         self._precision = np.clip((known * precision + prior * common) / (known + prior), least, most)
-
-        rates = self._votes_by_answer()
-        self._voted, self._silent = np.log(rates), np.log1p(-rates)
 
     def _votes_by_answer(self) -> Array:
         """How often each rule votes where each choice is the answer, shape (M, K)."""
