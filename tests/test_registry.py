@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,12 @@ def test_every_built_in_name_can_be_looked_up(kind: str, name: str) -> None:
 def test_a_registered_name_is_found_and_listed() -> None:
     assert lookup("objective", "loudness") is Loudness
     assert "loudness" in names("objective")
+
+
+@pytest.mark.parametrize("thing", [functools.partial(max, 1.0), Loudness()], ids=["partial", "instance"])
+def test_what_is_neither_a_class_nor_a_function_is_refused(thing: Any) -> None:
+    with pytest.raises(ConfigError, match="neither a class nor a function"):
+        register("metric", "larger")(thing)
 
 
 @pytest.mark.usefixtures("loudness")

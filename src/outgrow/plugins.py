@@ -72,9 +72,12 @@ def check(kind: str, name: str, thing: Any) -> None:
     Raises:
         ConfigError: It is neither, or has none of the methods.
     """
-    if not callable(thing):
+    if not (callable(thing) and hasattr(thing, "__qualname__")):
         raise ConfigError(
-            f"The {kind} {name!r} is neither a class nor a function.", found=repr(thing), wanted="a frozen dataclass"
+            f"The {kind} {name!r} is neither a class nor a function.",
+            found=repr(thing),
+            wanted="a frozen dataclass, or a function",
+            fix="Define a function that calls it.",
         )
     needed = KINDS[kind].abilities
     if not any(offers(kind, thing, ability) for ability in needed):
