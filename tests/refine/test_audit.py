@@ -104,7 +104,10 @@ def test_a_strong_model_that_knows_no_more_than_the_weak_ones_is_told_and_no_con
     unknowing = {"content": {"weak": weak, "base": none, "refined": weak}}
     [note] = checked(GOOD, scores=unknowing).notes("icl", 0)
     assert note.severity == "caution"
-    assert "above the supervisors on no score (content .000 against .333, on a sample of 20 rows)" in sentence(note)
+    assert (
+        "not clearly above the supervisors on any score (content .000 against .333, on a sample of 20 rows)"
+        in sentence(note)
+    )
     knowing = unknowing | {"form": {"weak": none, "base": weak, "refined": none + 1}}
     assert checked(GOOD, scores=knowing).notes("icl", 0) == []
 

@@ -180,13 +180,12 @@ WORDINGS: dict[str, Wording] = {
     "untrained strong model.",
     "refine.not_adopted": "{share:share} of the refined answers did not adopt the concept.",
     "refine.nothing_known": lambda values: (
-        "the untouched strong model is above the supervisors on no score ("
+        "the untouched strong model is not clearly above the supervisors on any score ("
         + ", ".join(
             f"{metric} {number_text(base)} against {number_text(weak)}"
             for metric, (base, weak) in values["scores"].items()
         )
-        + ", on a sample of {rows:row|rows}): refinement has no knowledge to keep, and nothing can be "
-        "concluded about it."
+        + ", on a sample of {rows:row|rows}): that it has knowledge for refinement to keep is not shown."
     ),
     "refine.one_label": "all weak labels are {choice!r}: no demonstration shows when another choice is right.",
     "refine.reworded": "refined answers lose the wording of the weak ones: {adopted:share} of them (95 % interval "
