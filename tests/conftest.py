@@ -21,6 +21,8 @@ os.environ.update(
 import hypothesis
 import pytest
 
+from outgrow import registry
+
 hypothesis.settings.register_profile("outgrow", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("outgrow")
 
@@ -58,6 +60,11 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _plugins_of_this_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_PLUGINS", [*registry._PLUGINS])  # results name those that are loaded
 
 
 @pytest.fixture(scope="session")

@@ -28,9 +28,8 @@ IN_TEXT_TASKS = {"model", "token_objective", "preference", "metric"}
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _nothing_stays_registered() -> Iterator[None]:
     before = {kind: dict(own) for kind, own in registry._REGISTERED.items()}
-    monkeypatch.setattr(registry, "_PLUGINS", [])
     yield
     registry._REGISTERED.update(before)
 
