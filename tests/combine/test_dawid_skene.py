@@ -128,21 +128,31 @@ def test_no_class_loses_its_rules_to_the_others(seed):
     assert more_surprised < 0.04
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_rules_that_meet_for_another_reason_than_the_answer_count_alike(seed):
+def wordy_rules(seed):
+    """Votes and truth of 24 rules, of which the first eight know nothing and meet in long texts."""
     random = np.random.default_rng(seed)
     truth, wordy = random.integers(0, 2, (2, 4000))
     label = np.repeat([0, 0, 1], 8)
-    right = np.repeat([0.5, 0.65, 0.65], 8)  # the first eight know nothing, and meet in long texts
+    right = np.repeat([0.5, 0.65, 0.65], 8)
     speaks = 0.2 * np.where(label == truth[:, None], right, 1 - right)
     speaks[:, :8] *= np.where(wordy, 1.6, 0.4)[:, None]
-    votes = np.where(random.random(speaks.shape) < speaks, label, -1)
+    return np.where(random.random(speaks.shape) < speaks, label, -1), truth
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rules_that_meet_for_another_reason_than_the_answer_count_alike(seed):
+    votes, truth = wordy_rules(seed)
     heard = (votes >= 0).any(axis=1)
     found, plain = (combine(votes, name) for name in ("dawid_skene", "majority"))
     assert any("rules count alike" in note for note in found.diagnostics.notes)
     score = accuracy(found.probs[heard], truth[heard])
     assert score > accuracy(plain.probs[heard], truth[heard])
     assert score == pytest.approx(found.probs[heard].max(axis=1).mean(), abs=0.06)
+
+
+def test_rules_that_count_alike_are_told_to_have_not_settled_too():
+    notes = combine(wordy_rules(0)[0], DawidSkene(iterations=30, tolerance=1e-300)).diagnostics.notes
+    assert [any(said in note for note in notes) for said in ("rules count alike", "not settled")] == [True, True]
 
 
 @pytest.mark.parametrize("seed", [215, 275, 465, 535])

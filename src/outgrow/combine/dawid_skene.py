@@ -123,7 +123,8 @@ class DawidSkene(PosteriorCombiner):
             alone = lines.count[heard] * ((lines.per_row[heard] == 1) & (gold[heard] < 0))
             denied = alone @ (probs[heard].argmax(axis=1) != rules.ballots.label)
             if denied > _MOST_DENIED * alone.sum() + np.sqrt(alone.sum()):  # two standard errors
-                return replace(self._settled(lines, gold, form, alike=True), notes=(_DENIED,))
+                fit = self._settled(lines, gold, form, alike=True)
+                return replace(fit, notes=(_DENIED, *fit.notes))
         return Fit(probs, log_joint, parts, notes)
 
 
